@@ -1,0 +1,1 @@
+"""Moves the search space and searches subnets under a budget."""

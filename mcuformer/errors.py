@@ -1,0 +1,97 @@
+"""Errors that a user can act on: one line each, naming what was wrong, where, got and expected."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+
+class McuformerError(Exception):
+    """A fault of the input or the environment, told in one line.
+
+    Args:
+        message: what was wrong.
+        where: dotted configuration path, file or layer name.
+        got: the offending value.
+        expected: what would have been accepted.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: object = None,
+        got: object = None,
+        expected: object = None,
+    ) -> None:
+        self.where, self.got, self.expected = where, got, expected
+        line = f"{where}: {message}" if where is not None else message
+        details = []
+        if got is not None:
+            details.append(f"got {got}")
+        if expected is not None:
+            details.append(f"expected {expected}")
+        super().__init__(f"{line} ({', '.join(details)})" if details else line)
+
+
+class ConfigError(McuformerError):
+    """A configuration value is misspelt, of the wrong type or out of range."""
+
+
+class DataError(McuformerError):
+    """A data set or an image is missing, damaged or of the wrong form."""
+
+
+class ArtifactError(McuformerError):
+    """A file of a run is missing, damaged or of a foreign format version."""
+
+
+class BudgetError(McuformerError):
+    """No subnet, or not this one, fits the memory budget."""
+
+
+class ToolMissingError(McuformerError):
+    """A program that a step needs is not installed; the message says what to install."""
+
+
+class LoweringError(McuformerError):
+    """A layer cannot be represented in the integer arithmetic of SPEC.md."""
+
+
+class PlanError(McuformerError):
+    """A memory plan breaks one of its rules."""
+
+
+class FirmwareError(McuformerError):
+    """Building or running a firmware failed."""
+
+
+class InternalError(McuformerError):
+    """The system contradicted itself: for instance C and numpy disagree. Please report it."""
+
+    exit_code = 3
+
+
+def describe_validation_error(error: ValidationError) -> str:
+    """Return the first fault of a pydantic error as one line with its dotted path.
+
+    Args:
+        error: raised by a model's validation.
+
+    Returns:
+        ``path: what was wrong (got VALUE)``, and how many further faults there are.
+    """
+    faults = error.errors(include_url=False)
+    first = faults[0]
+    where = ".".join(str(part) for part in first["loc"]) or "configuration"
+    kind = first["type"]
+    if kind == "extra_forbidden":
+        text = f"{where}: unknown key"
+    elif kind == "missing":
+        text = f"{where}: missing key"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        text = f"{where}: {message} (got {first['input']!r})"
+    more = len(faults) - 1
+    return text + (f"; and {more} more fault{'s' if more > 1 else ''}" if more else "")

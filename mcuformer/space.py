@@ -1,0 +1,150 @@
+"""The search space: outer points (rank_ratio, patch_size) and the choices inside each."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from mcuformer.errors import ConfigError
+from mcuformer.subnet import BlockConfig, LinearName, PositiveInt, RankRatio, SubnetConfig
+from mcuformer.value import Value
+
+
+class SpacePoint(Value):
+    """One outer point s = (rank_ratio, patch_size); it has its own supernet (MCUFormer, 3.1)."""
+
+    rank_ratio: RankRatio
+    patch_size: PositiveInt
+
+    @property
+    def name(self) -> str:
+        """A file name for the point, for instance ``r0.50_p2``."""
+        return f"r{self.rank_ratio:.2f}_p{self.patch_size}"
+
+
+class SearchSpace(Value):
+    """Choices of every gene, each in ascending order.
+
+    Embedding width and depth are one value a network; heads and MLP ratio are chosen in every block
+    (AutoFormer). `head_dim` is fixed, so the attention width follows the heads.
+    """
+
+    img_size: PositiveInt
+    in_chans: PositiveInt
+    num_classes: PositiveInt
+    rank_ratio: Annotated[tuple[RankRatio, ...], Field(min_length=1)]
+    patch_size: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    embed_dim: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    depth: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    num_heads: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    mlp_ratio: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    head_dim: PositiveInt = 64
+    low_rank: tuple[LinearName, ...] = ("qkv", "fc1", "fc2")
+    qkv_bias: bool = True
+
+    @field_validator("rank_ratio", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
+    @classmethod
+    def _ascending(cls, choices: tuple[float, ...]) -> tuple[float, ...]:
+        if list(choices) != sorted(set(choices)):
+            raise ValueError("choices must ascend without repetition")
+        return choices
+
+    @model_validator(mode="after")
+    def _patch_fits(self) -> SearchSpace:
+        if max(self.patch_size) > self.img_size:
+            raise ValueError(f"patch_size {max(self.patch_size)} exceeds img_size {self.img_size}")
+        return self
+
+    @property
+    def grid(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Choices of the outer coordinates, in the order (rank_ratio, patch_size)."""
+        return self.rank_ratio, tuple(float(size) for size in self.patch_size)
+
+    def points(self) -> tuple[SpacePoint, ...]:
+        """Return every outer point, rank ratio outermost."""
+        return tuple(
+            SpacePoint(rank_ratio=ratio, patch_size=size)
+            for ratio, size in product(self.rank_ratio, self.patch_size)
+        )
+
+    def point_at(self, index: tuple[int, int]) -> SpacePoint:
+        """Return the point at grid indices (rank_ratio, patch_size)."""
+        return SpacePoint(
+            rank_ratio=self.rank_ratio[index[0]], patch_size=self.patch_size[index[1]]
+        )
+
+    def check_point(self, point: SpacePoint) -> None:
+        """Refuse a point that is not on the grid.
+
+        Raises:
+            ConfigError: naming the coordinate and its choices.
+        """
+        for name, choices in (("rank_ratio", self.rank_ratio), ("patch_size", self.patch_size)):
+            if getattr(point, name) not in choices:
+                raise ConfigError(
+                    "not a choice of the space",
+                    where=f"point.{name}",
+                    got=getattr(point, name),
+                    expected=f"one of {list(choices)}",
+                )
+
+    def subnet(
+        self, point: SpacePoint, embed_dim: int, blocks: tuple[tuple[int, float], ...]
+    ) -> SubnetConfig:
+        """Build the subnet of `point` with the given width and (num_heads, mlp_ratio) a block."""
+        return SubnetConfig(
+            img_size=self.img_size,
+            patch_size=point.patch_size,
+            in_chans=self.in_chans,
+            num_classes=self.num_classes,
+            embed_dim=embed_dim,
+            rank_ratio=point.rank_ratio,
+            low_rank=self.low_rank,
+            qkv_bias=self.qkv_bias,
+            blocks=tuple(
+                BlockConfig(num_heads=heads, head_dim=self.head_dim, mlp_ratio=ratio)
+                for heads, ratio in blocks
+            ),
+        )
+
+    def sample(self, point: SpacePoint, rng: np.random.Generator) -> SubnetConfig:
+        """Draw a subnet of `point`: depth, width, and heads and MLP ratio in every block, uniform."""
+        depth = int(rng.choice(self.depth))
+        embed_dim = int(rng.choice(self.embed_dim))
+        return self.subnet(point, embed_dim, tuple(self.sample_block(rng) for _ in range(depth)))
+
+    def sample_block(self, rng: np.random.Generator) -> tuple[int, float]:
+        """Draw (num_heads, mlp_ratio) of one block."""
+        return int(rng.choice(self.num_heads)), float(rng.choice(self.mlp_ratio))
+
+    def largest(self, point: SpacePoint) -> SubnetConfig:
+        """Return the largest subnet of `point`: the shape of its supernet's weights."""
+        block = (max(self.num_heads), max(self.mlp_ratio))
+        return self.subnet(point, max(self.embed_dim), (block,) * max(self.depth))
+
+    def smallest(self, point: SpacePoint) -> SubnetConfig:
+        """Return the smallest subnet of `point`."""
+        block = (min(self.num_heads), min(self.mlp_ratio))
+        return self.subnet(point, min(self.embed_dim), (block,) * min(self.depth))
+
+    def contains(self, subnet: SubnetConfig) -> bool:
+        """Tell whether `subnet` can be sampled from this space."""
+        return (
+            (subnet.img_size, subnet.in_chans, subnet.num_classes)
+            == (self.img_size, self.in_chans, self.num_classes)
+            and subnet.rank_ratio in self.rank_ratio
+            and subnet.patch_size in self.patch_size
+            and subnet.embed_dim in self.embed_dim
+            and subnet.depth in self.depth
+            and subnet.low_rank == self.low_rank
+            and subnet.qkv_bias == self.qkv_bias
+            and all(
+                block.head_dim == self.head_dim
+                and block.num_heads in self.num_heads
+                and block.mlp_ratio in self.mlp_ratio
+                for block in subnet.blocks
+            )
+        )

@@ -1,0 +1,40 @@
+"""The base of every typed value: frozen, strict, and refusing what it does not know."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mcuformer.errors import ConfigError, describe_validation_error
+
+
+class Value(BaseModel):
+    """A frozen, validated value.
+
+    Parsing goes through JSON in strict mode, because lax pydantic takes ``"3"`` and ``True`` for an
+    integer while strict Python mode refuses lists for tuples.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, container: Any, *, where: str | None = None) -> Self:
+        """Build the value from plain containers (as YAML or JSON give them).
+
+        Args:
+            container: nested dicts, lists, strings and numbers.
+            where: prefix of the dotted path in messages, for instance a file name.
+
+        Raises:
+            ConfigError: naming the dotted path, in one line.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(container), strict=True)
+        except ValidationError as error:
+            raise ConfigError(describe_validation_error(error), where=where) from error
+
+    def dump(self) -> dict[str, Any]:
+        """Return the value as plain containers, the inverse of :meth:`parse`."""
+        return self.model_dump(mode="json")

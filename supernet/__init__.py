@@ -1,0 +1,1 @@
+"""Weight-sharing vision transformers over rank ratio and token count, after AutoFormer."""

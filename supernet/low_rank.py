@@ -1,0 +1,48 @@
+"""Low-rank linear layers: two factors, nested ranks."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from supernet.elastic import ElasticLinear, init_weight
+
+
+class ElasticLowRankLinear(nn.Module):
+    """``y = (x V) U + b`` with V (in, rank), U (rank, out); a smaller rank uses the leading columns.
+
+    Source: MCUFormer, section 3.1 (Y = X U V + b); two factors, the middle one merged.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        rank: int,
+        *,
+        bias: bool = True,
+        sections: int = 1,
+    ) -> None:
+        super().__init__()
+        self.v = ElasticLinear(in_features, rank, bias=False)
+        self.u = ElasticLinear(rank, out_features, bias=bias, sections=sections)
+
+    def forward(self, x: Tensor, out_features: int, rank: int) -> Tensor:
+        """Map (..., in) to (..., sections * out) through `rank` channels."""
+        return self.u(self.v(x, rank), out_features)
+
+
+class LowRankLinear(nn.Module):
+    """The static two-factor layer of an extracted subnet: weights ``v`` (rank, in), ``u`` (out, rank)."""
+
+    def __init__(
+        self, in_features: int, out_features: int, rank: int, *, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.v = nn.Linear(in_features, rank, bias=False)
+        self.u = nn.Linear(rank, out_features, bias=bias)
+        for layer in (self.v, self.u):
+            init_weight(layer.weight, layer.in_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in) to (..., out)."""
+        return self.u(self.v(x))

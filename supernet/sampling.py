@@ -1,0 +1,28 @@
+"""Which subnets a training step visits."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from mcuformer.space import SearchSpace, SpacePoint
+from mcuformer.subnet import SubnetConfig
+from mcuformer.value import Value
+
+
+class SamplingConfig(Value):
+    """The sampling rule of supernet training."""
+
+    name: Literal["uniform"] = "uniform"
+
+
+class UniformSampler:
+    """One uniformly sampled subnet a step (AutoFormer; MCUFormer, section 3.1)."""
+
+    def __init__(self, space: SearchSpace, point: SpacePoint) -> None:
+        self.space, self.point = space, point
+
+    def __call__(self, rng: np.random.Generator) -> SubnetConfig:
+        """Draw the subnet of one step."""
+        return self.space.sample(self.point, rng)

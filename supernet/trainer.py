@@ -1,0 +1,125 @@
+"""The training loop, for supernets and for single networks alike."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mcuformer.artifact import canonical_json, digest
+from mcuformer.errors import ArtifactError, McuformerError
+from mcuformer.progress import track
+from mcuformer.seed import derive, stream
+from mcuformer.subnet import SubnetConfig
+from supernet import checkpoint
+from supernet.data import BatchSource
+from supernet.recipe import Recipe, build_mixup, build_optimizer, build_scheduler
+
+Sampler = Callable[[np.random.Generator], SubnetConfig]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, on what and how.
+
+    Args:
+        model: a supernet, or a single network where `sampler` is None.
+        batches: training data.
+        recipe: optimiser and schedule.
+        num_classes: K.
+        seed: of every random stream.
+        directory: of the checkpoints; training continues from the newest.
+        identity: anything that makes a checkpoint this task's own, as plain containers.
+        sampler: draws the subnet of a step.
+    """
+
+    model: nn.Module
+    batches: BatchSource
+    recipe: Recipe
+    num_classes: int
+    seed: int
+    directory: Path
+    identity: dict[str, Any]
+    sampler: Sampler | None = None
+
+    @property
+    def digest(self) -> str:
+        """A digest of recipe, seed and identity: what a checkpoint must share to be continued."""
+        content = [self.recipe.dump(), self.seed, self.identity, len(self.batches.labels)]
+        return digest(canonical_json(content).encode())
+
+
+def seed_everything(seed: int, *names: str | int) -> None:
+    """Seed the global generators of python, numpy and torch, which timm's Mixup draws from."""
+    value = derive(seed, *names)
+    random.seed(value)
+    np.random.seed(value % 2**32)
+    torch.manual_seed(value)
+
+
+def train(task: Task, until_epoch: int, description: str) -> int:
+    """Train from the newest checkpoint until `until_epoch` epochs are finished.
+
+    Every random choice depends on (seed, epoch, step) alone, so a run that was interrupted ends with
+    the same weights as one that was not.
+
+    Returns:
+        The number of epochs trained now.
+
+    Raises:
+        ArtifactError: the checkpoint belongs to another task.
+        McuformerError: the loss is no longer finite.
+    """
+    accelerator = Accelerator()
+    optimizer = build_optimizer(task.recipe, task.model)
+    done = 0
+    newest = checkpoint.newest(task.directory)
+    if newest is not None:
+        state = checkpoint.load(newest, task.model, optimizer)
+        if state["task"] != task.digest:
+            raise ArtifactError("checkpoint of another task; remove it or use another run_dir", where=newest)
+        done = int(state["epoch"])
+    model, optimizer = accelerator.prepare(task.model, optimizer)
+    scheduler = build_scheduler(task.recipe, optimizer, task.batches.steps_per_epoch)
+    mixup = build_mixup(task.recipe, task.num_classes)
+    model.train()
+    for epoch in track(range(done, until_epoch), description):
+        for step, (images, labels) in enumerate(task.batches.epoch(epoch)):
+            seed_everything(task.seed, "step", epoch, step)
+            images, labels = images.to(accelerator.device), labels.to(accelerator.device)
+            mixed, target = mixup(images, labels) if mixup is not None else (images, labels)
+            arguments = ()
+            if task.sampler is not None:
+                arguments = (task.sampler(stream(task.seed, "sampling", epoch, step)),)
+            scheduler.step_update(epoch * task.batches.steps_per_epoch + step)
+            loss = _loss(model(mixed, *arguments), target, task.recipe, hard=mixup is None)
+            if not torch.isfinite(loss):
+                raise McuformerError(
+                    f"the loss is {loss.item()} at epoch {epoch}, step {step}; lower the rate",
+                    where="recipe.lr",
+                    got=task.recipe.lr,
+                )
+            optimizer.zero_grad()
+            accelerator.backward(loss)
+            if task.recipe.clip_grad is not None:
+                accelerator.clip_grad_norm_(model.parameters(), task.recipe.clip_grad)
+            optimizer.step()
+        finished = epoch + 1
+        if finished == until_epoch or finished % task.recipe.checkpoint_epochs == 0:
+            state = {"epoch": finished, "task": task.digest}
+            checkpoint.save(task.directory, task.model, optimizer.optimizer, state)
+    task.model.eval()
+    return max(0, until_epoch - done)
+
+
+def _loss(logits: Tensor, target: Tensor, recipe: Recipe, *, hard: bool) -> Tensor:
+    smoothing = recipe.label_smoothing if hard else 0.0  # timm's Mixup smooths by itself
+    return functional.cross_entropy(logits, target, label_smoothing=smoothing)
