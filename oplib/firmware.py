@@ -1,0 +1,44 @@
+"""Write the folder of one firmware: the runtime unchanged, the generated C, linker scripts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcuformer.artifact import replacing_directory
+from mcuformer.device import Device
+from oplib.emit import emit
+from oplib.interpret import IntegerModel
+from oplib.memory import Plan, check_plan
+from oplib.target.board import target_settings
+from oplib.target.linker import board_header, emulated_machine, linker_script
+
+RUNTIME = Path(__file__).resolve().parent / "runtime"
+
+
+def write_firmware(
+    path: Path, model: IntegerModel, plan: Plan, device: Device, class_names: Sequence[str]
+) -> None:
+    """Write the firmware folder, whole or not at all; equal inputs give equal bytes.
+
+    Raises:
+        PlanError: the plan breaks a rule; nothing is written then.
+    """
+    check_plan(model.graph, plan)
+    machine = emulated_machine(device)
+    names = (device.code_region, device.arena_region, device.data_region)
+    own_regions = {name: device.region(name) for name in names}
+    files = {
+        **emit(model, plan, device, class_names),
+        "target.cmake": target_settings(device.core),
+        "device.ld": linker_script(device, own_regions),
+        "device/board.h": board_header(None),
+        "emulated.ld": linker_script(device, machine.regions),
+        "emulated/board.h": board_header(machine),
+    }
+    with replacing_directory(path) as temporary:
+        shutil.copytree(RUNTIME, temporary, dirs_exist_ok=True)
+        for name, text in files.items():
+            (temporary / name).parent.mkdir(exist_ok=True)
+            (temporary / name).write_text(text)

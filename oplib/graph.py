@@ -1,0 +1,101 @@
+"""The network as a graph of tensors and operators; shapes and types only, no numbers.
+
+One graph serves the float reference, the integer reference, the memory planner and the emitter.
+A tensor has no batch dimension: the device runs one image at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+DType = Literal["uint8", "int8", "int32"]
+ITEM_BYTES: dict[str, int] = {"uint8": 1, "int8": 1, "uint16": 2, "int32": 4}
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Shape and integer type of a tensor on the device."""
+
+    shape: tuple[int, ...]
+    dtype: DType = "int8"
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes without padding."""
+        return self.size * ITEM_BYTES[self.dtype]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator call.
+
+    Args:
+        name: unique, in timm's spelling, for instance ``blocks.0.mlp.fc1``.
+        op: key of :data:`oplib.ops.OPERATORS`.
+        inputs: names of the tensors read.
+        output: name of the tensor written.
+        attrs: integers and floats that the operator's shape rule and lowering need.
+        overwrites: index of the input whose bytes the output takes over, or None.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    output: str
+    attrs: Mapping[str, int | float] = field(default_factory=dict)
+    overwrites: int | None = None
+
+    def int_attr(self, name: str) -> int:
+        """Return an integer attribute."""
+        return int(self.attrs[name])
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in execution order; every tensor has one writer and `input` none."""
+
+    tensors: Mapping[str, TensorType]
+    nodes: tuple[Node, ...]
+    input: str
+    output: str
+
+    def inputs_of(self, node: Node) -> tuple[TensorType, ...]:
+        """Return the types of the tensors a node reads."""
+        return tuple(self.tensors[name] for name in node.inputs)
+
+    def last_use(self, tensor: str) -> int:
+        """Return the index of the last node that touches `tensor`; the output lives past the end."""
+        if tensor == self.output:
+            return len(self.nodes)
+        return max(i for i, node in enumerate(self.nodes) if tensor in (*node.inputs, node.output))
+
+
+class GraphBuilder:
+    """Collect nodes; each operator's shape rule gives its output's type."""
+
+    def __init__(self, input_name: str, input_type: TensorType) -> None:
+        self._tensors = {input_name: input_type}
+        self._nodes: list[Node] = []
+        self._input = input_name
+
+    def add(self, op: str, name: str, *inputs: str, **attrs: int | float) -> str:
+        """Append a node called `name` and return its output tensor, which bears the same name."""
+        from oplib.ops import OPERATORS
+
+        node = Node(name, op, inputs, name, attrs)
+        types = tuple(self._tensors[tensor] for tensor in inputs)
+        self._tensors[name] = OPERATORS[op].output_type(node, types)
+        self._nodes.append(node)
+        return name
+
+    def build(self, output: str) -> Graph:
+        """Return the graph that ends in `output`."""
+        return Graph(dict(self._tensors), tuple(self._nodes), self._input, output)

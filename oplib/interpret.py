@@ -1,0 +1,87 @@
+"""Run a graph in numpy: the float reference and the integer reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcuformer.data import Preprocessing
+from oplib.graph import Graph, Node
+from oplib.operator import Array, Lowered
+from oplib.ops import OPERATORS
+from oplib.quant import QuantParams
+
+Observer = Callable[[str, Array], None]
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class FloatModel:
+    """A graph with float parameters by node."""
+
+    graph: Graph
+    params: Mapping[str, Mapping[str, Array]]
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True)
+class IntegerModel:
+    """A graph with the integers of SPEC.md: what firmware is generated from.
+
+    Args:
+        quant: scale and zero point of each tensor.
+        lowered: arrays and scalars of each node.
+    """
+
+    graph: Graph
+    quant: Mapping[str, QuantParams]
+    lowered: Mapping[str, Lowered]
+    preprocessing: Preprocessing
+
+
+def run_float(model: FloatModel, images: Array, observe: Observer | None = None) -> Array:
+    """Return float logits (B, K) of raw images (B, H, W, C).
+
+    Args:
+        observe: called with every tensor's name and values, and with values inside operators.
+    """
+
+    def step(node: Node, inputs: list[Array]) -> Array:
+        operator = OPERATORS[node.op]
+        if observe is not None:
+            for name, values in operator.internals(node, inputs).items():
+                observe(name, values)
+        output = operator.run_float(node, model.params.get(node.name, {}), inputs)
+        if observe is not None:
+            observe(node.output, output)
+        return output
+
+    return _run(model.graph, model.preprocessing.normalize(images), step)
+
+
+def run_integer(model: IntegerModel, images: Array, observe: Observer | None = None) -> Array:
+    """Return int32 logits (B, K) of raw images (B, H, W, C), as the firmware computes them."""
+
+    def step(node: Node, inputs: list[Array]) -> Array:
+        output = OPERATORS[node.op].run_integer(node, model.lowered[node.name], inputs)
+        if observe is not None:
+            observe(node.output, output)
+        return output
+
+    chunks = [
+        _run(model.graph, images[start : start + BATCH_SIZE], step)
+        for start in range(0, len(images), BATCH_SIZE)
+    ]
+    return np.concatenate(chunks)
+
+
+def _run(graph: Graph, images: Array, step: Callable[[Node, list[Array]], Array]) -> Array:
+    values = {graph.input: images}
+    for index, node in enumerate(graph.nodes):
+        values[node.output] = step(node, [values[name] for name in node.inputs])
+        for name in node.inputs:
+            if graph.last_use(name) == index:
+                values.pop(name, None)
+    return values[graph.output]

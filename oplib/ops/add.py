@@ -1,0 +1,63 @@
+"""The residual addition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from mcuformer.errors import LoweringError
+from oplib.graph import Node, TensorType
+from oplib.operator import Array, Field, Lowered, LoweringContext, Operator, Params
+from oplib.quant import saturate
+
+MAX_MULTIPLIER = 2**22  # 2 * 255 * 2^22 + 2^15 < 2^31
+
+
+class Add(Operator):
+    """``y = a + b`` of tensors with different scales; the output may take over either."""
+
+    kernel: ClassVar[str] = "oplib_add_s8"
+    in_place: ClassVar[tuple[int, ...]] = (0, 1)
+
+    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+        return inputs[0]
+
+    def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
+        result: Array = inputs[0] + inputs[1]
+        return result
+
+    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+        target = context.of(node.output)
+        scalars = {"zero_point": target.zero_point}
+        for letter, name in zip("ab", node.inputs, strict=True):
+            source = context.of(name)
+            factor = round(source.scale / target.scale * 2**16)
+            if factor > MAX_MULTIPLIER:
+                raise LoweringError(
+                    "output scale too fine for the addend",
+                    where=node.name,
+                    got=f"scale ratio {source.scale / target.scale:.4g}",
+                    expected="at most 64",
+                )
+            scalars |= {f"{letter}_multiplier": factor, f"{letter}_zero_point": source.zero_point}
+        return Lowered({}, scalars)
+
+    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+        total = np.full(inputs[0].shape, 1 << 15, dtype=np.int64)
+        for letter, x in zip("ab", inputs, strict=True):
+            centred = x.astype(np.int64) - lowered.scalars[f"{letter}_zero_point"]
+            total += centred * lowered.scalars[f"{letter}_multiplier"]
+        return saturate((total >> 16) + lowered.scalars["zero_point"])
+
+    def fields(
+        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+    ) -> tuple[Field, ...]:
+        names = ("a_zero_point", "a_multiplier", "b_zero_point", "b_multiplier", "zero_point")
+        return tuple(Field(name, "int32_t", scalars[name]) for name in names)
+
+    def call_arguments(
+        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return *inputs, output, str(tokens[0].size)

@@ -1,0 +1,38 @@
+"""The last linear layer: int8 features to int32 logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from oplib.graph import Node, TensorType
+from oplib.operator import Array, Lowered, LoweringContext, Params
+from oplib.ops.linear import Linear, accumulate, lower_linear
+from oplib.quant import multiply_high, quantize_weight
+
+
+class Classifier(Linear):
+    """``logits = x W^T + b``, rescaled to one unit for all classes but neither rounded to 8 bits
+    nor saturated, so that int8 ties cannot decide a class.
+    """
+
+    kernel: ClassVar[str] = "oplib_classifier_s8"
+
+    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+        return TensorType((node.int_attr("out_features"),), "int32")
+
+    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+        source = context.of(node.inputs[0])
+        # four accumulator units of the coarsest class: every multiplier is then at most 2^30
+        unit = 4.0 * source.scale * float(quantize_weight(params["weight"])[1].max())
+        arrays = lower_linear(params["weight"], params["bias"], source, unit, node.name)
+        return Lowered(arrays, {"zero_point": 0})
+
+    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+        acc = accumulate(inputs[0], lowered.arrays)
+        return multiply_high(acc, lowered.arrays["multiplier"]).astype("int32")
+
+    def call_arguments(
+        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return inputs[0], output

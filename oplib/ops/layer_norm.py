@@ -1,0 +1,108 @@
+"""Layer normalisation with exact integer statistics and an integer square root."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from mcuformer.errors import LoweringError
+from oplib.graph import Node, TensorType
+from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
+from oplib.quant import multiply_high, saturate
+
+MAX_FEATURES = 511
+SQRT_STEPS = 4
+
+
+def isqrt(numbers: Array, steps: int = SQRT_STEPS) -> Array:
+    """Return the integer square root by `steps` Newton steps from ``2^ceil(bits / 2)``.
+
+    Four steps give the floor or one more; 0 gives 0 (MCUFormer, supplement, algorithm 1).
+
+    Args:
+        numbers: integers in [0, 2^32), any shape.
+    """
+    n = numbers.astype(np.int64)
+    bits = np.frexp(np.maximum(n, 1).astype(np.float64))[1]
+    x = np.int64(1) << ((bits + 1) // 2).astype(np.int64)
+    for _ in range(steps):
+        x = (x + n // x) >> 1
+    return np.where(n == 0, 0, x)
+
+
+class LayerNorm(Operator):
+    """``y = gamma (x - mean) / sqrt(variance + eps) + beta`` over the features of each token."""
+
+    kernel: ClassVar[str] = "oplib_layer_norm_s8"
+    in_place: ClassVar[tuple[int, ...]] = (0,)
+
+    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+        return inputs[0]
+
+    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
+        features = inputs[0].shape[-1]
+        return (
+            ArraySpec("gamma", "int32", (features,)),
+            ArraySpec("beta", "int32", (features,)),
+        )
+
+    def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
+        x = inputs[0]
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = (centred**2).mean(axis=-1, keepdims=True)
+        normal = centred / np.sqrt(variance + np.float32(node.attrs["eps"]))
+        result: Array = (normal * params["weight"] + params["bias"]).astype(np.float32)
+        return result
+
+    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+        features = context.inputs[0].shape[-1]
+        source, target = context.of(node.inputs[0]), context.of(node.output)
+        eps = round(node.attrs["eps"] * features**2 / source.scale**2)
+        if features > MAX_FEATURES or features**2 * 127.5**2 + eps >= 2**32:
+            raise LoweringError(
+                "integer statistics would overflow 32 bits",
+                where=node.name,
+                got=f"{features} features, eps {eps} units",
+                expected=f"at most {MAX_FEATURES} features and a small eps",
+            )
+        gamma = np.rint(params["weight"].astype(np.float64) / target.scale * 2**16)
+        offset = params["bias"].astype(np.float64) / target.scale + target.zero_point
+        beta = np.rint(offset * 2**7) + 2**6
+        for name, values in (("gamma", gamma), ("beta", beta)):
+            if not np.all(np.isfinite(values)) or np.abs(values).max() >= 2**30:
+                raise LoweringError(f"{name} does not fit its integers", where=node.name)
+        arrays = {"gamma": gamma.astype(np.int32), "beta": beta.astype(np.int32)}
+        return Lowered(arrays, {"eps": eps})
+
+    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+        x = inputs[0].astype(np.int64)
+        features = x.shape[-1]
+        total = x.sum(axis=-1, keepdims=True)
+        squares = (x * x).sum(axis=-1, keepdims=True)
+        variance = np.maximum(features * squares - total * total + lowered.scalars["eps"], 1)
+        bits = np.frexp(variance.astype(np.float64))[1].astype(np.int64)
+        shift = (32 - bits) & ~np.int64(1)
+        inverse = (0x7FFFFFFF // isqrt(variance << shift)) << 14
+        centred = (x * features - total) << (shift // 2 + 10)
+        normal = multiply_high(centred, inverse)
+        value = multiply_high(normal, lowered.arrays["gamma"], lowered.arrays["beta"])
+        return saturate(value >> 7)
+
+    def fields(
+        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+    ) -> tuple[Field, ...]:
+        return (
+            Field("features", "int32_t", inputs[0].shape[-1]),
+            Field("eps", "uint32_t", scalars["eps"]),
+            Field("sqrt_steps", "int32_t", SQRT_STEPS),
+            Field("gamma", "array", "gamma"),
+            Field("beta", "array", "beta"),
+        )
+
+    def call_arguments(
+        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        rows = tokens[0].size // tokens[0].shape[-1]
+        return inputs[0], output, str(rows)

@@ -1,0 +1,121 @@
+"""Linear layers, and the parts that every operator with a weight matrix shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from mcuformer.errors import LoweringError
+from oplib.graph import Node, TensorType
+from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
+from oplib.quant import (
+    QuantParams,
+    integer_matmul,
+    multiplier,
+    quantize_bias,
+    quantize_weight,
+    requantize,
+)
+
+MAX_IN_FEATURES = 2**31 // (128 * 127 * 4)  # products stay below 2^29, the bias below 2^30
+
+
+def linear_specs(in_features: int, out_features: int) -> tuple[ArraySpec, ...]:
+    """Return the arrays of a weight matrix: weight, bias, multiplier."""
+    return (
+        ArraySpec("weight", "int8", (out_features, in_features)),
+        ArraySpec("bias", "int32", (out_features,)),
+        ArraySpec("multiplier", "int32", (out_features,)),
+    )
+
+
+def lower_linear(
+    weight: Array, bias: Array, source: QuantParams, target_scale: float, where: str
+) -> dict[str, Array]:
+    """Quantise a weight matrix and its bias; the input's zero point moves into the bias.
+
+    Args:
+        weight: float (out, in). bias: float (out,).
+        source: quantisation of the input.
+        target_scale: scale of the output.
+        where: the layer's name in messages.
+
+    Raises:
+        LoweringError: a weight is no number, or a scale has no multiplier.
+    """
+    if not (np.all(np.isfinite(weight)) and np.all(np.isfinite(bias))):
+        raise LoweringError("a weight is NaN or infinite", where=where)
+    if weight.shape[1] > MAX_IN_FEATURES:
+        raise LoweringError(
+            "too many inputs for a 32-bit accumulator",
+            where=where,
+            got=weight.shape[1],
+            expected=f"at most {MAX_IN_FEATURES}",
+        )
+    codes, scale = quantize_weight(weight)
+    scale = scale * source.scale
+    units = quantize_bias(bias, scale, where)
+    folded = units - source.zero_point * codes.astype(np.int64).sum(axis=1)
+    return {
+        "weight": codes,
+        "bias": folded.astype(np.int32),
+        "multiplier": multiplier(scale / target_scale, where),
+    }
+
+
+def linear_fields(in_features: int, out_features: int, zero_point: int) -> tuple[Field, ...]:
+    """Return the members of ``oplib_linear_s8_params``."""
+    return (
+        Field("in_features", "int32_t", in_features),
+        Field("out_features", "int32_t", out_features),
+        Field("zero_point", "int32_t", zero_point),
+        Field("weight", "array", "weight"),
+        Field("bias", "array", "bias"),
+        Field("multiplier", "array", "multiplier"),
+    )
+
+
+def accumulate(x: Array, arrays: Mapping[str, Array]) -> Array:
+    """Return ``bias + x @ weight.T`` as int64."""
+    return integer_matmul(x, arrays["weight"].T) + arrays["bias"]
+
+
+class Linear(Operator):
+    """``y = x W^T + b`` a token; (tokens, in) to (tokens, out)."""
+
+    kernel: ClassVar[str] = "oplib_linear_s8"
+
+    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+        return TensorType((inputs[0].shape[0], node.int_attr("out_features")))
+
+    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
+        return linear_specs(inputs[0].shape[-1], node.int_attr("out_features"))
+
+    def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
+        result: Array = inputs[0] @ params["weight"].T + params["bias"]
+        return result
+
+    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+        target = context.of(node.output)
+        source = context.of(node.inputs[0])
+        arrays = lower_linear(
+            params["weight"], params["bias"], source, target.scale, node.name
+        )
+        return Lowered(arrays, {"zero_point": target.zero_point})
+
+    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+        acc = accumulate(inputs[0], lowered.arrays)
+        return requantize(acc, lowered.arrays["multiplier"], lowered.scalars["zero_point"])
+
+    def fields(
+        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+    ) -> tuple[Field, ...]:
+        out_features = node.int_attr("out_features")
+        return linear_fields(inputs[0].shape[-1], out_features, scalars["zero_point"])
+
+    def call_arguments(
+        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return inputs[0], output, str(tokens[0].shape[0])

@@ -1,0 +1,1 @@
+"""Rewrites of the graph that save memory; each can be switched off."""

@@ -1,0 +1,114 @@
+"""The arithmetic of quantisation: scales, multipliers and the one rounding (SPEC.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mcuformer.errors import LoweringError
+
+Array = npt.NDArray[Any]
+INT8_MIN, INT8_MAX = -128, 127
+
+
+@dataclass(frozen=True)
+class QuantParams:
+    """``real = scale * (q - zero_point)``."""
+
+    scale: float
+    zero_point: int = 0
+
+    def quantize(self, values: Array) -> Array:
+        """Round real values to int8."""
+        codes = np.rint(np.asarray(values, dtype=np.float64) / self.scale) + self.zero_point
+        return np.clip(codes, INT8_MIN, INT8_MAX).astype(np.int8)
+
+
+def symmetric(limit: float) -> QuantParams:
+    """Return the parameters that map [-limit, limit] to [-127, 127]."""
+    return QuantParams(max(limit, 1e-8) / INT8_MAX)
+
+
+def affine(low: float, high: float) -> QuantParams:
+    """Return the parameters that map [low, high], widened to hold 0, to [-128, 127].
+
+    The zero point is used only where it pays: a range within a tenth of symmetric stays symmetric.
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    limit = max(-low, high)
+    if high - low > 1.8 * limit or limit == 0.0:
+        return symmetric(limit)
+    scale = max(high - low, 1e-8) / 255
+    zero_point = round(INT8_MIN - low / scale)
+    return QuantParams(scale, int(np.clip(zero_point, INT8_MIN, INT8_MAX)))
+
+
+def quantize_weight(weight: Array) -> tuple[Array, Array]:
+    """Quantise (out, in) weights symmetrically, one scale an output channel.
+
+    Returns:
+        int8 weights in [-127, 127] and float64 scales (out,); a channel of zeros has scale 1e-8.
+    """
+    limit = np.abs(weight.astype(np.float64)).max(axis=1)
+    scale = np.maximum(limit, 1e-8) / INT8_MAX
+    codes = np.rint(weight / scale[:, None])
+    return np.clip(codes, -INT8_MAX, INT8_MAX).astype(np.int8), scale
+
+
+def multiplier(scale: Array | float, where: str, shift: int = 0) -> Array:
+    """Return ``round(scale * 2^(32 - shift))`` as int32, for operands shifted left by `shift`.
+
+    Raises:
+        LoweringError: it does not fit 31 bits, or the scale is not a number.
+    """
+    exact = np.rint(np.atleast_1d(np.asarray(scale, dtype=np.float64)) * 2.0 ** (32 - shift))
+    if not np.all(np.isfinite(exact)) or exact.max() >= 2**31:
+        limit = 2.0 ** (shift - 1)
+        raise LoweringError(
+            "output scale too fine for the requantisation multiplier",
+            where=where,
+            got=f"scale ratio {float(np.max(scale)):.4g}",
+            expected=f"below {limit:g}",
+        )
+    return exact.astype(np.int32)
+
+
+def quantize_bias(bias: Array, scale: Array, where: str) -> Array:
+    """Return ``round(bias / scale)`` as int64, refused where an int32 accumulator could overflow.
+
+    Raises:
+        LoweringError: beyond 2^30.
+    """
+    codes = np.rint(bias.astype(np.float64) / scale)
+    if not np.all(np.isfinite(codes)) or np.abs(codes).max(initial=0.0) >= 2**30:
+        raise LoweringError(
+            "bias does not fit the accumulator",
+            where=where,
+            got=f"{np.abs(codes).max():.4g} units",
+            expected="below 2^30",
+        )
+    return codes.astype(np.int64)
+
+
+def multiply_high(acc: Array, factor: Array | int, addend: Array | int = 0) -> Array:
+    """Return ``(acc * factor + addend * 2^32 + 2^31) >> 32`` (int64), the one rounding."""
+    wide: Array = acc.astype(np.int64) * np.asarray(factor, dtype=np.int64)
+    return ((wide + (1 << 31)) >> 32) + addend
+
+
+def saturate(values: Array) -> Array:
+    """Clip to int8."""
+    return np.clip(values, INT8_MIN, INT8_MAX).astype(np.int8)
+
+
+def requantize(acc: Array, factor: Array | int, zero_point: Array | int) -> Array:
+    """Return ``saturate8((acc * factor + zero_point * 2^32 + 2^31) >> 32)``."""
+    return saturate(multiply_high(acc, factor, zero_point))
+
+
+def integer_matmul(x: Array, weight: Array) -> Array:
+    """Return ``x @ weight`` of integers as int64, through float64 BLAS, exact below 2^53."""
+    return np.rint(x.astype(np.float64) @ weight.astype(np.float64)).astype(np.int64)

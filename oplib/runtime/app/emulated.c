@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Run the network on every image of images.bin and write results.bin: for each image its logits
+ * (int32) and the clock ticks of model_run (uint64), then the stack's high-water mark (uint32).
+ */
+#include "model.h"
+#include "port.h"
+#include "semihosting.h"
+
+enum { OK, NO_IMAGES, NO_RESULTS, READ_FAILED, WRITE_FAILED };
+
+static int run_image(int32_t images, int32_t results)
+{
+    if (semihosting_read(images, model_input(), MODEL_INPUT_BYTES) != 0)
+        return READ_FAILED;
+    port_clock_start();
+    const int32_t *logits = model_run();
+    const uint64_t ticks = port_clock_ticks();
+    if (semihosting_write(results, logits, MODEL_NUM_CLASSES * sizeof *logits) != 0 ||
+        semihosting_write(results, &ticks, sizeof ticks) != 0)
+        return WRITE_FAILED;
+    return OK;
+}
+
+int main(void)
+{
+    const int32_t images = semihosting_open_read("images.bin");
+    const int32_t results = semihosting_open_write("results.bin");
+    if (images < 0)
+        return NO_IMAGES;
+    if (results < 0)
+        return NO_RESULTS;
+    const int32_t count = semihosting_length(images) / MODEL_INPUT_BYTES;
+    for (int32_t i = 0; i < count; i++) {
+        const int status = run_image(images, results);
+        if (status != OK)
+            return status;
+    }
+    const uint32_t stack = port_stack_high_water();
+    if (semihosting_write(results, &stack, sizeof stack) != 0 || semihosting_close(results) != 0)
+        return WRITE_FAILED;
+    return OK;
+}

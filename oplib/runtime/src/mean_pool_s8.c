@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oplib.h"
+#include "requant.h"
+
+void oplib_mean_pool_s8(const int8_t *x, int8_t *y, int32_t tokens,
+                        const oplib_mean_pool_s8_params *p)
+{
+    for (int32_t c = 0; c < p->features; c++) {
+        int32_t sum = -tokens * p->in_zero_point;
+        for (int32_t t = 0; t < tokens; t++)
+            sum += x[t * p->features + c];
+        y[c] = oplib_requantize(sum * 256, p->multiplier, p->zero_point);
+    }
+}

@@ -1,0 +1,53 @@
+"""Run an exported network on this computer: the same C in a shared library."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from oplib.operator import Array
+from oplib.target.tools import require, run
+
+TOOLS = ("cmake", "cc")
+
+
+def build(firmware: Path, build_dir: Path, sanitize: str = "") -> Path:
+    """Compile a firmware folder into a shared library and return its path.
+
+    Raises:
+        ToolMissingError, FirmwareError: as the tools say.
+    """
+    require(*TOOLS)
+    build_dir.mkdir(parents=True, exist_ok=True)
+    options = [f"-DMODEL_SANITIZE={sanitize}", "-DMODEL_TARGET=host"]
+    run(["cmake", "-S", str(firmware), "-B", str(build_dir), *options])
+    run(["cmake", "--build", str(build_dir), "--parallel", "2"])
+    return build_dir / "libmodel.so"
+
+
+def run_images(library: Path, images: Array, num_classes: int) -> Array:
+    """Return int32 logits (B, K) of raw images (B, H, W, C)."""
+    raw = np.ascontiguousarray(images, dtype=np.uint8)
+    logits = np.empty((len(raw), num_classes), dtype=np.int32)
+    with _loaded(library) as model:
+        for index, image in enumerate(raw):
+            ctypes.memmove(model.model_input(), image.ctypes.data, image.nbytes)
+            ctypes.memmove(logits[index].ctypes.data, model.model_run(), logits[index].nbytes)
+    return logits
+
+
+@contextmanager
+def _loaded(library: Path) -> Iterator[ctypes.CDLL]:
+    """Load a private copy: the dynamic loader would return an older build of the same path."""
+    with tempfile.TemporaryDirectory(prefix="mcuformer-host-") as directory:
+        copy = shutil.copy(library, directory)
+        model = ctypes.CDLL(copy)
+        model.model_input.restype = ctypes.c_void_p
+        model.model_run.restype = ctypes.c_void_p
+        yield model

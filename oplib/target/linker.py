@@ -1,0 +1,161 @@
+"""Linker scripts and board headers, generated from a device's memory map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcuformer.device import Core, Device, MemoryRegion
+from mcuformer.errors import FirmwareError
+from oplib.emit import LICENCE
+
+CPU_FLAGS: dict[Core, str] = {
+    "cortex-m0plus": "-mcpu=cortex-m0plus -mthumb",
+    "cortex-m3": "-mcpu=cortex-m3 -mthumb",
+    "cortex-m4": "-mcpu=cortex-m4 -mthumb -mfloat-abi=soft",
+    "cortex-m7": "-mcpu=cortex-m7 -mthumb -mfloat-abi=soft",
+}
+GENERIC_MACHINES: dict[Core, str] = {
+    "cortex-m0plus": "mps2-an385",  # a Cortex-M3, which executes all of ARMv6-M
+    "cortex-m3": "mps2-an385",
+    "cortex-m4": "mps2-an386",
+    "cortex-m7": "mps2-an500",
+}
+GENERIC_CLOCK_HZ = 25_000_000
+GENERIC_FLASH, GENERIC_SRAM, GENERIC_LIMIT = 0x00000000, 0x20000000, 0x400000
+MPU_READ_EXECUTE = 0x06020000  # read-only for all, normal memory
+MPU_READ_WRITE = 0x13020000  # full access, never executed, normal memory
+MPU_MAX_REGIONS = 8
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A QEMU machine and the memory map the firmware is linked for.
+
+    Args:
+        name: of QEMU's ``-M``.
+        clock_hz: of SysTick.
+        regions: code, arena and data region as they lie in the machine.
+        mpu: whether the firmware must itself forbid memory beyond the regions.
+    """
+
+    name: str
+    clock_hz: int
+    regions: dict[str, MemoryRegion]
+    mpu: bool
+
+
+def emulated_machine(device: Device) -> Machine:
+    """Return the machine that emulates `device`: the very chip, or its sizes on a generic board.
+
+    Raises:
+        FirmwareError: the device has more memory than the generic board.
+    """
+    names = dict.fromkeys((device.code_region, device.arena_region, device.data_region))
+    regions = {name: device.region(name) for name in names}
+    if device.emulation is not None:
+        return Machine(device.emulation.machine, device.emulation.clock_hz, regions, mpu=False)
+    moved, next_free = {}, {"flash": GENERIC_FLASH, "sram": GENERIC_SRAM}
+    for name, region in regions.items():
+        origin = next_free[region.kind]
+        end = origin + region.size_bytes
+        if end > (GENERIC_FLASH if region.kind == "flash" else GENERIC_SRAM) + GENERIC_LIMIT:
+            raise FirmwareError(
+                "more memory than the emulated board has",
+                where=f"device.regions.{name}",
+                got=region.size_bytes,
+                expected=f"at most {GENERIC_LIMIT} bytes of {region.kind}",
+            )
+        moved[name] = region.model_copy(update={"origin": origin})
+        next_free[region.kind] = -(-end // 0x100000) * 0x100000
+    return Machine(GENERIC_MACHINES[device.core], GENERIC_CLOCK_HZ, moved, mpu=True)
+
+
+def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
+    """Return the script that links for these regions.
+
+    The stack lies at the bottom of its region and grows towards the region's start, so that an
+    overflow leaves the memory and faults instead of overwriting the arena.
+    """
+    memory = [
+        f"    {name} ({'rx' if region.kind == 'flash' else 'rwx'}) : "
+        f"ORIGIN = {region.origin:#010x}, LENGTH = {region.size_bytes}"
+        for name, region in regions.items()
+    ]
+    code, arena, data = device.code_region, device.arena_region, device.data_region
+    return "\n".join(
+        [
+            LICENCE,
+            "MEMORY",
+            "{",
+            *memory,
+            "}",
+            "ENTRY(port_reset)",
+            "SECTIONS",
+            "{",
+            "    .text : {",
+            "        LONG(port_stack_end)",
+            "        KEEP(*(.vectors))",
+            "        *(.text*) *(.rodata*)",
+            "        . = ALIGN(8);",
+            f"    }} > {code}",
+            f"    .ARM.exidx : {{ *(.ARM.exidx*) }} > {code}",
+            "    .stack (NOLOAD) : {",
+            "        . = ALIGN(8);",
+            "        port_stack_start = .;",
+            f"        . += {device.stack_reserve_bytes};",
+            "        port_stack_end = .;",
+            f"    }} > {data}",
+            "    .data : {",
+            "        . = ALIGN(4);",
+            "        port_data_start = .;",
+            "        *(.data*)",
+            "        . = ALIGN(4);",
+            "        port_data_end = .;",
+            f"    }} > {data} AT > {code}",
+            "    port_data_load = LOADADDR(.data);",
+            "    .bss (NOLOAD) : {",
+            "        . = ALIGN(4);",
+            "        port_bss_start = .;",
+            "        *(.bss*) *(COMMON)",
+            "        . = ALIGN(4);",
+            "        port_bss_end = .;",
+            f"    }} > {data}",
+            f"    .arena (NOLOAD) : {{ . = ALIGN(8); *(.arena*) }} > {arena}",
+            "    /DISCARD/ : { *(.comment) *(.ARM.attributes) }",
+            "}",
+            "",
+        ]
+    )
+
+
+def board_header(machine: Machine | None) -> str:
+    """Return ``board.h``: the memory protection of an emulated board, or nothing."""
+    lines = [LICENCE, "#ifndef BOARD_H", "#define BOARD_H"]
+    if machine is not None and machine.mpu:
+        rows = [
+            f"    {{{base:#010x}u, {attributes:#010x}u}}, \\"
+            for region in machine.regions.values()
+            for base, attributes in _mpu_regions(region)
+        ]
+        if len(rows) > MPU_MAX_REGIONS:
+            raise FirmwareError(
+                "memory sizes need too many protection regions",
+                where="device.regions",
+                got=len(rows),
+                expected=f"at most {MPU_MAX_REGIONS}; use sizes that are sums of few powers of two",
+            )
+        lines += ["#define BOARD_MPU_REGIONS { \\", *rows, "}"]
+    return "\n".join([*lines, "#endif", ""])
+
+
+def _mpu_regions(region: MemoryRegion) -> list[tuple[int, int]]:
+    """Cover a region exactly with naturally aligned powers of two of at least 32 bytes."""
+    access = MPU_READ_EXECUTE if region.kind == "flash" else MPU_READ_WRITE
+    rows, at, left = [], region.origin, region.size_bytes
+    while left >= 32:
+        size = 1 << (left.bit_length() - 1)
+        while at % size:
+            size //= 2
+        rows.append((at, access | ((size.bit_length() - 2) << 1) | 1))
+        at, left = at + size, left - size
+    return rows

@@ -1,0 +1,74 @@
+"""Run an exported network on an emulated Cortex-M, inside the device's memory limits."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mcuformer.device import Device
+from mcuformer.errors import FirmwareError
+from oplib.operator import Array
+from oplib.target.board import cross_build
+from oplib.target.linker import emulated_machine
+from oplib.target.tools import require, run
+
+TOOLS = ("cmake", "arm-none-eabi-gcc", "arm-none-eabi-nm", "arm-none-eabi-size", "qemu-system-arm")
+NANOSECONDS_AN_INSTRUCTION = 64  # -icount shift=6
+TIMEOUT_SECONDS = 540.0
+
+
+@dataclass(frozen=True)
+class EmulatedRun:
+    """What an emulated firmware gave.
+
+    Args:
+        logits: int32 (B, K).
+        instructions: executed by ``model_run`` for each image (B,).
+        stack_high_water_bytes: largest depth of the stack over all images.
+    """
+
+    logits: Array
+    instructions: Array
+    stack_high_water_bytes: int
+
+
+def build(firmware: Path, build_dir: Path) -> Path:
+    """Compile a firmware folder for the emulated machine and return the ELF file.
+
+    Raises:
+        ToolMissingError, FirmwareError: as the tools say; memory overflow is a link error.
+    """
+    require(*TOOLS)
+    return cross_build(firmware, build_dir, "emulated")
+
+
+def run_images(elf: Path, device: Device, images: Array, num_classes: int) -> EmulatedRun:
+    """Run raw images (B, H, W, C) through the firmware.
+
+    Raises:
+        FirmwareError: the firmware faulted or ended early.
+    """
+    require("qemu-system-arm")
+    machine = emulated_machine(device)
+    raw = np.ascontiguousarray(images, dtype=np.uint8)
+    with tempfile.TemporaryDirectory(prefix="mcuformer-qemu-") as name:
+        directory = Path(name)
+        (directory / "images.bin").write_bytes(raw.tobytes())
+        command = ["qemu-system-arm", "-M", machine.name, "-kernel", str(elf.resolve())]
+        command += ["-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=6"]
+        command += ["-semihosting-config", "enable=on,target=native"]
+        run(command, directory=directory, timeout=TIMEOUT_SECONDS)
+        results = (directory / "results.bin").read_bytes()
+    record = np.dtype([("logits", "<i4", (num_classes,)), ("ticks", "<u8")])
+    if len(results) != len(raw) * record.itemsize + 4:
+        raise FirmwareError("the firmware ended early", where=elf, got=f"{len(results)} bytes")
+    records = np.frombuffer(results[:-4], dtype=record)
+    nanoseconds = records["ticks"].astype(np.float64) * (1e9 / machine.clock_hz)
+    return EmulatedRun(
+        logits=records["logits"].astype(np.int32),
+        instructions=np.rint(nanoseconds / NANOSECONDS_AN_INSTRUCTION).astype(np.int64),
+        stack_high_water_bytes=int.from_bytes(results[-4:], "little"),
+    )
