@@ -129,6 +129,19 @@ class DataConfig(Value):
             raise ValueError("root names the .npz file, and is null for the bundled digits")
         return self
 
+    def files(self) -> tuple[Path, ...]:
+        """Return the files the data are read from.
+
+        Raises:
+            DataError: one is missing.
+        """
+        if self.root is None:
+            return ()
+        path = Path(self.root)
+        if not path.is_file():
+            raise DataError("no such file", where="data.root", got=path, expected="a .npz file")
+        return (path,)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -226,12 +239,10 @@ def _read_digits(config: DataConfig) -> tuple[Split, None, tuple[str, ...]]:
 
 
 def _read_npz(config: DataConfig) -> tuple[Split, Split, tuple[str, ...]]:
-    path = Path(str(config.root))
+    (path,) = config.files()
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays: dict[str, npt.NDArray[Any]] = {name: file[name] for name in file.files}
-    except FileNotFoundError as error:
-        raise DataError("no such file", where="data.root", got=path, expected="a .npz file") from error
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise DataError(f"not a readable .npz file: {error}", where=path) from error
     missing = {"x_train", "y_train", "x_test", "y_test"} - arrays.keys()

@@ -18,6 +18,11 @@ from mcuformer.value import Value
 
 ConfigT = TypeVar("ConfigT", bound=Value)
 INTERRUPTED = 130
+HYDRA_FLAGS = (
+    "-h --help --hydra-help --version -c --cfg --resolve -p --package -r --run -m --multirun "
+    "-sc --shell-completion -cp --config-path -cn --config-name -cd --config-dir "
+    "--experimental-rerun -i --info"
+).split()
 
 
 def conf_dir() -> Path:
@@ -65,6 +70,8 @@ def run(
                 list(sys.argv[1:] if arguments is None else arguments), Path(user_conf)
             )
             _call_hydra(config_name, model, function, command_line)
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else int(bool(end.code))
         except KeyboardInterrupt:
             return fail("interrupted; run the same command again to continue", INTERRUPTED)
         except McuformerError as error:
@@ -91,7 +98,10 @@ def _call_hydra(
         settings = HydraConfig.get()
         if settings.mode == RunMode.MULTIRUN and "run_dir" in container:
             container["run_dir"] = multirun_dir(container["run_dir"], settings.job.override_dirname)
-        function(model.parse(container))
+        try:
+            function(model.parse(container))
+        except McuformerError as error:  # Hydra would add lines of its own to an Exception
+            raise SystemExit(fail(error, error.exit_code)) from error
 
     saved, sys.argv = sys.argv, [sys.argv[0], *command_line]
     try:
@@ -122,8 +132,13 @@ def stage_user_files(arguments: list[str], user_conf: Path) -> list[str]:
         The command line that Hydra understands.
 
     Raises:
-        ConfigError: a named file does not exist.
+        ConfigError: an unknown flag, or a named file that does not exist.
     """
+    for argument in arguments:
+        if argument.startswith("-") and argument.split("=")[0] not in HYDRA_FLAGS:
+            raise ConfigError(
+                "unknown flag", got=argument, expected="key=value, -m for a sweep, or --help"
+            )
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
     result, staged = [], False
     for argument in arguments:

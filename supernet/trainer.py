@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mcuformer.artifact import canonical_json, digest
+from mcuformer.data import Dataset
 from mcuformer.errors import ArtifactError, McuformerError
 from mcuformer.progress import track
 from mcuformer.seed import derive, stream
+from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 from supernet import checkpoint
-from supernet.data import BatchSource
+from supernet.data import BatchSource, pad_value
+from supernet.model import Supernet
 from supernet.recipe import Recipe, build_mixup, build_optimizer, build_scheduler
+from supernet.sampling import UniformSampler
 
 Sampler = Callable[[np.random.Generator], SubnetConfig]
 
@@ -55,6 +59,40 @@ class Task:
         """A digest of recipe, seed and identity: what a checkpoint must share to be continued."""
         content = [self.recipe.dump(), self.seed, self.identity, len(self.batches.labels)]
         return digest(canonical_json(content).encode())
+
+
+def supernet_task(
+    space: SearchSpace,
+    point: SpacePoint,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    points_dir: Path,
+) -> Task:
+    """Build the training of one point's supernet; its recovery point lies under `points_dir`.
+
+    The directory's name holds a digest of all that the weights depend on, so that runs with other
+    settings never meet each other's recovery points.
+    """
+    seed_everything(seed, "init", point.name)
+    pad = pad_value(dataset.preprocessing)
+    identity = {
+        "space": space.dump(),
+        "point": point.dump(),
+        "preprocessing": dataset.preprocessing.dump(),
+        "threads": torch.get_num_threads(),
+    }
+    task = Task(
+        model=Supernet(space, point, pad),
+        batches=BatchSource(dataset.train, dataset.preprocessing, recipe.batch_size, seed),
+        recipe=recipe,
+        num_classes=space.num_classes,
+        seed=seed,
+        directory=points_dir,
+        identity=identity,
+        sampler=UniformSampler(space, point),
+    )
+    return replace(task, directory=points_dir / f"{point.name}_{task.digest[:8]}")
 
 
 def seed_everything(seed: int, *names: str | int) -> None:

@@ -1,0 +1,115 @@
+"""``python -m evolve.finetune``: train one subnet on, or a given one from scratch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mcuformer import entry
+from mcuformer.artifact import (
+    Stage,
+    canonical_json,
+    digest,
+    file_digest,
+    read_value,
+    save_arrays,
+    write_json,
+)
+from mcuformer.data import DataConfig, load
+from mcuformer.errors import ConfigError
+from mcuformer.settings import Settings, execute
+from mcuformer.subnet import SubnetConfig
+from supernet.recipe import Recipe
+
+
+class FinetuneConfig(Settings):
+    """Configuration of fine-tuning.
+
+    Args:
+        subnet: a ``subnet.json`` to train from scratch; null takes the search's winner and its
+            inherited weights.
+    """
+
+    data: DataConfig
+    recipe: Recipe
+    subnet: str | None = None
+
+
+def stage(config: FinetuneConfig) -> Stage:
+    """Return what the command reads and writes."""
+    inputs = [subnet_file(config)]
+    if config.subnet is None:
+        inputs.append(config.run.file("weights.safetensors"))
+    outputs = ("finetuned_subnet.json", "finetuned_weights.safetensors")
+    return Stage("evolve.finetune", config.content(), [*inputs, *config.data.files()], outputs)
+
+
+def subnet_file(config: FinetuneConfig) -> Path:
+    """Return the file of the subnet to train."""
+    return config.run.file("subnet.json") if config.subnet is None else Path(config.subnet)
+
+
+def finetune(config: FinetuneConfig) -> None:
+    """Train on training and steering data; write the subnet and its weights.
+
+    Raises:
+        ConfigError: the subnet is for other images.
+    """
+    path = subnet_file(config)
+    subnet = read_value(path, "subnet", SubnetConfig)
+    dataset = load(config.data)
+    images = (config.data.img_size, config.data.preprocessing.in_chans, config.data.num_classes)
+    if (subnet.img_size, subnet.in_chans, subnet.num_classes) != images:
+        raise ConfigError(
+            "the subnet takes other images (img_size, in_chans, num_classes)",
+            where=path,
+            got=(subnet.img_size, subnet.in_chans, subnet.num_classes),
+            expected=images,
+        )
+
+    import torch
+
+    from supernet.checkpoint import load_model, model_arrays
+    from supernet.data import BatchSource, pad_value
+    from supernet.trainer import Task, seed_everything, train
+    from supernet.vit import Vit
+
+    torch.set_num_threads(config.threads)
+    seed_everything(config.seed, "init", "finetune")
+    vit = Vit(subnet, pad_value(dataset.preprocessing))
+    start = "scratch"
+    if config.subnet is None:
+        weights = config.run.file("weights.safetensors")
+        load_model(vit, weights)
+        start = file_digest(weights)
+    batches = BatchSource(
+        dataset.train.joined(dataset.steering),
+        dataset.preprocessing,
+        config.recipe.batch_size,
+        config.seed,
+    )
+    identity = {"subnet": subnet.dump(), "start": start, "threads": config.threads}
+    name = digest(canonical_json([identity, config.recipe.dump(), config.seed]).encode())[:8]
+    task = Task(
+        model=vit,
+        batches=batches,
+        recipe=config.recipe,
+        num_classes=subnet.num_classes,
+        seed=config.seed,
+        directory=config.run.file("finetune") / name,
+        identity=identity,
+    )
+    train(task, config.recipe.epochs, "fine-tuning")
+    save_arrays(config.run.file("finetuned_weights.safetensors"), model_arrays(vit))
+    write_json(config.run.file("finetuned_subnet.json"), "subnet", subnet.dump())
+
+
+def main() -> int:
+    """Run the command line."""
+    return entry.run(
+        "evolve_finetune", FinetuneConfig, lambda c: execute(c, stage(c), lambda: finetune(c))
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Subnets as individuals: drawing, mutating and crossing them inside one space point.
+
+Source: AutoFormer, evolution search (section 3.3); the same operators as MCUFormer's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcuformer.errors import BudgetError
+from mcuformer.space import SearchSpace, SpacePoint
+from mcuformer.subnet import SubnetConfig
+
+MAX_DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Variation:
+    """Draws admissible subnets of one point.
+
+    Args:
+        admissible: tells whether a subnet fits the budget.
+        depth_probability, embed_dim_probability: of a mutation changing that gene.
+        block_probability: of a mutation changing heads, and likewise MLP ratio, of a block.
+    """
+
+    space: SearchSpace
+    point: SpacePoint
+    admissible: Callable[[SubnetConfig], bool]
+    depth_probability: float
+    embed_dim_probability: float
+    block_probability: float
+
+    def fresh(self, rng: np.random.Generator) -> SubnetConfig:
+        """Draw an admissible subnet uniformly, by rejection.
+
+        Raises:
+            BudgetError: none was found in many draws.
+        """
+        for _ in range(MAX_DRAWS):
+            subnet = self.space.sample(self.point, rng)
+            if self.admissible(subnet):
+                return subnet
+        raise BudgetError(
+            f"none of {MAX_DRAWS} sampled subnets fits; widen the budget or the space",
+            where="budget",
+        )
+
+    def mutate(self, parent: SubnetConfig, rng: np.random.Generator) -> SubnetConfig:
+        """Change some genes of `parent`; the child may be inadmissible."""
+        blocks = [(block.num_heads, block.mlp_ratio) for block in parent.blocks]
+        if rng.random() < self.depth_probability:
+            depth = int(rng.choice(self.space.depth))
+            extra = [self.space.sample_block(rng) for _ in range(depth - len(blocks))]
+            blocks = blocks[:depth] + extra
+        for index, (heads, ratio) in enumerate(blocks):
+            new_heads, new_ratio = self.space.sample_block(rng)
+            change_heads = rng.random() < self.block_probability
+            change_ratio = rng.random() < self.block_probability
+            blocks[index] = (
+                new_heads if change_heads else heads,
+                new_ratio if change_ratio else ratio,
+            )
+        embed_dim = parent.embed_dim
+        if rng.random() < self.embed_dim_probability:
+            embed_dim = int(rng.choice(self.space.embed_dim))
+        return self.space.subnet(self.point, embed_dim, tuple(blocks))
+
+    def cross(
+        self, mother: SubnetConfig, father: SubnetConfig, rng: np.random.Generator
+    ) -> SubnetConfig:
+        """Take each gene from either parent; the depth is one parent's, its tail too."""
+        parents = (mother, father) if rng.random() < 0.5 else (father, mother)
+        blocks = []
+        for index, own in enumerate(parents[0].blocks):
+            other = parents[1].blocks[index] if index < parents[1].depth else own
+            heads = (own, other)[int(rng.integers(2))].num_heads
+            ratio = (own, other)[int(rng.integers(2))].mlp_ratio
+            blocks.append((heads, ratio))
+        embed_dim = parents[int(rng.integers(2))].embed_dim
+        return self.space.subnet(self.point, embed_dim, tuple(blocks))

@@ -1,0 +1,114 @@
+"""How good a space point is: accuracy of its admissible subnets, and how many are admissible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcuformer.device import Budget, Footprint
+from mcuformer.errors import BudgetError
+from mcuformer.space import SearchSpace, SpacePoint
+from mcuformer.subnet import SubnetConfig
+
+FootprintOf = Callable[[SubnetConfig], Footprint]
+AccuracyOf = Callable[[SubnetConfig], float]
+
+
+@dataclass(frozen=True)
+class Admission:
+    """How a budget treats sampled subnets; `sram`, `flash` and `both` exclude each other.
+
+    Args:
+        sampled: subnets looked at.
+        sram, flash: refused for this limit alone. both: for both.
+    """
+
+    sampled: int
+    sram: int
+    flash: int
+    both: int
+
+    @property
+    def fraction(self) -> float:
+        """Share of subnets that were admitted (rho)."""
+        return 1.0 - (self.sram + self.flash + self.both) / self.sampled
+
+    def dump(self) -> dict[str, int]:
+        """Return the counts, with the number admitted."""
+        refused = self.sram + self.flash + self.both
+        return {
+            "sampled": self.sampled,
+            "sram": self.sram,
+            "flash": self.flash,
+            "both": self.both,
+            "admitted": self.sampled - refused,
+        }
+
+
+def measure_admission(
+    subnets: Iterable[SubnetConfig], footprint: FootprintOf, budget: Budget
+) -> tuple[Admission, list[SubnetConfig]]:
+    """Count which subnets the budget refuses, and return those it admits."""
+    counts = {(True, False): 0, (False, True): 0, (True, True): 0, (False, False): 0}
+    admitted = []
+    for subnet in subnets:
+        verdict = footprint(subnet).exceeds(budget)
+        counts[verdict] += 1
+        if not any(verdict):
+            admitted.append(subnet)
+    admission = Admission(
+        sampled=sum(counts.values()),
+        sram=counts[True, False],
+        flash=counts[False, True],
+        both=counts[True, True],
+    )
+    return admission, admitted
+
+
+def sample_point(
+    space: SearchSpace, point: SpacePoint, num_samples: int, rng: np.random.Generator
+) -> list[SubnetConfig]:
+    """Draw subnets of one point uniformly."""
+    return [space.sample(point, rng) for _ in range(num_samples)]
+
+
+def sample_space(
+    space: SearchSpace, num_samples: int, rng: np.random.Generator
+) -> list[SubnetConfig]:
+    """Draw subnets uniformly over all points of the space."""
+    points = space.points()
+    return [space.sample(points[int(rng.integers(len(points)))], rng) for _ in range(num_samples)]
+
+
+def mean_accuracy(subnets: Sequence[SubnetConfig], accuracy: AccuracyOf) -> float:
+    """Return the mean accuracy of subnets, in percent."""
+    return float(np.mean([accuracy(subnet) for subnet in subnets]))
+
+
+def score(accuracy_percent: float, admitted_fraction: float, lambda_rho: float) -> float:
+    """Return Q = Acc + lambda * rho (MCUFormer, section 3.1)."""
+    return accuracy_percent + lambda_rho * admitted_fraction
+
+
+def check_feasible(
+    points: Sequence[SpacePoint], space: SearchSpace, footprint: FootprintOf, budget: Budget
+) -> None:
+    """Refuse a budget that the smallest subnet of every point exceeds.
+
+    Raises:
+        BudgetError: with the smallest footprint the points can reach, for each limit.
+    """
+    smallest = [footprint(space.smallest(point)) for point in points]
+    if any(cost.admissible(budget) for cost in smallest):
+        return
+    sram = min(smallest, key=lambda cost: cost.sram_bytes)
+    flash = min(smallest, key=lambda cost: cost.flash_bytes)
+    raise BudgetError(
+        f"no subnet of the space fits {budget.sram_bytes} bytes of SRAM and {budget.flash_bytes} of "
+        f"flash; the smallest footprints it can reach are {sram.sram_bytes} of SRAM (with "
+        f"{sram.flash_bytes} of flash) and {flash.flash_bytes} of flash (with {flash.sram_bytes} "
+        "of SRAM)",
+        where="budget",
+    )

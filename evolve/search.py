@@ -1,0 +1,117 @@
+"""``python -m evolve.search``: find the most accurate subnet that fits the budget."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from evolve.population import Variation
+from evolve.quality import check_feasible
+from evolve.strategies.evolution import Candidate, EvolutionConfig, evolve
+from mcuformer import entry
+from mcuformer.artifact import Stage, read_json, save_arrays, write_bytes, write_json
+from mcuformer.data import DataConfig, load
+from mcuformer.device import Budget, BudgetConfig, Device
+from mcuformer.progress import say, track
+from mcuformer.seed import stream
+from mcuformer.settings import Settings, execute
+from mcuformer.space import SearchSpace, SpacePoint
+from mcuformer.subnet import SubnetConfig
+from oplib.footprint import footprint
+
+
+class SearchConfig(Settings):
+    """Configuration of the subnet search."""
+
+    device: Device
+    budget: BudgetConfig
+    data: DataConfig
+    strategy: EvolutionConfig
+
+
+def stage(config: SearchConfig) -> Stage:
+    """Return what the command reads and writes."""
+    inputs = [config.run.file(name) for name in ("supernet.json", "supernet.safetensors")]
+    outputs = ("subnet.json", "weights.safetensors", "search.jsonl")
+    return Stage("evolve.search", config.content(), [*inputs, *config.data.files()], outputs)
+
+
+def search(config: SearchConfig) -> None:
+    """Search and write ``subnet.json``, its inherited weights and ``search.jsonl``.
+
+    Raises:
+        BudgetError: no subnet of the supernet's point fits.
+    """
+    supernet_file = config.run.file("supernet.json")
+    content = read_json(supernet_file, "supernet")
+    space = SearchSpace.parse(content["space"], where=str(supernet_file))
+    point = SpacePoint.parse(content["point"], where=str(supernet_file))
+    budget = Budget.of(config.budget, config.device)
+    check_feasible([point], space, lambda s: footprint(s, config.device), budget)
+    dataset = load(config.data)
+
+    import torch
+
+    from supernet.checkpoint import load_model, model_arrays
+    from supernet.data import pad_value, to_tensor
+    from supernet.evaluate import accuracy_percent
+    from supernet.extract import extract
+    from supernet.model import Supernet
+
+    torch.set_num_threads(config.threads)
+    supernet = Supernet(space, point, pad_value(dataset.preprocessing))
+    load_model(supernet, config.run.file("supernet.safetensors"))
+    images = to_tensor(dataset.steering.images, dataset.preprocessing)
+    labels = torch.from_numpy(dataset.steering.labels)
+
+    def evaluate(subnet: SubnetConfig) -> Candidate:
+        cost = footprint(subnet, config.device)
+        accuracy = accuracy_percent(lambda x: supernet(x, subnet), images, labels)
+        return Candidate(subnet, accuracy, cost.sram_bytes, cost.flash_bytes)
+
+    lines: list[str] = []
+
+    def journal(generation: int, candidates: list[Candidate]) -> None:
+        lines.extend(json.dumps({"generation": generation, **_row(c)}) for c in candidates)
+
+    settings = config.strategy
+    variation = Variation(
+        space,
+        point,
+        lambda subnet: footprint(subnet, config.device).admissible(budget),
+        settings.depth_probability,
+        settings.embed_dim_probability,
+        settings.block_probability,
+    )
+    generations = track(range(settings.generations), "subnet search")
+    best = evolve(
+        settings, variation, evaluate, stream(config.seed, "search"), generations, journal
+    )
+    say(
+        f"best of {len(lines)} subnets: {best.accuracy_percent:.2f} % on steering data, "
+        f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash"
+    )
+    write_bytes(config.run.file("search.jsonl"), "".join(line + "\n" for line in lines).encode())
+    save_arrays(
+        config.run.file("weights.safetensors"), model_arrays(extract(supernet, best.subnet))
+    )
+    write_json(config.run.file("subnet.json"), "subnet", best.subnet.dump())
+
+
+def _row(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "accuracy_percent": candidate.accuracy_percent,
+        "sram_bytes": candidate.sram_bytes,
+        "flash_bytes": candidate.flash_bytes,
+        "subnet": candidate.subnet.dump(),
+    }
+
+
+def main() -> int:
+    """Run the command line."""
+    return entry.run("evolve_search", SearchConfig, lambda c: execute(c, stage(c), lambda: search(c)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

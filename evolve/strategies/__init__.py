@@ -1,0 +1,1 @@
+"""Methods that search subnets inside one space point."""

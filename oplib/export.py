@@ -1,0 +1,229 @@
+"""``python -m oplib.export``: lower a network to integers, emit C, build it and compare."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mcuformer import entry
+from mcuformer.artifact import Arrays, Stage, load_arrays, read_value, write_json
+from mcuformer.data import DataConfig, load
+from mcuformer.device import Budget, BudgetConfig, Device, Footprint
+from mcuformer.errors import BudgetError, ConfigError, InternalError, ToolMissingError
+from mcuformer.progress import say
+from mcuformer.settings import Settings, execute
+from mcuformer.subnet import SubnetConfig
+from mcuformer.value import Value
+from oplib.calibrate import calibrate
+from oplib.firmware import write_firmware
+from oplib.footprint import footprint
+from oplib.interpret import FloatModel
+from oplib.lower import lower
+from oplib.model_file import save_model
+from oplib.schedule import schedule
+from oplib.target.board import LinkedSizes, cross_build, measure
+from oplib.timm_vit import TimmVit, refuse_unknown_parts
+from oplib.verify import Comparison, compare
+from oplib.vit import check_weights, node_params
+
+PositiveCount = Annotated[int, Field(ge=1)]
+
+
+class ExportSettings(Value):
+    """How to export.
+
+    Args:
+        calibration_images: images of the steering split that set the scales.
+        check_images: images on which reference, host C and emulated chip are compared.
+        source: the run's fine-tuned network, or the search's winner with inherited weights.
+    """
+
+    calibration_images: PositiveCount = 256
+    check_images: PositiveCount = 16
+    source: Literal["finetuned", "search"] = "finetuned"
+
+
+class ExportConfig(Settings):
+    """Configuration of an export.
+
+    Args:
+        weights: the user's own safetensors in timm's names, with `vit`; null exports the run's.
+        vit: the user's network in timm's vocabulary.
+    """
+
+    device: Device
+    budget: BudgetConfig
+    data: DataConfig
+    export: ExportSettings
+    weights: str | None = None
+    vit: TimmVit | None = None
+
+
+def source_files(config: ExportConfig) -> list[Path]:
+    """Return the files the network comes from: weights, and the subnet of a run.
+
+    Raises:
+        ConfigError: `weights` without `vit`, or the reverse.
+    """
+    if (config.weights is None) != (config.vit is None):
+        raise ConfigError(
+            "a network of your own needs both: weights=FILE.safetensors and vit=./FILE.yaml",
+            where="weights" if config.weights is None else "vit",
+        )
+    if config.weights is not None:
+        return [Path(config.weights)]
+    prefix = "finetuned_" if config.export.source == "finetuned" else ""
+    return [config.run.file(f"{prefix}{name}") for name in ("weights.safetensors", "subnet.json")]
+
+
+def stage(config: ExportConfig) -> Stage:
+    """Return what the command reads and writes."""
+    outputs = ("firmware", "model_int8.json", "model_int8.safetensors", "export.json")
+    inputs = [*source_files(config), *config.data.files()]
+    return Stage("oplib.export", config.content(), inputs, outputs)
+
+
+def read_network(config: ExportConfig) -> tuple[SubnetConfig, Arrays]:
+    """Read subnet and float weights, and check that they belong together.
+
+    Raises:
+        ArtifactError, LoweringError, ConfigError: naming the weight or the field.
+    """
+    files = source_files(config)
+    weights = load_arrays(files[0])
+    if config.vit is None:
+        subnet = read_value(files[1], "subnet", SubnetConfig)
+    else:
+        refuse_unknown_parts(weights)
+        subnet = config.vit.subnet()
+    check_weights(subnet, weights, str(files[0]))
+    images = (config.data.img_size, config.data.preprocessing.in_chans, config.data.num_classes)
+    if (subnet.img_size, subnet.in_chans, subnet.num_classes) != images:
+        raise ConfigError(
+            "data and network differ in (img_size, in_chans, num_classes)",
+            where="data",
+            got=images,
+            expected=(subnet.img_size, subnet.in_chans, subnet.num_classes),
+        )
+    return subnet, weights
+
+
+def float_model(config: ExportConfig, subnet: SubnetConfig, weights: Arrays) -> FloatModel:
+    """Return the float reference of a network."""
+    preprocessing = config.data.preprocessing
+    return FloatModel(schedule(subnet)[0], node_params(subnet, weights, preprocessing), preprocessing)
+
+
+def export(config: ExportConfig) -> None:
+    """Write ``firmware/``, the integer model and ``export.json``.
+
+    Raises:
+        BudgetError: the network does not fit.
+        InternalError: reference and C disagree, or planner and linker.
+    """
+    subnet, weights = read_network(config)
+    cost = check_budget(config, subnet)
+    dataset = load(config.data)
+    model = float_model(config, subnet, weights)
+    images = dataset.steering.images
+    ranges = calibrate(model, images[: config.export.calibration_images])
+    integer = lower(model, ranges)
+    plan = schedule(subnet)[1]
+    firmware, build_dir = config.run.file("firmware"), config.run.file("build")
+    write_firmware(firmware, integer, plan, config.device, dataset.class_names)
+    save_model(config.run.path, integer, subnet, dataset.class_names)
+    shutil.rmtree(build_dir, ignore_errors=True)
+    checked = images[: config.export.check_images]
+    result = compare(integer, firmware, build_dir, config.device, checked)
+    for line in result.missing:
+        say(line)
+    refuse_mismatch(result)
+    content: dict[str, Any] = {
+        "footprint": cost.dump(),
+        "bit_exact": result.bit_exact,
+        "check_images": len(checked),
+        "not_verified": list(result.missing),
+        "linked": None,
+    }
+    try:
+        cross_build(firmware, build_dir / "device", "device")
+        linked = measure(build_dir / "emulated" / "model.elf")
+        check_linked(linked, cost)
+        names = ("arena", "weights", "static", "flash")
+        content["linked"] = {name: getattr(linked, name) for name in names}
+    except ToolMissingError as error:
+        say(f"sizes not verified: {error}")
+    write_json(config.run.file("export.json"), "export", content)
+
+
+def check_budget(config: ExportConfig, subnet: SubnetConfig) -> Footprint:
+    """Return the subnet's footprint.
+
+    Raises:
+        BudgetError: with the bytes it needs.
+    """
+    budget = Budget.of(config.budget, config.device)
+    cost = footprint(subnet, config.device)
+    if not cost.admissible(budget):
+        raise BudgetError(
+            f"the network does not fit {config.device.name}",
+            where="budget",
+            got=f"{cost.sram_bytes} bytes of SRAM and {cost.flash_bytes} of flash",
+            expected=f"at most {budget.sram_bytes} and {budget.flash_bytes}",
+        )
+    return cost
+
+
+def refuse_mismatch(result: Comparison) -> None:
+    """Refuse a firmware whose integers are not the reference's.
+
+    Raises:
+        InternalError: naming the target.
+    """
+    for name, exact in result.bit_exact.items():
+        if exact is False:
+            raise InternalError(f"the {name} C does not equal the numpy reference")
+
+
+def check_linked(linked: LinkedSizes, planned: Footprint) -> None:
+    """Check that the linker measured what the planner promised.
+
+    Raises:
+        InternalError: arena or weights differ.
+    """
+    for name, got, expected in (
+        ("arena", linked.arena, planned.arena_bytes),
+        ("weights", linked.weights, planned.weights_bytes),
+    ):
+        if got != expected:
+            raise InternalError(f"linked {name} differs from the plan", got=got, expected=expected)
+
+
+def check_measured(stack: int, linked: LinkedSizes, device: Device, budget: Budget) -> None:
+    """Check the finished firmware against stack reserve and budget.
+
+    Raises:
+        BudgetError: with the bytes measured.
+    """
+    for where, got, limit in (
+        ("device.stack_reserve_bytes", stack, device.stack_reserve_bytes),
+        ("budget.sram_bytes", linked.arena + linked.static + stack, budget.sram_bytes),
+        ("budget.flash_bytes", linked.flash, budget.flash_bytes),
+    ):
+        if got > limit:
+            raise BudgetError(
+                "the built firmware needs more", where=where, got=got, expected=f"at most {limit}"
+            )
+
+
+def main() -> int:
+    """Run the command line."""
+    return entry.run("oplib_export", ExportConfig, lambda c: execute(c, stage(c), lambda: export(c)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

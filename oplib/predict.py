@@ -1,0 +1,49 @@
+"""Classify one picture with the float network, the integer reference and the host C."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcuformer.artifact import Arrays
+from mcuformer.errors import ToolMissingError
+from mcuformer.subnet import SubnetConfig
+from oplib.interpret import FloatModel, IntegerModel, run_float, run_integer
+from oplib.operator import Array
+from oplib.schedule import schedule
+from oplib.target import host
+from oplib.vit import node_params
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Logits (K,) of each computation; None where `missing` says why."""
+
+    logits: Mapping[str, Array | None]
+    missing: str | None
+
+
+def predict(
+    run_path: Path, integer: IntegerModel, subnet: SubnetConfig, weights: Arrays, image: Array
+) -> Prediction:
+    """Return the logits of one raw image (H, W, C).
+
+    Raises:
+        FirmwareError: the host C does not build or run.
+    """
+    pre = integer.preprocessing
+    floating = FloatModel(schedule(subnet)[0], node_params(subnet, weights, pre), pre)
+    logits: dict[str, Array | None] = {
+        "float": run_float(floating, image[None])[0],
+        "int8": run_integer(integer, image[None])[0],
+        "host C": None,
+    }
+    missing = None
+    try:
+        library = host.build(run_path / "firmware", run_path / "build" / "host")
+        num_classes = subnet.num_classes
+        logits["host C"] = host.run_images(library, image[None], num_classes)[0]
+    except ToolMissingError as error:
+        missing = f"host C not verified: {error}"
+    return Prediction(logits, missing)

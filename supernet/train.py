@@ -1,0 +1,95 @@
+"""``python -m supernet.train``: train the supernet of one space point."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mcuformer import entry
+from mcuformer.artifact import Stage, read_json, save_arrays, write_json
+from mcuformer.data import DataConfig, load
+from mcuformer.errors import ConfigError
+from mcuformer.settings import Settings, execute
+from mcuformer.space import SearchSpace, SpacePoint
+from mcuformer.subnet import PositiveInt, RankRatio
+from mcuformer.value import Value
+from supernet.recipe import Recipe
+from supernet.sampling import SamplingConfig
+
+
+class PointChoice(Value):
+    """The point to train; both values null mean the point that evolve.space chose."""
+
+    rank_ratio: RankRatio | None = None
+    patch_size: PositiveInt | None = None
+
+
+class TrainConfig(Settings):
+    """Configuration of supernet training."""
+
+    data: DataConfig
+    space: SearchSpace
+    recipe: Recipe
+    sampling: SamplingConfig
+    point: PointChoice
+
+
+def chosen_point(config: TrainConfig) -> SpacePoint | None:
+    """Return the configured point, or None where the run's ``space.json`` decides.
+
+    Raises:
+        ConfigError: only one coordinate is given, or the point is not on the grid.
+    """
+    point = config.point
+    if point.rank_ratio is None and point.patch_size is None:
+        return None
+    if point.rank_ratio is None or point.patch_size is None:
+        raise ConfigError("give both rank_ratio and patch_size, or neither", where="point")
+    result = SpacePoint(rank_ratio=point.rank_ratio, patch_size=point.patch_size)
+    config.space.check_point(result)
+    return result
+
+
+def stage(config: TrainConfig) -> Stage:
+    """Return what the command reads and writes."""
+    inputs: list[Path] = [] if chosen_point(config) else [config.run.file("space.json")]
+    outputs = ("supernet.safetensors", "supernet.json")
+    return Stage("supernet.train", config.content(), [*inputs, *config.data.files()], outputs)
+
+
+def train(config: TrainConfig) -> None:
+    """Train until the recipe's last epoch, from the point's recovery point where there is one."""
+    point = chosen_point(config)
+    if point is None:
+        space_file = config.run.file("space.json")
+        point = SpacePoint.parse(read_json(space_file, "space")["point"], where=str(space_file))
+        config.space.check_point(point)
+    dataset = load(config.data)
+
+    import torch
+
+    from supernet import trainer
+    from supernet.checkpoint import model_arrays
+
+    torch.set_num_threads(config.threads)
+    points_dir = config.run.file("points")
+    task = trainer.supernet_task(
+        config.space, point, dataset, config.recipe, config.seed, points_dir
+    )
+    trainer.train(task, config.recipe.epochs, f"supernet {point.name}")
+    save_arrays(config.run.file("supernet.safetensors"), model_arrays(task.model))
+    content = {
+        "point": point.dump(),
+        "space": config.space.dump(),
+        "epochs": config.recipe.epochs,
+    }
+    write_json(config.run.file("supernet.json"), "supernet", content)
+
+
+def main() -> int:
+    """Run the command line."""
+    return entry.run("supernet_train", TrainConfig, lambda c: execute(c, stage(c), lambda: train(c)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Print the code-size tables of oplib/code_size.py, measured by linking one firmware a core.
+
+Run it after changing a kernel, the port or the compiler flags, and paste its tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from pprint import pformat
+from typing import get_args
+
+import numpy as np
+
+from mcuformer.data import Preprocessing
+from mcuformer.device import Core, Device, Emulation, MemoryRegion
+from mcuformer.subnet import BlockConfig, SubnetConfig
+from oplib.calibrate import calibrate
+from oplib.firmware import write_firmware
+from oplib.footprint import struct_bytes
+from oplib.interpret import FloatModel
+from oplib.lower import lower
+from oplib.ops import OPERATORS
+from oplib.schedule import schedule
+from oplib.target.board import LinkedSizes, cross_build, measure
+from oplib.vit import node_params, weight_shapes
+
+PREPROCESSING = Preprocessing(img_size=8, channel_order="L", value_max=16, mean=(0.5,), std=(0.5,))
+
+
+def random_network(depth: int) -> tuple[SubnetConfig, dict[str, np.ndarray]]:
+    """Return a small network with random weights."""
+    block = BlockConfig(num_heads=2, head_dim=16, mlp_ratio=2.0)
+    subnet = SubnetConfig(
+        img_size=8, patch_size=2, in_chans=1, num_classes=10, embed_dim=32, blocks=(block,) * depth
+    )
+    rng = np.random.default_rng(0)
+    shapes = weight_shapes(subnet)
+    return subnet, {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def generic_device(core: Core) -> Device:
+    """Return a device of the core with ample memory."""
+    flash = MemoryRegion(name="flash", kind="flash", origin=0, size_bytes=1 << 20)
+    sram = MemoryRegion(name="sram", kind="sram", origin=0x20000000, size_bytes=1 << 18)
+    return Device(
+        name=core,
+        core=core,
+        clock_hz=25_000_000,
+        regions=(flash, sram),
+        code_region="flash",
+        arena_region="sram",
+        data_region="sram",
+        stack_reserve_bytes=1024,
+        emulation=Emulation(machine="mps2-an385", clock_hz=25_000_000),
+    )
+
+
+def link(core: Core, depth: int, directory: Path) -> LinkedSizes:
+    """Export and link the random network."""
+    subnet, weights = random_network(depth)
+    graph, plan = schedule(subnet)
+    model = FloatModel(graph, node_params(subnet, weights, PREPROCESSING), PREPROCESSING)
+    images = np.random.default_rng(1).integers(0, 17, (8, 8, 8, 1), dtype=np.uint8)
+    integer = lower(model, calibrate(model, images))
+    device = generic_device(core)
+    firmware = directory / f"{core}_{depth}"
+    write_firmware(firmware, integer, plan, device, [str(i) for i in range(10)])
+    return measure(cross_build(firmware, directory / f"{core}_{depth}_build", "emulated"))
+
+
+def structs(depth: int) -> tuple[int, int]:
+    """Return the bytes of all parameter structs, and the number of calls."""
+    graph, _ = schedule(random_network(depth)[0])
+    scalars = dict.fromkeys(
+        "zero_point eps score_multiplier value_numerator a_zero_point a_multiplier b_zero_point "
+        "b_multiplier in_zero_point multiplier".split(),
+        0,
+    )
+    sizes = [
+        struct_bytes(OPERATORS[node.op].fields(node, graph.inputs_of(node), scalars))
+        for node in graph.nodes
+    ]
+    return sum(sizes), len(sizes)
+
+
+def main() -> None:
+    """Measure every core and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    arguments = parser.parse_args()
+    kernels = {operator.kernel for operator in OPERATORS.values()}
+    ports, tables, calls, static = {}, {}, [], []
+    for core in get_args(Core):
+        with tempfile.TemporaryDirectory() as name:
+            shallow, deep = link(core, 2, Path(name)), link(core, 4, Path(name))
+        (shallow_bytes, shallow_calls), (deep_bytes, deep_calls) = structs(2), structs(4)
+        grown = (deep.code - deep_bytes) - (shallow.code - shallow_bytes)
+        call = grown / (deep_calls - shallow_calls)
+        sizes = {kernel: shallow.symbols[kernel] for kernel in sorted(kernels)}
+        rest = shallow.code - shallow_bytes - sum(sizes.values()) - round(call * shallow_calls)
+        ports[core], tables[core] = rest, sizes
+        calls.append(call)
+        static.append(shallow.static)
+    print("STATIC_BYTES =", max(static))
+    print("CALL_BYTES =", round(max(calls)))
+    print("PORT_BYTES =", pformat(ports))
+    print("KERNEL_BYTES =", pformat(tables))
+    if arguments.json:
+        print(json.dumps({"static": max(static), "call": max(calls), "port": ports, "kernels": tables}))
+
+
+if __name__ == "__main__":
+    main()
