@@ -28,6 +28,7 @@ class FinetuneConfig(Settings):
     Args:
         subnet: a ``subnet.json`` to train from scratch; null takes the search's winner and its
             inherited weights.
+
     """
 
     data: DataConfig
@@ -54,6 +55,7 @@ def finetune(config: FinetuneConfig) -> None:
 
     Raises:
         ConfigError: the subnet is for other images.
+
     """
     path = subnet_file(config)
     subnet = read_value(path, "subnet", SubnetConfig)

@@ -23,6 +23,7 @@ class Admission:
     Args:
         sampled: subnets looked at.
         sram, flash: refused for this limit alone. both: for both.
+
     """
 
     sampled: int
@@ -99,6 +100,7 @@ def check_feasible(
 
     Raises:
         BudgetError: with the smallest footprint the points can reach, for each limit.
+
     """
     smallest = [footprint(space.smallest(point)) for point in points]
     if any(cost.admissible(budget) for cost in smallest):
@@ -106,8 +108,8 @@ def check_feasible(
     sram = min(smallest, key=lambda cost: cost.sram_bytes)
     flash = min(smallest, key=lambda cost: cost.flash_bytes)
     raise BudgetError(
-        f"no subnet of the space fits {budget.sram_bytes} bytes of SRAM and {budget.flash_bytes} of "
-        f"flash; the smallest footprints it can reach are {sram.sram_bytes} of SRAM (with "
+        f"no subnet of the space fits {budget.sram_bytes} bytes of SRAM and {budget.flash_bytes} "
+        f"of flash; the smallest footprints it can reach are {sram.sram_bytes} of SRAM (with "
         f"{sram.flash_bytes} of flash) and {flash.flash_bytes} of flash (with {flash.sram_bytes} "
         "of SRAM)",
         where="budget",

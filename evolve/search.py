@@ -42,6 +42,7 @@ def search(config: SearchConfig) -> None:
 
     Raises:
         BudgetError: no subnet of the supernet's point fits.
+
     """
     supernet_file = config.run.file("supernet.json")
     content = read_json(supernet_file, "supernet")
@@ -110,7 +111,9 @@ def _row(candidate: Candidate) -> dict[str, Any]:
 
 def main() -> int:
     """Run the command line."""
-    return entry.run("evolve_search", SearchConfig, lambda c: execute(c, stage(c), lambda: search(c)))
+    return entry.run(
+        "evolve_search", SearchConfig, lambda c: execute(c, stage(c), lambda: search(c))
+    )
 
 
 if __name__ == "__main__":

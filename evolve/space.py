@@ -61,6 +61,7 @@ class SpaceSearch:
     Args:
         accuracy: trains a point's supernet T0 epochs and returns the mean accuracy, in percent, of
             the given admitted subnets.
+
     """
 
     config: EvolveSpaceConfig
@@ -117,7 +118,9 @@ class SpaceSearch:
         self.visits.append(visit)
         self.journal.append({**visit.dump(), "admission": admission.dump(), **_fit(proposal)})
         text = "no subnet fits" if total is None else f"Q = {total:.2f}"
-        say(f"visit {len(self.visits)}: {point.name} ({rule}): {text}, rho {admission.fraction:.2f}")
+        say(
+            f"visit {len(self.visits)}: {point.name} ({rule}): {text}, rho {admission.fraction:.2f}"
+        )
 
 
 def _fit(proposal: Proposal | None) -> dict[str, Any]:
@@ -166,6 +169,7 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
     Raises:
         BudgetError: no subnet of the space fits.
         ConfigError: the grid is too small for a trend.
+
     """
     budget = Budget.of(config.budget, config.device)
     points = config.space.points()

@@ -1,7 +1,7 @@
-"""The space search's step: a local linear trend of the score, fitted to the nearest visited points.
+"""The space search's step: a local linear trend of the score over the nearest visited points.
 
-Source: MCUFormer, section 3.1 (piecewise-linear fit over k nearest neighbours), with the corrections
-of DESIGN.md: ascent, normalised distances, ridge, truncation toward zero, a neighbour rule.
+Source: MCUFormer, section 3.1 (piecewise-linear fit over k nearest neighbours), corrected as
+DESIGN.md says: ascent, normalised distances, ridge, truncation toward zero, a neighbour rule.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class TrendConfig(Value):
         accuracy_subnets: admitted subnets whose mean accuracy scores a point.
         ridge: of the least squares.
         max_step: largest move along a coordinate, in grid steps.
+
     """
 
     name: Literal["trend"] = "trend"
@@ -66,7 +67,7 @@ class Trend:
 
 
 def nearest(points: Array, at: Array, spans: Array, k: int) -> Array:
-    """Return indices of the k points (n, d) nearest to `at` (d,), distances divided by `spans` (d,)."""
+    """Return indices of the k points (n, d) nearest to `at` (d,), in units of `spans` (d,)."""
     distances = np.linalg.norm((points - at) / spans, axis=1)
     return np.argsort(distances, kind="stable")[:k]
 
@@ -77,6 +78,7 @@ def fit_trend(points: Array, scores: Array, at: Array, spans: Array, k: int, rid
     Args:
         points: (n, d). scores: (n,). at: (d,). spans: extent of each coordinate, (d,).
         ridge: penalty on the slopes (not the intercept); 0 is ordinary least squares.
+
     """
     from sklearn.linear_model import LinearRegression, Ridge
 
@@ -124,6 +126,7 @@ def propose(
         shape: number of choices of each coordinate.
         visited: grid indices, in order.
         scores: of each visited point; None where no subnet was admissible.
+
     """
     scored = [i for i, score in enumerate(scores) if score is not None]
     points = np.array([visited[i] for i in scored], dtype=np.float64)

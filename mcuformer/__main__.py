@@ -1,8 +1,8 @@
 """``python -m mcuformer``: the whole chain, from a search space to running firmware.
 
-    python -m mcuformer [key=value ...]       run every stage that is not complete
-    python -m mcuformer predict RUN IMAGE     classify a picture: float, int8, host C
-    python -m mcuformer inspect RUN           what a run found and where it is
+python -m mcuformer [key=value ...]       run every stage that is not complete
+python -m mcuformer predict RUN IMAGE     classify a picture: float, int8, host C
+python -m mcuformer inspect RUN           what a run found and where it is
 """
 
 from __future__ import annotations
@@ -34,13 +34,12 @@ from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
 from oplib import export as export_command
 from oplib.footprint import footprint
-from oplib.interpret import FloatModel, run_float
+from oplib.interpret import run_float
 from oplib.model_file import load_model
 from oplib.predict import predict
-from oplib.schedule import schedule
+from oplib.schedule import float_model
 from oplib.target.board import measure
 from oplib.verify import Comparison, compare
-from oplib.vit import check_weights, node_params
 from supernet import train as train_command
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
@@ -53,6 +52,7 @@ class ChainConfig(Settings):
 
     Args:
         plan: print stages, expected time and disk, and do nothing.
+
     """
 
     device: Device
@@ -101,9 +101,7 @@ def steps(config: ChainConfig) -> dict[str, Step]:
         **common, **target, data=config.data, strategy=config.strategy
     )
     tune = finetune_command.FinetuneConfig(**common, data=config.data, recipe=config.finetune)
-    export = export_command.ExportConfig(
-        **common, **target, data=config.data, export=config.export
-    )
+    export = export_command.ExportConfig(**common, **target, data=config.data, export=config.export)
     visits = config.space_search.max_visits * config.space_search.visit_epochs
     after_visit = max(0, config.train.epochs - config.space_search.visit_epochs)
     return {
@@ -140,6 +138,7 @@ def run_chain(config: ChainConfig) -> None:
 
     Raises:
         BudgetError: no subnet of the space fits; told before anything is trained.
+
     """
     budget = Budget.of(config.budget, config.device)
     check_feasible(
@@ -155,7 +154,10 @@ def run_chain(config: ChainConfig) -> None:
             execute_locked(step.settings, step.stage(), step.function)
         seconds = {name: config.run.seconds(name) for name in chain}
         path = config.run.file("report.json")
-        report = {**read_json(config.run.file("report_measured.json"), "report"), "seconds": seconds}
+        report = {
+            **read_json(config.run.file("report_measured.json"), "report"),
+            "seconds": seconds,
+        }
         write_json(path, "report", report)
     show_report(report)
     say(f"report: {path}; firmware: {config.run.file('firmware')}")
@@ -166,21 +168,17 @@ def report_stage(config: ChainConfig) -> Stage:
     names = ("space.json", "subnet.json", "weights.safetensors", "finetuned_weights.safetensors")
     more = ("finetuned_subnet.json", "model_int8.json", "model_int8.safetensors", "firmware")
     inputs = [config.run.file(name) for name in (*names, *more)]
-    content = {
-        name: getattr(config, name).dump() for name in ("device", "budget", "data", "space")
-    }
+    content = {name: getattr(config, name).dump() for name in ("device", "budget", "data", "space")}
     return Stage("report", {**content, "seed": config.seed}, inputs, ("report_measured.json",))
 
 
 def float_accuracy(config: ChainConfig, prefix: str, test: Split) -> float:
-    """Return the float accuracy, in percent, of the run's network called `prefix` on the test part."""
+    """Return the float accuracy, in percent, of one of the run's networks on the test part."""
     subnet_file = config.run.file(f"{prefix}subnet.json")
     weights_file = config.run.file(f"{prefix}weights.safetensors")
     subnet = read_value(subnet_file, "subnet", SubnetConfig)
     weights = load_arrays(weights_file)
-    check_weights(subnet, weights, str(weights_file))
-    pre = config.data.preprocessing
-    model = FloatModel(schedule(subnet)[0], node_params(subnet, weights, pre), pre)
+    model = float_model(subnet, weights, config.data.preprocessing, str(weights_file))
     return accuracy_percent(run_float(model, test.images), test)
 
 
@@ -214,7 +212,9 @@ def write_report(config: ChainConfig) -> None:
         "accuracy_percent": {
             "inherited": float_accuracy(config, "", test),
             "float": float_accuracy(config, "finetuned_", test),
-            **{name: None if x is None else accuracy_percent(x, test) for name, x in logits.items()},
+            **{
+                name: None if x is None else accuracy_percent(x, test) for name, x in logits.items()
+            },
         },
         "num_images": {name: 0 if x is None else len(x) for name, x in logits.items()},
         "bit_exact": result.bit_exact,
@@ -236,9 +236,12 @@ def memory_report(
 
     Raises:
         BudgetError: the linked firmware exceeds the budget although the plan did not.
+
     """
     planned = footprint(subnet, config.device)
-    sram: dict[str, int | None] = dict.fromkeys(("arena_linked", "static", "stack_high_water", "total"))
+    sram: dict[str, int | None] = dict.fromkeys(
+        ("arena_linked", "static", "stack_high_water", "total")
+    )
     flash: dict[str, int | None] = dict.fromkeys(("weights", "code", "total"))
     if result.emulated is not None:
         linked = measure(config.run.file("build") / "emulated" / "model.elf")
@@ -294,6 +297,7 @@ def predict_command(run_dir: str, image_file: str) -> None:
 
     Raises:
         ArtifactError: the run has no export.
+
     """
     run = RunDir(run_dir)
     integer, subnet, names = load_model(run.path)
@@ -304,9 +308,9 @@ def predict_command(run_dir: str, image_file: str) -> None:
     elif record["config"]["export"]["source"] == "search":
         weights_file = run.file("weights.safetensors")
     weights = load_arrays(weights_file)
-    check_weights(subnet, weights, str(weights_file))
+    floating = float_model(subnet, weights, integer.preprocessing, str(weights_file))
     image = integer.preprocessing.read_image(Path(image_file))
-    prediction = predict(run.path, integer, subnet, weights, image)
+    prediction = predict(run.path, integer, floating, image)
     rows = []
     for name, logits in prediction.logits.items():
         if logits is None:
@@ -324,6 +328,7 @@ def inspect_command(run_dir: str) -> None:
 
     Raises:
         ArtifactError: there is no run.
+
     """
     run = RunDir(run_dir)
     records = sorted(run.file("stages").glob("*.json"))

@@ -1,4 +1,4 @@
-"""Run directories: atomic files, format versions, provenance, and stages that know when they are done."""
+"""Run directories: atomic files, format versions, provenance, stages that know if they are done."""
 
 from __future__ import annotations
 
@@ -71,6 +71,7 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
 
     Raises:
         ArtifactError: the file is missing, damaged, of another kind or of a foreign version.
+
     """
     try:
         content = json.loads(path.read_text())
@@ -82,7 +83,9 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
         raise ArtifactError("damaged: no JSON object", where=path)
     got, version = content.pop("format", None), content.pop("format_version", None)
     if got != f"mcuformer/{kind}":
-        raise ArtifactError("another kind of file", where=path, got=got, expected=f"mcuformer/{kind}")
+        raise ArtifactError(
+            "another kind of file", where=path, got=got, expected=f"mcuformer/{kind}"
+        )
     if version != FORMAT_VERSION:
         raise ArtifactError(
             "foreign format version", where=path, got=version, expected=FORMAT_VERSION
@@ -95,6 +98,7 @@ def read_value(path: Path, kind: str, model: type[ValueT]) -> ValueT:
 
     Raises:
         ArtifactError: as :func:`read_json`; ConfigError: a field is wrong.
+
     """
     return model.parse(read_json(path, kind), where=str(path))
 
@@ -110,6 +114,7 @@ def load_arrays(path: Path) -> Arrays:
 
     Raises:
         ArtifactError: the file is missing or damaged.
+
     """
     try:
         return load_tensor_bytes(path.read_bytes())
@@ -124,6 +129,7 @@ def file_digest(path: Path) -> str:
 
     Raises:
         ArtifactError: nothing is there.
+
     """
     if path.is_dir():
         parts = [
@@ -139,7 +145,7 @@ def file_digest(path: Path) -> str:
 
 @contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty directory that replaces `path` when the block ends well, and vanishes if not."""
+    """Yield an empty directory that replaces `path` if the block ends well, and else vanishes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
@@ -183,6 +189,7 @@ class Stage:
         config: everything the result depends on, as plain containers.
         inputs: files read, inside the run directory or absolute.
         outputs: files or directories written, inside the run directory.
+
     """
 
     name: str
@@ -207,6 +214,7 @@ class RunDir:
 
         Raises:
             ArtifactError: another process holds it, or the directory cannot be made.
+
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,7 @@ class Preprocessing(Value):
         value_max: largest raw pixel value; the smallest is 0.
         mean, std: per channel, of pixels scaled to [0, 1].
         resize: interpolation used to reach `img_size`.
+
     """
 
     img_size: PositiveInt
@@ -59,7 +60,7 @@ class Preprocessing(Value):
 
     @property
     def pad_value(self) -> tuple[int, ...]:
-        """Raw pixel of each channel that lies nearest to the normalised zero; padding is made of it."""
+        """Raw pixel of each channel nearest to the normalised zero; padding is made of it."""
         return tuple(
             int(np.clip(np.floor(mean * self.value_max + 0.5), 0, self.value_max))
             for mean in self.mean
@@ -70,15 +71,18 @@ class Preprocessing(Value):
 
         Args:
             images: raw pixels, (..., H, W, C).
+
         """
         scaled = images.astype(np.float32) / np.float32(self.value_max)
-        return (scaled - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = (np.array(values, dtype=np.float32) for values in (self.mean, self.std))
+        return (scaled - mean) / std
 
     def read_image(self, path: Path) -> Images:
         """Read a picture file as raw pixels (H, W, C) of the network's size.
 
         Raises:
             DataError: the file is missing or no picture.
+
         """
         from PIL import Image, UnidentifiedImageError
 
@@ -107,6 +111,7 @@ class DataConfig(Value):
         steering_fraction: share of the training part held out to steer searches.
         test_fraction: share of a set without a test part of its own that becomes one.
         split_seed: fixes the splits, independently of the run's seed.
+
     """
 
     name: Literal["digits", "npz"]
@@ -134,6 +139,7 @@ class DataConfig(Value):
 
         Raises:
             DataError: one is missing.
+
         """
         if self.root is None:
             return ()
@@ -180,6 +186,7 @@ def load(config: DataConfig) -> Dataset:
 
     Raises:
         DataError: the data are missing, damaged or not what the configuration says.
+
     """
     whole, test, class_names = _READERS[config.name](config)
     if test is None:
@@ -272,5 +279,3 @@ _READERS: dict[str, Callable[[DataConfig], tuple[Split, Split | None, tuple[str,
     "digits": _read_digits,
     "npz": _read_npz,
 }
-
-

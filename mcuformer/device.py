@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -40,6 +41,7 @@ class Device(Value):
         stack_reserve_bytes: linked as the stack and counted in admission.
         emulation: the QEMU machine of this very chip; without one the regions' sizes are
             emulated on a generic board of the same core.
+
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -59,7 +61,7 @@ class Device(Value):
         if len(set(names)) != len(names):
             raise ValueError("regions must have different names")
         ends = sorted((r.origin, r.origin + r.size_bytes, r.name) for r in self.regions)
-        for before, after in zip(ends, ends[1:], strict=False):
+        for before, after in pairwise(ends):
             if before[1] > after[0]:
                 raise ValueError(f"regions {before[2]} and {after[2]} overlap")
         for field, kind in (
@@ -114,6 +116,7 @@ class Budget(Value):
 
         Raises:
             BudgetError: a budget beyond what the device has.
+
         """
         limits = {}
         for field in ("sram_bytes", "flash_bytes"):

@@ -18,11 +18,32 @@ from mcuformer.value import Value
 
 ConfigT = TypeVar("ConfigT", bound=Value)
 INTERRUPTED = 130
-HYDRA_FLAGS = (
-    "-h --help --hydra-help --version -c --cfg --resolve -p --package -r --run -m --multirun "
-    "-sc --shell-completion -cp --config-path -cn --config-name -cd --config-dir "
-    "--experimental-rerun -i --info"
-).split()
+HYDRA_FLAGS = [
+    "-h",
+    "--help",
+    "--hydra-help",
+    "--version",
+    "-c",
+    "--cfg",
+    "--resolve",
+    "-p",
+    "--package",
+    "-r",
+    "--run",
+    "-m",
+    "--multirun",
+    "-sc",
+    "--shell-completion",
+    "-cp",
+    "--config-path",
+    "-cn",
+    "--config-name",
+    "-cd",
+    "--config-dir",
+    "--experimental-rerun",
+    "-i",
+    "--info",
+]
 
 
 def conf_dir() -> Path:
@@ -57,6 +78,7 @@ def run(
 
     Returns:
         The exit code: 0, 2 for a fault of the input, 3 for an internal one, 130 for Ctrl-C.
+
     """
     try:
         from hydra.errors import HydraException
@@ -133,6 +155,7 @@ def stage_user_files(arguments: list[str], user_conf: Path) -> list[str]:
 
     Raises:
         ConfigError: an unknown flag, or a named file that does not exist.
+
     """
     for argument in arguments:
         if argument.startswith("-") and argument.split("=")[0] not in HYDRA_FLAGS:
@@ -170,6 +193,14 @@ def _hydra_line(error: BaseException) -> str:
     kept = [
         line
         for line in lines
-        if not line.startswith(("Config search path", "Set the environment", "See https", "object_type", "To append to your"))
+        if not line.startswith(
+            (
+                "Config search path",
+                "Set the environment",
+                "See https",
+                "object_type",
+                "To append to your",
+            )
+        )
     ]
     return "; ".join(kept[:12])

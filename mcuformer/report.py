@@ -36,7 +36,11 @@ def show_report(report: Mapping[str, Any]) -> None:
         ("float", _percent(accuracy["float"]), ""),
         ("int8, numpy reference", _percent(accuracy["int8"]), f"{count['int8']} test images"),
         ("int8, host C", _percent(accuracy["host"]), _exact(exact["host"], count["host"])),
-        ("int8, emulated", _percent(accuracy["emulated"]), _exact(exact["emulated"], count["emulated"])),
+        (
+            "int8, emulated",
+            _percent(accuracy["emulated"]),
+            _exact(exact["emulated"], count["emulated"]),
+        ),
     ]
     print_table(table(f"{report['data']} on {report['device']}", ("network", "accuracy", ""), rows))
     sram, flash = report["sram_bytes"], report["flash_bytes"]

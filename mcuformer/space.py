@@ -81,6 +81,7 @@ class SearchSpace(Value):
 
         Raises:
             ConfigError: naming the coordinate and its choices.
+
         """
         for name, choices in (("rank_ratio", self.rank_ratio), ("patch_size", self.patch_size)):
             if getattr(point, name) not in choices:
@@ -111,7 +112,7 @@ class SearchSpace(Value):
         )
 
     def sample(self, point: SpacePoint, rng: np.random.Generator) -> SubnetConfig:
-        """Draw a subnet of `point`: depth, width, and heads and MLP ratio in every block, uniform."""
+        """Draw a subnet of `point` uniformly: depth, width, heads and MLP ratio of every block."""
         depth = int(rng.choice(self.depth))
         embed_dim = int(rng.choice(self.embed_dim))
         return self.subnet(point, embed_dim, tuple(self.sample_block(rng) for _ in range(depth)))

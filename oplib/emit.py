@@ -64,12 +64,19 @@ def emit_weights_header(model: IntegerModel) -> str:
 
 def emit_weights(model: IntegerModel) -> str:
     """Emit the constants themselves."""
-    lines = [LICENCE, '#include "model_weights.h"', "", "const struct model_weights model_weights = {"]
+    lines = [
+        LICENCE,
+        '#include "model_weights.h"',
+        "",
+        "const struct model_weights model_weights = {",
+    ]
     for node in model.graph.nodes:
         for spec in array_specs(model, node):
             values = model.lowered[node.name].arrays[spec.name]
             if values.shape != spec.shape or values.dtype != np.dtype(spec.dtype):
-                raise AssertionError(f"{node.name}.{spec.name}: {values.dtype} {values.shape}, not {spec}")
+                raise AssertionError(
+                    f"{node.name}.{spec.name}: {values.dtype} {values.shape}, not {spec}"
+                )
             lines.append(f"    .{c_name(node.name)}_{spec.name} = {{")
             lines += _number_lines(values)
             lines.append("    },")
@@ -101,9 +108,9 @@ def emit_header(model: IntegerModel, plan: Plan, class_names: Sequence[str]) -> 
             "",
             "#include <stdint.h>",
             "",
-            "/* The image: raw pixels, row by row, channels together. Normalisation is inside the network:",
-            f" * (pixel / {pre.value_max} - mean) / std with mean {{{means}}} and std {{{stds}}}. Resize with",
-            f" * {pre.resize} interpolation. */",
+            "/* The image: raw pixels, row by row, channels together. The network normalises it itself:",
+            f" * (pixel / {pre.value_max} - mean) / std, mean {{{means}}}, std {{{stds}}}.",
+            f" * Resize with {pre.resize} interpolation. */",
             f"#define MODEL_IMG_SIZE {pre.img_size}",
             f"#define MODEL_IN_CHANS {pre.in_chans}",
             f"#define MODEL_CHANNEL_ORDER {c_string(pre.channel_order)}",
@@ -122,7 +129,7 @@ def emit_header(model: IntegerModel, plan: Plan, class_names: Sequence[str]) -> 
             "/* Where to write the image: MODEL_INPUT_BYTES bytes. model_run() overwrites them. */",
             "uint8_t *model_input(void);",
             "",
-            "/* Run the network on the image; return MODEL_NUM_CLASSES logits, valid until the next image. */",
+            "/* Run the network; return MODEL_NUM_CLASSES logits, valid until the next image. */",
             "const int32_t *model_run(void);",
             "",
             "#endif",

@@ -21,14 +21,12 @@ from mcuformer.value import Value
 from oplib.calibrate import calibrate
 from oplib.firmware import write_firmware
 from oplib.footprint import footprint
-from oplib.interpret import FloatModel
 from oplib.lower import lower
 from oplib.model_file import save_model
-from oplib.schedule import schedule
+from oplib.schedule import float_model, schedule
 from oplib.target.board import LinkedSizes, cross_build, measure
 from oplib.timm_vit import TimmVit, refuse_unknown_parts
 from oplib.verify import Comparison, compare
-from oplib.vit import check_weights, node_params
 
 PositiveCount = Annotated[int, Field(ge=1)]
 
@@ -40,6 +38,7 @@ class ExportSettings(Value):
         calibration_images: images of the steering split that set the scales.
         check_images: images on which reference, host C and emulated chip are compared.
         source: the run's fine-tuned network, or the search's winner with inherited weights.
+
     """
 
     calibration_images: PositiveCount = 256
@@ -53,6 +52,7 @@ class ExportConfig(Settings):
     Args:
         weights: the user's own safetensors in timm's names, with `vit`; null exports the run's.
         vit: the user's network in timm's vocabulary.
+
     """
 
     device: Device
@@ -68,6 +68,7 @@ def source_files(config: ExportConfig) -> list[Path]:
 
     Raises:
         ConfigError: `weights` without `vit`, or the reverse.
+
     """
     if (config.weights is None) != (config.vit is None):
         raise ConfigError(
@@ -88,10 +89,11 @@ def stage(config: ExportConfig) -> Stage:
 
 
 def read_network(config: ExportConfig) -> tuple[SubnetConfig, Arrays]:
-    """Read subnet and float weights, and check that they belong together.
+    """Read subnet and float weights.
 
     Raises:
-        ArtifactError, LoweringError, ConfigError: naming the weight or the field.
+        ArtifactError, LoweringError, ConfigError: naming the file, the weight or the field.
+
     """
     files = source_files(config)
     weights = load_arrays(files[0])
@@ -100,7 +102,6 @@ def read_network(config: ExportConfig) -> tuple[SubnetConfig, Arrays]:
     else:
         refuse_unknown_parts(weights)
         subnet = config.vit.subnet()
-    check_weights(subnet, weights, str(files[0]))
     images = (config.data.img_size, config.data.preprocessing.in_chans, config.data.num_classes)
     if (subnet.img_size, subnet.in_chans, subnet.num_classes) != images:
         raise ConfigError(
@@ -112,23 +113,19 @@ def read_network(config: ExportConfig) -> tuple[SubnetConfig, Arrays]:
     return subnet, weights
 
 
-def float_model(config: ExportConfig, subnet: SubnetConfig, weights: Arrays) -> FloatModel:
-    """Return the float reference of a network."""
-    preprocessing = config.data.preprocessing
-    return FloatModel(schedule(subnet)[0], node_params(subnet, weights, preprocessing), preprocessing)
-
-
 def export(config: ExportConfig) -> None:
     """Write ``firmware/``, the integer model and ``export.json``.
 
     Raises:
         BudgetError: the network does not fit.
         InternalError: reference and C disagree, or planner and linker.
+
     """
     subnet, weights = read_network(config)
     cost = check_budget(config, subnet)
     dataset = load(config.data)
-    model = float_model(config, subnet, weights)
+    where = str(source_files(config)[0])
+    model = float_model(subnet, weights, config.data.preprocessing, where)
     images = dataset.steering.images
     ranges = calibrate(model, images[: config.export.calibration_images])
     integer = lower(model, ranges)
@@ -165,6 +162,7 @@ def check_budget(config: ExportConfig, subnet: SubnetConfig) -> Footprint:
 
     Raises:
         BudgetError: with the bytes it needs.
+
     """
     budget = Budget.of(config.budget, config.device)
     cost = footprint(subnet, config.device)
@@ -183,6 +181,7 @@ def refuse_mismatch(result: Comparison) -> None:
 
     Raises:
         InternalError: naming the target.
+
     """
     for name, exact in result.bit_exact.items():
         if exact is False:
@@ -194,6 +193,7 @@ def check_linked(linked: LinkedSizes, planned: Footprint) -> None:
 
     Raises:
         InternalError: arena or weights differ.
+
     """
     for name, got, expected in (
         ("arena", linked.arena, planned.arena_bytes),
@@ -208,6 +208,7 @@ def check_measured(stack: int, linked: LinkedSizes, device: Device, budget: Budg
 
     Raises:
         BudgetError: with the bytes measured.
+
     """
     for where, got, limit in (
         ("device.stack_reserve_bytes", stack, device.stack_reserve_bytes),
@@ -222,7 +223,9 @@ def check_measured(stack: int, linked: LinkedSizes, device: Device, budget: Budg
 
 def main() -> int:
     """Run the command line."""
-    return entry.run("oplib_export", ExportConfig, lambda c: execute(c, stage(c), lambda: export(c)))
+    return entry.run(
+        "oplib_export", ExportConfig, lambda c: execute(c, stage(c), lambda: export(c))
+    )
 
 
 if __name__ == "__main__":

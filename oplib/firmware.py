@@ -24,6 +24,7 @@ def write_firmware(
 
     Raises:
         PlanError: the plan breaks a rule; nothing is written then.
+
     """
     check_plan(model.graph, plan)
     machine = emulated_machine(device)

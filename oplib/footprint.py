@@ -43,13 +43,13 @@ def code_bytes(graph: Graph, device: Device) -> int:
     total = PORT_BYTES[device.core] + sum(KERNEL_BYTES[device.core][name] for name in kernels)
     for node in graph.nodes:
         total += CALL_BYTES + struct_bytes(
-            OPERATORS[node.op].fields(node, graph.inputs_of(node), _AnyScalar())
+            OPERATORS[node.op].fields(node, graph.inputs_of(node), AnyScalar())
         )
     return total
 
 
-class _AnyScalar(dict[str, int]):
-    """Stands for scalars that are not known before lowering; their size is."""
+class AnyScalar(dict[str, int]):
+    """Stand for the scalars that lowering will give: their values do not change a struct's size."""
 
     def __missing__(self, key: str) -> int:
         return 0

@@ -44,6 +44,7 @@ class Node:
         output: name of the tensor written.
         attrs: integers and floats that the operator's shape rule and lowering need.
         overwrites: index of the input whose bytes the output takes over, or None.
+
     """
 
     name: str
@@ -72,7 +73,7 @@ class Graph:
         return tuple(self.tensors[name] for name in node.inputs)
 
     def last_use(self, tensor: str) -> int:
-        """Return the index of the last node that touches `tensor`; the output lives past the end."""
+        """Return the index of the last node that touches `tensor`; the output outlives them all."""
         if tensor == self.output:
             return len(self.nodes)
         return max(i for i, node in enumerate(self.nodes) if tensor in (*node.inputs, node.output))

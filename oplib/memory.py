@@ -24,6 +24,7 @@ class Plan:
         scratch: of each node that needs scratch, by node name.
         arena_bytes: size of the arena.
         lower_bound_bytes: largest sum of simultaneously live bytes; no plan can be smaller.
+
     """
 
     offsets: Mapping[str, int]
@@ -135,6 +136,7 @@ def check_plan(graph: Graph, plan: Plan) -> None:
 
     Raises:
         PlanError: naming node and buffers.
+
     """
     for index, node in enumerate(graph.nodes):
         later = {name for after in graph.nodes[index + 1 :] for name in after.inputs}
@@ -151,7 +153,9 @@ def check_plan(graph: Graph, plan: Plan) -> None:
         owner: dict[int, str] = {}
         for name, (start, size) in spans.items():
             if start < 0 or start % 8 or start + size > plan.arena_bytes:
-                raise PlanError(f"{name} at {start} is outside the arena or unaligned", where=node.name)
+                raise PlanError(
+                    f"{name} at {start} is outside the arena or unaligned", where=node.name
+                )
             for byte in range(start, start + size):
                 if owner.setdefault(byte, name) != name:
                     raise PlanError(

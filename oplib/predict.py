@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcuformer.artifact import Arrays
 from mcuformer.errors import ToolMissingError
-from mcuformer.subnet import SubnetConfig
 from oplib.interpret import FloatModel, IntegerModel, run_float, run_integer
 from oplib.operator import Array
-from oplib.schedule import schedule
 from oplib.target import host
-from oplib.vit import node_params
 
 
 @dataclass(frozen=True)
@@ -25,25 +21,24 @@ class Prediction:
 
 
 def predict(
-    run_path: Path, integer: IntegerModel, subnet: SubnetConfig, weights: Arrays, image: Array
+    run_path: Path, integer: IntegerModel, floating: FloatModel, image: Array
 ) -> Prediction:
     """Return the logits of one raw image (H, W, C).
 
     Raises:
         FirmwareError: the host C does not build or run.
+
     """
-    pre = integer.preprocessing
-    floating = FloatModel(schedule(subnet)[0], node_params(subnet, weights, pre), pre)
+    reference = run_integer(integer, image[None])[0]
     logits: dict[str, Array | None] = {
         "float": run_float(floating, image[None])[0],
-        "int8": run_integer(integer, image[None])[0],
+        "int8": reference,
         "host C": None,
     }
     missing = None
     try:
         library = host.build(run_path / "firmware", run_path / "build" / "host")
-        num_classes = subnet.num_classes
-        logits["host C"] = host.run_images(library, image[None], num_classes)[0]
+        logits["host C"] = host.run_images(library, image[None], len(reference))[0]
     except ToolMissingError as error:
         missing = f"host C not verified: {error}"
     return Prediction(logits, missing)

@@ -24,7 +24,7 @@ class QuantParams:
     def quantize(self, values: Array) -> Array:
         """Round real values to int8."""
         codes = np.rint(np.asarray(values, dtype=np.float64) / self.scale) + self.zero_point
-        return np.clip(codes, INT8_MIN, INT8_MAX).astype(np.int8)
+        return saturate(codes)
 
 
 def symmetric(limit: float) -> QuantParams:
@@ -51,6 +51,7 @@ def quantize_weight(weight: Array) -> tuple[Array, Array]:
 
     Returns:
         int8 weights in [-127, 127] and float64 scales (out,); a channel of zeros has scale 1e-8.
+
     """
     limit = np.abs(weight.astype(np.float64)).max(axis=1)
     scale = np.maximum(limit, 1e-8) / INT8_MAX
@@ -63,6 +64,7 @@ def multiplier(scale: Array | float, where: str, shift: int = 0) -> Array:
 
     Raises:
         LoweringError: it does not fit 31 bits, or the scale is not a number.
+
     """
     exact = np.rint(np.atleast_1d(np.asarray(scale, dtype=np.float64)) * 2.0 ** (32 - shift))
     if not np.all(np.isfinite(exact)) or exact.max() >= 2**31:
@@ -81,6 +83,7 @@ def quantize_bias(bias: Array, scale: Array, where: str) -> Array:
 
     Raises:
         LoweringError: beyond 2^30.
+
     """
     codes = np.rint(bias.astype(np.float64) / scale)
     if not np.all(np.isfinite(codes)) or np.abs(codes).max(initial=0.0) >= 2**30:
@@ -101,7 +104,8 @@ def multiply_high(acc: Array, factor: Array | int, addend: Array | int = 0) -> A
 
 def saturate(values: Array) -> Array:
     """Clip to int8."""
-    return np.clip(values, INT8_MIN, INT8_MAX).astype(np.int8)
+    clipped: Array = np.clip(values, INT8_MIN, INT8_MAX).astype(np.int8)
+    return clipped
 
 
 def requantize(acc: Array, factor: Array | int, zero_point: Array | int) -> Array:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
+from mcuformer.data import Preprocessing
 from mcuformer.subnet import SubnetConfig
 from oplib.graph import Graph
+from oplib.interpret import FloatModel
 from oplib.memory import Plan, plan_memory
+from oplib.operator import Array
 from oplib.passes.overwrite_tokens import overwrite_tokens
-from oplib.vit import build_graph
+from oplib.vit import build_graph, check_weights, node_params
 
 
 @lru_cache(maxsize=4096)
@@ -16,3 +20,22 @@ def schedule(subnet: SubnetConfig) -> tuple[Graph, Plan]:
     """Return the scheduled graph of a subnet and its memory plan; no weights are needed."""
     graph = overwrite_tokens(build_graph(subnet))
     return graph, plan_memory(graph)
+
+
+def float_model(
+    subnet: SubnetConfig, weights: Mapping[str, Array], preprocessing: Preprocessing, where: str
+) -> FloatModel:
+    """Return the scheduled graph of a subnet with float weights.
+
+    Args:
+        weights: in timm's names.
+        where: their source, for messages.
+
+    Raises:
+        ArtifactError: the weights are not this subnet's.
+
+    """
+    check_weights(subnet, weights, where)
+    return FloatModel(
+        schedule(subnet)[0], node_params(subnet, weights, preprocessing), preprocessing
+    )

@@ -38,10 +38,11 @@ class TimmVit(Value):
 
         Raises:
             LoweringError: the operator library has no such form yet.
+
         """
         if self.class_token or self.global_pool != "avg":
             raise LoweringError(
-                "class tokens are not supported yet; train with class_token=False, global_pool='avg'",
+                "no class token is supported yet; train with class_token=False, global_pool='avg'",
                 where="vit",
                 got=f"class_token={self.class_token}, global_pool={self.global_pool}",
             )
@@ -57,9 +58,7 @@ class TimmVit(Value):
                 expected=f"a divisor of {self.img_size}",
             )
         head_dim = self.embed_dim // self.num_heads
-        block = BlockConfig(
-            num_heads=self.num_heads, head_dim=head_dim, mlp_ratio=self.mlp_ratio
-        )
+        block = BlockConfig(num_heads=self.num_heads, head_dim=head_dim, mlp_ratio=self.mlp_ratio)
         return SubnetConfig(
             img_size=self.img_size,
             patch_size=self.patch_size,
@@ -78,6 +77,7 @@ def refuse_unknown_parts(weights: Mapping[str, Array]) -> None:
 
     Raises:
         LoweringError: naming the part.
+
     """
     known = {
         "cls_token": "a class token",

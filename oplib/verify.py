@@ -23,6 +23,7 @@ class Comparison:
         reference: int32 logits (B, K) of the numpy reference.
         host: of the host C. emulated: of the emulated chip, with its counts.
         missing: what was not verified and why.
+
     """
 
     reference: Array
@@ -32,7 +33,7 @@ class Comparison:
 
     @property
     def bit_exact(self) -> dict[str, bool | None]:
-        """Tell for host and emulated whether every logit equals the reference; None: not verified."""
+        """Tell for each target whether every logit equals the reference; None: not verified."""
         emulated = None if self.emulated is None else self.emulated.logits
         return {
             name: None if logits is None else bool(np.array_equal(logits, self.reference))
@@ -49,6 +50,7 @@ def compare(
 
     Raises:
         FirmwareError: building or running failed.
+
     """
     reference = run_integer(model, images)
     num_classes = reference.shape[1]

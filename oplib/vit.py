@@ -125,6 +125,7 @@ def check_weights(subnet: SubnetConfig, weights: Mapping[str, Array], where: str
 
     Raises:
         ArtifactError: naming the first weight that is missing, unknown or of another shape.
+
     """
     shapes = weight_shapes(subnet)
     for name in (*shapes, *weights):
@@ -139,12 +140,14 @@ def check_weights(subnet: SubnetConfig, weights: Mapping[str, Array], where: str
 def node_params(
     subnet: SubnetConfig, weights: Mapping[str, Array], preprocessing: Preprocessing
 ) -> dict[str, dict[str, Array]]:
-    """Return the float parameters of each node of :func:`build_graph`, as its operator takes them."""
+    """Return the float parameters of each node of :func:`build_graph`, by name."""
     kernel = weights["patch_embed.proj.weight"]
     pad = np.array(preprocessing.pad_value, dtype=np.uint8)[None, None]
     params: dict[str, dict[str, Array]] = {
         "patch_embed": {
-            "weight": kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1),  # NCHW -> row, column, channel
+            "weight": kernel.transpose(0, 2, 3, 1).reshape(
+                len(kernel), -1
+            ),  # NCHW -> row, column, channel
             "bias": weights["patch_embed.proj.bias"],
             "position": weights["pos_embed"][0],
             "pad": preprocessing.normalize(pad)[0, 0],

@@ -1,6 +1,7 @@
 """Checkpoints: safetensors for tensors, JSON for the rest; nothing is pickled.
 
-A checkpoint is a directory ``epoch_NNNN`` that appears whole by one rename; the newest counts.
+A checkpoint is a directory that appears whole by one rename: ``epoch_NNNN`` where a training was
+asked to stop (a recovery point, kept), ``partial_NNNN`` on the way (only the last is kept).
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from mcuformer.artifact import (
 )
 from mcuformer.errors import ArtifactError
 
-KEPT = 2
-
 
 def model_arrays(model: nn.Module) -> dict[str, np.ndarray]:
     """Return the model's weights as named arrays."""
@@ -36,6 +35,7 @@ def load_model(model: nn.Module, path: Path) -> None:
 
     Raises:
         ArtifactError: the file is missing, damaged or of another network.
+
     """
     arrays = load_arrays(path)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -51,15 +51,27 @@ def load_model(model: nn.Module, path: Path) -> None:
     model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
-def newest(directory: Path) -> Path | None:
-    """Return the newest checkpoint under `directory`, or None."""
-    found = sorted(directory.glob("epoch_*"))
-    return found[-1] if found else None
+def newest(directory: Path, at_most: int) -> Path | None:
+    """Return the newest checkpoint under `directory` of at most so many epochs, or None."""
+    found = {
+        int(path.name.rpartition("_")[2]): path
+        for kind in ("partial", "epoch")
+        for path in directory.glob(f"{kind}_[0-9]*")
+    }
+    epochs = [epoch for epoch in found if epoch <= at_most]
+    return found[max(epochs)] if epochs else None
 
 
-def save(directory: Path, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Write a checkpoint after ``state["epoch"]`` finished epochs and drop the old ones."""
-    path = directory / f"epoch_{state['epoch']:04d}"
+def save(
+    directory: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    state: dict[str, Any],
+    *,
+    recovery_point: bool,
+) -> None:
+    """Write a checkpoint after ``state["epoch"]`` finished epochs and drop the partial ones."""
+    path = directory / f"{'epoch' if recovery_point else 'partial'}_{state['epoch']:04d}"
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     moments = {
         f"{names[id(parameter)]}|{key}": value.detach().cpu().numpy()
@@ -70,8 +82,9 @@ def save(directory: Path, model: nn.Module, optimizer: Optimizer, state: dict[st
         save_arrays(temporary / "model.safetensors", model_arrays(model))
         save_arrays(temporary / "optimizer.safetensors", moments)
         write_json(temporary / "state.json", "checkpoint", state)
-    for old in sorted(directory.glob("epoch_*"))[:-KEPT]:
-        shutil.rmtree(old)
+    for old in directory.glob("partial_*"):
+        if old != path:
+            shutil.rmtree(old)
 
 
 def load(path: Path, model: nn.Module, optimizer: Optimizer | None) -> dict[str, Any]:
@@ -79,6 +92,7 @@ def load(path: Path, model: nn.Module, optimizer: Optimizer | None) -> dict[str,
 
     Raises:
         ArtifactError: the checkpoint is damaged or belongs to another network.
+
     """
     state = read_json(path / "state.json", "checkpoint")
     load_model(model, path / "model.safetensors")

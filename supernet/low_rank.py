@@ -8,7 +8,7 @@ from supernet.elastic import ElasticLinear, init_weight
 
 
 class ElasticLowRankLinear(nn.Module):
-    """``y = (x V) U + b`` with V (in, rank), U (rank, out); a smaller rank uses the leading columns.
+    """``y = (x V) U + b``, V (in, rank), U (rank, out); a smaller rank uses the leading columns.
 
     Source: MCUFormer, section 3.1 (Y = X U V + b); two factors, the middle one merged.
     """
@@ -32,7 +32,7 @@ class ElasticLowRankLinear(nn.Module):
 
 
 class LowRankLinear(nn.Module):
-    """The static two-factor layer of an extracted subnet: weights ``v`` (rank, in), ``u`` (out, rank)."""
+    """The static two-factor layer: weights ``v`` (rank, in) and ``u`` (out, rank)."""
 
     def __init__(
         self, in_features: int, out_features: int, rank: int, *, bias: bool = True

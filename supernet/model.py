@@ -53,11 +53,10 @@ class Supernet(nn.Module):
         space: the search space.
         point: its outer point; patch size and rank ratio are fixed by it.
         pad_value: normalised value of each channel that padding consists of.
+
     """
 
-    def __init__(
-        self, space: SearchSpace, point: SpacePoint, pad_value: tuple[float, ...]
-    ) -> None:
+    def __init__(self, space: SearchSpace, point: SpacePoint, pad_value: tuple[float, ...]) -> None:
         super().__init__()
         largest = space.largest(point)
         self.largest = largest

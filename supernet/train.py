@@ -39,6 +39,7 @@ def chosen_point(config: TrainConfig) -> SpacePoint | None:
 
     Raises:
         ConfigError: only one coordinate is given, or the point is not on the grid.
+
     """
     point = config.point
     if point.rank_ratio is None and point.patch_size is None:
@@ -88,7 +89,9 @@ def train(config: TrainConfig) -> None:
 
 def main() -> int:
     """Run the command line."""
-    return entry.run("supernet_train", TrainConfig, lambda c: execute(c, stage(c), lambda: train(c)))
+    return entry.run(
+        "supernet_train", TrainConfig, lambda c: execute(c, stage(c), lambda: train(c))
+    )
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class Task:
         directory: of the checkpoints; training continues from the newest.
         identity: anything that makes a checkpoint this task's own, as plain containers.
         sampler: draws the subnet of a step.
+
     """
 
     model: nn.Module
@@ -99,14 +100,14 @@ def seed_everything(seed: int, *names: str | int) -> None:
     """Seed the global generators of python, numpy and torch, which timm's Mixup draws from."""
     value = derive(seed, *names)
     random.seed(value)
-    np.random.seed(value % 2**32)
+    np.random.seed(value % 2**32)  # noqa: NPY002 - timm's Mixup draws from it
     torch.manual_seed(value)
 
 
 def train(task: Task, until_epoch: int, description: str) -> int:
-    """Train from the newest checkpoint until `until_epoch` epochs are finished.
+    """Train until `until_epoch` epochs are finished, from the newest checkpoint that is not beyond.
 
-    Every random choice depends on (seed, epoch, step) alone, so a run that was interrupted ends with
+    Every random choice depends on (seed, epoch, step) alone, so that an interrupted run ends with
     the same weights as one that was not.
 
     Returns:
@@ -115,30 +116,34 @@ def train(task: Task, until_epoch: int, description: str) -> int:
     Raises:
         ArtifactError: the checkpoint belongs to another task.
         McuformerError: the loss is no longer finite.
+
     """
     accelerator = Accelerator()
     optimizer = build_optimizer(task.recipe, task.model)
     done = 0
-    newest = checkpoint.newest(task.directory)
+    newest = checkpoint.newest(task.directory, until_epoch)
     if newest is not None:
         state = checkpoint.load(newest, task.model, optimizer)
         if state["task"] != task.digest:
-            raise ArtifactError("checkpoint of another task; remove it or use another run_dir", where=newest)
+            raise ArtifactError(
+                "checkpoint of another task; remove it or use another run_dir", where=newest
+            )
         done = int(state["epoch"])
     model, optimizer = accelerator.prepare(task.model, optimizer)
     scheduler = build_scheduler(task.recipe, optimizer, task.batches.steps_per_epoch)
     mixup = build_mixup(task.recipe, task.num_classes)
     model.train()
     for epoch in track(range(done, until_epoch), description):
-        for step, (images, labels) in enumerate(task.batches.epoch(epoch)):
+        for step, batch in enumerate(task.batches.epoch(epoch)):
             seed_everything(task.seed, "step", epoch, step)
-            images, labels = images.to(accelerator.device), labels.to(accelerator.device)
-            mixed, target = mixup(images, labels) if mixup is not None else (images, labels)
+            images, target = (tensor.to(accelerator.device) for tensor in batch)
+            if mixup is not None:
+                images, target = mixup(images, target)
             arguments = ()
             if task.sampler is not None:
                 arguments = (task.sampler(stream(task.seed, "sampling", epoch, step)),)
             scheduler.step_update(epoch * task.batches.steps_per_epoch + step)
-            loss = _loss(model(mixed, *arguments), target, task.recipe, hard=mixup is None)
+            loss = _loss(model(images, *arguments), target, task.recipe, hard=mixup is None)
             if not torch.isfinite(loss):
                 raise McuformerError(
                     f"the loss is {loss.item()} at epoch {epoch}, step {step}; lower the rate",
@@ -153,7 +158,13 @@ def train(task: Task, until_epoch: int, description: str) -> int:
         finished = epoch + 1
         if finished == until_epoch or finished % task.recipe.checkpoint_epochs == 0:
             state = {"epoch": finished, "task": task.digest}
-            checkpoint.save(task.directory, task.model, optimizer.optimizer, state)
+            checkpoint.save(
+                task.directory,
+                task.model,
+                optimizer.optimizer,
+                state,
+                recovery_point=finished == until_epoch,
+            )
     task.model.eval()
     return max(0, until_epoch - done)
 

@@ -76,7 +76,7 @@ class Block(nn.Module):
 
 
 class Vit(nn.Module):
-    """A vision transformer without class token: patch embedding, blocks, norm, mean over tokens, head.
+    """A vision transformer without class token: patches, blocks, norm, mean over tokens, head.
 
     With ``fc_norm`` the norm follows the mean, as timm does for average pooling.
     """

@@ -19,13 +19,12 @@ from mcuformer.device import Core, Device, Emulation, MemoryRegion
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.calibrate import calibrate
 from oplib.firmware import write_firmware
-from oplib.footprint import struct_bytes
-from oplib.interpret import FloatModel
+from oplib.footprint import AnyScalar, struct_bytes
 from oplib.lower import lower
 from oplib.ops import OPERATORS
-from oplib.schedule import schedule
+from oplib.schedule import float_model, schedule
 from oplib.target.board import LinkedSizes, cross_build, measure
-from oplib.vit import node_params, weight_shapes
+from oplib.vit import weight_shapes
 
 PREPROCESSING = Preprocessing(img_size=8, channel_order="L", value_max=16, mean=(0.5,), std=(0.5,))
 
@@ -38,7 +37,9 @@ def random_network(depth: int) -> tuple[SubnetConfig, dict[str, np.ndarray]]:
     )
     rng = np.random.default_rng(0)
     shapes = weight_shapes(subnet)
-    return subnet, {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+    return subnet, {
+        name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()
+    }
 
 
 def generic_device(core: Core) -> Device:
@@ -61,8 +62,8 @@ def generic_device(core: Core) -> Device:
 def link(core: Core, depth: int, directory: Path) -> LinkedSizes:
     """Export and link the random network."""
     subnet, weights = random_network(depth)
-    graph, plan = schedule(subnet)
-    model = FloatModel(graph, node_params(subnet, weights, PREPROCESSING), PREPROCESSING)
+    plan = schedule(subnet)[1]
+    model = float_model(subnet, weights, PREPROCESSING, "random weights")
     images = np.random.default_rng(1).integers(0, 17, (8, 8, 8, 1), dtype=np.uint8)
     integer = lower(model, calibrate(model, images))
     device = generic_device(core)
@@ -74,13 +75,8 @@ def link(core: Core, depth: int, directory: Path) -> LinkedSizes:
 def structs(depth: int) -> tuple[int, int]:
     """Return the bytes of all parameter structs, and the number of calls."""
     graph, _ = schedule(random_network(depth)[0])
-    scalars = dict.fromkeys(
-        "zero_point eps score_multiplier value_numerator a_zero_point a_multiplier b_zero_point "
-        "b_multiplier in_zero_point multiplier".split(),
-        0,
-    )
     sizes = [
-        struct_bytes(OPERATORS[node.op].fields(node, graph.inputs_of(node), scalars))
+        struct_bytes(OPERATORS[node.op].fields(node, graph.inputs_of(node), AnyScalar()))
         for node in graph.nodes
     ]
     return sum(sizes), len(sizes)
@@ -89,7 +85,9 @@ def structs(depth: int) -> tuple[int, int]:
 def main() -> None:
     """Measure every core and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line"
+    )
     arguments = parser.parse_args()
     kernels = {operator.kernel for operator in OPERATORS.values()}
     ports, tables, calls, static = {}, {}, [], []
@@ -109,7 +107,11 @@ def main() -> None:
     print("PORT_BYTES =", pformat(ports))
     print("KERNEL_BYTES =", pformat(tables))
     if arguments.json:
-        print(json.dumps({"static": max(static), "call": max(calls), "port": ports, "kernels": tables}))
+        print(
+            json.dumps(
+                {"static": max(static), "call": max(calls), "port": ports, "kernels": tables}
+            )
+        )
 
 
 if __name__ == "__main__":

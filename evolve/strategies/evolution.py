@@ -27,6 +27,7 @@ class EvolutionConfig(Value):
         population: candidates a generation.
         parents: best candidates so far that breed.
         mutants, crossovers: children a generation; fresh candidates fill the rest.
+
     """
 
     name: Literal["evolution"] = "evolution"
@@ -71,12 +72,13 @@ def evolve(
 ) -> Candidate:
     """Search and return the best candidate.
 
-    Each subnet is evaluated at most once. A space with fewer admissible subnets than a population is
-    searched with what there is.
+    Each subnet is evaluated at most once. A space with fewer admissible subnets than a population
+    is searched with what there is.
 
     Args:
         generations: numbers of the generations, from 0 (a progress bar's iterator).
         journal: called with each generation's new candidates.
+
     """
     seen: dict[str, Candidate] = {}
     for generation in generations:

@@ -1,4 +1,4 @@
-"""The operators, one a file: shape rule, float reference, integer reference, scratch, C parameters."""
+"""The operators, one a file: shape rule, float and integer reference, scratch, C parameters."""
 
 from oplib.operator import Operator
 from oplib.ops.add import Add

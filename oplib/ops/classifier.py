@@ -12,8 +12,9 @@ from oplib.quant import multiply_high, quantize_weight
 
 
 class Classifier(Linear):
-    """``logits = x W^T + b``, rescaled to one unit for all classes but neither rounded to 8 bits
-    nor saturated, so that int8 ties cannot decide a class.
+    """``logits = x W^T + b`` in one unit for all classes.
+
+    They are neither rounded to 8 bits nor saturated, so that no tie decides a class.
     """
 
     kernel: ClassVar[str] = "oplib_classifier_s8"

@@ -44,6 +44,7 @@ def lower_linear(
 
     Raises:
         LoweringError: a weight is no number, or a scale has no multiplier.
+
     """
     if not (np.all(np.isfinite(weight)) and np.all(np.isfinite(bias))):
         raise LoweringError("a weight is NaN or infinite", where=where)
@@ -100,9 +101,7 @@ class Linear(Operator):
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
         target = context.of(node.output)
         source = context.of(node.inputs[0])
-        arrays = lower_linear(
-            params["weight"], params["bias"], source, target.scale, node.name
-        )
+        arrays = lower_linear(params["weight"], params["bias"], source, target.scale, node.name)
         return Lowered(arrays, {"zero_point": target.zero_point})
 
     def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:

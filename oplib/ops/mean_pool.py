@@ -23,7 +23,8 @@ class MeanPool(Operator):
         return TensorType((inputs[0].shape[-1],))
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
-        return inputs[0].mean(axis=1, dtype=np.float32)
+        mean: Array = inputs[0].mean(axis=1, dtype=np.float32)
+        return mean
 
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
         source, target = context.of(node.inputs[0]), context.of(node.output)

@@ -1,7 +1,7 @@
 """Token overwriting: let an output take over the bytes of an input that dies with it.
 
-Source: MCUFormer, section 3.2. Here for the operators whose kernels work in place element by element
-or row by row (attention's output over q, GELU, residual addition, the last norm).
+Source: MCUFormer, section 3.2. Here for the operators whose kernels work in place, element by
+element or row by row: attention's output over q, GELU, the residual addition, the last norm.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ class LinkedSizes:
         static: initialised and zeroed data, without arena and stack.
         flash: everything that is flashed.
         symbols: size of each symbol.
+
     """
 
     arena: int
@@ -38,13 +39,12 @@ class LinkedSizes:
         return self.flash - self.weights
 
 
-def cross_build(
-    firmware: Path, build_dir: Path, target: Literal["emulated", "device"]
-) -> Path:
+def cross_build(firmware: Path, build_dir: Path, target: Literal["emulated", "device"]) -> Path:
     """Compile a firmware folder with the cross-compiler and return the ELF file.
 
     Raises:
         ToolMissingError, FirmwareError: as the tools say; memory overflow is a link error.
+
     """
     require(*TOOLS)
     build_dir.mkdir(parents=True, exist_ok=True)
@@ -65,6 +65,7 @@ def measure(elf: Path) -> LinkedSizes:
 
     Raises:
         FirmwareError: a symbol is missing.
+
     """
     require(*TOOLS)
     symbols = {}

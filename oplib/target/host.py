@@ -22,6 +22,7 @@ def build(firmware: Path, build_dir: Path, sanitize: str = "") -> Path:
 
     Raises:
         ToolMissingError, FirmwareError: as the tools say.
+
     """
     require(*TOOLS)
     build_dir.mkdir(parents=True, exist_ok=True)

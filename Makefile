@@ -1,0 +1,40 @@
+# Everything depends on `setup`, which does nothing when it is up to date.
+PYTHON ?= python3
+DEVICE ?= stm32f100
+RUN ?= runs/demo
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATA_DIR := $(if $(MCUFORMER_DATA),$(abspath $(MCUFORMER_DATA)))
+
+.PHONY: help setup demo test lint bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 10
+
+setup: $(STAMP)  ## virtual environment, Python packages, cross-compiler and emulator
+	@sh tools/install_toolchain.sh
+
+$(STAMP): pyproject.toml setup.py
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: setup  ## search, train, export and run on digits (DEVICE=stm32f746 for another device)
+	$(BIN)/python -m mcuformer +experiment=demo device=$(DEVICE) run_dir=$(RUN)
+
+test: setup lint  ## linters, type checks and all tests, emulator included
+	MCUFORMER_DATA="$(DATA_DIR)" $(BIN)/python -m pytest
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup  ## measured sizes of the kernels
+	$(BIN)/python tools/measure_code_size.py
+
+clean:  ## remove what was built, not the environment and not the runs
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
