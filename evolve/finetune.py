@@ -28,7 +28,6 @@ class FinetuneConfig(Settings):
     Args:
         subnet: a ``subnet.json`` to train from scratch; null takes the search's winner and its
             inherited weights.
-
     """
 
     data: DataConfig
@@ -55,7 +54,6 @@ def finetune(config: FinetuneConfig) -> None:
 
     Raises:
         ConfigError: the subnet is for other images.
-
     """
     path = subnet_file(config)
     subnet = read_value(path, "subnet", SubnetConfig)

@@ -23,7 +23,6 @@ class Visit(Value):
         score: Q = Acc + lambda * rho; null where none fits.
         sram_bytes: mean SRAM of the admitted subnets, which breaks ties.
         rule: why the point was visited.
-
     """
 
     point: SpacePoint

@@ -25,7 +25,6 @@ class Variation:
         admissible: tells whether a subnet fits the budget.
         depth_probability, embed_dim_probability: of a mutation changing that gene.
         block_probability: of a mutation changing heads, and likewise MLP ratio, of a block.
-
     """
 
     space: SearchSpace
@@ -40,7 +39,6 @@ class Variation:
 
         Raises:
             BudgetError: none was found in many draws.
-
         """
         for _ in range(MAX_DRAWS):
             subnet = self.space.sample(self.point, rng)

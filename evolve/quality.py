@@ -23,7 +23,6 @@ class Admission:
     Args:
         sampled: subnets looked at.
         sram, flash: refused for this limit alone. both: for both.
-
     """
 
     sampled: int
@@ -100,7 +99,6 @@ def check_feasible(
 
     Raises:
         BudgetError: with the smallest footprint the points can reach, for each limit.
-
     """
     smallest = [footprint(space.smallest(point)) for point in points]
     if any(cost.admissible(budget) for cost in smallest):

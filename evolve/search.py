@@ -42,7 +42,6 @@ def search(config: SearchConfig) -> None:
 
     Raises:
         BudgetError: no subnet of the supernet's point fits.
-
     """
     supernet_file = config.run.file("supernet.json")
     content = read_json(supernet_file, "supernet")

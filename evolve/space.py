@@ -61,7 +61,6 @@ class SpaceSearch:
     Args:
         accuracy: trains a point's supernet T0 epochs and returns the mean accuracy, in percent, of
             the given admitted subnets.
-
     """
 
     config: EvolveSpaceConfig
@@ -169,7 +168,6 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
     Raises:
         BudgetError: no subnet of the space fits.
         ConfigError: the grid is too small for a trend.
-
     """
     budget = Budget.of(config.budget, config.device)
     points = config.space.points()

@@ -36,7 +36,6 @@ class TrendConfig(Value):
         accuracy_subnets: admitted subnets whose mean accuracy scores a point.
         ridge: of the least squares.
         max_step: largest move along a coordinate, in grid steps.
-
     """
 
     name: Literal["trend"] = "trend"
@@ -78,7 +77,6 @@ def fit_trend(points: Array, scores: Array, at: Array, spans: Array, k: int, rid
     Args:
         points: (n, d). scores: (n,). at: (d,). spans: extent of each coordinate, (d,).
         ridge: penalty on the slopes (not the intercept); 0 is ordinary least squares.
-
     """
     from sklearn.linear_model import LinearRegression, Ridge
 
@@ -126,7 +124,6 @@ def propose(
         shape: number of choices of each coordinate.
         visited: grid indices, in order.
         scores: of each visited point; None where no subnet was admissible.
-
     """
     scored = [i for i, score in enumerate(scores) if score is not None]
     points = np.array([visited[i] for i in scored], dtype=np.float64)

@@ -52,7 +52,6 @@ class ChainConfig(Settings):
 
     Args:
         plan: print stages, expected time and disk, and do nothing.
-
     """
 
     device: Device
@@ -138,7 +137,6 @@ def run_chain(config: ChainConfig) -> None:
 
     Raises:
         BudgetError: no subnet of the space fits; told before anything is trained.
-
     """
     budget = Budget.of(config.budget, config.device)
     check_feasible(
@@ -236,7 +234,6 @@ def memory_report(
 
     Raises:
         BudgetError: the linked firmware exceeds the budget although the plan did not.
-
     """
     planned = footprint(subnet, config.device)
     sram: dict[str, int | None] = dict.fromkeys(
@@ -297,7 +294,6 @@ def predict_command(run_dir: str, image_file: str) -> None:
 
     Raises:
         ArtifactError: the run has no export.
-
     """
     run = RunDir(run_dir)
     integer, subnet, names = load_model(run.path)
@@ -328,7 +324,6 @@ def inspect_command(run_dir: str) -> None:
 
     Raises:
         ArtifactError: there is no run.
-
     """
     run = RunDir(run_dir)
     records = sorted(run.file("stages").glob("*.json"))

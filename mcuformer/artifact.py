@@ -71,7 +71,6 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
 
     Raises:
         ArtifactError: the file is missing, damaged, of another kind or of a foreign version.
-
     """
     try:
         content = json.loads(path.read_text())
@@ -98,7 +97,6 @@ def read_value(path: Path, kind: str, model: type[ValueT]) -> ValueT:
 
     Raises:
         ArtifactError: as :func:`read_json`; ConfigError: a field is wrong.
-
     """
     return model.parse(read_json(path, kind), where=str(path))
 
@@ -114,7 +112,6 @@ def load_arrays(path: Path) -> Arrays:
 
     Raises:
         ArtifactError: the file is missing or damaged.
-
     """
     try:
         return load_tensor_bytes(path.read_bytes())
@@ -129,7 +126,6 @@ def file_digest(path: Path) -> str:
 
     Raises:
         ArtifactError: nothing is there.
-
     """
     if path.is_dir():
         parts = [
@@ -189,7 +185,6 @@ class Stage:
         config: everything the result depends on, as plain containers.
         inputs: files read, inside the run directory or absolute.
         outputs: files or directories written, inside the run directory.
-
     """
 
     name: str
@@ -214,7 +209,6 @@ class RunDir:
 
         Raises:
             ArtifactError: another process holds it, or the directory cannot be made.
-
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)

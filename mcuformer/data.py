@@ -36,7 +36,6 @@ class Preprocessing(Value):
         value_max: largest raw pixel value; the smallest is 0.
         mean, std: per channel, of pixels scaled to [0, 1].
         resize: interpolation used to reach `img_size`.
-
     """
 
     img_size: PositiveInt
@@ -71,7 +70,6 @@ class Preprocessing(Value):
 
         Args:
             images: raw pixels, (..., H, W, C).
-
         """
         scaled = images.astype(np.float32) / np.float32(self.value_max)
         mean, std = (np.array(values, dtype=np.float32) for values in (self.mean, self.std))
@@ -82,7 +80,6 @@ class Preprocessing(Value):
 
         Raises:
             DataError: the file is missing or no picture.
-
         """
         from PIL import Image, UnidentifiedImageError
 
@@ -111,7 +108,6 @@ class DataConfig(Value):
         steering_fraction: share of the training part held out to steer searches.
         test_fraction: share of a set without a test part of its own that becomes one.
         split_seed: fixes the splits, independently of the run's seed.
-
     """
 
     name: Literal["digits", "npz"]
@@ -139,7 +135,6 @@ class DataConfig(Value):
 
         Raises:
             DataError: one is missing.
-
         """
         if self.root is None:
             return ()
@@ -186,7 +181,6 @@ def load(config: DataConfig) -> Dataset:
 
     Raises:
         DataError: the data are missing, damaged or not what the configuration says.
-
     """
     whole, test, class_names = _READERS[config.name](config)
     if test is None:

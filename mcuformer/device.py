@@ -41,7 +41,6 @@ class Device(Value):
         stack_reserve_bytes: linked as the stack and counted in admission.
         emulation: the QEMU machine of this very chip; without one the regions' sizes are
             emulated on a generic board of the same core.
-
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -116,7 +115,6 @@ class Budget(Value):
 
         Raises:
             BudgetError: a budget beyond what the device has.
-
         """
         limits = {}
         for field in ("sram_bytes", "flash_bytes"):

@@ -78,7 +78,6 @@ def run(
 
     Returns:
         The exit code: 0, 2 for a fault of the input, 3 for an internal one, 130 for Ctrl-C.
-
     """
     try:
         from hydra.errors import HydraException
@@ -155,7 +154,6 @@ def stage_user_files(arguments: list[str], user_conf: Path) -> list[str]:
 
     Raises:
         ConfigError: an unknown flag, or a named file that does not exist.
-
     """
     for argument in arguments:
         if argument.startswith("-") and argument.split("=")[0] not in HYDRA_FLAGS:

@@ -13,7 +13,6 @@ class McuformerError(Exception):
         where: dotted configuration path, file or layer name.
         got: the offending value.
         expected: what would have been accepted.
-
     """
 
     exit_code = 2
@@ -82,7 +81,6 @@ def describe_validation_error(error: ValidationError) -> str:
 
     Returns:
         ``path: what was wrong (got VALUE)``, and how many further faults there are.
-
     """
     faults = error.errors(include_url=False)
     first = faults[0]

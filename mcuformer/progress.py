@@ -33,7 +33,6 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
         items: what to iterate over.
         description: shown in front.
         total: number of items where `items` has no length.
-
     """
     count = len(items) if isinstance(items, Sized) and total is None else total
     if not console.is_terminal:

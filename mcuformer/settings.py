@@ -21,7 +21,6 @@ class Settings(Value):
         seed: of every random stream.
         threads: CPU threads of torch; results are exact for an equal number.
         overwrite: run the stage although it is complete.
-
     """
 
     run_dir: Annotated[str, Field(min_length=1)]
@@ -44,7 +43,6 @@ def execute(settings: Settings, stage: Stage, function: Callable[[], None]) -> N
 
     Raises:
         ArtifactError: an input is missing; nothing is made then.
-
     """
     for path in stage.inputs:
         if not path.exists():

@@ -81,7 +81,6 @@ class SearchSpace(Value):
 
         Raises:
             ConfigError: naming the coordinate and its choices.
-
         """
         for name, choices in (("rank_ratio", self.rank_ratio), ("patch_size", self.patch_size)):
             if getattr(point, name) not in choices:

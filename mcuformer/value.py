@@ -29,7 +29,6 @@ class Value(BaseModel):
 
         Raises:
             ConfigError: naming the dotted path, in one line.
-
         """
         try:
             return cls.model_validate_json(json.dumps(container), strict=True)

@@ -38,7 +38,6 @@ def calibrate(model: FloatModel, images: Array) -> dict[str, Range]:
 
     Raises:
         DataError: no images; LoweringError: a value is not finite.
-
     """
     if len(images) == 0:
         raise DataError("the calibration set is empty", where="export.calibration_images")

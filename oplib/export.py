@@ -38,7 +38,6 @@ class ExportSettings(Value):
         calibration_images: images of the steering split that set the scales.
         check_images: images on which reference, host C and emulated chip are compared.
         source: the run's fine-tuned network, or the search's winner with inherited weights.
-
     """
 
     calibration_images: PositiveCount = 256
@@ -52,7 +51,6 @@ class ExportConfig(Settings):
     Args:
         weights: the user's own safetensors in timm's names, with `vit`; null exports the run's.
         vit: the user's network in timm's vocabulary.
-
     """
 
     device: Device
@@ -68,7 +66,6 @@ def source_files(config: ExportConfig) -> list[Path]:
 
     Raises:
         ConfigError: `weights` without `vit`, or the reverse.
-
     """
     if (config.weights is None) != (config.vit is None):
         raise ConfigError(
@@ -93,7 +90,6 @@ def read_network(config: ExportConfig) -> tuple[SubnetConfig, Arrays]:
 
     Raises:
         ArtifactError, LoweringError, ConfigError: naming the file, the weight or the field.
-
     """
     files = source_files(config)
     weights = load_arrays(files[0])
@@ -119,7 +115,6 @@ def export(config: ExportConfig) -> None:
     Raises:
         BudgetError: the network does not fit.
         InternalError: reference and C disagree, or planner and linker.
-
     """
     subnet, weights = read_network(config)
     cost = check_budget(config, subnet)
@@ -162,7 +157,6 @@ def check_budget(config: ExportConfig, subnet: SubnetConfig) -> Footprint:
 
     Raises:
         BudgetError: with the bytes it needs.
-
     """
     budget = Budget.of(config.budget, config.device)
     cost = footprint(subnet, config.device)
@@ -181,7 +175,6 @@ def refuse_mismatch(result: Comparison) -> None:
 
     Raises:
         InternalError: naming the target.
-
     """
     for name, exact in result.bit_exact.items():
         if exact is False:
@@ -193,7 +186,6 @@ def check_linked(linked: LinkedSizes, planned: Footprint) -> None:
 
     Raises:
         InternalError: arena or weights differ.
-
     """
     for name, got, expected in (
         ("arena", linked.arena, planned.arena_bytes),
@@ -208,7 +200,6 @@ def check_measured(stack: int, linked: LinkedSizes, device: Device, budget: Budg
 
     Raises:
         BudgetError: with the bytes measured.
-
     """
     for where, got, limit in (
         ("device.stack_reserve_bytes", stack, device.stack_reserve_bytes),

@@ -24,7 +24,6 @@ def write_firmware(
 
     Raises:
         PlanError: the plan breaks a rule; nothing is written then.
-
     """
     check_plan(model.graph, plan)
     machine = emulated_machine(device)

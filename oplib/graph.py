@@ -44,7 +44,6 @@ class Node:
         output: name of the tensor written.
         attrs: integers and floats that the operator's shape rule and lowering need.
         overwrites: index of the input whose bytes the output takes over, or None.
-
     """
 
     name: str

@@ -33,7 +33,6 @@ class IntegerModel:
     Args:
         quant: scale and zero point of each tensor.
         lowered: arrays and scalars of each node.
-
     """
 
     graph: Graph
@@ -47,7 +46,6 @@ def run_float(model: FloatModel, images: Array, observe: Observer | None = None)
 
     Args:
         observe: called with every tensor's name and values, and with values inside operators.
-
     """
 
     def step(node: Node, inputs: list[Array]) -> Array:

@@ -15,7 +15,6 @@ def lower(model: FloatModel, ranges: Mapping[str, Range]) -> IntegerModel:
 
     Raises:
         LoweringError: naming the layer that the integer arithmetic cannot represent.
-
     """
     graph = model.graph
     quant = choose_quant(graph, ranges)

@@ -24,7 +24,6 @@ class Plan:
         scratch: of each node that needs scratch, by node name.
         arena_bytes: size of the arena.
         lower_bound_bytes: largest sum of simultaneously live bytes; no plan can be smaller.
-
     """
 
     offsets: Mapping[str, int]
@@ -136,7 +135,6 @@ def check_plan(graph: Graph, plan: Plan) -> None:
 
     Raises:
         PlanError: naming node and buffers.
-
     """
     for index, node in enumerate(graph.nodes):
         later = {name for after in graph.nodes[index + 1 :] for name in after.inputs}

@@ -42,7 +42,6 @@ def load_model(directory: Path) -> tuple[IntegerModel, SubnetConfig, tuple[str, 
 
     Raises:
         ArtifactError: a file is missing, damaged or foreign.
-
     """
     path = directory / "model_int8.json"
     content = read_json(path, "model_int8")

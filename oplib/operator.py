@@ -79,7 +79,6 @@ class Operator:
         kernel: the C function and the name of its parameter struct, without ``_params``.
         in_place: indices of the inputs whose bytes the kernel allows the output to take over.
         symmetric_inputs: indices of the inputs that need zero point 0.
-
     """
 
     kernel: ClassVar[str]
@@ -128,6 +127,5 @@ class Operator:
         Args:
             inputs, output, scratch: C expressions of the buffers.
             tokens: types of the inputs, for counts.
-
         """
         raise NotImplementedError

@@ -27,7 +27,6 @@ def predict(
 
     Raises:
         FirmwareError: the host C does not build or run.
-
     """
     reference = run_integer(integer, image[None])[0]
     logits: dict[str, Array | None] = {

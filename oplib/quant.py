@@ -51,7 +51,6 @@ def quantize_weight(weight: Array) -> tuple[Array, Array]:
 
     Returns:
         int8 weights in [-127, 127] and float64 scales (out,); a channel of zeros has scale 1e-8.
-
     """
     limit = np.abs(weight.astype(np.float64)).max(axis=1)
     scale = np.maximum(limit, 1e-8) / INT8_MAX
@@ -64,7 +63,6 @@ def multiplier(scale: Array | float, where: str, shift: int = 0) -> Array:
 
     Raises:
         LoweringError: it does not fit 31 bits, or the scale is not a number.
-
     """
     exact = np.rint(np.atleast_1d(np.asarray(scale, dtype=np.float64)) * 2.0 ** (32 - shift))
     if not np.all(np.isfinite(exact)) or exact.max() >= 2**31:
@@ -83,7 +81,6 @@ def quantize_bias(bias: Array, scale: Array, where: str) -> Array:
 
     Raises:
         LoweringError: beyond 2^30.
-
     """
     codes = np.rint(bias.astype(np.float64) / scale)
     if not np.all(np.isfinite(codes)) or np.abs(codes).max(initial=0.0) >= 2**30:

@@ -33,7 +33,6 @@ def float_model(
 
     Raises:
         ArtifactError: the weights are not this subnet's.
-
     """
     check_weights(subnet, weights, where)
     return FloatModel(

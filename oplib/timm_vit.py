@@ -38,7 +38,6 @@ class TimmVit(Value):
 
         Raises:
             LoweringError: the operator library has no such form yet.
-
         """
         if self.class_token or self.global_pool != "avg":
             raise LoweringError(
@@ -77,7 +76,6 @@ def refuse_unknown_parts(weights: Mapping[str, Array]) -> None:
 
     Raises:
         LoweringError: naming the part.
-
     """
     known = {
         "cls_token": "a class token",

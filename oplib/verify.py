@@ -23,7 +23,6 @@ class Comparison:
         reference: int32 logits (B, K) of the numpy reference.
         host: of the host C. emulated: of the emulated chip, with its counts.
         missing: what was not verified and why.
-
     """
 
     reference: Array
@@ -50,7 +49,6 @@ def compare(
 
     Raises:
         FirmwareError: building or running failed.
-
     """
     reference = run_integer(model, images)
     num_classes = reference.shape[1]

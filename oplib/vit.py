@@ -125,7 +125,6 @@ def check_weights(subnet: SubnetConfig, weights: Mapping[str, Array], where: str
 
     Raises:
         ArtifactError: naming the first weight that is missing, unknown or of another shape.
-
     """
     shapes = weight_shapes(subnet)
     for name in (*shapes, *weights):

@@ -20,7 +20,6 @@ def attend(qkv: Tensor, num_heads: int) -> Tensor:
 
     Returns:
         (B, N, Q).
-
     """
     q, k, v = rearrange(qkv, "b n (s h d) -> s b h n d", s=3, h=num_heads)
     return rearrange(functional.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)")

@@ -35,7 +35,6 @@ def load_model(model: nn.Module, path: Path) -> None:
 
     Raises:
         ArtifactError: the file is missing, damaged or of another network.
-
     """
     arrays = load_arrays(path)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -92,7 +91,6 @@ def load(path: Path, model: nn.Module, optimizer: Optimizer | None) -> dict[str,
 
     Raises:
         ArtifactError: the checkpoint is damaged or belongs to another network.
-
     """
     state = read_json(path / "state.json", "checkpoint")
     load_model(model, path / "model.safetensors")

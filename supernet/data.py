@@ -31,7 +31,6 @@ class BatchSource:
         preprocessing: normalises the images once.
         batch_size: the last, smaller batch of an epoch is left out unless it is the only one.
         seed: of the run.
-
     """
 
     def __init__(

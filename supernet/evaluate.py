@@ -18,7 +18,6 @@ def accuracy_percent(forward: Callable[[Tensor], Tensor], images: Tensor, labels
         forward: images (B, C, H, W) to logits (B, K).
         images: the whole split.
         labels: (B,).
-
     """
     correct = sum(
         int((forward(chunk).argmax(dim=1) == target).sum())

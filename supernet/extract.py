@@ -18,7 +18,6 @@ def extract(supernet: Supernet, subnet: SubnetConfig) -> Vit:
     Args:
         supernet: trained at the subnet's space point.
         subnet: sampled from the same space.
-
     """
     vit = Vit(subnet, tuple(supernet.patch_embed.pad.flatten().tolist()))
     vit.load_state_dict(_sliced_weights(supernet, subnet))

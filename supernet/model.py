@@ -53,7 +53,6 @@ class Supernet(nn.Module):
         space: the search space.
         point: its outer point; patch size and rank ratio are fixed by it.
         pad_value: normalised value of each channel that padding consists of.
-
     """
 
     def __init__(self, space: SearchSpace, point: SpacePoint, pad_value: tuple[float, ...]) -> None:

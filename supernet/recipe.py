@@ -27,7 +27,6 @@ class Recipe(Value):
         mixup, cutmix: alpha of timm's Mixup; 0 is off.
         clip_grad: largest gradient norm; null is off.
         checkpoint_epochs: epochs between two checkpoints.
-
     """
 
     epochs: PositiveInt

@@ -17,7 +17,6 @@ class PatchEmbed(nn.Module):
     Args:
         subnet: gives image, patch and padding.
         pad_value: normalised value of each channel that padding consists of.
-
     """
 
     def __init__(self, subnet: SubnetConfig, pad_value: tuple[float, ...]) -> None:

@@ -39,7 +39,6 @@ def chosen_point(config: TrainConfig) -> SpacePoint | None:
 
     Raises:
         ConfigError: only one coordinate is given, or the point is not on the grid.
-
     """
     point = config.point
     if point.rank_ratio is None and point.patch_size is None:

@@ -43,7 +43,6 @@ class Task:
         directory: of the checkpoints; training continues from the newest.
         identity: anything that makes a checkpoint this task's own, as plain containers.
         sampler: draws the subnet of a step.
-
     """
 
     model: nn.Module
@@ -116,7 +115,6 @@ def train(task: Task, until_epoch: int, description: str) -> int:
     Raises:
         ArtifactError: the checkpoint belongs to another task.
         McuformerError: the loss is no longer finite.
-
     """
     accelerator = Accelerator()
     optimizer = build_optimizer(task.recipe, task.model)

@@ -27,7 +27,6 @@ class EvolutionConfig(Value):
         population: candidates a generation.
         parents: best candidates so far that breed.
         mutants, crossovers: children a generation; fresh candidates fill the rest.
-
     """
 
     name: Literal["evolution"] = "evolution"
@@ -78,7 +77,6 @@ def evolve(
     Args:
         generations: numbers of the generations, from 0 (a progress bar's iterator).
         journal: called with each generation's new candidates.
-
     """
     seen: dict[str, Candidate] = {}
     for generation in generations:

@@ -23,7 +23,6 @@ def isqrt(numbers: Array, steps: int = SQRT_STEPS) -> Array:
 
     Args:
         numbers: integers in [0, 2^32), any shape.
-
     """
     n = numbers.astype(np.int64)
     bits = np.frexp(np.maximum(n, 1).astype(np.float64))[1]

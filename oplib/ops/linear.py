@@ -44,7 +44,6 @@ def lower_linear(
 
     Raises:
         LoweringError: a weight is no number, or a scale has no multiplier.
-
     """
     if not (np.all(np.isfinite(weight)) and np.all(np.isfinite(bias))):
         raise LoweringError("a weight is NaN or infinite", where=where)

@@ -24,7 +24,6 @@ class LinkedSizes:
         static: initialised and zeroed data, without arena and stack.
         flash: everything that is flashed.
         symbols: size of each symbol.
-
     """
 
     arena: int
@@ -44,7 +43,6 @@ def cross_build(firmware: Path, build_dir: Path, target: Literal["emulated", "de
 
     Raises:
         ToolMissingError, FirmwareError: as the tools say; memory overflow is a link error.
-
     """
     require(*TOOLS)
     build_dir.mkdir(parents=True, exist_ok=True)
@@ -65,7 +63,6 @@ def measure(elf: Path) -> LinkedSizes:
 
     Raises:
         FirmwareError: a symbol is missing.
-
     """
     require(*TOOLS)
     symbols = {}

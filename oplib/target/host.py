@@ -22,7 +22,6 @@ def build(firmware: Path, build_dir: Path, sanitize: str = "") -> Path:
 
     Raises:
         ToolMissingError, FirmwareError: as the tools say.
-
     """
     require(*TOOLS)
     build_dir.mkdir(parents=True, exist_ok=True)

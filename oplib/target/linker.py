@@ -36,7 +36,6 @@ class Machine:
         clock_hz: of SysTick.
         regions: code, arena and data region as they lie in the machine.
         mpu: whether the firmware must itself forbid memory beyond the regions.
-
     """
 
     name: str
@@ -50,7 +49,6 @@ def emulated_machine(device: Device) -> Machine:
 
     Raises:
         FirmwareError: the device has more memory than the generic board.
-
     """
     names = dict.fromkeys((device.code_region, device.arena_region, device.data_region))
     regions = {name: device.region(name) for name in names}

@@ -28,7 +28,6 @@ class EmulatedRun:
         logits: int32 (B, K).
         instructions: executed by ``model_run`` for each image (B,).
         stack_high_water_bytes: largest depth of the stack over all images.
-
     """
 
     logits: Array
@@ -41,7 +40,6 @@ def build(firmware: Path, build_dir: Path) -> Path:
 
     Raises:
         ToolMissingError, FirmwareError: as the tools say; memory overflow is a link error.
-
     """
     require(*TOOLS)
     return cross_build(firmware, build_dir, "emulated")
@@ -52,7 +50,6 @@ def run_images(elf: Path, device: Device, images: Array, num_classes: int) -> Em
 
     Raises:
         FirmwareError: the firmware faulted or ended early.
-
     """
     require("qemu-system-arm")
     machine = emulated_machine(device)

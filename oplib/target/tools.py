@@ -24,7 +24,6 @@ def require(*programs: str) -> None:
 
     Raises:
         ToolMissingError: naming the Debian packages to install.
-
     """
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
@@ -41,7 +40,6 @@ def run(
 
     Raises:
         FirmwareError: it failed or took too long; the message holds its last lines.
-
     """
     try:
         result = subprocess.run(
