@@ -25,6 +25,7 @@ from oplib.lower import lower
 from oplib.model_file import save_model
 from oplib.schedule import float_model, schedule
 from oplib.target.board import LinkedSizes, cross_build, measure
+from oplib.target.tools import installed
 from oplib.timm_vit import TimmVit, refuse_unknown_parts
 from oplib.verify import Comparison, compare
 
@@ -82,7 +83,8 @@ def stage(config: ExportConfig) -> Stage:
     """Return what the command reads and writes."""
     outputs = ("firmware", "model_int8.json", "model_int8.safetensors", "export.json")
     inputs = [*source_files(config), *config.data.files()]
-    return Stage("oplib.export", config.content(), inputs, outputs)
+    content = {**config.content(), "programs": installed()}
+    return Stage("oplib.export", content, inputs, outputs)
 
 
 def read_network(config: ExportConfig) -> tuple[SubnetConfig, Arrays]:

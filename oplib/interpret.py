@@ -49,11 +49,11 @@ def run_float(model: FloatModel, images: Array, observe: Observer | None = None)
     """
 
     def step(node: Node, inputs: list[Array]) -> Array:
-        operator = OPERATORS[node.op]
+        operator, params = OPERATORS[node.op], model.params.get(node.name, {})
         if observe is not None:
-            for name, values in operator.internals(node, inputs).items():
+            for name, values in operator.internals(node, params, inputs).items():
                 observe(name, values)
-        output = operator.run_float(node, model.params.get(node.name, {}), inputs)
+        output = operator.run_float(node, params, inputs)
         if observe is not None:
             observe(node.output, output)
         return output

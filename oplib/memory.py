@@ -14,6 +14,8 @@ from oplib.graph import Graph
 from oplib.operator import align
 from oplib.ops import OPERATORS
 
+RESTARTS = 8
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -41,31 +43,49 @@ class _Buffer:
 
 
 def plan_memory(graph: Graph) -> Plan:
-    """Place every buffer, greedily, trying several orders and keeping the smallest arena."""
+    """Place every buffer greedily, in several orders, and keep the smallest arena.
+
+    Each order is improved by putting the buffers that end highest in front and placing again, until
+    the lower bound is reached or nothing is gained for a while.
+    """
     roots = _roots(graph)
     buffers = _buffers(graph, roots)
     bound = _lower_bound(buffers, len(graph.nodes))
     best: dict[str, int] = {}
     best_bytes = -1
-    orders = (
-        sorted(buffers, key=lambda b: (-b.num_bytes, b.first)),
-        sorted(buffers, key=lambda b: (-b.num_bytes * (b.last - b.first + 1), b.first)),
-        sorted(buffers, key=lambda b: (b.first, -b.num_bytes)),
-        sorted(buffers, key=lambda b: (b.first - b.last, -b.num_bytes)),
-    )
-    for order in orders:
-        offsets = _place(order)
-        used = max(offsets[b.key] + b.num_bytes for b in buffers)
-        if best_bytes < 0 or used < best_bytes:
-            best, best_bytes = offsets, used
-        if best_bytes == bound:
-            break
+    for key in (_by_size, _by_area, _by_time, _by_length):
+        order = sorted(buffers, key=key)
+        for _ in range(RESTARTS):
+            offsets = _place(order)
+            ends = {buffer.key: offsets[buffer.key] + buffer.num_bytes for buffer in order}
+            used = max(ends.values())
+            if best_bytes < 0 or used < best_bytes:
+                best, best_bytes = offsets, used
+            if best_bytes == bound:
+                break
+            order.sort(key=lambda buffer: ends[buffer.key] != used)  # stable: the highest first
     return Plan(
         offsets={name: best[root] for name, root in roots.items()},
         scratch={key.removeprefix("scratch:"): at for key, at in best.items() if ":" in key},
         arena_bytes=best_bytes,
         lower_bound_bytes=bound,
     )
+
+
+def _by_size(buffer: _Buffer) -> tuple[int, int]:
+    return -buffer.num_bytes, buffer.first
+
+
+def _by_area(buffer: _Buffer) -> tuple[int, int]:
+    return -buffer.num_bytes * (buffer.last - buffer.first + 1), buffer.first
+
+
+def _by_time(buffer: _Buffer) -> tuple[int, int]:
+    return buffer.first, -buffer.num_bytes
+
+
+def _by_length(buffer: _Buffer) -> tuple[int, int]:
+    return buffer.first - buffer.last, -buffer.num_bytes
 
 
 def _roots(graph: Graph) -> dict[str, str]:

@@ -101,8 +101,11 @@ class Operator:
         """Compute the output in float32 (the float reference)."""
         raise NotImplementedError
 
-    def internals(self, node: Node, inputs: Sequence[Array]) -> dict[str, Array]:
-        """Return float values inside the operator whose range lowering needs, by tensor name."""
+    def internals(self, node: Node, params: Params, inputs: Sequence[Array]) -> dict[str, Array]:
+        """Return further float values whose range lowering needs, by tensor name.
+
+        Under the output's name they widen its range; any other name is a value inside.
+        """
         return {}
 
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:

@@ -46,14 +46,18 @@ def affine(low: float, high: float) -> QuantParams:
     return QuantParams(scale, int(np.clip(zero_point, INT8_MIN, INT8_MAX)))
 
 
-def quantize_weight(weight: Array) -> tuple[Array, Array]:
+def quantize_weight(weight: Array, smallest_scale: Array | float) -> tuple[Array, Array]:
     """Quantise (out, in) weights symmetrically, one scale an output channel.
 
+    Args:
+        weight: float (out, in).
+        smallest_scale: positive lower limit of the scales, which a channel of zeros gets; (out,).
+
     Returns:
-        int8 weights in [-127, 127] and float64 scales (out,); a channel of zeros has scale 1e-8.
+        int8 weights in [-127, 127] and float64 scales (out,).
     """
     limit = np.abs(weight.astype(np.float64)).max(axis=1)
-    scale = np.maximum(limit, 1e-8) / INT8_MAX
+    scale = np.maximum(limit / INT8_MAX, smallest_scale)
     codes = np.rint(weight / scale[:, None])
     return np.clip(codes, -INT8_MAX, INT8_MAX).astype(np.int8), scale
 
@@ -74,23 +78,6 @@ def multiplier(scale: Array | float, where: str, shift: int = 0) -> Array:
             expected=f"below {limit:g}",
         )
     return exact.astype(np.int32)
-
-
-def quantize_bias(bias: Array, scale: Array, where: str) -> Array:
-    """Return ``round(bias / scale)`` as int64, refused where an int32 accumulator could overflow.
-
-    Raises:
-        LoweringError: beyond 2^30.
-    """
-    codes = np.rint(bias.astype(np.float64) / scale)
-    if not np.all(np.isfinite(codes)) or np.abs(codes).max(initial=0.0) >= 2**30:
-        raise LoweringError(
-            "bias does not fit the accumulator",
-            where=where,
-            got=f"{np.abs(codes).max():.4g} units",
-            expected="below 2^30",
-        )
-    return codes.astype(np.int64)
 
 
 def multiply_high(acc: Array, factor: Array | int, addend: Array | int = 0) -> Array:

@@ -57,7 +57,7 @@ class Attention(Operator):
         weights = weights / weights.sum(axis=-1, keepdims=True)
         return merge_heads(weights @ split_heads(inputs[2], node.int_attr("num_heads")))
 
-    def internals(self, node: Node, inputs: Sequence[Array]) -> dict[str, Array]:
+    def internals(self, node: Node, params: Params, inputs: Sequence[Array]) -> dict[str, Array]:
         return {scores_name(node): self._float_scores(node, inputs)}
 
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:

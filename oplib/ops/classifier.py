@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from oplib.graph import Node, TensorType
 from oplib.operator import Array, Lowered, LoweringContext, Params
-from oplib.ops.linear import Linear, accumulate, lower_linear
+from oplib.ops.linear import Linear, accumulate, lower_linear, smallest_weight_scale
 from oplib.quant import multiply_high, quantize_weight
 
 
@@ -25,7 +25,8 @@ class Classifier(Linear):
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
         source = context.of(node.inputs[0])
         # four accumulator units of the coarsest class: every multiplier is then at most 2^30
-        unit = 4.0 * source.scale * float(quantize_weight(params["weight"])[1].max())
+        floor = smallest_weight_scale(params["bias"], source)
+        unit = 4.0 * source.scale * float(quantize_weight(params["weight"], floor)[1].max())
         arrays = lower_linear(params["weight"], params["bias"], source, unit, node.name)
         return Lowered(arrays, {"zero_point": 0})
 

@@ -26,10 +26,10 @@ def isqrt(numbers: Array, steps: int = SQRT_STEPS) -> Array:
     """
     n = numbers.astype(np.int64)
     bits = np.frexp(np.maximum(n, 1).astype(np.float64))[1]
-    x = np.int64(1) << ((bits + 1) // 2).astype(np.int64)
+    x = np.where(n == 0, 1, np.int64(1) << ((bits + 1) // 2).astype(np.int64))
     for _ in range(steps):
-        x = (x + n // x) >> 1
-    return np.where(n == 0, 0, x)
+        x = (x + n // np.maximum(x, 1)) >> 1
+    return x
 
 
 class LayerNorm(Operator):

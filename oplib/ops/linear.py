@@ -14,12 +14,11 @@ from oplib.quant import (
     QuantParams,
     integer_matmul,
     multiplier,
-    quantize_bias,
     quantize_weight,
     requantize,
 )
 
-MAX_IN_FEATURES = 2**31 // (128 * 127 * 4)  # products stay below 2^29, the bias below 2^30
+MAX_IN_FEATURES = 2**15  # products stay below 2^29, as do the bias and its zero-point part
 
 
 def linear_specs(in_features: int, out_features: int) -> tuple[ArraySpec, ...]:
@@ -54,15 +53,21 @@ def lower_linear(
             got=weight.shape[1],
             expected=f"at most {MAX_IN_FEATURES}",
         )
-    codes, scale = quantize_weight(weight)
+    codes, scale = quantize_weight(weight, smallest_weight_scale(bias, source))
     scale = scale * source.scale
-    units = quantize_bias(bias, scale, where)
+    units = np.rint(bias.astype(np.float64) / scale).astype(np.int64)
     folded = units - source.zero_point * codes.astype(np.int64).sum(axis=1)
     return {
         "weight": codes,
         "bias": folded.astype(np.int32),
         "multiplier": multiplier(scale / target_scale, where),
     }
+
+
+def smallest_weight_scale(bias: Array, source: QuantParams) -> Array:
+    """Return the weight scales (out,) below which a bias would take more than 2^29 units."""
+    limit: Array = np.abs(bias.astype(np.float64)) / (source.scale * 2**29)
+    return np.maximum(limit, 1e-12)
 
 
 def linear_fields(in_features: int, out_features: int, zero_point: int) -> tuple[Field, ...]:

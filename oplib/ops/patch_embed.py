@@ -57,6 +57,9 @@ class PatchEmbed(Operator):
         result: Array = tokens @ params["weight"].T + params["bias"] + params["position"]
         return result
 
+    def internals(self, node: Node, params: Params, inputs: Sequence[Array]) -> dict[str, Array]:
+        return {node.output: params["position"]}  # int8 at the output's scale
+
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
         pre, target = context.preprocessing, context.of(node.output)
         repeat = node.int_attr("patch_size") ** 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from mcuformer.errors import FirmwareError, ToolMissingError
 
+TELLING = re.compile(r"overflowed|error:|Error:|undefined reference|not found")
 PACKAGES = {
     "cmake": "cmake",
     "cc": "gcc",
@@ -17,6 +19,11 @@ PACKAGES = {
     "arm-none-eabi-size": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
 }
+
+
+def installed() -> list[str]:
+    """Return which of the programs are there; what was verified depends on it."""
+    return [program for program in PACKAGES if shutil.which(program) is not None]
 
 
 def require(*programs: str) -> None:
@@ -55,7 +62,7 @@ def run(
         raise FirmwareError(f"no end after {timeout:.0f} s", where=command[0]) from error
     if result.returncode != 0:
         printed = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
-        telling = [line for line in printed if "error" in line.lower() or "overflow" in line]
-        last = " / ".join((telling or printed)[-3:])
+        telling = [line for line in printed if TELLING.search(line)]
+        last = " / ".join((telling or printed)[-2:])
         raise FirmwareError(f"failed with exit code {result.returncode}: {last}", where=command[0])
     return result

@@ -1,0 +1,86 @@
+"""The layers of DESIGN.md, enforced on every import statement."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = {
+    "mcuformer": set(),
+    "oplib": {"mcuformer"},
+    "supernet": {"mcuformer"},
+    "evolve": {"mcuformer", "supernet", "oplib"},
+}
+COMMANDS = {
+    "mcuformer/__main__.py",
+    "supernet/train.py",
+    "evolve/space.py",
+    "evolve/search.py",
+    "evolve/finetune.py",
+    "oplib/export.py",
+}
+ALGORITHMS = ("evolve/trend.py", "evolve/population.py", "evolve/quality.py", "evolve/history.py")
+THIRD_PARTY = {
+    "mcuformer": {"numpy", "pydantic", "safetensors", "rich", "sklearn", "PIL"},
+    "oplib": {"numpy", "scipy", "pydantic"},
+    "supernet": {"numpy", "torch", "timm", "accelerate", "einops", "pydantic"},
+    "evolve": {"numpy", "scipy", "sklearn", "pydantic"},
+}
+HEAVY = {"torch", "hydra", "omegaconf", "timm"}  # never imported before a stage runs
+
+
+def imports(path: Path, *, top_level: bool = False) -> set[str]:
+    """Return the modules a file imports (at its top level only, if so asked)."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level else ast.walk(tree)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(str(node.module))
+    return found
+
+
+FILES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_layers_hold(path: Path) -> None:
+    name = str(path.relative_to(ROOT))
+    package = name.split("/", maxsplit=1)[0]
+    allowed = {package, *PACKAGES[package]}
+    if name.startswith(("evolve/strategies/", *ALGORITHMS)):
+        allowed = {"evolve", "mcuformer"}
+    if name in COMMANDS:
+        allowed = set(PACKAGES)
+    tops = {module.split(".")[0] for module in imports(path)}
+    assert tops & set(PACKAGES) <= allowed
+    third = THIRD_PARTY[package] | ({"torch"} if name in COMMANDS else set())
+    if name == "mcuformer/entry.py":
+        third = third | {"hydra", "omegaconf"}
+    assert tops - set(PACKAGES) - set(sys.stdlib_module_names) <= third
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_commands_import_torch_late(name: str) -> None:
+    """Validation must not wait for torch: no command reaches it through top-level imports."""
+    seen: set[Path] = set()
+
+    def reach(path: Path) -> None:
+        if path in seen or not path.is_file():
+            return
+        seen.add(path)
+        for module in imports(path, top_level=True):
+            assert module.split(".")[0] not in HEAVY, f"{path} imports {module}"
+            base = ROOT / module.replace(".", "/")
+            reach(base.with_suffix(".py"))
+            reach(base / "__init__.py")
+
+    reach(ROOT / name)
+    assert len(seen) > 5

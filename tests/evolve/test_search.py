@@ -1,0 +1,103 @@
+"""The subnet search on a made-up accuracy with a known optimum, under a budget that bites."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evolve.population import Variation
+from evolve.quality import Admission, check_feasible, measure_admission, sample_space, score
+from evolve.strategies.evolution import Candidate, EvolutionConfig, evolve
+from mcuformer.device import Budget, BudgetConfig, Device
+from mcuformer.errors import BudgetError
+from mcuformer.space import SearchSpace
+from mcuformer.subnet import SubnetConfig
+from oplib.footprint import footprint
+
+
+@pytest.fixture
+def budget(stm32f100: Device) -> Budget:
+    return Budget.of(BudgetConfig(), stm32f100)
+
+
+def variation(space: SearchSpace, device: Device, budget: Budget) -> Variation:
+    point = space.point_at((1, 0))
+    return Variation(space, point, lambda s: footprint(s, device).admissible(budget), 0.4, 0.4, 0.2)
+
+
+def worth(subnet: SubnetConfig) -> float:
+    """A made-up accuracy that grows with every gene."""
+    return 50 + subnet.num_params / 10_000 + 0.1 * sum(b.mlp_ratio for b in subnet.blocks)
+
+
+def test_the_search_finds_nearly_the_best_admissible_subnet(
+    digits_space: SearchSpace, stm32f100: Device, budget: Budget
+) -> None:
+    vary = variation(digits_space, stm32f100, budget)
+    seen: list[Candidate] = []
+
+    def evaluate(subnet: SubnetConfig) -> Candidate:
+        cost = footprint(subnet, stm32f100)
+        assert cost.admissible(budget)
+        return Candidate(subnet, worth(subnet), cost.sram_bytes, cost.flash_bytes)
+
+    def run(seed: int) -> Candidate:
+        rng = np.random.default_rng(seed)
+        config = EvolutionConfig(population=40, generations=12, mutants=20, crossovers=15)
+        return evolve(config, vary, evaluate, rng, range(12), lambda _, new: seen.extend(new))
+
+    best = run(0)
+    assert run(0) == best  # the same seed, the same search
+    assert len({c.subnet.key for c in seen[: len(seen) // 2]}) == len(seen) // 2
+    rng = np.random.default_rng(5)
+    random_best = max(worth(vary.fresh(rng)) for _ in range(2000))
+    assert best.accuracy_percent >= random_best - 0.2
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_children_stay_in_the_space(
+    digits_space: SearchSpace, stm32f100: Device, seed: int
+) -> None:
+    vary = variation(digits_space, stm32f100, Budget.of(BudgetConfig(), stm32f100))
+    rng = np.random.default_rng(seed)
+    mother, father = (digits_space.sample(vary.point, rng) for _ in range(2))
+    child = vary.cross(mother, father, rng)
+    assert digits_space.contains(child)
+    assert digits_space.contains(vary.mutate(mother, rng))
+    assert child.embed_dim in (mother.embed_dim, father.embed_dim)
+    assert child.depth in (mother.depth, father.depth)
+    for index, block in enumerate(child.blocks):
+        parents = [p.blocks[index] for p in (mother, father) if index < p.depth]
+        assert block.num_heads in [p.num_heads for p in parents]
+        assert block.mlp_ratio in [p.mlp_ratio for p in parents]
+
+
+def test_admission_of_the_demo_bites(
+    digits_space: SearchSpace, stm32f100: Device, budget: Budget
+) -> None:
+    """The demo's promise: 20 to 80 % refused, at least one for SRAM and one for flash."""
+    subnets = sample_space(digits_space, 400, np.random.default_rng(0))
+    admission, admitted = measure_admission(subnets, lambda s: footprint(s, stm32f100), budget)
+    assert 0.2 <= 1 - admission.fraction <= 0.8
+    assert admission.sram + admission.both >= 1
+    assert admission.flash >= 1
+    assert len(admitted) == admission.dump()["admitted"]
+    assert admission.sampled == 400
+
+
+def test_score_and_fraction_by_hand() -> None:
+    assert Admission(sampled=10, sram=1, flash=2, both=3).fraction == pytest.approx(0.4)
+    assert score(90.0, 0.4, 10.0) == pytest.approx(94.0)
+
+
+def test_an_impossible_budget_tells_the_smallest_footprint(
+    digits_space: SearchSpace, stm32f100: Device
+) -> None:
+    budget = Budget.of(BudgetConfig(sram_bytes=600), stm32f100)
+    points = digits_space.points()
+    smallest = min(footprint(digits_space.smallest(p), stm32f100).sram_bytes for p in points)
+    with pytest.raises(BudgetError, match=rf"fits 600 bytes .* are {smallest} of SRAM"):
+        check_feasible(points, digits_space, lambda s: footprint(s, stm32f100), budget)

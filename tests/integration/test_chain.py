@@ -1,0 +1,210 @@
+"""The whole chain on digits, small: complete, skipped, interrupted, continued, damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+SMALL = [
+    "space.rank_ratio=[0.5,1.0]",
+    "space.patch_size=[2,4]",
+    "space.embed_dim=[32,48]",
+    "space.depth=[1,2]",
+    "space_search.k=3",
+    "space_search.initial_points=3",
+    "space_search.visit_epochs=2",
+    "space_search.max_visits=4",
+    "space_search.num_samples=40",
+    "space_search.accuracy_subnets=4",
+    "train.epochs=4",
+    "train.warmup_epochs=1",
+    "train.checkpoint_epochs=1",
+    "finetune.epochs=3",
+    "finetune.warmup_epochs=1",
+    "strategy.population=8",
+    "strategy.generations=3",
+    "strategy.mutants=4",
+    "strategy.crossovers=3",
+    "budget.sram_bytes=3400",
+]
+
+
+def command(run_dir: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "mcuformer", *SMALL, f"run_dir={run_dir}", *more]
+
+
+def run(run_dir: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(run_dir, *more), capture_output=True, text=True, check=False)
+
+
+def report(run_dir: Path) -> dict:
+    content = json.loads((run_dir / "report.json").read_text())
+    content.pop("seconds")
+    return content
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("chain") / "run"
+    result = run(run_dir)
+    assert result.returncode == 0, result.stderr
+    return run_dir
+
+
+def test_the_report_is_whole(finished: Path) -> None:
+    content = json.loads((finished / "report.json").read_text())
+    assert content["num_images"]["int8"] == 359
+    assert content["accuracy_percent"]["int8"] > 20  # a few epochs; chance is 10
+    have_arm = shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")
+    exact = {"host": True, "emulated": True if have_arm else None}
+    assert content["bit_exact"] == exact
+    sram, flash = content["sram_bytes"], content["flash_bytes"]
+    if have_arm:
+        assert sram["arena_planned"] == sram["arena_linked"]
+        assert sram["total"] == sram["arena_linked"] + sram["static"] + sram["stack_high_water"]
+        assert sram["total"] <= sram["budget"] == 3400
+        assert flash["total"] == flash["weights"] + flash["code"] <= flash["budget"]
+        assert content["instructions"] > content["macs"]
+        assert content["not_verified"] == []
+    admission = content["admission"]
+    counted = sum(admission[name] for name in ("sram", "flash", "both", "admitted"))
+    assert admission["sampled"] == counted
+    assert admission["sram"] > 0
+    stages = [
+        "evolve.space",
+        "supernet.train",
+        "evolve.search",
+        "evolve.finetune",
+        "oplib.export",
+        "report",
+    ]
+    assert list(content["seconds"]) == stages
+    record = json.loads((finished / "stages" / "supernet.train.json").read_text())
+    assert record["versions"]["torch"]
+    assert record["config"]["seed"] == 0
+
+
+def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
+    before = (finished / "supernet.safetensors").stat().st_mtime_ns
+    started = time.monotonic()
+    result = run(finished)
+    assert result.returncode == 0
+    assert result.stderr.count("complete, nothing to do") == 6
+    assert (finished / "supernet.safetensors").stat().st_mtime_ns == before
+    assert time.monotonic() - started < 30
+
+
+def test_an_interrupted_run_ends_with_the_same_report(finished: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    for marker in ("points", "supernet.json", "finetune"):
+        process = subprocess.Popen(
+            command(run_dir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        while not (run_dir / marker).exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, printed = process.communicate(timeout=60)
+        assert process.returncode == 130, printed
+        assert printed.splitlines()[-1].startswith("error: interrupted; run the same command")
+        assert not (run_dir / "report.json").exists()
+    assert run(run_dir).returncode == 0
+    assert report(run_dir) == report(finished)
+
+
+def test_a_changed_input_runs_what_follows(finished: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished, run_dir)
+    result = run(run_dir, "finetune.epochs=2")
+    assert result.returncode == 0
+    assert result.stderr.count("complete, nothing to do") == 3
+    assert "evolve.finetune: running (its configuration or inputs changed)" in result.stderr
+
+
+def test_damage_is_found_and_mended(finished: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished, run_dir)
+    (run_dir / "subnet.json").write_text("{}")
+    result = run(run_dir)
+    assert result.returncode == 0
+    assert "evolve.search: running (subnet.json changed since)" in result.stderr
+    assert report(run_dir) == report(finished)
+
+
+def test_a_plan_does_nothing(tmp_path: Path) -> None:
+    result = run(tmp_path / "run", "plan=true")
+    assert result.returncode == 0
+    for text in ("evolve.space", "oplib.export", "not run yet", "MB under"):
+        assert text in result.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_impossible_budget_says_what_is_possible(tmp_path: Path) -> None:
+    result = run(tmp_path / "run", "budget.sram_bytes=900")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: budget: no subnet of the space fits 900 bytes")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_predict_and_inspect(finished: Path, tmp_path: Path) -> None:
+    digits = load_digits()
+    picture = tmp_path / "digit.png"
+    pixels = np.floor(digits.images[0] * (255 / 16) + 0.5).astype(np.uint8)
+    Image.fromarray(pixels).save(picture)
+    call = [sys.executable, "-m", "mcuformer"]
+    result = subprocess.run(
+        [*call, "predict", finished, picture], capture_output=True, text=True, check=True
+    )
+    rows = [line for line in result.stdout.splitlines() if "│" in line]
+    classes = {row.split("│")[1].strip(): row.split("│")[2:4] for row in rows}
+    assert classes["int8"] == classes["host C"]  # class and logit
+    assert set(classes) == {"float", "int8", "host C"}
+    result = subprocess.run(
+        [*call, "inspect", finished], capture_output=True, text=True, check=True
+    )
+    assert "firmware" in result.stdout
+    for arguments, message in (
+        (["predict", finished], "wrong arguments"),
+        (["predict", finished, tmp_path / "absent.png"], "absent.png: no such image"),
+        (["inspect", tmp_path], "no run here"),
+    ):
+        result = subprocess.run([*call, *arguments], capture_output=True, text=True, check=False)
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_a_missing_tool_is_not_a_pass(finished: Path, tmp_path: Path) -> None:
+    """Without cross-compiler and emulator the chain ends well, and says what was not verified."""
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished, run_dir)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("cmake", "cc", "gcc", "make", "ld", "as", "git", "sh", "uname"):
+        found = shutil.which(name)
+        if found is not None:
+            (tools / name).symlink_to(found)
+    result = subprocess.run(
+        command(run_dir),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": str(tools)},
+    )
+    assert result.returncode == 0, result.stderr
+    content = json.loads((run_dir / "report.json").read_text())
+    assert content["bit_exact"] == {"host": True, "emulated": None}
+    assert content["accuracy_percent"]["emulated"] is None
+    assert content["sram_bytes"]["total"] is None
+    assert "apt-get install" in content["not_verified"][0]
+    assert "not verified: emulated chip" in result.stdout

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mcuformer.device import Budget, BudgetConfig, Device, Footprint
+from mcuformer.errors import BudgetError, ConfigError
+
+BOARDS = {
+    "stm32f100": (8 * 1024, 128 * 1024),
+    "stm32f405": (128 * 1024, 1024 * 1024),
+    "stm32f427": (256 * 1024, 1024 * 1024),
+    "stm32f746": (320 * 1024, 1024 * 1024),
+    "stm32h743": (512 * 1024, 2048 * 1024),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BOARDS))
+def test_shipped_devices(root: Path, name: str) -> None:
+    device = Device.parse(yaml.safe_load((root / f"conf/device/{name}.yaml").read_text()))
+    assert device.name == name
+    assert (device.sram_bytes, device.flash_bytes) == BOARDS[name]
+
+
+def test_arena_must_fit_its_own_region(root: Path) -> None:
+    """An STM32F427 has 256 KB, but only 192 of them are contiguous."""
+    device = Device.parse(yaml.safe_load((root / "conf/device/stm32f427.yaml").read_text()))
+    budget = Budget.of(BudgetConfig(), device)
+    cost = Footprint(
+        arena_bytes=200_000, static_bytes=4, stack_bytes=1024, weights_bytes=1, code_bytes=1
+    )
+    assert cost.sram_bytes < budget.sram_bytes
+    assert cost.exceeds(budget) == (True, False)
+
+
+def test_regions_are_checked(stm32f100: Device) -> None:
+    with pytest.raises(ConfigError, match=r"arena_region 'ram' names no sram region"):
+        Device.parse(stm32f100.dump() | {"arena_region": "ram"})
+    regions = stm32f100.dump()["regions"]
+    regions[1]["origin"] = regions[0]["origin"] + 100
+    with pytest.raises(ConfigError, match="overlap"):
+        Device.parse(stm32f100.dump() | {"regions": regions})
+
+
+def test_budget_beyond_the_device_is_refused(stm32f100: Device) -> None:
+    with pytest.raises(BudgetError, match=r"budget\.sram_bytes: beyond .*got 9000.*8192"):
+        Budget.of(BudgetConfig(sram_bytes=9000), stm32f100)
+    assert Budget.of(BudgetConfig(sram_bytes=4096), stm32f100).sram_bytes == 4096

@@ -1,0 +1,148 @@
+"""Random networks, and the C kernels as a shared library called from Python fields."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcuformer.data import Preprocessing
+from mcuformer.subnet import SubnetConfig
+from oplib.calibrate import calibrate
+from oplib.graph import Node, TensorType
+from oplib.interpret import FloatModel, IntegerModel
+from oplib.lower import lower
+from oplib.memory import Plan
+from oplib.operator import Field, Lowered
+from oplib.ops import OPERATORS
+from oplib.schedule import float_model, schedule
+from oplib.vit import weight_shapes
+
+RUNTIME = Path(__file__).resolve().parents[2] / "oplib" / "runtime"
+FLAGS = [
+    "-std=c99",
+    "-O1",
+    "-g",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wconversion",
+    "-Wshadow",
+    "-Werror",
+    "-fPIC",
+    "-shared",
+]
+C_TYPES = {
+    "int32_t": ctypes.c_int32,
+    "uint32_t": ctypes.c_uint32,
+    "uint64_t": ctypes.c_uint64,
+    "uint8_t[4]": ctypes.c_uint8 * 4,
+    "array": ctypes.c_void_p,
+}
+KernelCall = Callable[[Node, Sequence[TensorType], Lowered, Sequence[np.ndarray]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A float network, its integers, its plan, and images."""
+
+    floating: FloatModel
+    integer: IntegerModel
+    plan: Plan
+    images: np.ndarray
+
+
+def random_weights(subnet: SubnetConfig, seed: int) -> dict[str, np.ndarray]:
+    """Draw weights that keep activations of order one."""
+    rng = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in weight_shapes(subnet).items():
+        fan_in = np.prod(shape[1:]) if len(shape) > 1 else 1
+        values = rng.normal(0, 1 / np.sqrt(fan_in), shape)
+        if "norm" in name and name.endswith("weight"):
+            values = rng.uniform(0.5, 1.5, shape)
+        weights[name] = (values if len(shape) > 1 else values * 0.3).astype(np.float32)
+    return weights
+
+
+def build_network(subnet: SubnetConfig, preprocessing: Preprocessing, seed: int = 0) -> Network:
+    """Return a quantised network with random weights and 40 random images."""
+    rng = np.random.default_rng(seed + 1)
+    size = (40, subnet.img_size, subnet.img_size, subnet.in_chans)
+    images = rng.integers(0, preprocessing.value_max + 1, size).astype(np.uint8)
+    floating = float_model(subnet, random_weights(subnet, seed), preprocessing, "random")
+    integer = lower(floating, calibrate(floating, images))
+    return Network(floating, integer, schedule(subnet)[1], images)
+
+
+@pytest.fixture(scope="session")
+def random_network() -> Callable[..., Network]:
+    """Return the function that builds a quantised network with random weights."""
+    return build_network
+
+
+def build_struct(fields: Sequence[Field], arrays: dict[str, np.ndarray]) -> ctypes.Structure:
+    """Return a C struct with the fields' values; arrays are passed by address."""
+    kinds, values = [], {}
+    for field in fields:
+        if field.ctype == "struct":
+            values[field.name] = build_struct(field.value, arrays)
+            kinds.append((field.name, type(values[field.name])))
+            continue
+        value = field.value
+        if field.ctype == "array":
+            value = arrays[value].ctypes.data
+        elif field.ctype == "uint8_t[4]":
+            value = C_TYPES[field.ctype](*value)
+        values[field.name] = value
+        kinds.append((field.name, C_TYPES[field.ctype]))
+    struct = type("Params", (ctypes.Structure,), {"_fields_": kinds})
+    return struct(**values)
+
+
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """Every kernel, compiled with the undefined-behaviour sanitizer, which ends the process."""
+    if shutil.which("cc") is None:
+        pytest.skip("cc not found; install gcc")
+    library = tmp_path_factory.mktemp("kernels") / "liboplib.so"
+    sources = [str(path) for path in sorted((RUNTIME / "src").glob("*.c"))]
+    sanitize = ["-fsanitize=undefined", "-fno-sanitize-recover"]
+    command = ["cc", *FLAGS, *sanitize, f"-I{RUNTIME / 'include'}", *sources, "-o", str(library)]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(str(library))
+
+
+@pytest.fixture(scope="session")
+def call_kernel(kernels: ctypes.CDLL) -> KernelCall:
+    """Return a function that runs one node's kernel on int8 or uint8 inputs without batch."""
+
+    def call(
+        node: Node, types: Sequence[TensorType], lowered: Lowered, inputs: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        operator = OPERATORS[node.op]
+        arrays = {name: np.ascontiguousarray(values) for name, values in lowered.arrays.items()}
+        params = build_struct(operator.fields(node, types, lowered.scalars), arrays)
+        kind = operator.output_type(node, types)
+        output = np.zeros(kind.shape, dtype=kind.dtype)
+        scratch = np.zeros(max(1, operator.scratch_bytes(node, types)) // 2 + 1, dtype=np.uint16)
+        buffers = [np.ascontiguousarray(array) for array in inputs]
+        names = {f"i{index}": buffer for index, buffer in enumerate(buffers)}
+        names |= {"o": output, "s": scratch}
+        arguments = operator.call_arguments([*names][: len(buffers)], "o", "s", types)
+        values = [
+            ctypes.c_int32(int(text))
+            if text.isdigit()
+            else ctypes.c_void_p(names[text.rpartition(")")[2]].ctypes.data)
+            for text in arguments
+        ]
+        getattr(kernels, operator.kernel)(*values, ctypes.byref(params))
+        return output
+
+    return call

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mcuformer.data import Preprocessing
+from mcuformer.errors import LoweringError
+from oplib.graph import Node, TensorType
+from oplib.operator import LoweringContext
+from oplib.ops import OPERATORS
+from oplib.ops.layer_norm import isqrt
+from oplib.quant import QuantParams
+
+
+def test_square_root_bounds_of_the_paper() -> None:
+    """Method page 5.4: four steps give the floor or one more, three at most ten above."""
+    rng = np.random.default_rng(0)
+    numbers = np.concatenate([np.arange(2**16), rng.integers(0, 2**32, 10**6)])
+    floor = np.array([math.isqrt(int(n)) for n in numbers])
+    four = isqrt(numbers, 4) - floor
+    assert set(np.unique(four)) <= {0, 1}
+    three = isqrt(numbers, 3) - floor
+    assert three.min() >= 0
+    assert three.max() <= 10
+    large = numbers >= 2**20
+    assert np.all(three[large] <= 0.001 * floor[large] + 1)
+    assert isqrt(np.array([0]))[0] == 0
+
+
+def test_statistics_that_overflow_are_refused(preprocessing: Preprocessing) -> None:
+    node = Node("blocks.0.norm1", "layer_norm", ("x",), "y", {"eps": 1e-6})
+    quant = {"x": QuantParams(0.05), "y": QuantParams(0.03)}
+    params = {"weight": np.ones(512, np.float32), "bias": np.zeros(512, np.float32)}
+    context = LoweringContext((TensorType((4, 512)),), quant, preprocessing)
+    with pytest.raises(LoweringError, match=r"blocks\.0\.norm1: integer statistics"):
+        OPERATORS["layer_norm"].lower(node, params, context)

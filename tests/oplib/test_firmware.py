@@ -1,0 +1,175 @@
+"""Firmware: numpy = host C = emulated Cortex-M, and the linker measures what was planned."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from mcuformer.data import Preprocessing
+from mcuformer.device import Device
+from mcuformer.errors import FirmwareError
+from mcuformer.subnet import SubnetConfig
+from oplib.firmware import write_firmware
+from oplib.footprint import footprint
+from oplib.interpret import run_float, run_integer
+from oplib.target import board, host, qemu
+from oplib.target.linker import board_header, emulated_machine, linker_script
+
+NAMES = [str(i) for i in range(9)] + ['"ü"\\']
+
+
+def need(*programs: str) -> None:
+    """Skip, naming the program, where one is missing."""
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} not found; `make setup` installs it")
+
+
+def device_called(root: Path, name: str) -> Device:
+    return Device.parse(yaml.safe_load((root / f"conf/device/{name}.yaml").read_text()))
+
+
+@pytest.mark.parametrize("name", ["stm32f100", "stm32f405", "stm32f427", "stm32f746", "stm32h743"])
+def test_three_computations_agree(
+    random_network,
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    root: Path,
+    tmp_path: Path,
+    name: str,
+) -> None:
+    need(*host.TOOLS, *qemu.TOOLS)
+    device = device_called(root, name)
+    network = random_network(small_subnet, preprocessing, seed=3)
+    write_firmware(tmp_path / "firmware", network.integer, network.plan, device, NAMES)
+    expected = run_integer(network.integer, network.images)
+    library = host.build(tmp_path / "firmware", tmp_path / "host")
+    assert np.array_equal(host.run_images(library, network.images, 10), expected)
+    elf = qemu.build(tmp_path / "firmware", tmp_path / "emulated")
+    result = qemu.run_images(elf, device, network.images, 10)
+    assert np.array_equal(result.logits, expected)
+    assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
+    macs = small_subnet.macs
+    assert np.all((result.instructions > 2 * macs) & (result.instructions < 8 * macs))
+
+    linked, planned = board.measure(elf), footprint(small_subnet, device)
+    assert linked.arena == planned.arena_bytes
+    assert linked.weights == planned.weights_bytes
+    assert linked.static <= planned.static_bytes
+    assert linked.code == pytest.approx(planned.code_bytes, rel=0.1)
+    board_elf = board.cross_build(tmp_path / "firmware", tmp_path / "device", "device")
+    assert board.measure(board_elf).arena == planned.arena_bytes
+
+
+def test_integers_follow_the_float_network(
+    random_network, small_subnet: SubnetConfig, preprocessing: Preprocessing
+) -> None:
+    network = random_network(small_subnet, preprocessing)
+    floating = run_float(network.floating, network.images)
+    integer = run_integer(network.integer, network.images).astype(np.float64)
+    assert np.corrcoef(floating.ravel(), integer.ravel())[0, 1] > 0.999
+
+
+def test_equal_inputs_give_equal_bytes(
+    random_network,
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    stm32f100: Device,
+    tmp_path: Path,
+) -> None:
+    contents = []
+    for folder in ("a", "b"):
+        network = random_network(small_subnet, preprocessing)
+        write_firmware(tmp_path / folder, network.integer, network.plan, stm32f100, NAMES)
+        files = sorted(path for path in (tmp_path / folder).rglob("*") if path.is_file())
+        contents.append([(str(p.relative_to(tmp_path / folder)), p.read_bytes()) for p in files])
+    assert contents[0] == contents[1]
+    assert len(contents[0]) > 20
+
+
+def test_sanitizers_are_silent(
+    random_network,
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    stm32f100: Device,
+    tmp_path: Path,
+) -> None:
+    """The address sanitizer must be loaded before Python, hence a process of its own."""
+    need(*host.TOOLS)
+    network = random_network(small_subnet, preprocessing)
+    write_firmware(tmp_path / "firmware", network.integer, network.plan, stm32f100, NAMES)
+    library = host.build(tmp_path / "firmware", tmp_path / "asan", sanitize="address,undefined")
+    np.save(tmp_path / "images.npy", network.images)
+    runtime = subprocess.run(
+        ["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    script = (
+        "import sys, numpy as np; from pathlib import Path; from oplib.target import host;"
+        "np.save(sys.argv[2], host.run_images(Path(sys.argv[1]), np.load(sys.argv[3]), 10))"
+    )
+    arguments = [str(library), str(tmp_path / "logits.npy"), str(tmp_path / "images.npy")]
+    environment = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PATH": "/usr/bin:/bin"}
+    subprocess.run([sys.executable, "-c", script, *arguments], check=True, env=environment)
+    expected = run_integer(network.integer, network.images)
+    assert np.array_equal(np.load(tmp_path / "logits.npy"), expected)
+
+
+def test_a_network_beyond_the_memory_does_not_link(
+    random_network,
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    stm32f100: Device,
+    tmp_path: Path,
+) -> None:
+    need(*qemu.TOOLS)
+    regions = [
+        r.model_copy(update={"size_bytes": 2048}) if r.name == "sram" else r
+        for r in stm32f100.regions
+    ]
+    tiny = stm32f100.model_copy(update={"regions": tuple(regions)})
+    network = random_network(small_subnet, preprocessing)
+    write_firmware(tmp_path / "firmware", network.integer, network.plan, tiny, NAMES)
+    with pytest.raises(FirmwareError, match=r"region `sram' overflowed by \d+ bytes"):
+        qemu.build(tmp_path / "firmware", tmp_path / "emulated")
+
+
+def test_an_access_beyond_the_memory_faults(
+    random_network,
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    stm32f746: Device,
+    tmp_path: Path,
+) -> None:
+    """On a generic board the firmware itself forbids what the device does not have."""
+    need(*qemu.TOOLS)
+    network = random_network(small_subnet, preprocessing)
+    write_firmware(tmp_path / "firmware", network.integer, network.plan, stm32f746, NAMES)
+    source = tmp_path / "firmware" / "src" / "gelu_s8.c"
+    beyond = 0x20000000 + stm32f746.sram_bytes
+    poke = f"    *(volatile int8_t *){beyond:#x}u = 1;\n    for (int32_t i = 0; i < n; i++)"
+    source.write_text(source.read_text().replace("    for (int32_t i = 0; i < n; i++)", poke))
+    elf = qemu.build(tmp_path / "firmware", tmp_path / "emulated")
+    with pytest.raises(FirmwareError, match="exit code 98"):
+        qemu.run_images(elf, stm32f746, network.images, 10)
+
+
+def test_memory_maps(root: Path) -> None:
+    device = device_called(root, "stm32f427")
+    script = linker_script(device, {r.name: r for r in device.regions})
+    assert "ccm (rwx) : ORIGIN = 0x10000000, LENGTH = 65536" in script
+    machine = emulated_machine(device)
+    assert (machine.name, machine.mpu) == ("mps2-an386", True)
+    assert machine.regions["ccm"].origin == 0x20100000
+    # 192 KB = 128 KB + 64 KB: base, then size code (log2 - 1) << 1 with the enable bit
+    header = board_header(machine)
+    assert "{0x20000000u, 0x13020021u}" in header
+    assert "{0x20020000u, 0x1302001fu}" in header
+    assert "BOARD_MPU_REGIONS" not in board_header(
+        emulated_machine(device_called(root, "stm32f100"))
+    )
