@@ -39,6 +39,7 @@ from oplib.model_file import load_model
 from oplib.predict import predict
 from oplib.schedule import float_model
 from oplib.target.board import measure
+from oplib.target.tools import installed
 from oplib.verify import Comparison, compare
 from supernet import train as train_command
 from supernet.recipe import Recipe
@@ -166,8 +167,10 @@ def report_stage(config: ChainConfig) -> Stage:
     names = ("space.json", "subnet.json", "weights.safetensors", "finetuned_weights.safetensors")
     more = ("finetuned_subnet.json", "model_int8.json", "model_int8.safetensors", "firmware")
     inputs = [config.run.file(name) for name in (*names, *more)]
-    content = {name: getattr(config, name).dump() for name in ("device", "budget", "data", "space")}
-    return Stage("report", {**content, "seed": config.seed}, inputs, ("report_measured.json",))
+    fields = ("device", "budget", "data", "space")
+    content: dict[str, Any] = {name: getattr(config, name).dump() for name in fields}
+    content |= {"seed": config.seed, "programs": installed()}
+    return Stage("report", content, inputs, ("report_measured.json",))
 
 
 def float_accuracy(config: ChainConfig, prefix: str, test: Split) -> float:
