@@ -49,7 +49,12 @@ class EvolveSpaceConfig(Settings):
 
 
 def stage(config: EvolveSpaceConfig) -> Stage:
-    """Return what the command reads and writes."""
+    """Return what the command reads and writes.
+
+    Raises:
+        BudgetError, ConfigError: as :func:`check`, before anything is made.
+    """
+    check(config)
     outputs = ("space.json", "space_search.jsonl")
     return Stage("evolve.space", config.content(), config.data.files(), outputs)
 
@@ -162,8 +167,8 @@ def supernet_accuracies(config: EvolveSpaceConfig, dataset: Dataset) -> Accuraci
     return measure
 
 
-def evolve_space(config: EvolveSpaceConfig) -> None:
-    """Search the space and write ``space.json`` and ``space_search.jsonl``.
+def check(config: EvolveSpaceConfig) -> Budget:
+    """Return the budget, after checking that a search makes sense at all.
 
     Raises:
         BudgetError: no subnet of the space fits.
@@ -179,7 +184,16 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
             expected=f"at most {len(points)}",
         )
     check_feasible(points, config.space, lambda s: footprint(s, config.device), budget)
-    search = SpaceSearch(config, budget, supernet_accuracies(config, load(config.data)))
+    return budget
+
+
+def evolve_space(config: EvolveSpaceConfig) -> None:
+    """Search the space and write ``space.json`` and ``space_search.jsonl``.
+
+    Raises:
+        BudgetError, ConfigError: as :func:`check`.
+    """
+    search = SpaceSearch(config, check(config), supernet_accuracies(config, load(config.data)))
     best = search.run()
     lines = "".join(json.dumps(entry) + "\n" for entry in search.journal)
     write_bytes(config.run.file("space_search.jsonl"), lines.encode())

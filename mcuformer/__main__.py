@@ -18,7 +18,7 @@ import numpy as np
 from evolve import finetune as finetune_command
 from evolve import search as search_command
 from evolve import space as space_command
-from evolve.quality import check_feasible, measure_admission, sample_space
+from evolve.quality import measure_admission, sample_space
 from evolve.strategies.evolution import EvolutionConfig
 from evolve.trend import TrendConfig
 from mcuformer import entry
@@ -139,16 +139,12 @@ def run_chain(config: ChainConfig) -> None:
     Raises:
         BudgetError: no subnet of the space fits; told before anything is trained.
     """
-    budget = Budget.of(config.budget, config.device)
-    check_feasible(
-        config.space.points(), config.space, lambda s: footprint(s, config.device), budget
-    )
+    chain = steps(config)
+    chain["evolve.space"].stage()  # refuses what cannot succeed, before anything is made
     if config.plan:
         show_plan(config)
         return
-    config.data.files()
     with config.run.locked():
-        chain = steps(config)
         for step in chain.values():
             execute_locked(step.settings, step.stage(), step.function)
         seconds = {name: config.run.seconds(name) for name in chain}

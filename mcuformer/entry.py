@@ -198,6 +198,7 @@ def _hydra_line(error: BaseException) -> str:
                 "See https",
                 "object_type",
                 "To append to your",
+                "provider=",
             )
         )
     ]

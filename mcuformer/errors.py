@@ -92,6 +92,8 @@ def describe_validation_error(error: ValidationError) -> str:
         text = f"{where}: missing key"
     else:
         message = first["msg"].removeprefix("Value error, ")
-        text = f"{where}: {message} (got {first['input']!r})"
+        text = f"{where}: {message}"
+        if not isinstance(first["input"], dict):
+            text += f" (got {first['input']!r})"
     more = len(faults) - 1
     return text + (f"; and {more} more fault{'s' if more > 1 else ''}" if more else "")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from mcuformer.errors import ConfigError
 from mcuformer.subnet import PositiveInt
 from mcuformer.value import Value
 
@@ -42,11 +43,30 @@ class Recipe(Value):
     clip_grad: Annotated[float, Field(gt=0.0)] | None = 1.0
     checkpoint_epochs: PositiveInt = 5
 
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs {self.warmup_epochs} must be below epochs {self.epochs}"
+            )
+        return self
+
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
-    """Build the optimiser; 1-D parameters and those the model names are not decayed."""
-    from timm.optim import create_optimizer_v2
+    """Build the optimiser; 1-D parameters and those the model names are not decayed.
 
+    Raises:
+        ConfigError: timm knows no such optimiser.
+    """
+    from timm.optim import create_optimizer_v2, list_optimizers
+
+    if recipe.optimizer not in list_optimizers():
+        raise ConfigError(
+            "no optimiser of timm",
+            where="recipe.optimizer",
+            got=recipe.optimizer,
+            expected="one of timm.optim.list_optimizers(), for instance adamw",
+        )
     return create_optimizer_v2(
         model, opt=recipe.optimizer, lr=recipe.lr, weight_decay=recipe.weight_decay
     )
