@@ -159,6 +159,36 @@ def test_an_access_beyond_the_memory_faults(
         qemu.run_images(elf, stm32f746, network.images, 10)
 
 
+@pytest.mark.parametrize("name", ["stm32f100", "stm32f405", "stm32f746"])
+def test_instructions_are_counted_exactly(
+    random_network,
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    root: Path,
+    tmp_path: Path,
+    name: str,
+) -> None:
+    """A loop of known length adds its length, also where SysTick wraps in between."""
+    need(*qemu.TOOLS)
+    device = device_called(root, name)
+    network = random_network(small_subnet, preprocessing)
+    write_firmware(tmp_path / "firmware", network.integer, network.plan, device, NAMES)
+    source = tmp_path / "firmware" / "src" / "classifier_s8.c"
+    body = source.read_text()
+    counts = []
+    for iterations in (1_000, 8_001_000):
+        spin = (
+            f"{{\n    uint32_t left = {iterations}u;\n"
+            '    __asm__ volatile("1: subs %0, #1\\n\\tbne 1b" : "+r"(left) : : "cc");'
+        )
+        source.write_text(body.replace("{", spin, 1))
+        elf = qemu.build(tmp_path / "firmware", tmp_path / "emulated")
+        result = qemu.run_images(elf, device, network.images[:2], 10)
+        counts.append(result.instructions)
+    # two instructions an iteration; the interrupt of each wrap adds a handful
+    assert np.all(np.abs(counts[1] - counts[0] - 16_000_000) <= 1000)
+
+
 def test_memory_maps(root: Path) -> None:
     device = device_called(root, "stm32f427")
     script = linker_script(device, {r.name: r for r in device.regions})
