@@ -16,7 +16,6 @@ from mcuformer.artifact import (
     write_json,
 )
 from mcuformer.data import DataConfig, load
-from mcuformer.errors import ConfigError
 from mcuformer.settings import Settings, execute
 from mcuformer.subnet import SubnetConfig
 from supernet.recipe import Recipe
@@ -57,15 +56,8 @@ def finetune(config: FinetuneConfig) -> None:
     """
     path = subnet_file(config)
     subnet = read_value(path, "subnet", SubnetConfig)
-    dataset = load(config.data)
-    images = (config.data.img_size, config.data.preprocessing.in_chans, config.data.num_classes)
-    if (subnet.img_size, subnet.in_chans, subnet.num_classes) != images:
-        raise ConfigError(
-            "the subnet takes other images (img_size, in_chans, num_classes)",
-            where=path,
-            got=(subnet.img_size, subnet.in_chans, subnet.num_classes),
-            expected=images,
-        )
+    config.data.check_network(subnet)
+    dataset = load(config.data, subnet.img_size)
 
     import torch
 
@@ -82,13 +74,14 @@ def finetune(config: FinetuneConfig) -> None:
         weights = config.run.file("weights.safetensors")
         load_model(vit, weights)
         start = file_digest(weights)
-    batches = BatchSource(
-        dataset.train.joined(dataset.steering),
-        dataset.preprocessing,
-        config.recipe.batch_size,
-        config.seed,
-    )
-    identity = {"subnet": subnet.dump(), "start": start, "threads": config.threads}
+    both = dataset.train.joined(dataset.steering)
+    batches = BatchSource(both, dataset.preprocessing, config.recipe.batch_size, config.seed)
+    identity = {
+        "subnet": subnet.dump(),
+        "start": start,
+        "threads": config.threads,
+        "data": both.digest,
+    }
     name = digest(canonical_json([identity, config.recipe.dump(), config.seed]).encode())[:8]
     task = Task(
         model=vit,

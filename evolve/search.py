@@ -49,7 +49,7 @@ def search(config: SearchConfig) -> None:
     point = SpacePoint.parse(content["point"], where=str(supernet_file))
     budget = Budget.of(config.budget, config.device)
     check_feasible([point], space, lambda s: footprint(s, config.device), budget)
-    dataset = load(config.data)
+    dataset = load(config.data, space.smallest(point).img_size)
 
     import torch
 

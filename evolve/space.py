@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evolve.history import Visit, best_visit
+from evolve.history import History, Index, Visit
 from evolve.quality import (
+    Admission,
     check_feasible,
     mean_accuracy,
     measure_admission,
     sample_point,
     score,
 )
-from evolve.trend import Index, Proposal, TrendConfig, propose
+from evolve.space_search.selectors import SelectorConfig, select_point
 from mcuformer import entry
-from mcuformer.artifact import Stage, write_bytes, write_json
+from mcuformer.artifact import (
+    Stage,
+    canonical_json,
+    digest,
+    locked,
+    read_json,
+    write_bytes,
+    write_json,
+)
 from mcuformer.data import DataConfig, Dataset, load
 from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.errors import ConfigError
+from mcuformer.plot import draw_space_search
 from mcuformer.progress import say
 from mcuformer.seed import stream
 from mcuformer.settings import Settings, execute
@@ -33,19 +43,42 @@ from oplib.footprint import footprint
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
 
-Accuracies = Callable[[SpacePoint, list[SubnetConfig]], float]
+if TYPE_CHECKING:
+    from supernet.trainer import Task
 
 
 class EvolveSpaceConfig(Settings):
-    """Configuration of the space search."""
+    """Configuration of the space search.
 
+    Args:
+        points_dir: recovery points; concurrent jobs may share it.
+    """
+
+    points_dir: str
     device: Device
     budget: BudgetConfig
     data: DataConfig
     space: SearchSpace
     recipe: Recipe
     sampling: SamplingConfig
-    space_search: TrendConfig
+    space_search: SelectorConfig
+
+
+def check(config: EvolveSpaceConfig) -> Budget:
+    """Return the budget, after checking that a search makes sense at all.
+
+    Raises:
+        BudgetError: no subnet of the space fits.
+        ConfigError: the selector cannot work on this grid.
+    """
+    budget = Budget.of(config.budget, config.device)
+    config.space_search.check(config.space.shape)
+    if config.space_search.name == "joint" and len(config.space.img_size) > 1:
+        raise ConfigError("a joint supernet takes one image size", where="space.img_size")
+    check_feasible(
+        config.space.points(), config.space, lambda s: footprint(s, config.device), budget
+    )
+    return budget
 
 
 def stage(config: EvolveSpaceConfig) -> Stage:
@@ -55,150 +88,170 @@ def stage(config: EvolveSpaceConfig) -> Stage:
         BudgetError, ConfigError: as :func:`check`, before anything is made.
     """
     check(config)
-    outputs = ("space.json", "space_search.jsonl")
+    outputs = ("space.json", "space_search.jsonl", "space_search.png")
     return Stage("evolve.space", config.content(), config.data.files(), outputs)
 
 
 @dataclass
-class SpaceSearch:
-    """The state of one search.
-
-    Args:
-        accuracy: trains a point's supernet T0 epochs and returns the mean accuracy, in percent, of
-            the given admitted subnets.
-    """
+class SpaceLandscape:
+    """The real landscape: supernets are trained, subnets measured on the steering split."""
 
     config: EvolveSpaceConfig
     budget: Budget
-    accuracy: Accuracies
-    visits: list[Visit] = field(default_factory=list)
-    journal: list[dict[str, Any]] = field(default_factory=list)
+    history: History = field(default_factory=History)
+    admissions: dict[Index, tuple[Admission, list[SubnetConfig]]] = field(default_factory=dict)
+    datasets: dict[int, Dataset] = field(default_factory=dict)
 
-    def run(self) -> Visit:
-        """Visit points until the search is stationary or its budget of visits is spent."""
-        search, space = self.config.space_search, self.config.space
-        points = space.points()
-        shape = (len(space.rank_ratio), len(space.patch_size))
-        order = stream(self.config.seed, "space", "initial").permutation(len(points))
-        for flat in order[: min(search.initial_points, search.max_visits)]:
-            self._visit((int(flat) // shape[1], int(flat) % shape[1]), "initial", None)
-        for flat in order[search.initial_points :]:  # until a plane can be fitted
-            if sum(visit.score is not None for visit in self.visits) >= 3:
-                break
-            self._visit((int(flat) // shape[1], int(flat) % shape[1]), "initial", None)
-        while len(self.visits) < search.max_visits:
-            visited = [visit.index for visit in self.visits]
-            proposal = propose(shape, visited, [visit.score for visit in self.visits], search)
-            if proposal is None:
-                say("space search: stationary, every neighbour of the best point is visited")
-                break
-            self._visit(proposal.index, proposal.rule, proposal)
-        return best_visit(self.visits)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of choices of each axis."""
+        return self.config.space.shape
 
-    def _visit(self, index: Index, rule: str, proposal: Proposal | None) -> None:
-        config, search = self.config, self.config.space_search
-        point = config.space.point_at(index)
-        rng = stream(config.seed, "quality", point.name)
-        subnets = sample_point(config.space, point, search.num_samples, rng)
-        admission, admitted = measure_admission(
-            subnets, lambda subnet: footprint(subnet, config.device), self.budget
-        )
-        accuracy = total = sram = None
+    def admission(self, index: Index) -> tuple[Admission, list[SubnetConfig]]:
+        """Return how many sampled subnets of a point the budget admits, and these."""
+        if index not in self.admissions:
+            config, point = self.config, self.config.space.point_at(index)
+            rng = stream(config.seed, "quality", point.name)
+            subnets = sample_point(config.space, point, config.space_search.num_samples, rng)
+            self.admissions[index] = measure_admission(
+                subnets, lambda subnet: footprint(subnet, config.device), self.budget
+            )
+        return self.admissions[index]
+
+    def admitted_macs(self, index: Index) -> list[int]:
+        """Return the multiply-accumulates of the admitted subnets."""
+        return [subnet.macs for subnet in self.admission(index)[1]]
+
+    def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
+        """Train the point T0 more epochs, score it, and record the visit."""
+        point = self.config.space.point_at(index)
+        epochs = self.history.epochs(index) + self.config.space_search.visit_epochs
+        _, admitted = self.admission(index)
+        accuracy = None
         if admitted:
-            chosen = admitted[: search.accuracy_subnets]
-            accuracy = self.accuracy(point, chosen)
-            total = score(accuracy, admission.fraction, search.lambda_rho)
-            sram = float(np.mean([footprint(s, config.device).sram_bytes for s in admitted]))
-        visit = Visit(
-            point=point,
+            accuracy = self._accuracy(point, epochs, admitted)
+        visit = self._scored(index, epochs if admitted else 0, accuracy, rule, fit)
+        self.history.add(visit)
+        text = "no subnet fits" if visit.score is None else f"Q = {visit.score:.2f}"
+        rho = visit.admitted_fraction
+        say(f"visit {len(self.history)}: {point.name} ({rule}): {text}, rho {rho:.2f}")
+        return visit
+
+    def _scored(
+        self,
+        index: Index,
+        epochs: int,
+        accuracy: float | None,
+        rule: str,
+        fit: dict[str, Any] | None,
+    ) -> Visit:
+        admission, admitted = self.admission(index)
+        costs = [footprint(subnet, self.config.device).sram_bytes for subnet in admitted]
+        weight = self.config.space_search.lambda_rho
+        return Visit(
             index=index,
-            epochs=search.visit_epochs if admitted else 0,
+            epochs=epochs,
             admitted_fraction=admission.fraction,
             accuracy_percent=accuracy,
-            score=total,
-            sram_bytes=sram,
+            score=None if accuracy is None else score(accuracy, admission.fraction, weight),
+            sram_bytes=float(np.mean(costs)) if costs else None,
             rule=rule,
-        )
-        self.visits.append(visit)
-        self.journal.append({**visit.dump(), "admission": admission.dump(), **_fit(proposal)})
-        text = "no subnet fits" if total is None else f"Q = {total:.2f}"
-        say(
-            f"visit {len(self.visits)}: {point.name} ({rule}): {text}, rho {admission.fraction:.2f}"
+            fit=fit,
         )
 
+    def _dataset(self, img_size: int) -> Dataset:
+        if img_size not in self.datasets:
+            self.datasets[img_size] = load(self.config.data, img_size)
+        return self.datasets[img_size]
 
-def _fit(proposal: Proposal | None) -> dict[str, Any]:
-    if proposal is None:
-        return {}
-    trend = proposal.trend
-    return {
-        "slopes": trend.slopes.tolist(),
-        "intercept": trend.intercept,
-        "neighbours": list(trend.neighbours),
-        "residual": trend.residual,
-        "step": list(proposal.step),
-    }
+    def _accuracy(self, point: SpacePoint, epochs: int, admitted: list[SubnetConfig]) -> float:
+        """Train until `epochs`, once for all jobs that share the recovery points, and measure."""
+        dataset = self._dataset(admitted[0].img_size)
+        chosen = admitted[: self.config.space_search.accuracy_subnets]
+        task = self._task(point, dataset)
+        key = digest(canonical_json([dataset.steering.digest, *(s.key for s in chosen)]).encode())
+        cached = task.directory / f"accuracy_{epochs:04d}_{key[:8]}.json"
+        with locked(task.directory, wait=True):
+            if not cached.exists():
+                content = {"accuracy_percent": self._train(task, epochs, chosen, dataset)}
+                write_json(cached, "accuracy", content)
+            return float(read_json(cached, "accuracy")["accuracy_percent"])
 
+    def _task(self, point: SpacePoint | None, dataset: Dataset) -> Task:
+        import torch
 
-def supernet_accuracies(config: EvolveSpaceConfig, dataset: Dataset) -> Accuracies:
-    """Return the callable that trains a point's supernet and measures subnets on steering data."""
-    import torch
+        from supernet import trainer
 
-    from supernet import trainer
-    from supernet.data import to_tensor
-    from supernet.evaluate import accuracy_percent
-
-    torch.set_num_threads(config.threads)
-    images = to_tensor(dataset.steering.images, dataset.preprocessing)
-    labels = torch.from_numpy(dataset.steering.labels)
-
-    def measure(point: SpacePoint, subnets: list[SubnetConfig]) -> float:
-        points_dir = config.run.file("points")
-        task = trainer.supernet_task(
-            config.space, point, dataset, config.recipe, config.seed, points_dir
+        config = self.config
+        torch.set_num_threads(config.threads)
+        return trainer.supernet_task(
+            config.space, point, dataset, config.recipe, config.seed, Path(config.points_dir)
         )
-        trainer.train(task, config.space_search.visit_epochs, f"visit {point.name}")
 
-        def accuracy(subnet: SubnetConfig) -> float:
-            return accuracy_percent(lambda x: task.model(x, subnet), images, labels)
+    def _train(
+        self, task: Task, epochs: int, subnets: list[SubnetConfig], dataset: Dataset
+    ) -> float:
+        import torch
 
-        return mean_accuracy(subnets, accuracy)
+        from supernet import trainer
+        from supernet.data import to_tensor
+        from supernet.evaluate import accuracy_percent
 
-    return measure
-
-
-def check(config: EvolveSpaceConfig) -> Budget:
-    """Return the budget, after checking that a search makes sense at all.
-
-    Raises:
-        BudgetError: no subnet of the space fits.
-        ConfigError: the grid is too small for a trend.
-    """
-    budget = Budget.of(config.budget, config.device)
-    points = config.space.points()
-    if len(points) < config.space_search.k:
-        raise ConfigError(
-            "the grid has fewer points than k",
-            where="space_search.k",
-            got=config.space_search.k,
-            expected=f"at most {len(points)}",
+        trainer.train(task, epochs, f"training {task.directory.name}")
+        images = to_tensor(dataset.steering.images, dataset.preprocessing)
+        labels = torch.from_numpy(dataset.steering.labels)
+        return mean_accuracy(
+            subnets, lambda s: accuracy_percent(lambda x: task.model(x, s), images, labels)
         )
-    check_feasible(points, config.space, lambda s: footprint(s, config.device), budget)
-    return budget
+
+    def train_jointly(self, epochs: int) -> list[Visit]:
+        """Train one supernet over all points and score each point with its weights."""
+        dataset = self._dataset(self.config.space.img_size[0])
+        task = self._task(None, dataset)
+        with locked(task.directory, wait=True):
+            for index in np.ndindex(*self.shape):
+                chosen = self.admission(index)[1][: self.config.space_search.accuracy_subnets]
+                accuracy = self._train(task, epochs, chosen, dataset) if chosen else None
+                self.history.add(self._scored(index, epochs, accuracy, "joint", None))
+        return self.history.visits
 
 
 def evolve_space(config: EvolveSpaceConfig) -> None:
-    """Search the space and write ``space.json`` and ``space_search.jsonl``.
+    """Search the space and write ``space.json``, its journal and its picture.
 
     Raises:
         BudgetError, ConfigError: as :func:`check`.
     """
-    search = SpaceSearch(config, check(config), supernet_accuracies(config, load(config.data)))
-    best = search.run()
-    lines = "".join(json.dumps(entry) + "\n" for entry in search.journal)
+    landscape = SpaceLandscape(config, check(config))
+    rng = stream(config.seed, "space_search")
+    chosen = select_point(config.space_search, landscape, rng)
+    visits = landscape.history.visits
+    rows = [
+        {**v.dump(), "point": config.space.point_at(v.index).dump(), **_admission(landscape, v)}
+        for v in visits
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
     write_bytes(config.run.file("space_search.jsonl"), lines.encode())
-    content = {"point": best.point.dump(), "score": best.score, "visits": len(search.visits)}
+    fractions = {i: landscape.admission(i)[0].fraction for i in np.ndindex(*landscape.shape)}
+    picture = draw_space_search(config.space, [v.dump() for v in visits], chosen, fractions)
+    write_bytes(config.run.file("space_search.png"), picture)
+    point = config.space.point_at(chosen)
+    spent = len(visits) * config.space_search.visit_epochs
+    if config.space_search.name == "joint":
+        spent = config.space_search.max_visits * config.space_search.visit_epochs
+    content = {
+        "point": point.dump(),
+        "selector": config.space_search.name,
+        "visits": len(visits),
+        "search_epochs": spent,
+        "point_epochs": landscape.history.epochs(chosen) if visits else 0,
+    }
     write_json(config.run.file("space.json"), "space", content)
+    say(f"chosen: {point.name} after {len(visits)} visits")
+
+
+def _admission(landscape: SpaceLandscape, visit: Visit) -> dict[str, Any]:
+    return {"admission": landscape.admission(visit.index)[0].dump()}
 
 
 def main() -> int:

@@ -19,11 +19,11 @@ from evolve import finetune as finetune_command
 from evolve import search as search_command
 from evolve import space as space_command
 from evolve.quality import measure_admission, sample_space
+from evolve.space_search.selectors import SelectorConfig
 from evolve.strategies.evolution import EvolutionConfig
-from evolve.trend import TrendConfig
 from mcuformer import entry
 from mcuformer.artifact import RunDir, Stage, load_arrays, read_json, read_value, write_json
-from mcuformer.data import DataConfig, Split, load
+from mcuformer.data import DataConfig, Dataset, Split, load
 from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.errors import ArtifactError, ConfigError, McuformerError
 from mcuformer.progress import say
@@ -62,7 +62,8 @@ class ChainConfig(Settings):
     train: Recipe
     finetune: Recipe
     sampling: SamplingConfig
-    space_search: TrendConfig
+    points_dir: str
+    space_search: SelectorConfig
     strategy: EvolutionConfig
     export: export_command.ExportSettings
     plan: bool = False
@@ -87,6 +88,7 @@ def steps(config: ChainConfig) -> dict[str, Step]:
     """Return the stages in order, by name."""
     common = config.settings()
     training: dict[str, Any] = {
+        "points_dir": config.points_dir,
         "data": config.data,
         "space": config.space,
         "recipe": config.train,
@@ -169,14 +171,14 @@ def report_stage(config: ChainConfig) -> Stage:
     return Stage("report", content, inputs, ("report_measured.json",))
 
 
-def float_accuracy(config: ChainConfig, prefix: str, test: Split) -> float:
+def float_accuracy(config: ChainConfig, prefix: str, dataset: Dataset) -> float:
     """Return the float accuracy, in percent, of one of the run's networks on the test part."""
     subnet_file = config.run.file(f"{prefix}subnet.json")
     weights_file = config.run.file(f"{prefix}weights.safetensors")
     subnet = read_value(subnet_file, "subnet", SubnetConfig)
     weights = load_arrays(weights_file)
-    model = float_model(subnet, weights, config.data.preprocessing, str(weights_file))
-    return accuracy_percent(run_float(model, test.images), test)
+    model = float_model(subnet, weights, dataset.preprocessing, str(weights_file))
+    return accuracy_percent(run_float(model, dataset.test.images), dataset.test)
 
 
 def accuracy_percent(logits: np.ndarray[Any, Any], test: Split) -> float:
@@ -186,9 +188,10 @@ def accuracy_percent(logits: np.ndarray[Any, Any], test: Split) -> float:
 
 def write_report(config: ChainConfig) -> None:
     """Measure everything on the test part and write it, apart from the stages' seconds."""
-    test = load(config.data).test
     run = config.run
     integer, subnet, _ = load_model(run.path)
+    dataset = load(config.data, subnet.img_size)
+    test = dataset.test
     point = read_json(run.file("space.json"), "space")["point"]
     result = compare(integer, run.file("firmware"), run.file("build"), config.device, test.images)
     export_command.refuse_mismatch(result)
@@ -207,8 +210,8 @@ def write_report(config: ChainConfig) -> None:
         "space": point,
         "subnet": subnet.dump(),
         "accuracy_percent": {
-            "inherited": float_accuracy(config, "", test),
-            "float": float_accuracy(config, "finetuned_", test),
+            "inherited": float_accuracy(config, "", dataset),
+            "float": float_accuracy(config, "finetuned_", dataset),
             **{
                 name: None if x is None else accuracy_percent(x, test) for name, x in logits.items()
             },

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -140,6 +140,32 @@ def file_digest(path: Path) -> str:
 
 
 @contextmanager
+def locked(directory: Path, *, wait: bool) -> Iterator[None]:
+    """Hold a directory, made where it is missing; the lock dies with its process.
+
+    Args:
+        wait: until another process lets go, or refuse at once.
+
+    Raises:
+        ArtifactError: another process holds it, or the directory cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ArtifactError(f"cannot be used: {error}", where=directory) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+        os.close(handle)
+        raise ArtifactError("in use by another process", where=directory) from error
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
     """Yield an empty directory that replaces `path` if the block ends well, and else vanishes."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -203,25 +229,9 @@ class RunDir:
         """Return the path of the artefact `name`."""
         return self.path / name
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run directory; the lock dies with its process.
-
-        Raises:
-            ArtifactError: another process holds it, or the directory cannot be made.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise ArtifactError(f"cannot be used: {error}", where=self.path) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError as error:
-            raise ArtifactError("in use by another process", where=self.path) from error
-        finally:
-            os.close(handle)
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the run directory; see :func:`locked`."""
+        return locked(self.path, wait=False)
 
     def fingerprint(self, stage: Stage) -> str:
         """Return the digest of all that the stage's result depends on."""

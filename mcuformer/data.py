@@ -7,6 +7,7 @@ becomes a float. The firmware takes the raw pixels; normalisation is folded into
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from pydantic import Field, model_validator
 
 from mcuformer.errors import DataError
 from mcuformer.seed import stream
-from mcuformer.subnet import PositiveInt
+from mcuformer.subnet import PositiveInt, SubnetConfig
 from mcuformer.value import Value
 
 Images = npt.NDArray[np.uint8]
@@ -90,13 +91,22 @@ class Preprocessing(Value):
             raise DataError("no such image", where=path) from error
         except (UnidentifiedImageError, OSError) as error:
             raise DataError(f"not a readable image: {error}", where=path) from error
-        if converted.size != (self.img_size, self.img_size):
-            method = Image.Resampling[self.resize.upper()]
-            converted = converted.resize((self.img_size, self.img_size), method)
-        pixels = np.asarray(converted, dtype=np.float64).reshape(
-            self.img_size, self.img_size, self.in_chans
-        )
-        return np.floor(pixels * (self.value_max / 255.0) + 0.5).astype(np.uint8)
+        pixels = np.asarray(converted, dtype=np.float64)
+        raw = np.floor(pixels * (self.value_max / 255.0) + 0.5).astype(np.uint8)
+        return self.resized(raw.reshape(*raw.shape[:2], self.in_chans))
+
+    def resized(self, image: Images) -> Images:
+        """Return a raw image (H, W, C) at the network's size."""
+        if image.shape[:2] == (self.img_size, self.img_size):
+            return image
+        from PIL import Image
+
+        size, method = (self.img_size, self.img_size), Image.Resampling[self.resize.upper()]
+        planes = [
+            np.asarray(Image.fromarray(image[..., c]).resize(size, method))
+            for c in range(image.shape[-1])
+        ]
+        return np.stack(planes, axis=-1)
 
 
 class DataConfig(Value):
@@ -130,6 +140,21 @@ class DataConfig(Value):
             raise ValueError("root names the .npz file, and is null for the bundled digits")
         return self
 
+    def check_network(self, subnet: SubnetConfig) -> None:
+        """Refuse a network for other classes or channels; images are resized to its size.
+
+        Raises:
+            DataError: naming both.
+        """
+        own, other = (self.preprocessing.in_chans, self.num_classes), subnet
+        if (other.in_chans, other.num_classes) != own:
+            raise DataError(
+                "data and network differ in (in_chans, num_classes)",
+                where="data",
+                got=own,
+                expected=(other.in_chans, other.num_classes),
+            )
+
     def files(self) -> tuple[Path, ...]:
         """Return the files the data are read from.
 
@@ -154,6 +179,13 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def digest(self) -> str:
+        """Return a digest of images and labels."""
+        found = hashlib.sha256(self.images.tobytes())
+        found.update(self.labels.tobytes())
+        return found.hexdigest()
+
     def take(self, indices: npt.NDArray[np.int64]) -> Split:
         """Return the examples at `indices`."""
         return Split(self.images[indices], self.labels[indices])
@@ -176,8 +208,11 @@ class Dataset:
     test: Split
 
 
-def load(config: DataConfig) -> Dataset:
+def load(config: DataConfig, img_size: int | None = None) -> Dataset:
     """Load a data set and split it.
+
+    Args:
+        img_size: of the network, where it differs from the data's; images are resized to it.
 
     Raises:
         DataError: the data are missing, damaged or not what the configuration says.
@@ -188,7 +223,15 @@ def load(config: DataConfig) -> Dataset:
     train, steering = _stratified(whole, config.steering_fraction, config.split_seed, "steering")
     for part in (train, test):
         _check_split(part, config)
-    return Dataset(class_names, config.preprocessing, train, steering, test)
+    preprocessing = config.preprocessing
+    if img_size is not None and img_size != config.img_size:
+        preprocessing = preprocessing.model_copy(update={"img_size": img_size})
+        train, steering, test = (_resized(part, preprocessing) for part in (train, steering, test))
+    return Dataset(class_names, preprocessing, train, steering, test)
+
+
+def _resized(split: Split, preprocessing: Preprocessing) -> Split:
+    return Split(np.stack([preprocessing.resized(image) for image in split.images]), split.labels)
 
 
 def _stratified(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, Split]:

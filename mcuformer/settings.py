@@ -12,6 +12,8 @@ from mcuformer.errors import ArtifactError
 from mcuformer.progress import say
 from mcuformer.value import Value
 
+PLACES = ("run_dir", "points_dir", "overwrite")
+
 
 class Settings(Value):
     """Where a command works and how.
@@ -35,7 +37,7 @@ class Settings(Value):
 
     def content(self) -> dict[str, Any]:
         """Return what results depend on: everything but the place and `overwrite`."""
-        return {k: v for k, v in self.dump().items() if k not in ("run_dir", "overwrite")}
+        return {k: v for k, v in self.dump().items() if k not in PLACES}
 
 
 def execute(settings: Settings, stage: Stage, function: Callable[[], None]) -> None:

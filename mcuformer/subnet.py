@@ -31,7 +31,8 @@ class SubnetConfig(Value):
     """A vision transformer, in timm's vocabulary plus `rank_ratio`.
 
     A linear layer named in `low_rank` is two factors ``x V U`` of rank ``int(rank_ratio * min(in,
-    out))`` (at least 1); ``rank_ratio = 1`` means dense. A `patch_size` that does not divide
+    out))`` (at least 1); ``rank_ratio = 1`` means dense. `mlp_rank_ratio`, where given, takes its
+    place in fc1 and fc2. A `patch_size` that does not divide
     `img_size` pads the image, evenly on both sides, up to the next multiple.
     """
 
@@ -42,6 +43,7 @@ class SubnetConfig(Value):
     embed_dim: PositiveInt
     blocks: Annotated[tuple[BlockConfig, ...], Field(min_length=1)]
     rank_ratio: RankRatio = 1.0
+    mlp_rank_ratio: RankRatio | None = None
     low_rank: tuple[LinearName, ...] = ("qkv", "fc1", "fc2")
     qkv_bias: bool = True
     fc_norm: bool = False
@@ -90,9 +92,11 @@ class SubnetConfig(Value):
 
     def rank(self, index: int, name: LinearName) -> int | None:
         """Return the rank of one linear of block `index`, or None where it is dense."""
-        if self.rank_ratio == 1.0 or name not in self.low_rank:
+        separate = self.mlp_rank_ratio is not None and name in ("fc1", "fc2")
+        ratio = self.mlp_rank_ratio if separate else self.rank_ratio
+        if ratio is None or ratio == 1.0 or name not in self.low_rank:
             return None
-        return factor_rank(self.rank_ratio, *self.linear_shape(index, name))
+        return factor_rank(ratio, *self.linear_shape(index, name))
 
     @property
     def num_params(self) -> int:

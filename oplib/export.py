@@ -100,14 +100,7 @@ def read_network(config: ExportConfig) -> tuple[SubnetConfig, Arrays]:
     else:
         refuse_unknown_parts(weights)
         subnet = config.vit.subnet()
-    images = (config.data.img_size, config.data.preprocessing.in_chans, config.data.num_classes)
-    if (subnet.img_size, subnet.in_chans, subnet.num_classes) != images:
-        raise ConfigError(
-            "data and network differ in (img_size, in_chans, num_classes)",
-            where="data",
-            got=images,
-            expected=(subnet.img_size, subnet.in_chans, subnet.num_classes),
-        )
+    config.data.check_network(subnet)
     return subnet, weights
 
 
@@ -120,9 +113,9 @@ def export(config: ExportConfig) -> None:
     """
     subnet, weights = read_network(config)
     cost = check_budget(config, subnet)
-    dataset = load(config.data)
+    dataset = load(config.data, subnet.img_size)
     where = str(source_files(config)[0])
-    model = float_model(subnet, weights, config.data.preprocessing, where)
+    model = float_model(subnet, weights, dataset.preprocessing, where)
     images = dataset.steering.images
     ranges = calibrate(model, images[: config.export.calibration_images])
     integer = lower(model, ranges)

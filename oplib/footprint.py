@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from mcuformer.device import Device, Footprint
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from mcuformer.device import Core, Device, Footprint
 from mcuformer.subnet import SubnetConfig
 from oplib.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BYTES
-from oplib.graph import Graph
+from oplib.graph import Graph, Node
 from oplib.operator import Field
 from oplib.ops import OPERATORS
 from oplib.schedule import schedule
@@ -16,36 +21,66 @@ STRUCT_BYTES = {"int32_t": 4, "uint32_t": 4, "uint64_t": 8, "uint8_t[4]": 4, "ar
 def footprint(subnet: SubnetConfig, device: Device) -> Footprint:
     """Return the bytes of the subnet's firmware on `device`.
 
-    Arena and weights equal what the linker measures; code is a table by kernel and core.
+    Arena and weights equal what the linker measures; code is a table by kernel and core. Equal
+    blocks are planned once: the residual stream is one buffer for the whole network, so a repeated
+    block's buffers lie where the first one's do and cannot raise the peak.
     """
-    graph, plan = schedule(subnet)
+    blocks = Counter(subnet.blocks)
+    distinct = subnet.model_copy(update={"blocks": tuple(blocks)})
+    costs = _costs(distinct, device.core)
+    repeated = [(costs.blocks[i], count - 1) for i, count in enumerate(blocks.values())]
     return Footprint(
-        arena_bytes=plan.arena_bytes,
+        arena_bytes=costs.arena_bytes,
         static_bytes=STATIC_BYTES,
         stack_bytes=device.stack_reserve_bytes,
-        weights_bytes=weights_bytes(graph),
-        code_bytes=code_bytes(graph, device),
+        weights_bytes=costs.weights_bytes + sum(w * more for (w, _), more in repeated),
+        code_bytes=costs.code_bytes + sum(c * more for (_, c), more in repeated),
     )
 
 
-def weights_bytes(graph: Graph) -> int:
-    """Return the bytes of every constant array in flash, tables and multipliers included."""
+@dataclass(frozen=True)
+class _Costs:
+    """Bytes of a network, and (weights, code) of each of its blocks."""
+
+    arena_bytes: int
+    weights_bytes: int
+    code_bytes: int
+    blocks: tuple[tuple[int, int], ...]
+
+
+@lru_cache(maxsize=8192)
+def _costs(subnet: SubnetConfig, core: Core) -> _Costs:
+    graph, plan = schedule(subnet)
+    kernels = {OPERATORS[node.op].kernel for node in graph.nodes}
+    fixed = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
+    blocks = []
+    for index in range(subnet.depth):
+        nodes = [node for node in graph.nodes if node.name.startswith(f"blocks.{index}.")]
+        blocks.append((weights_bytes(graph, nodes), calls_bytes(graph, nodes)))
+    return _Costs(
+        plan.arena_bytes,
+        weights_bytes(graph, graph.nodes),
+        fixed + calls_bytes(graph, graph.nodes),
+        tuple(blocks),
+    )
+
+
+def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
+    """Return the bytes of the nodes' constant arrays in flash, tables and multipliers included."""
     return sum(
         spec.num_bytes
-        for node in graph.nodes
+        for node in nodes
         for spec in OPERATORS[node.op].array_specs(node, graph.inputs_of(node))
     )
 
 
-def code_bytes(graph: Graph, device: Device) -> int:
-    """Return the bytes of code, parameter structs and start-up, from the measured table."""
-    kernels = {OPERATORS[node.op].kernel for node in graph.nodes}
-    total = PORT_BYTES[device.core] + sum(KERNEL_BYTES[device.core][name] for name in kernels)
-    for node in graph.nodes:
-        total += CALL_BYTES + struct_bytes(
-            OPERATORS[node.op].fields(node, graph.inputs_of(node), AnyScalar())
-        )
-    return total
+def calls_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
+    """Return the bytes of the nodes' calls and parameter structs."""
+    return sum(
+        CALL_BYTES
+        + struct_bytes(OPERATORS[node.op].fields(node, graph.inputs_of(node), AnyScalar()))
+        for node in nodes
+    )
 
 
 class AnyScalar(dict[str, int]):

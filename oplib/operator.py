@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from mcuformer.data import Preprocessing
@@ -36,7 +36,7 @@ class ArraySpec:
     @property
     def num_bytes(self) -> int:
         """Bytes in flash, alignment included."""
-        return align(int(np.prod(self.shape)) * ITEM_BYTES[self.dtype])
+        return align(math.prod(self.shape) * ITEM_BYTES[self.dtype])
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,17 @@ def attend(qkv: Tensor, num_heads: int) -> Tensor:
 
 
 def build_linear(
-    largest: SubnetConfig, index: int, name: LinearName
+    largest: SubnetConfig, index: int, name: LinearName, *, joint: bool
 ) -> ElasticLinear | ElasticLowRankLinear:
-    """Build one elastic linear of block `index` at the size it has in `largest`."""
+    """Build one elastic linear of block `index` at the size it has in `largest`.
+
+    In a joint supernet a factorised linear has factors of full rank, which every ratio slices.
+    """
     features_in, features_out = largest.linear_shape(index, name)
     sections = 3 if name == "qkv" else 1
     bias = name != "qkv" or largest.qkv_bias
-    rank = largest.rank(index, name)
+    full_rank = min(features_in, features_out)
+    rank = full_rank if joint and name in largest.low_rank else largest.rank(index, name)
     if rank is None:
         return ElasticLinear(features_in, features_out // sections, bias=bias, sections=sections)
     return ElasticLowRankLinear(
@@ -46,8 +50,7 @@ def apply_linear(
     """Run one elastic linear at the size it has in `subnet`."""
     out = subnet.linear_shape(index, name)[1] // (3 if name == "qkv" else 1)
     if isinstance(layer, ElasticLowRankLinear):
-        rank = subnet.rank(index, name)
-        assert rank is not None
+        rank = subnet.rank(index, name) or min(subnet.linear_shape(index, name))
         return layer(x, out, rank)
     return layer(x, out)
 
@@ -55,11 +58,11 @@ def apply_linear(
 class ElasticAttention(nn.Module):
     """Attention of block `index`: qkv and output projection shared by slicing."""
 
-    def __init__(self, largest: SubnetConfig, index: int) -> None:
+    def __init__(self, largest: SubnetConfig, index: int, *, joint: bool) -> None:
         super().__init__()
         self.index = index
-        self.qkv = build_linear(largest, index, "qkv")
-        self.proj = build_linear(largest, index, "proj")
+        self.qkv = build_linear(largest, index, "qkv", joint=joint)
+        self.proj = build_linear(largest, index, "proj", joint=joint)
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""

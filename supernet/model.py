@@ -10,7 +10,7 @@ from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 from supernet.attention import ElasticAttention, apply_linear, build_linear
 from supernet.elastic import ElasticLayerNorm, ElasticLinear
-from supernet.tokenizer import PatchEmbed
+from supernet.tokenizer import PatchEmbed, resize_positions
 
 POS_EMBED_STD = 0.3
 
@@ -18,11 +18,11 @@ POS_EMBED_STD = 0.3
 class ElasticMlp(nn.Module):
     """fc1, GELU, fc2 of block `index`, shared by slicing."""
 
-    def __init__(self, largest: SubnetConfig, index: int) -> None:
+    def __init__(self, largest: SubnetConfig, index: int, *, joint: bool) -> None:
         super().__init__()
         self.index = index
-        self.fc1 = build_linear(largest, index, "fc1")
-        self.fc2 = build_linear(largest, index, "fc2")
+        self.fc1 = build_linear(largest, index, "fc1", joint=joint)
+        self.fc2 = build_linear(largest, index, "fc2", joint=joint)
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
@@ -33,12 +33,12 @@ class ElasticMlp(nn.Module):
 class ElasticBlock(nn.Module):
     """A pre-norm transformer block."""
 
-    def __init__(self, largest: SubnetConfig, index: int) -> None:
+    def __init__(self, largest: SubnetConfig, index: int, *, joint: bool) -> None:
         super().__init__()
         self.norm1 = ElasticLayerNorm(largest.embed_dim, largest.norm_eps)
-        self.attn = ElasticAttention(largest, index)
+        self.attn = ElasticAttention(largest, index, joint=joint)
         self.norm2 = ElasticLayerNorm(largest.embed_dim, largest.norm_eps)
-        self.mlp = ElasticMlp(largest, index)
+        self.mlp = ElasticMlp(largest, index, joint=joint)
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
@@ -51,18 +51,27 @@ class Supernet(nn.Module):
 
     Args:
         space: the search space.
-        point: its outer point; patch size and rank ratio are fixed by it.
+        point: its outer point, which fixes patch size and rank ratio; None is the joint supernet,
+            elastic in both: factors of full rank, one patch embedding stored at the largest patch
+            and one position embedding stored at the finest grid, both resized (the paper's
+            baseline).
         pad_value: normalised value of each channel that padding consists of.
     """
 
-    def __init__(self, space: SearchSpace, point: SpacePoint, pad_value: tuple[float, ...]) -> None:
+    def __init__(
+        self, space: SearchSpace, point: SpacePoint | None, pad_value: tuple[float, ...]
+    ) -> None:
         super().__init__()
-        largest = space.largest(point)
-        self.largest = largest
+        joint = point is None
+        points = space.points() if point is None else (point,)
+        largest = space.largest(max(points, key=lambda p: (p.patch_size, p.rank_ratio)))
+        num_tokens = max(space.largest(p).num_tokens for p in points)
         self.patch_embed = PatchEmbed(largest, pad_value)
-        self.pos_embed = nn.Parameter(torch.empty(1, largest.num_tokens, largest.embed_dim))
+        self.pos_embed = nn.Parameter(torch.empty(1, num_tokens, largest.embed_dim))
         nn.init.trunc_normal_(self.pos_embed, std=POS_EMBED_STD)
-        self.blocks = nn.ModuleList(ElasticBlock(largest, i) for i in range(largest.depth))
+        self.blocks = nn.ModuleList(
+            ElasticBlock(largest, i, joint=joint) for i in range(largest.depth)
+        )
         self.norm = ElasticLayerNorm(largest.embed_dim, largest.norm_eps)
         self.head = ElasticLinear(largest.embed_dim, largest.num_classes)
 
@@ -72,7 +81,8 @@ class Supernet(nn.Module):
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
         """Run `subnet` on images (B, C, H, W); return logits (B, num_classes)."""
-        x = self.patch_embed(x, subnet.embed_dim) + self.pos_embed[..., : subnet.embed_dim]
+        positions = resize_positions(self.pos_embed[..., : subnet.embed_dim], subnet.grid_size)
+        x = self.patch_embed(x, subnet) + positions
         for index in range(subnet.depth):
             x = self.blocks[index](x, subnet)
         return self.head(self.norm(x).mean(dim=1), subnet.num_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -18,11 +19,15 @@ class SamplingConfig(Value):
 
 
 class UniformSampler:
-    """One uniformly sampled subnet a step (AutoFormer; MCUFormer, section 3.1)."""
+    """One uniformly sampled subnet a step (AutoFormer; MCUFormer, section 3.1).
 
-    def __init__(self, space: SearchSpace, point: SpacePoint) -> None:
-        self.space, self.point = space, point
+    Args:
+        points: that are drawn from, uniformly too: one, or all for a joint supernet.
+    """
+
+    def __init__(self, space: SearchSpace, points: Sequence[SpacePoint]) -> None:
+        self.space, self.points = space, points
 
     def __call__(self, rng: np.random.Generator) -> SubnetConfig:
         """Draw the subnet of one step."""
-        return self.space.sample(self.point, rng)
+        return self.space.sample(self.points[int(rng.integers(len(self.points)))], rng)

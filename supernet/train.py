@@ -18,14 +18,22 @@ from supernet.sampling import SamplingConfig
 
 
 class PointChoice(Value):
-    """The point to train; both values null mean the point that evolve.space chose."""
+    """The point to train; all null means the point that evolve.space chose."""
 
     rank_ratio: RankRatio | None = None
+    mlp_rank_ratio: RankRatio | None = None
     patch_size: PositiveInt | None = None
+    img_size: PositiveInt | None = None
 
 
 class TrainConfig(Settings):
-    """Configuration of supernet training."""
+    """Configuration of supernet training.
+
+    Args:
+        points_dir: recovery points; concurrent jobs may share it.
+    """
+
+    points_dir: str
 
     data: DataConfig
     space: SearchSpace
@@ -40,14 +48,17 @@ def chosen_point(config: TrainConfig) -> SpacePoint | None:
     Raises:
         ConfigError: only one coordinate is given, or the point is not on the grid.
     """
-    point = config.point
-    if point.rank_ratio is None and point.patch_size is None:
+    values = config.point.dump()
+    if not any(values.values()):
         return None
-    if point.rank_ratio is None or point.patch_size is None:
-        raise ConfigError("give both rank_ratio and patch_size, or neither", where="point")
-    result = SpacePoint(rank_ratio=point.rank_ratio, patch_size=point.patch_size)
-    config.space.check_point(result)
-    return result
+    for name in ("rank_ratio", "patch_size"):
+        if values[name] is None:
+            raise ConfigError(
+                "give both rank_ratio and patch_size, or neither", where=f"point.{name}"
+            )
+    point = SpacePoint.parse(values)
+    config.space.check_point(point)
+    return point
 
 
 def stage(config: TrainConfig) -> Stage:
@@ -64,7 +75,7 @@ def train(config: TrainConfig) -> None:
         space_file = config.run.file("space.json")
         point = SpacePoint.parse(read_json(space_file, "space")["point"], where=str(space_file))
         config.space.check_point(point)
-    dataset = load(config.data)
+    dataset = load(config.data, config.space.smallest(point).img_size)
 
     import torch
 
@@ -72,7 +83,7 @@ def train(config: TrainConfig) -> None:
     from supernet.checkpoint import model_arrays
 
     torch.set_num_threads(config.threads)
-    points_dir = config.run.file("points")
+    points_dir = Path(config.points_dir)
     task = trainer.supernet_task(
         config.space, point, dataset, config.recipe, config.seed, points_dir
     )

@@ -63,22 +63,24 @@ class Task:
 
 def supernet_task(
     space: SearchSpace,
-    point: SpacePoint,
+    point: SpacePoint | None,
     dataset: Dataset,
     recipe: Recipe,
     seed: int,
     points_dir: Path,
 ) -> Task:
-    """Build the training of one point's supernet; its recovery point lies under `points_dir`.
+    """Build the training of one point's supernet, or of the joint one where `point` is None.
 
-    The directory's name holds a digest of all that the weights depend on, so that runs with other
-    settings never meet each other's recovery points.
+    Its recovery points lie under `points_dir`. The directory's name holds a digest of all that the
+    weights depend on, so that runs with other settings never meet each other's recovery points.
     """
-    seed_everything(seed, "init", point.name)
+    name = "joint" if point is None else point.name
+    seed_everything(seed, "init", name)
     pad = pad_value(dataset.preprocessing)
     identity = {
         "space": space.dump(),
-        "point": point.dump(),
+        "point": None if point is None else point.dump(),
+        "data": dataset.train.digest,
         "preprocessing": dataset.preprocessing.dump(),
         "threads": torch.get_num_threads(),
     }
@@ -90,9 +92,9 @@ def supernet_task(
         seed=seed,
         directory=points_dir,
         identity=identity,
-        sampler=UniformSampler(space, point),
+        sampler=UniformSampler(space, space.points() if point is None else (point,)),
     )
-    return replace(task, directory=points_dir / f"{point.name}_{task.digest[:8]}")
+    return replace(task, directory=points_dir / f"{name}_{task.digest[:8]}")
 
 
 def seed_everything(seed: int, *names: str | int) -> None:

@@ -99,7 +99,7 @@ class Vit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, num_classes)."""
-        x = self.patch_embed(x, self.subnet.embed_dim) + self.pos_embed
+        x = self.patch_embed(x, self.subnet) + self.pos_embed
         for block in self.blocks:
             x = block(x)
         return self.head(self.fc_norm(self.norm(x).mean(dim=1)))

@@ -47,6 +47,11 @@ def run(run_dir: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(run_dir, *more), capture_output=True, text=True, check=False)
 
 
+def accept_interrupts() -> None:
+    """Undo what a shell does to its background jobs, which would pass on to the child."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def report(run_dir: Path) -> dict:
     content = json.loads((run_dir / "report.json").read_text())
     content.pop("seconds")
@@ -108,7 +113,11 @@ def test_an_interrupted_run_ends_with_the_same_report(finished: Path, tmp_path: 
     run_dir = tmp_path / "run"
     for marker in ("points", "supernet.json", "finetune"):
         process = subprocess.Popen(
-            command(run_dir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command(run_dir),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=accept_interrupts,  # noqa: PLW1509 - this process has no other threads
         )
         while not (run_dir / marker).exists() and process.poll() is None:
             time.sleep(0.02)

@@ -1,0 +1,22 @@
+"""Baseline: space selection inside supernet training; one supernet over all points (table 1)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from evolve.history import Index
+from evolve.space_search.landscape import Landscape, SearchBudget
+
+
+class JointConfig(SearchBudget):
+    """The joint supernet, trained for as many epochs as all visits together."""
+
+    name: Literal["joint"] = "joint"
+
+
+def select(config: JointConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
+    """Train jointly and return the point with the best score under the shared weights."""
+    visits = landscape.train_jointly(config.max_visits * config.visit_epochs)
+    return max(visits, key=lambda visit: visit.rank).index

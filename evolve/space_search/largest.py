@@ -1,0 +1,22 @@
+"""Baseline: the point with the largest admissible networks (MCUFormer, table 1)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from evolve.history import Index
+from evolve.space_search.landscape import Landscape, SearchBudget
+
+
+class LargestConfig(SearchBudget):
+    """The largest space; nothing is trained to choose it."""
+
+    name: Literal["largest"] = "largest"
+
+
+def select(config: LargestConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
+    """Return the point with the most multiply-accumulates in its largest admitted subnet."""
+    points = list(np.ndindex(*landscape.shape))
+    return max(points, key=lambda index: max(landscape.admitted_macs(index), default=-1))

@@ -1,0 +1,85 @@
+"""Ours: follow the fitted trend or step to the most promising neighbour, then train the best on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from evolve.history import Index, Visit
+from evolve.space_search.landscape import Landscape, TrendBudget, visit_first
+from evolve.trend import fit_around, moved, neighbours, threshold_step
+from mcuformer.subnet import PositiveInt
+
+
+class TrendConfig(TrendBudget):
+    """The piecewise-linear trend search.
+
+    Args:
+        max_step: largest move along an axis, in grid steps.
+        max_revisits: most visits of one point.
+    """
+
+    name: Literal["trend"] = "trend"
+    max_step: PositiveInt = 2
+    max_revisits: Annotated[int, Field(ge=1)] = 4
+
+
+def select(config: TrendConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
+    """Visit points until the search is stationary or its budget is spent; return the best.
+
+    Exploration compares points of equal epochs, T0. Where every neighbour of the best is known the
+    search is stationary; the visits left train the k best on, T0 at a time, each round with half as
+    many, so that the choice does not rest on one noisy score.
+    """
+    visit_first(landscape, config.initial_points, config.max_visits, rng)
+    while len(landscape.history) < config.max_visits and _explore(config, landscape):
+        pass
+    finalists = sorted(landscape.history.at(config.visit_epochs), key=_rank, reverse=True)
+    count = min(config.k, len(finalists), config.max_visits - len(landscape.history))
+    while count > 1 and len(landscape.history) + count <= config.max_visits:
+        for visit in finalists[:count]:
+            if landscape.history.count(visit.index) >= config.max_revisits:
+                return _choose(landscape, finalists[:count])
+            landscape.visit(visit.index, "promotion")
+        finalists = sorted(
+            finalists[:count], key=lambda v: _mean_score(landscape, v.index), reverse=True
+        )
+        count = max(2, count // 2) if count > 2 else 1
+    return _choose(landscape, finalists)
+
+
+def _rank(visit: Visit) -> tuple[float, float]:
+    return visit.rank
+
+
+def _mean_score(landscape: Landscape, index: Index) -> float:
+    scores = [v.score for v in landscape.history.visits if v.index == index and v.score is not None]
+    return float(np.mean(scores))
+
+
+def _choose(landscape: Landscape, finalists: list[Visit]) -> Index:
+    """Return the finalist trained longest with the highest mean score over its visits."""
+    longest = max(landscape.history.epochs(visit.index) for visit in finalists)
+    equal = [v for v in finalists if landscape.history.epochs(v.index) == longest]
+    return max(equal, key=lambda v: (_mean_score(landscape, v.index), v.rank[1])).index
+
+
+def _explore(config: TrendConfig, landscape: Landscape) -> bool:
+    """Visit the next point; False where the search is stationary."""
+    known = landscape.history.at(config.visit_epochs)
+    seen = landscape.history.seen()
+    best = max(known, key=_rank).index
+    trend = fit_around(known, best, landscape.shape, config.k, config.ridge)
+    step = threshold_step(trend.slopes, config.taus(len(best)), config.max_step)
+    target, rule = moved(best, step, landscape.shape), "trend"
+    if target in seen:
+        fresh = [index for index in neighbours(best, landscape.shape) if index not in seen]
+        if not fresh:
+            return False
+        target = max(fresh, key=lambda index: trend.predict(np.array(index)))
+        rule = "neighbour"
+    fitted = [known[i].index for i in trend.neighbours]
+    landscape.visit(target, rule, trend.dump(fitted, step))
+    return True

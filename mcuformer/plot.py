@@ -1,0 +1,140 @@
+"""Pictures, drawn with matplotlib when one is asked for."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from mcuformer.errors import ToolMissingError
+from mcuformer.space import SearchSpace
+
+Index = tuple[int, ...]
+UNGUIDED = ("initial", "random", "joint", "promotion")
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib as mpl
+    except ImportError as error:
+        raise ToolMissingError(
+            "matplotlib not found; install with `pip install matplotlib`"
+        ) from error
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def _png(figure: Any) -> bytes:
+    """Return the figure as PNG bytes that depend on its content alone."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    _pyplot().close(figure)
+    return buffer.getvalue()
+
+
+def draw_space_search(
+    space: SearchSpace,
+    visits: Sequence[Mapping[str, Any]],
+    chosen: Index,
+    admitted: Mapping[Index, float],
+) -> bytes:
+    """Draw the path of a space search, the fitted slopes over time, and the admitted fraction.
+
+    Args:
+        visits: dumped visits in order. chosen: grid index. admitted: rho of every grid index.
+
+    Returns:
+        A PNG. Axes beyond rank ratio and patch size are projected onto these two.
+    """
+    plt = _pyplot()
+    figure, (path, slopes, map_axis) = plt.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
+    _draw_path(figure, path, space, visits, chosen)
+    _draw_slopes(slopes, space, visits)
+    _draw_admitted(figure, map_axis, space, admitted)
+    return _png(figure)
+
+
+def _plane(space: SearchSpace, index: Sequence[int]) -> tuple[int, int]:
+    """Return (column, row): rank ratio and patch size."""
+    names = list(space.axes)
+    return index[names.index("rank_ratio")], index[names.index("patch_size")]
+
+
+def _grid_labels(axis: Any, space: SearchSpace, title: str) -> None:
+    tokens = [(-(-space.img_size[0] // patch)) ** 2 for patch in space.patch_size]
+    axis.set_xticks(range(len(space.rank_ratio)), [f"{r:g}" for r in space.rank_ratio])
+    axis.set_yticks(range(len(tokens)), [str(n) for n in tokens])
+    axis.set_xlabel("rank ratio")
+    axis.set_ylabel("tokens")
+    axis.set_xlim(-0.6, len(space.rank_ratio) - 0.4)
+    axis.set_ylim(-0.6, len(tokens) - 0.4)
+    axis.set_title(title)
+
+
+def _draw_path(
+    figure: Any,
+    axis: Any,
+    space: SearchSpace,
+    visits: Sequence[Mapping[str, Any]],
+    chosen: Index,
+) -> None:
+    counts = Counter(_plane(space, visit["index"]) for visit in visits)
+    last = {_plane(space, v["index"]): v["score"] for v in visits}
+    scored = {at: value for at, value in last.items() if value is not None}
+    if scored:
+        x, y = zip(*scored, strict=True)
+        dots = axis.scatter(x, y, c=list(scored.values()), s=420, cmap="viridis", zorder=2)
+        figure.colorbar(dots, ax=axis, label="score Q")
+    for at in last.keys() - scored.keys():
+        axis.scatter(*at, s=420, facecolors="none", edgecolors="grey", linestyle="--")
+    for before, after in pairwise(visits):
+        start, end = _plane(space, before["index"]), _plane(space, after["index"])
+        if start != end and after["rule"] not in UNGUIDED:
+            style = {"arrowstyle": "->", "color": "0.45", "shrinkA": 11, "shrinkB": 11}
+            axis.annotate("", xy=end, xytext=start, arrowprops=style)
+    for at, count in counts.items():
+        axis.annotate(
+            str(count), at, ha="center", va="center", color="white", weight="bold", zorder=3
+        )
+    column, row = _plane(space, chosen)
+    axis.scatter(column, row, s=800, facecolors="none", edgecolors="crimson", linewidths=2)
+    _grid_labels(axis, space, "path (number: visits; ring: chosen)")
+
+
+def _draw_slopes(axis: Any, space: SearchSpace, visits: Sequence[Mapping[str, Any]]) -> None:
+    fits = [(i + 1, visit["fit"]["slopes"]) for i, visit in enumerate(visits) if visit["fit"]]
+    for number, name in enumerate(space.axes):
+        axis.plot([i for i, _ in fits], [s[number] for _, s in fits], marker="o", label=name)
+    axis.axhline(0.0, color="0.7", linewidth=1)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_xlabel("visit")
+    axis.set_ylabel("slope, score points a grid step")
+    axis.set_title("fitted slopes" if fits else "fitted slopes (none: no trend was fitted)")
+    if fits:
+        axis.legend()
+
+
+def _draw_admitted(
+    figure: Any, axis: Any, space: SearchSpace, admitted: Mapping[Index, float]
+) -> None:
+    plane: dict[tuple[int, int], list[float]] = {}
+    for index, fraction in admitted.items():
+        plane.setdefault(_plane(space, index), []).append(fraction)
+    rows = [
+        [
+            sum(plane[column, row]) / len(plane[column, row])
+            for column in range(len(space.rank_ratio))
+        ]
+        for row in range(len(space.patch_size))
+    ]
+    image = axis.imshow(rows, vmin=0.0, vmax=1.0, cmap="magma", aspect="auto", origin="lower")
+    for row, values in enumerate(rows):
+        for column, value in enumerate(values):
+            colour = "black" if value > 0.6 else "white"
+            axis.annotate(f"{value:.2f}", (column, row), ha="center", va="center", color=colour)
+    figure.colorbar(image, ax=axis, label="admitted fraction")
+    _grid_labels(axis, space, "admitted fraction (rho)")

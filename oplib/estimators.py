@@ -1,0 +1,56 @@
+"""Named memory estimators: the paper's, the released code's, and our planner, for comparison.
+
+Only the planner decides what is admissible; the others reproduce published tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from mcuformer.device import Device
+from mcuformer.subnet import LINEARS, SubnetConfig
+from oplib.footprint import footprint
+
+Estimator = Callable[[SubnetConfig], float]
+
+
+def released_code_bytes(subnet: SubnetConfig) -> float:
+    """Return the released code's estimate (liangyn22/MCUFormer, memory filter), in bytes at int8.
+
+    ``E [(n' + 1)(1 + m) + E m r]`` with ``n' = (img_size / patch_size)^2`` not rounded and m the
+    largest MLP ratio: input and output of the first MLP layer with a class token, and one factor.
+    """
+    tokens = (subnet.img_size / subnet.patch_size) ** 2
+    ratio = max(block.mlp_ratio for block in subnet.blocks)
+    dim = subnet.embed_dim
+    return dim * ((tokens + 1) * (1 + ratio) + dim * ratio * subnet.rank_ratio)
+
+
+def paper_criterion_bytes(subnet: SubnetConfig) -> float:
+    """Return the paper's criterion (MCUFormer, section 3.1), in bytes at int8.
+
+    The largest weight matrix of a fully connected layer plus the largest of its inputs and outputs
+    (token overwriting); with a class token, as the paper's networks have.
+    """
+    tokens = subnet.num_tokens + 1
+    weights, activations = 0, 0
+    for index in range(subnet.depth):
+        for name in LINEARS:
+            features_in, features_out = subnet.linear_shape(index, name)
+            rank = subnet.rank(index, name)
+            middle = [] if rank is None else [rank]
+            widths = [features_in, *middle, features_out]
+            pairs = pairwise(widths)
+            weights = max(weights, *(a * b for a, b in pairs))
+            activations = max(activations, *(tokens * width for width in widths))
+    return weights + activations
+
+
+def estimators(device: Device) -> dict[str, Estimator]:
+    """Return the estimators of SRAM by name, in bytes."""
+    return {
+        "paper": paper_criterion_bytes,
+        "released": released_code_bytes,
+        "planner": lambda subnet: footprint(subnet, device).sram_bytes,
+    }

@@ -1,0 +1,114 @@
+"""Space selectors on made-up landscapes with a known optimum (method notes, 3.7).
+
+    python tools/bench_trend.py [--seeds 100] [--visits 30] [--json]
+
+A 12 x 5 grid, Q = 70 - (a |dr| + b |dP|) - 0.2 c dr dP around an interior optimum, with slopes a of
+U(0.6, 1.5), b of U(1, 3) and c of U(-0.3, 0.3) a grid step; scores are observed with noise of 0.5.
+The selectors are the functions that evolve.space calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import numpy as np
+
+from evolve.history import History, Index, Visit
+from evolve.space_search.random import RandomConfig
+from evolve.space_search.selectors import SelectorConfig, select_point
+from evolve.space_search.trend import TrendConfig
+from evolve.space_search.trend_paper import TrendPaperConfig
+from mcuformer.seed import stream
+
+SHAPE = (12, 5)
+NOISE = 0.5
+VISIT_EPOCHS = 30
+
+
+class SyntheticLandscape:
+    """A landscape whose true scores are known."""
+
+    def __init__(self, seed: int) -> None:
+        rng = stream(seed, "landscape")
+        self.shape = SHAPE
+        self.history = History()
+        self.noise = stream(seed, "noise")
+        peak = [int(rng.integers(1, length - 1)) for length in SHAPE]
+        rows, columns = np.indices(SHAPE)
+        down, right = rows - peak[0], columns - peak[1]
+        a, b, c = rng.uniform(0.6, 1.5), rng.uniform(1.0, 3.0), rng.uniform(-0.3, 0.3)
+        self.truth = 70 - (a * np.abs(down) + b * np.abs(right)) - 0.2 * c * down * right
+
+    def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
+        """Observe the true score with noise."""
+        visit = Visit(
+            index=index,
+            epochs=self.history.epochs(index) + VISIT_EPOCHS,
+            admitted_fraction=1.0,
+            accuracy_percent=None,
+            score=float(self.truth[index] + self.noise.normal(0.0, NOISE)),
+            sram_bytes=None,
+            rule=rule,
+            fit=fit,
+        )
+        self.history.add(visit)
+        return visit
+
+    def admitted_macs(self, index: Index) -> list[int]:
+        """Made-up points have no subnets."""
+        raise NotImplementedError
+
+    def train_jointly(self, epochs: int) -> list[Visit]:
+        """Made-up points have no supernet."""
+        raise NotImplementedError
+
+    def regret(self, index: Index) -> float:
+        """Return how far a point lies below the true optimum."""
+        return float(self.truth.max() - self.truth[index])
+
+
+def measure(config: SelectorConfig, seeds: int) -> tuple[float, float]:
+    """Return the mean regret of the chosen point and how often it is the optimum."""
+    regrets = []
+    for seed in range(seeds):
+        landscape = SyntheticLandscape(seed)
+        chosen = select_point(config, landscape, stream(seed, "selector"))
+        assert len(landscape.history) <= config.max_visits
+        regrets.append(landscape.regret(chosen))
+    return float(np.mean(regrets)), float(np.mean(np.array(regrets) == 0.0))
+
+
+def main() -> None:
+    """Compare the selectors."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--visits", type=int, default=30)
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    arguments = parser.parse_args()
+    common = {"visit_epochs": VISIT_EPOCHS, "max_visits": arguments.visits}
+    rows = {
+        "trend": measure(TrendConfig(**common), arguments.seeds),
+        "trend_paper": measure(TrendPaperConfig(**common), arguments.seeds),
+        "random": measure(RandomConfig(**common), arguments.seeds),
+    }
+    print(f"{arguments.seeds} landscapes, {arguments.visits} visits")
+    for name, (regret, rate) in rows.items():
+        print(f"{name:12s} mean regret {regret:.3f}, optimum found {100 * rate:.0f} %")
+    if arguments.json:
+        content = {
+            "seeds": arguments.seeds,
+            "visits": arguments.visits,
+            "mean_regret": rows["trend"][0],
+            "random_mean_regret": rows["random"][0],
+            "paper_mean_regret": rows["trend_paper"][0],
+            "optimum_rate": rows["trend"][1],
+            "random_optimum_rate": rows["random"][1],
+            "paper_optimum_rate": rows["trend_paper"][1],
+        }
+        print(json.dumps(content))
+
+
+if __name__ == "__main__":
+    main()
