@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcuformer.errors import BudgetError
-from mcuformer.space import SearchSpace, SpacePoint
+from mcuformer.space import SearchSpace, SpacePoint, draw
 from mcuformer.subnet import SubnetConfig
 
 MAX_DRAWS = 10_000
@@ -53,7 +53,7 @@ class Variation:
         """Change some genes of `parent`; the child may be inadmissible."""
         blocks = [(block.num_heads, block.mlp_ratio) for block in parent.blocks]
         if rng.random() < self.depth_probability:
-            depth = int(rng.choice(self.space.depth))
+            depth = draw(self.space.depth, rng)
             extra = [self.space.sample_block(rng) for _ in range(depth - len(blocks))]
             blocks = blocks[:depth] + extra
         for index, (heads, ratio) in enumerate(blocks):
@@ -66,7 +66,7 @@ class Variation:
             )
         embed_dim = parent.embed_dim
         if rng.random() < self.embed_dim_probability:
-            embed_dim = int(rng.choice(self.space.embed_dim))
+            embed_dim = draw(self.space.embed_dim, rng)
         return self.space.subnet(self.point, embed_dim, tuple(blocks))
 
     def cross(

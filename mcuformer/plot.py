@@ -58,6 +58,30 @@ def draw_space_search(
     return _png(figure)
 
 
+def draw_admission_maps(
+    space: SearchSpace, maps: Mapping[str, Mapping[str, Mapping[Index, float]]]
+) -> bytes:
+    """Draw the admitted fraction over the grid, a row a device, a column an estimator.
+
+    Args:
+        maps: rho by device, estimator and grid index.
+
+    Returns:
+        A PNG.
+    """
+    plt = _pyplot()
+    columns = max(len(by_name) for by_name in maps.values())
+    size = (1.5 + 0.55 * columns * len(space.rank_ratio), 3.2 * len(maps))
+    figure, axes = plt.subplots(
+        len(maps), columns, figsize=size, squeeze=False, layout="constrained"
+    )
+    for row, (device, by_name) in zip(axes, maps.items(), strict=True):
+        for axis, (name, admitted) in zip(row, by_name.items(), strict=True):
+            _draw_admitted(figure, axis, space, admitted)
+            axis.set_title(f"{device}: {name}")
+    return _png(figure)
+
+
 def _plane(space: SearchSpace, index: Sequence[int]) -> tuple[int, int]:
     """Return (column, row): rank ratio and patch size."""
     names = list(space.axes)
@@ -135,6 +159,9 @@ def _draw_admitted(
     for row, values in enumerate(rows):
         for column, value in enumerate(values):
             colour = "black" if value > 0.6 else "white"
-            axis.annotate(f"{value:.2f}", (column, row), ha="center", va="center", color=colour)
+            text = f"{value:.2f}".removeprefix("0") if value < 1 else "1"
+            axis.annotate(
+                text, (column, row), ha="center", va="center", color=colour, fontsize="small"
+            )
     figure.colorbar(image, ax=axis, label="admitted fraction")
     _grid_labels(axis, space, "admitted fraction (rho)")

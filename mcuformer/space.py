@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +12,18 @@ from pydantic import Field, field_validator, model_validator
 from mcuformer.errors import ConfigError
 from mcuformer.subnet import BlockConfig, LinearName, PositiveInt, RankRatio, SubnetConfig
 from mcuformer.value import Value
+
+T = TypeVar("T")
+
+
+def draw(choices: Sequence[T], rng: np.random.Generator) -> T:
+    """Draw one of the choices uniformly."""
+    return choices[int(rng.integers(len(choices)))]
+
+
+@lru_cache(maxsize=4096)
+def _block(num_heads: int, head_dim: int, mlp_ratio: float) -> BlockConfig:
+    return BlockConfig(num_heads=num_heads, head_dim=head_dim, mlp_ratio=mlp_ratio)
 
 
 class SpacePoint(Value):
@@ -141,21 +155,17 @@ class SearchSpace(Value):
             mlp_rank_ratio=point.mlp_rank_ratio,
             low_rank=self.low_rank,
             qkv_bias=self.qkv_bias,
-            blocks=tuple(
-                BlockConfig(num_heads=heads, head_dim=self.head_dim, mlp_ratio=ratio)
-                for heads, ratio in blocks
-            ),
+            blocks=tuple(_block(heads, self.head_dim, ratio) for heads, ratio in blocks),
         )
 
     def sample(self, point: SpacePoint, rng: np.random.Generator) -> SubnetConfig:
         """Draw a subnet of `point` uniformly: depth, width, heads and MLP ratio of every block."""
-        depth = int(rng.choice(self.depth))
-        embed_dim = int(rng.choice(self.embed_dim))
+        depth, embed_dim = draw(self.depth, rng), draw(self.embed_dim, rng)
         return self.subnet(point, embed_dim, tuple(self.sample_block(rng) for _ in range(depth)))
 
     def sample_block(self, rng: np.random.Generator) -> tuple[int, float]:
         """Draw (num_heads, mlp_ratio) of one block."""
-        return int(rng.choice(self.num_heads)), float(rng.choice(self.mlp_ratio))
+        return draw(self.num_heads, rng), draw(self.mlp_ratio, rng)
 
     def largest(self, point: SpacePoint) -> SubnetConfig:
         """Return the largest subnet of `point`: the shape of its supernet's weights."""

@@ -12,7 +12,7 @@ from mcuformer.device import Device
 from mcuformer.subnet import LINEARS, SubnetConfig
 from oplib.footprint import footprint
 
-Estimator = Callable[[SubnetConfig], float]
+Estimator = Callable[[SubnetConfig, Device], float]
 
 
 def released_code_bytes(subnet: SubnetConfig) -> float:
@@ -35,7 +35,8 @@ def paper_criterion_bytes(subnet: SubnetConfig) -> float:
     """
     tokens = subnet.num_tokens + 1
     weights, activations = 0, 0
-    for index in range(subnet.depth):
+    for block in set(subnet.blocks):
+        index = subnet.blocks.index(block)
         for name in LINEARS:
             features_in, features_out = subnet.linear_shape(index, name)
             rank = subnet.rank(index, name)
@@ -47,10 +48,13 @@ def paper_criterion_bytes(subnet: SubnetConfig) -> float:
     return weights + activations
 
 
-def estimators(device: Device) -> dict[str, Estimator]:
-    """Return the estimators of SRAM by name, in bytes."""
-    return {
-        "paper": paper_criterion_bytes,
-        "released": released_code_bytes,
-        "planner": lambda subnet: footprint(subnet, device).sram_bytes,
-    }
+def planner_bytes(subnet: SubnetConfig, device: Device) -> float:
+    """Return the whole firmware's SRAM as the exporter plans it, in bytes."""
+    return footprint(subnet, device).sram_bytes
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "paper": lambda subnet, device: paper_criterion_bytes(subnet),
+    "released": lambda subnet, device: released_code_bytes(subnet),
+    "planner": planner_bytes,
+}

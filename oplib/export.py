@@ -154,7 +154,8 @@ def check_budget(config: ExportConfig, subnet: SubnetConfig) -> Footprint:
         BudgetError: with the bytes it needs.
     """
     budget = Budget.of(config.budget, config.device)
-    cost = footprint(subnet, config.device)
+    arena = schedule(subnet)[1].arena_bytes  # of the very plan that is emitted
+    cost = footprint(subnet, config.device).model_copy(update={"arena_bytes": arena})
     if not cost.admissible(budget):
         raise BudgetError(
             f"the network does not fit {config.device.name}",

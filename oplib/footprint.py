@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,47 +20,44 @@ STRUCT_BYTES = {"int32_t": 4, "uint32_t": 4, "uint64_t": 8, "uint8_t[4]": 4, "ar
 def footprint(subnet: SubnetConfig, device: Device) -> Footprint:
     """Return the bytes of the subnet's firmware on `device`.
 
-    Arena and weights equal what the linker measures; code is a table by kernel and core. Equal
-    blocks are planned once: the residual stream is one buffer for the whole network, so a repeated
-    block's buffers lie where the first one's do and cannot raise the peak.
+    Arena and weights equal what the linker measures; code is a table by kernel and core. Blocks are
+    planned one at a time: the residual stream is one buffer for the whole network and all else
+    lives inside one block, so the largest sum of live bytes is that of the worst block.
     """
-    blocks = Counter(subnet.blocks)
-    distinct = subnet.model_copy(update={"blocks": tuple(blocks)})
-    costs = _costs(distinct, device.core)
-    repeated = [(costs.blocks[i], count - 1) for i, count in enumerate(blocks.values())]
+    parts = [_costs(subnet.model_copy(update={"blocks": (b,)}), device.core) for b in subnet.blocks]
     return Footprint(
-        arena_bytes=costs.arena_bytes,
+        arena_bytes=max(part.arena_bytes for part in parts),
         static_bytes=STATIC_BYTES,
         stack_bytes=device.stack_reserve_bytes,
-        weights_bytes=costs.weights_bytes + sum(w * more for (w, _), more in repeated),
-        code_bytes=costs.code_bytes + sum(c * more for (_, c), more in repeated),
+        weights_bytes=parts[0].rest_weights + sum(part.block_weights for part in parts),
+        code_bytes=parts[0].rest_code + sum(part.block_code for part in parts),
     )
 
 
 @dataclass(frozen=True)
 class _Costs:
-    """Bytes of a network, and (weights, code) of each of its blocks."""
+    """Bytes of a network of one block: its arena, the block's share, and the rest's."""
 
     arena_bytes: int
-    weights_bytes: int
-    code_bytes: int
-    blocks: tuple[tuple[int, int], ...]
+    block_weights: int
+    rest_weights: int
+    block_code: int
+    rest_code: int
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=65536)
 def _costs(subnet: SubnetConfig, core: Core) -> _Costs:
     graph, plan = schedule(subnet)
     kernels = {OPERATORS[node.op].kernel for node in graph.nodes}
     fixed = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
-    blocks = []
-    for index in range(subnet.depth):
-        nodes = [node for node in graph.nodes if node.name.startswith(f"blocks.{index}.")]
-        blocks.append((weights_bytes(graph, nodes), calls_bytes(graph, nodes)))
+    block = [node for node in graph.nodes if node.name.startswith("blocks.")]
+    rest = [node for node in graph.nodes if not node.name.startswith("blocks.")]
     return _Costs(
         plan.arena_bytes,
-        weights_bytes(graph, graph.nodes),
-        fixed + calls_bytes(graph, graph.nodes),
-        tuple(blocks),
+        weights_bytes(graph, block),
+        weights_bytes(graph, rest),
+        calls_bytes(graph, block),
+        fixed + calls_bytes(graph, rest),
     )
 
 
