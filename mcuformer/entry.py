@@ -102,6 +102,29 @@ def run(
     return 0
 
 
+def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a composed configuration as plain containers, for tools that are no Hydra commands.
+
+    Raises:
+        ConfigError: the configuration cannot be composed.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    with tempfile.TemporaryDirectory(prefix="mcuformer-conf-") as user_conf:
+        try:
+            staged = stage_user_files(list(overrides), Path(user_conf))
+            with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                config = hydra_compose(config_name, staged)
+            container: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_hydra_line(error)) from error
+    return dict(container)
+
+
 def _call_hydra(
     config_name: str,
     model: type[ConfigT],
@@ -118,12 +141,17 @@ def _call_hydra(
         container: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         settings = HydraConfig.get()
         if settings.mode == RunMode.MULTIRUN and "run_dir" in container:
-            container["run_dir"] = multirun_dir(container["run_dir"], settings.job.override_dirname)
+            container["run_dir"] = multirun_dir(
+                container["run_dir"], settings.job.num, settings.overrides.task, swept
+            )
         try:
             function(model.parse(container))
-        except McuformerError as error:  # Hydra would add lines of its own to an Exception
-            raise SystemExit(fail(error, error.exit_code)) from error
+        except McuformerError as error:
+            if settings.mode == RunMode.MULTIRUN:
+                raise  # a launcher's worker must report it; Hydra then names the job
+            raise SystemExit(fail(error, error.exit_code)) from error  # one line, no more
 
+    swept = swept_keys(command_line) if {"-m", "--multirun"} & set(command_line) else set()
     saved, sys.argv = sys.argv, [sys.argv[0], *command_line]
     try:
         job()
@@ -131,15 +159,24 @@ def _call_hydra(
         sys.argv = saved
 
 
-def multirun_dir(run_dir: str, override_dirname: str) -> str:
-    """Return the directory of one job of a multirun, named after what it overrides.
+def swept_keys(command_line: Sequence[str]) -> set[str]:
+    """Return the keys that the command line gives several values."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    >>> multirun_dir("runs/k", "space_search.k=3,seed=1")
-    'runs/k/space_search.k=3,seed=1'
+    overrides = [argument for argument in command_line if not argument.startswith("-")]
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return {override.key_or_group for override in parsed if override.is_sweep_override()}
+
+
+def multirun_dir(run_dir: str, job_number: int, overrides: Sequence[str], swept: set[str]) -> str:
+    """Return the directory of one job of a multirun, named after the swept values.
+
+    >>> multirun_dir("runs/k", 0, ["seed=1", "space_search.k=3"], {"space_search.k"})
+    'runs/k/space_search.k=3'
     """
-    kept = [part for part in override_dirname.split(",") if not part.startswith("run_dir=")]
-    name = re.sub(r"[^A-Za-z0-9=.,_+-]", "_", ",".join(kept))
-    return f"{run_dir}/{name}" if name else run_dir
+    kept = [text for text in overrides if text.lstrip("+").partition("=")[0] in swept]
+    name = re.sub(r"[^A-Za-z0-9=.,_+-]", "_", ",".join(kept)) or f"job{job_number}"
+    return f"{run_dir}/{name}"
 
 
 def stage_user_files(arguments: list[str], user_conf: Path) -> list[str]:
@@ -160,6 +197,8 @@ def stage_user_files(arguments: list[str], user_conf: Path) -> list[str]:
             raise ConfigError(
                 "unknown flag", got=argument, expected="key=value, -m for a sweep, or --help"
             )
+    sweep = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    arguments = [*sweep, *(argument for argument in arguments if argument not in sweep)]
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
     result, staged = [], False
     for argument in arguments:

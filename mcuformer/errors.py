@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from pydantic import ValidationError
 
 
@@ -73,18 +76,37 @@ class InternalError(McuformerError):
     exit_code = 3
 
 
-def describe_validation_error(error: ValidationError) -> str:
+def dotted_path(location: Sequence[int | str], container: Any) -> str:
+    """Return where a fault lies in the user's input, without pydantic's names of union members.
+
+    Args:
+        location: of pydantic. container: the nested dicts and lists that were validated.
+    """
+    kept = []
+    for number, part in enumerate(location):
+        inside = isinstance(container, dict) and part in container
+        inside = inside or (isinstance(container, list) and isinstance(part, int))
+        if inside:
+            container = container[part]
+        elif not isinstance(container, dict) or number < len(location) - 1:
+            continue  # the name of a union's member; a missing key is last, and in a dict
+        kept.append(str(part))
+    return ".".join(kept) or "configuration"
+
+
+def describe_validation_error(error: ValidationError, container: Any) -> str:
     """Return the first fault of a pydantic error as one line with its dotted path.
 
     Args:
         error: raised by a model's validation.
+        container: what was validated.
 
     Returns:
         ``path: what was wrong (got VALUE)``, and how many further faults there are.
     """
     faults = error.errors(include_url=False)
     first = faults[0]
-    where = ".".join(str(part) for part in first["loc"]) or "configuration"
+    where = dotted_path(first["loc"], container)
     kind = first["type"]
     if kind == "extra_forbidden":
         text = f"{where}: unknown key"

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from mcuformer.device import Device
+from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.subnet import LINEARS, SubnetConfig
 from oplib.footprint import footprint
 
-Estimator = Callable[[SubnetConfig, Device], float]
+Estimator = Callable[[SubnetConfig, Device], bool]
 
 
 def released_code_bytes(subnet: SubnetConfig) -> float:
@@ -48,13 +48,14 @@ def paper_criterion_bytes(subnet: SubnetConfig) -> float:
     return weights + activations
 
 
-def planner_bytes(subnet: SubnetConfig, device: Device) -> float:
-    """Return the whole firmware's SRAM as the exporter plans it, in bytes."""
-    return footprint(subnet, device).sram_bytes
+def planned_fits(subnet: SubnetConfig, device: Device) -> bool:
+    """Tell whether the exporter's plan fits the SRAM, region by region."""
+    budget = Budget.of(BudgetConfig(), device)
+    return not footprint(subnet, device).exceeds(budget)[0]
 
 
 ESTIMATORS: dict[str, Estimator] = {
-    "paper": lambda subnet, device: paper_criterion_bytes(subnet),
-    "released": lambda subnet, device: released_code_bytes(subnet),
-    "planner": planner_bytes,
+    "paper": lambda subnet, device: paper_criterion_bytes(subnet) <= device.sram_bytes,
+    "released": lambda subnet, device: released_code_bytes(subnet) <= device.sram_bytes,
+    "planner": planned_fits,
 }

@@ -1,6 +1,6 @@
 """Admitted fraction rho over the whole grid of a space, under several memory estimators.
 
-    python tools/admission_map.py [--space t] [--devices stm32f427 stm32f746 stm32h743]
+    python tools/admission_map.py [space=t] [--devices stm32f427 stm32f746 stm32h743]
                                   [--samples 200] [--picture map.png] [--json]
 
 `paper` is MCUFormer's criterion, `released` its code's estimate, `planner` the exporter's plan. The
@@ -17,12 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from evolve.quality import sample_point
 from mcuformer.artifact import write_bytes
 from mcuformer.device import Device
-from mcuformer.entry import conf_dir, fail
+from mcuformer.entry import compose, fail
 from mcuformer.errors import ConfigError, McuformerError
 from mcuformer.plot import draw_admission_maps
 from mcuformer.seed import stream
@@ -30,15 +29,6 @@ from mcuformer.space import SearchSpace, SpacePoint
 from oplib.estimators import ESTIMATORS, released_code_bytes
 
 Map = dict[tuple[int, ...], float]
-
-
-def read_conf(group: str, name: str) -> dict:
-    """Read one configuration file of a group, or a user's own file."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else conf_dir() / group / f"{name}.yaml"
-    try:
-        return yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError("no such file", where=f"--{group}", got=path) from error
 
 
 def exact_released(space: SearchSpace, point: SpacePoint, limit_bytes: int) -> float:
@@ -60,7 +50,7 @@ def admission_maps(
         for device in devices:
             found = maps[device.name]
             for name, estimate in ESTIMATORS.items():
-                fits = sum(estimate(subnet, device) <= device.sram_bytes for subnet in subnets)
+                fits = sum(estimate(subnet, device) for subnet in subnets)
                 found[name][index] = fits / samples
             found["exact"][index] = exact_released(space, point, device.sram_bytes)
     return maps
@@ -76,11 +66,15 @@ def show(space: SearchSpace, title: str, values: Map) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Compute, print and draw the maps."""
-    space = SearchSpace.parse(read_conf("space", arguments.space), where="--space")
+    configs = [
+        compose("evolve_space", ["space=t", *arguments.overrides, f"device={name}"])
+        for name in arguments.devices
+    ]
+    space = SearchSpace.parse(configs[0]["space"], where="space")
     if list(space.axes) != ["rank_ratio", "patch_size"]:
-        raise ConfigError("needs the axes rank_ratio and patch_size alone", where="--space")
+        raise ConfigError("needs the axes rank_ratio and patch_size alone", where="space")
     started = time.monotonic()
-    devices = [Device.parse(read_conf("device", n), where="--devices") for n in arguments.devices]
+    devices = [Device.parse(config["device"], where="device") for config in configs]
     result = admission_maps(space, devices, arguments.samples)
     for device in devices:
         for estimator, values in result[device.name].items():
@@ -105,7 +99,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--space", default="t", help="a file of conf/space, or your own .yaml")
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides, for instance space=digits")
     parser.add_argument("--devices", nargs="+", default=["stm32f427", "stm32f746", "stm32h743"])
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--picture", help="where to write a PNG")

@@ -31,7 +31,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("recipe.lr=-1", "recipe.lr: Input should be greater than 0 (got -1)"),
         ("recipe.lr=.nan", "recipe.lr"),
         ("space.rank_ratio=[0.5,0.25]", "space.rank_ratio: choices must ascend"),
-        ("space_search.tau=[1,2,3]", "space_search.tau"),
+        ("space_search.tau=[1,-2]", "space_search.tau.1: Input should be greater than 0 (got -2)"),
         ("device=stm32f999", "Could not find 'device/stm32f999'"),
         ("device=./absent.yaml", "device: no such file (got ./absent.yaml)"),
         ("data.name=imagenet", "data.name"),
@@ -58,7 +58,7 @@ def test_a_board_of_ones_own(tmp_path: Path, root: Path) -> None:
 
 def test_multirun_gives_every_job_its_directory() -> None:
     found = []
-    arguments = ["-m", "seed=1,2", "run_dir=runs/x"]
+    arguments = ["seed=1,2", "-m", "run_dir=runs/x"]
     assert entry.run("supernet_train", TrainConfig, found.append, arguments) == 0
     assert [config.run_dir for config in found] == ["runs/x/seed=1", "runs/x/seed=2"]
 

@@ -1,0 +1,159 @@
+"""Selectors on made-up landscapes, where the truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evolve.history import History, Index, Visit
+from evolve.space_search.joint import JointConfig
+from evolve.space_search.landscape import shuffled, stratified
+from evolve.space_search.largest import LargestConfig
+from evolve.space_search.random import RandomConfig
+from evolve.space_search.selectors import SelectorConfig, select_point
+from evolve.space_search.tinynas import TinynasConfig
+from evolve.space_search.trend import TrendConfig
+from evolve.space_search.trend_paper import TrendPaperConfig
+from mcuformer.errors import ConfigError
+
+
+class MadeUp:
+    """A landscape without noise; `truth` gives None where nothing fits."""
+
+    def __init__(self, shape: tuple[int, ...], truth: Callable[[Index], float | None]) -> None:
+        self.shape, self.truth, self.history = shape, truth, History()
+
+    def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
+        value = self.truth(index)
+        visit = Visit(
+            index=index,
+            epochs=0 if value is None else self.history.epochs(index) + 10,
+            admitted_fraction=0.0 if value is None else 1.0,
+            accuracy_percent=None,
+            score=value,
+            sram_bytes=100.0 * sum(index),
+            rule=rule,
+            fit=fit,
+        )
+        self.history.add(visit)
+        return visit
+
+    def admitted_macs(self, index: Index) -> list[int]:
+        value = self.truth(index)
+        return [] if value is None else [int(value), int(value) + 2 * sum(index)]
+
+    def train_jointly(self, epochs: int) -> list[Visit]:
+        assert epochs == 300
+        return [self.visit(index, "joint") for index in np.ndindex(*self.shape)]
+
+
+def cone(peak: Index) -> Callable[[Index], float]:
+    return lambda index: 70.0 - 1.3 * sum(abs(a - b) for a, b in zip(index, peak, strict=True))
+
+
+def choose(config: SelectorConfig, landscape: MadeUp, seed: int = 0) -> Index:
+    return select_point(config, landscape, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (6, 5, 4), (4, 4, 3, 2)])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_trend_finds_the_peak_in_any_dimension(shape: tuple[int, ...], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    peak = tuple(int(rng.integers(length)) for length in shape)
+    landscape = MadeUp(shape, cone(peak))
+    assert choose(TrendConfig(visit_epochs=10), landscape, seed) == peak
+    assert len(landscape.history) <= 30
+    explored = [v for v in landscape.history.visits if v.rule != "promotion"]
+    assert len({v.index for v in explored}) == len(explored)
+
+
+def test_the_trend_trains_the_best_on_when_stationary() -> None:
+    landscape = MadeUp((3, 3), cone((1, 1)))
+    choose(TrendConfig(visit_epochs=10), landscape)
+    promoted = [v for v in landscape.history.visits if v.rule == "promotion"]
+    assert promoted[0].epochs == 20
+    assert landscape.history.count((1, 1)) <= 4
+    assert len(landscape.history) <= 30
+
+
+def test_inadmissible_points_are_left_out() -> None:
+    def truth(index: Index) -> float | None:
+        return None if index[0] > 5 else cone((8, 2))(index)
+
+    landscape = MadeUp((12, 5), truth)
+    assert choose(TrendConfig(visit_epochs=10), landscape) == (5, 2)
+    fitted = [v.fit["neighbours"] for v in landscape.history.visits if v.fit]
+    assert all(index[0] <= 5 for rows in fitted for index in rows)
+
+
+def test_the_papers_rule_walks_and_counts_visits() -> None:
+    landscape = MadeUp((12, 5), cone((6, 2)))
+    chosen = choose(TrendPaperConfig(visit_epochs=10), landscape)
+    history = landscape.history
+    counts = {visit.index: history.count(visit.index) for visit in history.visits}
+    assert counts[chosen] == max(counts.values())
+    assert len(history) <= 30
+    totals = [v.epochs for v in history.visits if v.index == chosen]
+    assert totals == [10 * (i + 1) for i in range(len(totals))]
+
+
+def test_an_empty_neighbourhood_promotes_the_nearest() -> None:
+    """A walk that stays where it is trains on alone; its neighbours must follow to be compared."""
+    landscape = MadeUp((12, 5), lambda index: 50.0)  # flat: every step is zero
+    choose(TrendPaperConfig(visit_epochs=10, max_visits=20), landscape)
+    rules = [visit.rule for visit in landscape.history.visits]
+    assert rules[:7] == ["initial"] * 6 + ["step"]
+    assert rules[7:12] == ["promotion"] * 5
+    assert all(v.epochs == 20 for v in landscape.history.visits[6:12])
+
+
+def test_random_takes_the_best_observed() -> None:
+    landscape = MadeUp((12, 5), cone((6, 2)))
+    chosen = choose(RandomConfig(max_visits=10), landscape)
+    assert len(landscape.history.seen()) == len(landscape.history) == 10
+    assert chosen == max(landscape.history.visits, key=lambda v: v.score).index
+
+
+def test_selectors_without_training() -> None:
+    def truth(index: Index) -> float | None:
+        return None if index == (3, 3) else 10.0 * index[0] + index[1]
+
+    for config, expected in (
+        (LargestConfig(), (3, 2)),
+        (TinynasConfig(), (3, 2)),
+        (TinynasConfig(quantile=0.9), (3, 2)),
+    ):
+        landscape = MadeUp((4, 4), truth)
+        assert choose(config, landscape) == expected
+        assert len(landscape.history) == 0
+
+
+def test_joint_scores_every_point_once() -> None:
+    landscape = MadeUp((4, 3), cone((2, 1)))
+    assert choose(JointConfig(max_visits=10, visit_epochs=30), landscape) == (2, 1)
+    assert len(landscape.history) == 12
+
+
+def test_ties_go_to_the_smaller_footprint() -> None:
+    landscape = MadeUp((3, 3), lambda index: 50.0)
+    assert choose(RandomConfig(max_visits=9), landscape) == (0, 0)
+
+
+def test_initial_points_spread_over_every_axis() -> None:
+    rng = np.random.default_rng(0)
+    points = stratified((12, 5), 6, rng)
+    assert len(set(points)) == 6
+    assert len({index[0] // 2 for index in points}) == 6  # one in each sixth of the long axis
+    assert {index[1] for index in points} == set(range(5))
+    assert sorted(stratified((2, 2), 4, rng)) == sorted(shuffled((2, 2), rng))
+
+
+def test_grids_a_selector_cannot_work_on_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"space_search\.k: the grid has fewer points than k"):
+        TrendConfig(k=7).check((3, 2))
+    with pytest.raises(ConfigError, match=r"space_search\.tau: needs one value an axis"):
+        TrendConfig(tau=(0.5, 0.5, 0.5)).check((12, 5))
+    TrendConfig(tau=(0.5, 0.7)).check((12, 5))

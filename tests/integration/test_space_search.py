@@ -1,0 +1,135 @@
+"""The space search as a command: killed and continued, swept, shared between jobs, four axes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SMALL = [
+    "threads=1",  # two jobs of two threads each would wait for each other on two cores
+    "space.rank_ratio=[0.5,1.0]",
+    "space.patch_size=[3,4]",
+    "space_search.k=3",
+    "space_search.initial_points=3",
+    "space.embed_dim=[32,48]",
+    "space.depth=[1,2]",
+    "space_search.visit_epochs=2",
+    "space_search.max_visits=4",
+    "space_search.num_samples=20",
+    "space_search.accuracy_subnets=2",
+    "recipe.epochs=4",
+    "recipe.warmup_epochs=1",
+    "recipe.checkpoint_epochs=1",
+]
+
+
+def command(*more: str) -> list[str]:
+    return [sys.executable, "-m", "evolve.space", *SMALL, *more]
+
+
+def run(*more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*more), capture_output=True, text=True, check=False)
+
+
+def read(run_dir: Path) -> tuple[dict, list[dict]]:
+    lines = (run_dir / "space_search.jsonl").read_text().splitlines()
+    return json.loads((run_dir / "space.json").read_text()), [json.loads(line) for line in lines]
+
+
+def test_kill_and_continue(tmp_path: Path) -> None:
+    """Killed in the middle of a visit, the search ends with the same path as one left alone."""
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen(
+        command(f"run_dir={killed}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not list(killed.glob("points/*/partial_0001")) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "space.json").exists()
+    assert run(f"run_dir={killed}").returncode == 0
+    assert run(f"run_dir={whole}").returncode == 0
+    assert read(killed) == read(whole)
+    picture = (whole / "space_search.png").read_bytes()
+    assert picture == (killed / "space_search.png").read_bytes()
+    fits = [visit["fit"] for visit in read(whole)[1] if visit["fit"]]
+    for fit in fits:
+        assert set(fit) == {"slopes", "intercept", "neighbours", "residual", "step"}
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_a_sweep_shares_its_recovery_points(tmp_path: Path, launcher: str) -> None:
+    more = [
+        f"hydra/launcher={launcher}",
+        f"run_dir={tmp_path}/sweep",
+        "hydra.sweep.dir=" + str(tmp_path),
+    ]
+    if launcher == "joblib":
+        more.append("hydra.launcher.n_jobs=2")
+    result = run("-m", "space_search.tau=0.5,1.0", *more)
+    assert result.returncode == 0, result.stderr
+    jobs = sorted((tmp_path / "sweep").glob("space_search*"))
+    assert len(jobs) == 2
+    points = {visit["index"][0] * 10 + visit["index"][1] for job in jobs for visit in read(job)[1]}
+    shared = [path for path in (tmp_path / "sweep" / "points").iterdir() if path.is_dir()]
+    assert len(shared) == len(points)  # each point was trained in one place
+    for path in shared:
+        assert not list(path.glob("partial_*"))
+
+
+def test_four_axes(tmp_path: Path) -> None:
+    result = run(
+        f"run_dir={tmp_path}/run",
+        "space.mlp_rank_ratio=[0.25,0.5]",
+        "space.img_size=[8,12]",
+        "space_search.tau=[0.5,0.5,1.0,1.0]",
+    )
+    assert result.returncode == 0, result.stderr
+    space, visits = read(tmp_path / "run")
+    assert {len(visit["index"]) for visit in visits} == {4}
+    assert space["point"]["img_size"] in (8, 12)
+    assert space["point"]["mlp_rank_ratio"] in (0.25, 0.5)
+    train = [sys.executable, "-m", "supernet.train", f"run_dir={tmp_path}/run"]
+    shape = [
+        "space.mlp_rank_ratio=[0.25,0.5]",
+        "space.img_size=[8,12]",
+    ]
+    recipe = [item for item in SMALL if not item.startswith("space_search")]
+    result = subprocess.run([*train, *shape, *recipe], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["space_search.k=5"], "space_search.k: the grid has fewer points than k"),
+        (["space_search.tau=[1,1,1]"], "space_search.tau: needs one value an axis"),
+        (["budget.sram_bytes=700"], "budget: no subnet of the space fits 700 bytes"),
+        (["space_search=grid"], "Could not find 'space_search/grid'"),
+    ],
+)
+def test_bad_input(tmp_path: Path, arguments: list[str], message: str) -> None:
+    result = run(f"run_dir={tmp_path}/run", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_foreign_recovery_point_is_refused(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    assert run(f"run_dir={run_dir}").returncode == 0
+    for path in run_dir.glob("points/*"):
+        for cached in path.glob("accuracy_*"):
+            cached.unlink()
+        state = path / "epoch_0002" / "state.json"
+        state.write_text(state.read_text().replace('"task": "', '"task": "0'))
+    result = run(f"run_dir={run_dir}", "overwrite=true")
+    assert result.returncode == 2
+    assert "checkpoint of another task" in result.stderr
