@@ -20,7 +20,7 @@ from evolve.quality import (
     score,
 )
 from evolve.space_search.selectors import SelectorConfig, select_point
-from mcuformer import entry
+from mcuformer import __version__, entry
 from mcuformer.artifact import (
     Stage,
     canonical_json,
@@ -169,7 +169,8 @@ class SpaceLandscape:
         dataset = self._dataset(admitted[0].img_size)
         chosen = admitted[: self.config.space_search.accuracy_subnets]
         task = self._task(point, dataset)
-        key = digest(canonical_json([dataset.steering.digest, *(s.key for s in chosen)]).encode())
+        measured = [__version__, dataset.steering.digest, *(subnet.key for subnet in chosen)]
+        key = digest(canonical_json(measured).encode())
         cached = task.directory / f"accuracy_{epochs:04d}_{key[:8]}.json"
         with locked(task.directory, wait=True):
             if not cached.exists():

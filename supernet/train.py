@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from mcuformer import entry
-from mcuformer.artifact import Stage, read_json, save_arrays, write_json
+from mcuformer.artifact import Stage, locked, read_json, save_arrays, write_json
 from mcuformer.data import DataConfig, load
 from mcuformer.errors import ConfigError
 from mcuformer.settings import Settings, execute
@@ -87,7 +87,8 @@ def train(config: TrainConfig) -> None:
     task = trainer.supernet_task(
         config.space, point, dataset, config.recipe, config.seed, points_dir
     )
-    trainer.train(task, config.recipe.epochs, f"supernet {point.name}")
+    with locked(task.directory, wait=True):
+        trainer.train(task, config.recipe.epochs, f"supernet {point.name}")
     save_arrays(config.run.file("supernet.safetensors"), model_arrays(task.model))
     content = {
         "point": point.dump(),
