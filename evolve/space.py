@@ -237,15 +237,15 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
     picture = draw_space_search(config.space, [v.dump() for v in visits], chosen, fractions)
     write_bytes(config.run.file("space_search.png"), picture)
     point = config.space.point_at(chosen)
-    spent = len(visits) * config.space_search.visit_epochs
-    if config.space_search.name == "joint":
-        spent = config.space_search.max_visits * config.space_search.visit_epochs
+    spent, own = len(visits) * config.space_search.visit_epochs, landscape.history.epochs(chosen)
+    if config.space_search.name == "joint":  # none of it went into the point's own supernet
+        spent, own = config.space_search.max_visits * config.space_search.visit_epochs, 0
     content = {
         "point": point.dump(),
         "selector": config.space_search.name,
         "visits": len(visits),
         "search_epochs": spent,
-        "point_epochs": landscape.history.epochs(chosen) if visits else 0,
+        "point_epochs": own,
     }
     write_json(config.run.file("space.json"), "space", content)
     say(f"chosen: {point.name} after {len(visits)} visits")
