@@ -211,7 +211,7 @@ def write_report(config: ChainConfig) -> None:
         "subnet": subnet.dump(),
         "accuracy_percent": {
             "inherited": float_accuracy(config, "", dataset),
-            "float": float_accuracy(config, "finetuned_", dataset),
+            "float": float_accuracy(config, config.export.prefix, dataset),
             **{
                 name: None if x is None else accuracy_percent(x, test) for name, x in logits.items()
             },
@@ -299,12 +299,9 @@ def predict_command(run_dir: str, image_file: str) -> None:
     """
     run = RunDir(run_dir)
     integer, subnet, names = load_model(run.path)
-    weights_file = run.file("finetuned_weights.safetensors")
-    record = read_json(run.file("stages/oplib.export.json"), "stage")
-    if record["config"]["weights"] is not None:
-        weights_file = Path(record["config"]["weights"])
-    elif record["config"]["export"]["source"] == "search":
-        weights_file = run.file("weights.safetensors")
+    exported = read_json(run.file("stages/oplib.export.json"), "stage")["config"]
+    prefix = export_command.ExportSettings.parse(exported["export"]).prefix
+    weights_file = Path(exported["weights"] or run.file(f"{prefix}weights.safetensors"))
     weights = load_arrays(weights_file)
     floating = float_model(subnet, weights, integer.preprocessing, str(weights_file))
     image = integer.preprocessing.read_image(Path(image_file))

@@ -45,6 +45,11 @@ class ExportSettings(Value):
     check_images: PositiveCount = 16
     source: Literal["finetuned", "search"] = "finetuned"
 
+    @property
+    def prefix(self) -> str:
+        """Prefix of the exported network's files in the run directory."""
+        return "finetuned_" if self.source == "finetuned" else ""
+
 
 class ExportConfig(Settings):
     """Configuration of an export.
@@ -75,7 +80,7 @@ def source_files(config: ExportConfig) -> list[Path]:
         )
     if config.weights is not None:
         return [Path(config.weights)]
-    prefix = "finetuned_" if config.export.source == "finetuned" else ""
+    prefix = config.export.prefix
     return [config.run.file(f"{prefix}{name}") for name in ("weights.safetensors", "subnet.json")]
 
 

@@ -65,17 +65,14 @@ def test_kill_and_continue(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_a_sweep_shares_its_recovery_points(tmp_path: Path, launcher: str) -> None:
-    more = [
-        f"hydra/launcher={launcher}",
-        f"run_dir={tmp_path}/sweep",
-        "hydra.sweep.dir=" + str(tmp_path),
-    ]
+    more = [f"hydra/launcher={launcher}", f"run_dir={tmp_path}/sweep"]
     if launcher == "joblib":
         more.append("hydra.launcher.n_jobs=2")
     result = run("-m", "space_search.tau=0.5,1.0", *more)
     assert result.returncode == 0, result.stderr
     jobs = sorted((tmp_path / "sweep").glob("space_search*"))
     assert len(jobs) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep"]
     points = {visit["index"][0] * 10 + visit["index"][1] for job in jobs for visit in read(job)[1]}
     shared = [path for path in (tmp_path / "sweep" / "points").iterdir() if path.is_dir()]
     assert len(shared) == len(points)  # each point was trained in one place

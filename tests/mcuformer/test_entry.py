@@ -56,11 +56,11 @@ def test_a_board_of_ones_own(tmp_path: Path, root: Path) -> None:
     assert entry.run("evolve_space", EvolveSpaceConfig, found.append, [f"device={board}"]) == 2
 
 
-def test_multirun_gives_every_job_its_directory() -> None:
+def test_multirun_gives_every_job_its_directory(tmp_path: Path) -> None:
     found = []
-    arguments = ["seed=1,2", "-m", "run_dir=runs/x"]
+    arguments = ["seed=1,2", "-m", f"run_dir={tmp_path}/x"]
     assert entry.run("supernet_train", TrainConfig, found.append, arguments) == 0
-    assert [config.run_dir for config in found] == ["runs/x/seed=1", "runs/x/seed=2"]
+    assert [config.run_dir for config in found] == [f"{tmp_path}/x/seed={n}" for n in (1, 2)]
 
 
 def test_interrupts_are_told(capsys: pytest.CaptureFixture[str]) -> None:
