@@ -32,9 +32,12 @@ class Trend:
         """Return the plane's score at coordinates (d,)."""
         return float(self.intercept + self.slopes @ at)
 
-    def dump(self, neighbours: Sequence[Index], step: Sequence[int]) -> dict[str, Any]:
-        """Return every number of the fit, for the journal."""
+    def dump(
+        self, origin: Index, neighbours: Sequence[Index], step: Sequence[int]
+    ) -> dict[str, Any]:
+        """Return every number of the fit and of the step from `origin`, for the journal."""
         return {
+            "origin": list(origin),
             "slopes": [float(slope) for slope in self.slopes],
             "intercept": self.intercept,
             "neighbours": [list(index) for index in neighbours],

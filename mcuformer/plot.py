@@ -5,14 +5,12 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from mcuformer.errors import ToolMissingError
 from mcuformer.space import SearchSpace
 
 Index = tuple[int, ...]
-UNGUIDED = ("initial", "random", "joint", "promotion")
 
 
 def _pyplot() -> Any:
@@ -115,9 +113,11 @@ def _draw_path(
         figure.colorbar(dots, ax=axis, label="score Q")
     for at in last.keys() - scored.keys():
         axis.scatter(*at, s=420, facecolors="none", edgecolors="grey", linestyle="--")
-    for before, after in pairwise(visits):
-        start, end = _plane(space, before["index"]), _plane(space, after["index"])
-        if start != end and after["rule"] not in UNGUIDED:
+    for visit in visits:
+        if visit["fit"] is None:
+            continue
+        start, end = _plane(space, visit["fit"]["origin"]), _plane(space, visit["index"])
+        if start != end:
             style = {"arrowstyle": "->", "color": "0.45", "shrinkA": 11, "shrinkB": 11}
             axis.annotate("", xy=end, xytext=start, arrowprops=style)
     for at, count in counts.items():
@@ -126,7 +126,7 @@ def _draw_path(
         )
     column, row = _plane(space, chosen)
     axis.scatter(column, row, s=800, facecolors="none", edgecolors="crimson", linewidths=2)
-    _grid_labels(axis, space, "path (number: visits; ring: chosen)")
+    _grid_labels(axis, space, "visits (arrows: from the best point, by the trend; ring: chosen)")
 
 
 def _draw_slopes(axis: Any, space: SearchSpace, visits: Sequence[Mapping[str, Any]]) -> None:

@@ -81,5 +81,5 @@ def _explore(config: TrendConfig, landscape: Landscape) -> bool:
         target = max(fresh, key=lambda index: trend.predict(np.array(index)))
         rule = "neighbour"
     fitted = [known[i].index for i in trend.neighbours]
-    landscape.visit(target, rule, trend.dump(fitted, step))
+    landscape.visit(target, rule, trend.dump(best, fitted, step))
     return True

@@ -43,7 +43,7 @@ def select(config: TrendPaperConfig, landscape: Landscape, rng: np.random.Genera
         step = floor_step(trend.slopes, config.taus(len(current)))
         target = moved(current, step, landscape.shape)
         fitted = [known[i].index for i in trend.neighbours]
-        if landscape.visit(target, "step", trend.dump(fitted, step)).score is None:
+        if landscape.visit(target, "step", trend.dump(current, fitted, step)).score is None:
             break
         current = target
     scored = [visit for visit in history.visits if visit.score is not None]

@@ -60,7 +60,7 @@ def test_kill_and_continue(tmp_path: Path) -> None:
     assert picture == (killed / "space_search.png").read_bytes()
     fits = [visit["fit"] for visit in read(whole)[1] if visit["fit"]]
     for fit in fits:
-        assert set(fit) == {"slopes", "intercept", "neighbours", "residual", "step"}
+        assert set(fit) == {"origin", "slopes", "intercept", "neighbours", "residual", "step"}
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
