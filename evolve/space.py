@@ -32,7 +32,7 @@ from mcuformer.artifact import (
 )
 from mcuformer.data import DataConfig, Dataset, load
 from mcuformer.device import Budget, BudgetConfig, Device
-from mcuformer.errors import ConfigError
+from mcuformer.errors import BudgetError, ConfigError
 from mcuformer.plot import draw_space_search
 from mcuformer.progress import say
 from mcuformer.seed import stream
@@ -224,6 +224,13 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
         BudgetError, ConfigError: as :func:`check`.
     """
     landscape = SpaceLandscape(config, check(config))
+    fractions = {i: landscape.admission(i)[0].fraction for i in np.ndindex(*landscape.shape)}
+    if not any(fractions.values()):
+        raise BudgetError(
+            f"none of {config.space_search.num_samples} sampled subnets fits at any point; sample "
+            "more, or widen budget or space",
+            where="space_search.num_samples",
+        )
     rng = stream(config.seed, "space_search")
     chosen = select_point(config.space_search, landscape, rng)
     visits = landscape.history.visits
@@ -233,11 +240,11 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
     ]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     write_bytes(config.run.file("space_search.jsonl"), lines.encode())
-    fractions = {i: landscape.admission(i)[0].fraction for i in np.ndindex(*landscape.shape)}
     picture = draw_space_search(config.space, [v.dump() for v in visits], chosen, fractions)
     write_bytes(config.run.file("space_search.png"), picture)
     point = config.space.point_at(chosen)
-    spent, own = len(visits) * config.space_search.visit_epochs, landscape.history.epochs(chosen)
+    trained = sum(visit.score is not None for visit in visits)
+    spent, own = trained * config.space_search.visit_epochs, landscape.history.epochs(chosen)
     if config.space_search.name == "joint":  # none of it went into the point's own supernet
         spent, own = config.space_search.max_visits * config.space_search.visit_epochs, 0
     content = {

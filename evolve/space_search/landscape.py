@@ -127,13 +127,16 @@ def shuffled(shape: Sequence[int], rng: np.random.Generator) -> list[Index]:
 def visit_first(
     landscape: Landscape, count: int, max_visits: int, rng: np.random.Generator
 ) -> None:
-    """Visit the initial points, and further ones until three have a score to fit a plane to."""
+    """Visit the initial points, and further ones until three have a score to fit a plane to.
+
+    The budget of visits is exceeded only as long as no point has a score at all.
+    """
     first = stratified(landscape.shape, min(count, int(np.prod(landscape.shape))), rng)
     rest = [index for index in shuffled(landscape.shape, rng) if index not in first]
     for number, index in enumerate([*first, *rest]):
         scored = sum(visit.score is not None for visit in landscape.history.visits)
         enough = number >= len(first) and scored >= 3
-        if enough or len(landscape.history) >= max_visits:
+        if enough or (len(landscape.history) >= max_visits and scored >= 1):
             break
         landscape.visit(index, "initial")
 

@@ -89,6 +89,16 @@ def test_inadmissible_points_are_left_out() -> None:
     assert all(index[0] <= 5 for rows in fitted for index in rows)
 
 
+def test_one_admissible_point_is_found_beyond_the_budget() -> None:
+    def truth(index: Index) -> float | None:
+        return 60.0 if index == (1, 2) else None
+
+    for config in (TrendConfig(max_visits=4), TrendPaperConfig(max_visits=4), RandomConfig()):
+        for seed in range(3):
+            landscape = MadeUp((4, 3), truth)
+            assert choose(config.model_copy(update={"visit_epochs": 10}), landscape, seed) == (1, 2)
+
+
 def test_the_papers_rule_walks_and_counts_visits() -> None:
     landscape = MadeUp((12, 5), cone((6, 2)))
     chosen = choose(TrendPaperConfig(visit_epochs=10), landscape)
