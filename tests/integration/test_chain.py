@@ -123,7 +123,8 @@ def test_an_interrupted_run_ends_with_the_same_report(finished: Path, tmp_path: 
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, printed = process.communicate(timeout=60)
-        assert process.returncode == 130, printed
+        # CPython ends by the signal itself if it came inside exec(); a shell shows 130 for both
+        assert process.returncode in (130, -signal.SIGINT), printed
         assert printed.splitlines()[-1].startswith("error: interrupted; run the same command")
         assert not (run_dir / "report.json").exists()
     assert run(run_dir).returncode == 0
