@@ -69,9 +69,11 @@ def check(config: EvolveSpaceConfig) -> Budget:
 
     Raises:
         BudgetError: no subnet of the space fits.
+        DataError: the space's networks take other images or classes.
         ConfigError: the selector cannot work on this grid.
     """
     budget = Budget.of(config.budget, config.device)
+    config.data.check_network(config.space.smallest(config.space.points()[0]))
     config.space_search.check(config.space.shape)
     if config.space_search.name == "joint" and len(config.space.img_size) > 1:
         raise ConfigError("a joint supernet takes one image size", where="space.img_size")

@@ -62,7 +62,12 @@ def chosen_point(config: TrainConfig) -> SpacePoint | None:
 
 
 def stage(config: TrainConfig) -> Stage:
-    """Return what the command reads and writes."""
+    """Return what the command reads and writes.
+
+    Raises:
+        DataError: the space's networks take other images or classes.
+    """
+    config.data.check_network(config.space.smallest(config.space.points()[0]))
     inputs: list[Path] = [] if chosen_point(config) else [config.run.file("space.json")]
     outputs = ("supernet.safetensors", "supernet.json")
     return Stage("supernet.train", config.content(), [*inputs, *config.data.files()], outputs)
