@@ -23,7 +23,8 @@ class Variation:
 
     Args:
         admissible: tells whether a subnet fits the budget.
-        depth_probability, embed_dim_probability: of a mutation changing that gene.
+        depth_probability, embed_dim_probability: of a mutation changing that gene; the
+            tokenizer changes as often as the width.
         block_probability: of a mutation changing heads, and likewise MLP ratio, of a block.
     """
 
@@ -51,23 +52,25 @@ class Variation:
 
     def mutate(self, parent: SubnetConfig, rng: np.random.Generator) -> SubnetConfig:
         """Change some genes of `parent`; the child may be inadmissible."""
-        blocks = [(block.num_heads, block.mlp_ratio) for block in parent.blocks]
+        blocks = list(parent.blocks)
         if rng.random() < self.depth_probability:
             depth = draw(self.space.depth, rng)
             extra = [self.space.sample_block(rng) for _ in range(depth - len(blocks))]
             blocks = blocks[:depth] + extra
-        for index, (heads, ratio) in enumerate(blocks):
-            new_heads, new_ratio = self.space.sample_block(rng)
-            change_heads = rng.random() < self.block_probability
-            change_ratio = rng.random() < self.block_probability
-            blocks[index] = (
-                new_heads if change_heads else heads,
-                new_ratio if change_ratio else ratio,
-            )
-        embed_dim = parent.embed_dim
+        for index, block in enumerate(blocks):
+            new = self.space.sample_block(rng)
+            heads = (new if rng.random() < self.block_probability else block).num_heads
+            ratio = (new if rng.random() < self.block_probability else block).mlp_ratio
+            width = block
+            if self.space.qkv_dim is not None and rng.random() < self.block_probability:
+                width = new
+            blocks[index] = self.space.block(heads, ratio, width.attn_dim)
+        embed_dim, tokenizer = parent.embed_dim, parent.tokenizer
         if rng.random() < self.embed_dim_probability:
             embed_dim = draw(self.space.embed_dim, rng)
-        return self.space.subnet(self.point, embed_dim, tuple(blocks))
+        if len(self.space.tokenizer) > 1 and rng.random() < self.embed_dim_probability:
+            tokenizer = draw(self.space.tokenizer, rng)
+        return self.space.subnet(self.point, embed_dim, tuple(blocks), tokenizer)
 
     def cross(
         self, mother: SubnetConfig, father: SubnetConfig, rng: np.random.Generator
@@ -79,6 +82,10 @@ class Variation:
             other = parents[1].blocks[index] if index < parents[1].depth else own
             heads = (own, other)[int(rng.integers(2))].num_heads
             ratio = (own, other)[int(rng.integers(2))].mlp_ratio
-            blocks.append((heads, ratio))
+            width = own
+            if self.space.qkv_dim is not None:
+                width = (own, other)[int(rng.integers(2))]
+            blocks.append(self.space.block(heads, ratio, width.attn_dim))
         embed_dim = parents[int(rng.integers(2))].embed_dim
-        return self.space.subnet(self.point, embed_dim, tuple(blocks))
+        tokenizer = parents[0].tokenizer
+        return self.space.subnet(self.point, embed_dim, tuple(blocks), tokenizer)

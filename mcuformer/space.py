@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from mcuformer.errors import ConfigError
-from mcuformer.subnet import BlockConfig, LinearName, PositiveInt, RankRatio, SubnetConfig
+from mcuformer.subnet import (
+    BlockConfig,
+    LinearName,
+    PositiveInt,
+    RankRatio,
+    SubnetConfig,
+    Tokenizer,
+    build_block,
+    check_tokenizer,
+)
 from mcuformer.value import Value
 
 T = TypeVar("T")
@@ -19,11 +27,6 @@ T = TypeVar("T")
 def draw(choices: Sequence[T], rng: np.random.Generator) -> T:
     """Draw one of the choices uniformly."""
     return choices[int(rng.integers(len(choices)))]
-
-
-@lru_cache(maxsize=4096)
-def _block(num_heads: int, head_dim: int, mlp_ratio: float) -> BlockConfig:
-    return BlockConfig(num_heads=num_heads, head_dim=head_dim, mlp_ratio=mlp_ratio)
 
 
 class SpacePoint(Value):
@@ -50,8 +53,10 @@ class SearchSpace(Value):
     """Choices of every gene, each in ascending order.
 
     Embedding width and depth are one value a network; heads and MLP ratio are chosen in every block
-    (AutoFormer). `head_dim` is fixed, so the attention width follows the heads. The outer axes are
+    (AutoFormer). The attention width follows the heads, `head_dim` each; or `qkv_dim` gives it
+    choices of its own, and `head_dim` is what remains for each head. The outer axes are
     `rank_ratio` and `patch_size`, and, where given, `mlp_rank_ratio` and several `img_size`.
+    `tokenizer` is a gene of the network; for the rest see :class:`SubnetConfig`.
     """
 
     img_size: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
@@ -65,8 +70,16 @@ class SearchSpace(Value):
     num_heads: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     mlp_ratio: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
     head_dim: PositiveInt = 64
+    qkv_dim: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
     low_rank: tuple[LinearName, ...] = ("qkv", "fc1", "fc2")
+    tokenizer: Annotated[tuple[Tokenizer, ...], Field(min_length=1)] = ("patch",)
+    stem_dim: PositiveInt | None = None
+    class_token: bool = False
+    global_pool: Literal["avg", "token"] = "avg"
+    absolute_position: bool = True
+    relative_position: PositiveInt | None = None
     qkv_bias: bool = True
+    norm_eps: Annotated[float, Field(gt=0.0)] = 1e-6
 
     @field_validator("img_size", mode="before")
     @classmethod
@@ -84,19 +97,37 @@ class SearchSpace(Value):
         "depth",
         "num_heads",
         "mlp_ratio",
+        "qkv_dim",
+        "tokenizer",
     )
     @classmethod
-    def _ascending(cls, choices: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    def _ascending(cls, choices: Any) -> Any:
         if choices is not None and list(choices) != sorted(set(choices)):
             raise ValueError("choices must ascend without repetition")
         return choices
 
     @model_validator(mode="after")
-    def _patch_fits(self) -> SearchSpace:
+    def _check(self) -> SearchSpace:
         if max(self.patch_size) > min(self.img_size):
             largest, smallest = max(self.patch_size), min(self.img_size)
             raise ValueError(f"patch_size {largest} exceeds img_size {smallest}")
+        if self.global_pool == "token" and not self.class_token:
+            raise ValueError("global_pool=token needs class_token=true")
+        if ("conv2" in self.tokenizer) != (self.stem_dim is not None):
+            raise ValueError("stem_dim is for tokenizer conv2, and conv2 needs it")
+        for tokenizer in self.tokenizer:
+            for patch_size in self.patch_size:
+                check_tokenizer(tokenizer, patch_size)
+        for width in self.qkv_dim or ():
+            for heads in self.num_heads:
+                if width % heads:
+                    raise ValueError(f"qkv_dim {width} is no multiple of num_heads {heads}")
         return self
+
+    @property
+    def max_head_dim(self) -> int:
+        """Largest width of one head in any subnet."""
+        return self.head_dim if self.qkv_dim is None else max(self.qkv_dim) // min(self.num_heads)
 
     @property
     def axes(self) -> dict[str, tuple[float, ...]]:
@@ -141,58 +172,98 @@ class SearchSpace(Value):
                     expected=f"one of {list(choices)}",
                 )
 
+    def block(self, num_heads: int, mlp_ratio: float, attn_dim: int) -> BlockConfig:
+        """Build a block; its attention width is `attn_dim` only where `qkv_dim` is free."""
+        head_dim = self.head_dim if self.qkv_dim is None else attn_dim // num_heads
+        return build_block(num_heads, head_dim, mlp_ratio)
+
     def subnet(
-        self, point: SpacePoint, embed_dim: int, blocks: tuple[tuple[int, float], ...]
+        self,
+        point: SpacePoint,
+        embed_dim: int,
+        blocks: tuple[BlockConfig, ...],
+        tokenizer: Tokenizer | None = None,
+        *,
+        joint: bool = False,
     ) -> SubnetConfig:
-        """Build the subnet of `point` with the given width and (num_heads, mlp_ratio) a block."""
+        """Build a subnet of `point`.
+
+        Args:
+            tokenizer: None is the space's first.
+            joint: of the joint supernet, whose linears of ratio 1 are two factors of full rank.
+        """
+        kind = self.tokenizer[0] if tokenizer is None else tokenizer
         return SubnetConfig(
             img_size=self.img_size[0] if point.img_size is None else point.img_size,
             patch_size=point.patch_size,
             in_chans=self.in_chans,
             num_classes=self.num_classes,
             embed_dim=embed_dim,
+            blocks=blocks,
             rank_ratio=point.rank_ratio,
             mlp_rank_ratio=point.mlp_rank_ratio,
             low_rank=self.low_rank,
+            full_rank_factors=joint,
+            tokenizer=kind,
+            stem_dim=self.stem_dim if kind == "conv2" else None,
+            class_token=self.class_token,
+            global_pool=self.global_pool,
+            absolute_position=self.absolute_position,
+            relative_position=self.relative_position,
             qkv_bias=self.qkv_bias,
-            blocks=tuple(_block(heads, self.head_dim, ratio) for heads, ratio in blocks),
+            norm_eps=self.norm_eps,
         )
 
-    def sample(self, point: SpacePoint, rng: np.random.Generator) -> SubnetConfig:
-        """Draw a subnet of `point` uniformly: depth, width, heads and MLP ratio of every block."""
+    def sample(
+        self, point: SpacePoint, rng: np.random.Generator, *, joint: bool = False
+    ) -> SubnetConfig:
+        """Draw a subnet of `point`, uniformly in every gene: depth, width, tokenizer, blocks."""
         depth, embed_dim = draw(self.depth, rng), draw(self.embed_dim, rng)
-        return self.subnet(point, embed_dim, tuple(self.sample_block(rng) for _ in range(depth)))
+        tokenizer = draw(self.tokenizer, rng)
+        blocks = tuple(self.sample_block(rng) for _ in range(depth))
+        return self.subnet(point, embed_dim, blocks, tokenizer, joint=joint)
 
-    def sample_block(self, rng: np.random.Generator) -> tuple[int, float]:
-        """Draw (num_heads, mlp_ratio) of one block."""
-        return draw(self.num_heads, rng), draw(self.mlp_ratio, rng)
+    def sample_block(self, rng: np.random.Generator) -> BlockConfig:
+        """Draw heads, MLP ratio and (where free) attention width of one block."""
+        heads, ratio = draw(self.num_heads, rng), draw(self.mlp_ratio, rng)
+        attn_dim = heads * self.head_dim if self.qkv_dim is None else draw(self.qkv_dim, rng)
+        return self.block(heads, ratio, attn_dim)
 
-    def largest(self, point: SpacePoint) -> SubnetConfig:
+    def largest(self, point: SpacePoint, *, joint: bool = False) -> SubnetConfig:
         """Return the largest subnet of `point`: the shape of its supernet's weights."""
-        block = (max(self.num_heads), max(self.mlp_ratio))
-        return self.subnet(point, max(self.embed_dim), (block,) * max(self.depth))
+        block = self.block(max(self.num_heads), max(self.mlp_ratio), max(self.qkv_dim or (0,)))
+        blocks, tokenizer = (block,) * max(self.depth), self.tokenizer[-1]
+        return self.subnet(point, max(self.embed_dim), blocks, tokenizer, joint=joint)
 
-    def smallest(self, point: SpacePoint) -> SubnetConfig:
+    def smallest(self, point: SpacePoint, *, joint: bool = False) -> SubnetConfig:
         """Return the smallest subnet of `point`."""
-        block = (min(self.num_heads), min(self.mlp_ratio))
-        return self.subnet(point, min(self.embed_dim), (block,) * min(self.depth))
+        block = self.block(min(self.num_heads), min(self.mlp_ratio), min(self.qkv_dim or (0,)))
+        blocks, tokenizer = (block,) * min(self.depth), self.tokenizer[-1]
+        return self.subnet(point, min(self.embed_dim), blocks, tokenizer, joint=joint)
 
     def contains(self, subnet: SubnetConfig) -> bool:
         """Tell whether `subnet` can be sampled from this space."""
-        return (
-            (subnet.in_chans, subnet.num_classes) == (self.in_chans, self.num_classes)
-            and subnet.img_size in self.img_size
-            and subnet.mlp_rank_ratio in (self.mlp_rank_ratio or (None,))
-            and subnet.rank_ratio in self.rank_ratio
-            and subnet.patch_size in self.patch_size
+        point = SpacePoint(
+            rank_ratio=subnet.rank_ratio,
+            patch_size=subnet.patch_size,
+            mlp_rank_ratio=subnet.mlp_rank_ratio,
+            img_size=subnet.img_size if len(self.img_size) > 1 else None,
+        )
+        genes_fit = (
+            all(getattr(point, n) in self.axes.get(n, (None,)) for n in SpacePoint.model_fields)
             and subnet.embed_dim in self.embed_dim
             and subnet.depth in self.depth
-            and subnet.low_rank == self.low_rank
-            and subnet.qkv_bias == self.qkv_bias
+            and subnet.tokenizer in self.tokenizer
             and all(
-                block.head_dim == self.head_dim
-                and block.num_heads in self.num_heads
+                block.num_heads in self.num_heads
                 and block.mlp_ratio in self.mlp_ratio
+                and (self.qkv_dim is None or block.attn_dim in self.qkv_dim)
                 for block in subnet.blocks
             )
         )
+        if not genes_fit:
+            return False
+        blocks = tuple(self.block(b.num_heads, b.mlp_ratio, b.attn_dim) for b in subnet.blocks)
+        joint = subnet.full_rank_factors
+        built = self.subnet(point, subnet.embed_dim, blocks, subnet.tokenizer, joint=joint)
+        return built == subnet

@@ -33,7 +33,7 @@ def paper_criterion_bytes(subnet: SubnetConfig) -> float:
     The largest weight matrix of a fully connected layer plus the largest of its inputs and outputs
     (token overwriting); with a class token, as the paper's networks have.
     """
-    tokens = subnet.num_tokens + 1
+    tokens = subnet.num_patches + 1
     weights, activations = 0, 0
     for block in set(subnet.blocks):
         index = subnet.blocks.index(block)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from mcuformer.data import Preprocessing
-from mcuformer.errors import ArtifactError
+from mcuformer.errors import ArtifactError, LoweringError
 from mcuformer.subnet import LINEARS, LinearName, SubnetConfig
 from oplib.graph import Graph, GraphBuilder, TensorType
 from oplib.operator import Array
@@ -25,8 +25,13 @@ def build_graph(subnet: SubnetConfig) -> Graph:
     """Build the graph of a subnet; shapes alone, so that it costs no weights to plan memory.
 
     The fused qkv projection becomes three linears, each with a scale of its own; a low-rank linear
-    becomes two, with an int8 tensor between them.
+    becomes two, with an int8 tensor between them. Full-rank factors are merged.
+
+    Raises:
+        LoweringError: the operator library has no such part yet.
     """
+    refuse_missing_operators(subnet)
+    subnet = subnet.merged
     size = subnet.img_size
     image = TensorType((size, size, subnet.in_chans), "uint8")
     builder = GraphBuilder("image", image)
@@ -48,6 +53,28 @@ def build_graph(subnet: SubnetConfig) -> Graph:
     if subnet.fc_norm:
         x = builder.add("layer_norm", "fc_norm", x, eps=subnet.norm_eps)
     return builder.build(builder.add("classifier", "head", x, out_features=subnet.num_classes))
+
+
+def refuse_missing_operators(subnet: SubnetConfig) -> None:
+    """Refuse parts that no integer operator exists for.
+
+    Raises:
+        LoweringError: naming the field.
+    """
+    missing = {
+        "tokenizer": subnet.tokenizer != "patch",
+        "class_token": subnet.class_token,
+        "relative_position": subnet.relative_position is not None,
+        "absolute_position": not subnet.absolute_position,
+    }
+    for name, absent in missing.items():
+        if absent:
+            raise LoweringError(
+                "the operator library has no integer form of it yet",
+                where=f"subnet.{name}",
+                got=getattr(subnet, name),
+                expected=SubnetConfig.model_fields[name].default,
+            )
 
 
 def _add_attention(builder: GraphBuilder, subnet: SubnetConfig, index: int, x: str) -> str:
@@ -177,6 +204,9 @@ def _linear_params(
     params = {}
     if subnet.rank(index, name) is None:
         last = _plain(weights, path)
+    elif subnet.merged.rank(index, name) is None:  # full-rank factors: one matrix is smaller
+        last = _plain(weights, f"{path}.u")
+        last["weight"] = last["weight"] @ weights[f"{path}.v.weight"]
     else:
         params[f"{path}.v"] = _plain(weights, f"{path}.v")
         last = _plain(weights, f"{path}.u")

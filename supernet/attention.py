@@ -9,24 +9,37 @@ from torch.nn import functional
 from mcuformer.subnet import LinearName, SubnetConfig
 from supernet.elastic import ElasticLinear
 from supernet.low_rank import ElasticLowRankLinear
+from supernet.relative_position import RelativePosition
 
 
-def attend(qkv: Tensor, num_heads: int) -> Tensor:
+def attend(
+    qkv: Tensor, num_heads: int, relative: RelativePosition | None, grid_size: int
+) -> Tensor:
     """Return softmax(Q K^T / sqrt(head_dim)) V.
+
+    With relative positions: softmax((Q K^T + Q R_k) / sqrt(head_dim)) (V + R_v).
 
     Args:
         qkv: (B, N, 3 * Q), query, key and value in turn, each head-major.
         num_heads: H; head_dim is Q / H.
+        relative: the block's tables, or None.
+        grid_size: patches along one side.
 
     Returns:
         (B, N, Q).
     """
     q, k, v = rearrange(qkv, "b n (s h d) -> s b h n d", s=3, h=num_heads)
-    return rearrange(functional.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)")
+    if relative is None:
+        out = functional.scaled_dot_product_attention(q, k, v)
+    else:
+        scores = q @ k.transpose(-2, -1) + relative.scores(q, grid_size)
+        weights = (scores * q.shape[-1] ** -0.5).softmax(dim=-1)
+        out = weights @ v + relative.values(weights, grid_size, q.shape[-1])
+    return rearrange(out, "b h n d -> b n (h d)")
 
 
 def build_linear(
-    largest: SubnetConfig, index: int, name: LinearName, *, joint: bool
+    largest: SubnetConfig, index: int, name: LinearName
 ) -> ElasticLinear | ElasticLowRankLinear:
     """Build one elastic linear of block `index` at the size it has in `largest`.
 
@@ -35,8 +48,9 @@ def build_linear(
     features_in, features_out = largest.linear_shape(index, name)
     sections = 3 if name == "qkv" else 1
     bias = name != "qkv" or largest.qkv_bias
-    full_rank = min(features_in, features_out)
-    rank = full_rank if joint and name in largest.low_rank else largest.rank(index, name)
+    rank = largest.rank(index, name)
+    if largest.full_rank_factors and name in largest.low_rank:
+        rank = min(features_in, features_out)
     if rank is None:
         return ElasticLinear(features_in, features_out // sections, bias=bias, sections=sections)
     return ElasticLowRankLinear(
@@ -55,17 +69,31 @@ def apply_linear(
     return layer(x, out)
 
 
-class ElasticAttention(nn.Module):
-    """Attention of block `index`: qkv and output projection shared by slicing."""
+def build_relative_position(subnet: SubnetConfig, head_dim: int) -> RelativePosition | None:
+    """Build the tables of one block, or return None where `subnet` has none."""
+    if subnet.relative_position is None:
+        return None
+    return RelativePosition(subnet.relative_position, head_dim)
 
-    def __init__(self, largest: SubnetConfig, index: int, *, joint: bool) -> None:
+
+class ElasticAttention(nn.Module):
+    """Attention of block `index`: qkv and output projection shared by slicing.
+
+    Args:
+        max_head_dim: largest width of a head, which is not the largest subnet's where widths and
+            heads are chosen independently.
+    """
+
+    def __init__(self, largest: SubnetConfig, index: int, max_head_dim: int) -> None:
         super().__init__()
         self.index = index
-        self.qkv = build_linear(largest, index, "qkv", joint=joint)
-        self.proj = build_linear(largest, index, "proj", joint=joint)
+        self.qkv = build_linear(largest, index, "qkv")
+        self.proj = build_linear(largest, index, "proj")
+        self.relative = build_relative_position(largest, max_head_dim)
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
         qkv = apply_linear(self.qkv, x, subnet, self.index, "qkv")
-        out = attend(qkv, subnet.blocks[self.index].num_heads)
+        heads = subnet.blocks[self.index].num_heads
+        out = attend(qkv, heads, self.relative, subnet.grid_size)
         return apply_linear(self.proj, out, subnet, self.index, "proj")

@@ -9,6 +9,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from supernet.fake_quant import fake_quantize_input, fake_quantize_weight
+
+
+class Linear(nn.Linear):
+    """A static linear layer with the supernet's initialisation and, if asked, fake quantisation."""
+
+    fake_quant = False
+
+    def reset_parameters(self) -> None:
+        """Initialise weight and bias."""
+        init_weight(self.weight, self.in_features)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in) to (..., out)."""
+        return apply_weight(x, self.weight, self.bias, fake_quant=self.fake_quant)
+
 
 class ElasticLinear(nn.Module):
     """A linear layer stored at its largest size; `sections` stacked outputs share one input.
@@ -16,6 +34,8 @@ class ElasticLinear(nn.Module):
     A fused qkv projection has three sections, each of which is sliced from its own start, so that
     weight and bias keep meaning query, key and value at every width.
     """
+
+    fake_quant = False
 
     def __init__(
         self, in_features: int, out_features: int, *, bias: bool = True, sections: int = 1
@@ -34,7 +54,7 @@ class ElasticLinear(nn.Module):
     def forward(self, x: Tensor, out_features: int) -> Tensor:
         """Map (..., in) to (..., sections * out); the input's width says which columns count."""
         weight, bias = self.sliced(x.shape[-1], out_features)
-        return functional.linear(x, weight, bias)
+        return apply_weight(x, weight, bias, fake_quant=self.fake_quant)
 
 
 class ElasticLayerNorm(nn.Module):
@@ -50,6 +70,40 @@ class ElasticLayerNorm(nn.Module):
         """Normalise (..., D) over D."""
         dim = x.shape[-1]
         return functional.layer_norm(x, (dim,), self.weight[:dim], self.bias[:dim], self.eps)
+
+
+class ElasticBatchNorm(nn.Module):
+    """Batch normalisation over the leading channels of (B, C, H, W)."""
+
+    MOMENTUM, EPS = 0.1, 1e-5
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.register_buffer("running_mean", torch.zeros(dim))
+        self.register_buffer("running_var", torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise each channel; in training mode by the batch, which the statistics follow."""
+        dim = x.shape[1]
+        return functional.batch_norm(
+            x,
+            self.running_mean[:dim],
+            self.running_var[:dim],
+            self.weight[:dim],
+            self.bias[:dim],
+            training=self.training,
+            momentum=self.MOMENTUM,
+            eps=self.EPS,
+        )
+
+
+def apply_weight(x: Tensor, weight: Tensor, bias: Tensor | None, *, fake_quant: bool) -> Tensor:
+    """Return ``x W^T + b``, with input and weight rounded to int8 where `fake_quant`."""
+    if fake_quant:
+        x, weight = fake_quantize_input(x), fake_quantize_weight(weight)
+    return functional.linear(x, weight, bias)
 
 
 def init_weight(weight: Tensor, in_features: int) -> None:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from mcuformer.subnet import LinearName, SubnetConfig
 from supernet.elastic import ElasticLayerNorm, ElasticLinear
 from supernet.low_rank import ElasticLowRankLinear
-from supernet.model import Supernet
+from supernet.model import ElasticBlock, Supernet
+from supernet.relative_position import TABLES
 from supernet.vit import Vit
 
 
@@ -16,10 +17,12 @@ def extract(supernet: Supernet, subnet: SubnetConfig) -> Vit:
     """Return the static network of `subnet` with copies of the supernet's weights.
 
     Args:
-        supernet: trained at the subnet's space point.
+        supernet: trained at the subnet's space point, or jointly; a joint one's linears of ratio 1
+            stay two factors of full rank, which the lowering merges.
         subnet: sampled from the same space.
     """
-    vit = Vit(subnet, tuple(supernet.patch_embed.pad.flatten().tolist()))
+    subnet = subnet.model_copy(update={"full_rank_factors": supernet.joint})
+    vit = Vit(subnet, supernet.pad_value)
     vit.load_state_dict(_sliced_weights(supernet, subnet))
     return vit
 
@@ -27,39 +30,50 @@ def extract(supernet: Supernet, subnet: SubnetConfig) -> Vit:
 @torch.no_grad()
 def _sliced_weights(supernet: Supernet, subnet: SubnetConfig) -> dict[str, Tensor]:
     dim = subnet.embed_dim
-    proj = supernet.patch_embed.proj
-    assert proj.bias is not None
+    tokenizer = supernet.tokenizers[subnet.tokenizer].sliced(subnet)
     weights = {
-        "patch_embed.proj.weight": proj.weight[:dim],
-        "patch_embed.proj.bias": proj.bias[:dim],
-        "pos_embed": supernet.pos_embed[..., :dim],
+        **{f"patch_embed.{name}": tensor for name, tensor in tokenizer.items()},
         **_norm("norm", supernet.norm, dim),
         **_linear("head", supernet.head, dim, subnet.num_classes),
     }
+    positions = supernet.positions(subnet)
+    if positions is not None:
+        weights["pos_embed"] = positions
+    if supernet.cls_token is not None:
+        weights["cls_token"] = supernet.cls_token[..., :dim]
     for index in range(subnet.depth):
-        block = supernet.blocks[index]
-        prefix = f"blocks.{index}"
-        for name in ("norm1", "norm2"):
-            weights |= _norm(f"{prefix}.{name}", getattr(block, name), dim)
-        layers: tuple[tuple[LinearName, str, nn.Module], ...] = (
-            ("qkv", "attn.qkv", block.attn.qkv),
-            ("proj", "attn.proj", block.attn.proj),
-            ("fc1", "mlp.fc1", block.mlp.fc1),
-            ("fc2", "mlp.fc2", block.mlp.fc2),
-        )
-        for name, path, layer in layers:
-            features_in, features_out = subnet.linear_shape(index, name)
-            out = features_out // (3 if name == "qkv" else 1)
-            full_name = f"{prefix}.{path}"
-            if isinstance(layer, ElasticLowRankLinear):
-                rank = subnet.rank(index, name)
-                assert rank is not None
-                weights |= _linear(f"{full_name}.v", layer.v, features_in, rank)
-                weights |= _linear(f"{full_name}.u", layer.u, rank, out)
-            else:
-                assert isinstance(layer, ElasticLinear)
-                weights |= _linear(full_name, layer, features_in, out)
+        weights |= _block(supernet.blocks[index], subnet, index)
     return {name: tensor.clone() for name, tensor in weights.items()}
+
+
+def _block(block: ElasticBlock, subnet: SubnetConfig, index: int) -> dict[str, Tensor]:
+    prefix, weights = f"blocks.{index}", {}
+    for norm in ("norm1", "norm2"):
+        weights |= _norm(f"{prefix}.{norm}", getattr(block, norm), subnet.embed_dim)
+    if block.attn.relative is not None:
+        head_dim = subnet.blocks[index].head_dim
+        for table in TABLES:
+            sliced = getattr(block.attn.relative, table)[:, :head_dim]
+            weights[f"{prefix}.attn.relative.{table}"] = sliced
+    layers: tuple[tuple[LinearName, str, nn.Module], ...] = (
+        ("qkv", "attn.qkv", block.attn.qkv),
+        ("proj", "attn.proj", block.attn.proj),
+        ("fc1", "mlp.fc1", block.mlp.fc1),
+        ("fc2", "mlp.fc2", block.mlp.fc2),
+    )
+    for name, path, layer in layers:
+        features_in, features_out = subnet.linear_shape(index, name)
+        out = features_out // (3 if name == "qkv" else 1)
+        full_name = f"{prefix}.{path}"
+        if isinstance(layer, ElasticLowRankLinear):
+            rank = subnet.rank(index, name)
+            assert rank is not None
+            weights |= _linear(f"{full_name}.v", layer.v, features_in, rank)
+            weights |= _linear(f"{full_name}.u", layer.u, rank, out)
+        else:
+            assert isinstance(layer, ElasticLinear)
+            weights |= _linear(full_name, layer, features_in, out)
+    return weights
 
 
 def _norm(name: str, layer: ElasticLayerNorm, dim: int) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from supernet.elastic import ElasticLinear, init_weight
+from supernet.elastic import ElasticLinear, Linear
 
 
 class ElasticLowRankLinear(nn.Module):
@@ -38,10 +38,8 @@ class LowRankLinear(nn.Module):
         self, in_features: int, out_features: int, rank: int, *, bias: bool = True
     ) -> None:
         super().__init__()
-        self.v = nn.Linear(in_features, rank, bias=False)
-        self.u = nn.Linear(rank, out_features, bias=bias)
-        for layer in (self.v, self.u):
-            init_weight(layer.weight, layer.in_features)
+        self.v = Linear(in_features, rank, bias=False)
+        self.u = Linear(rank, out_features, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""

@@ -1,8 +1,9 @@
-"""The supernet of one space point: every subnet's weights at once."""
+"""The supernet of one space point, or of all: every subnet's weights at once."""
 
 from __future__ import annotations
 
 import torch
+from timm.layers import drop_path
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -10,7 +11,7 @@ from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 from supernet.attention import ElasticAttention, apply_linear, build_linear
 from supernet.elastic import ElasticLayerNorm, ElasticLinear
-from supernet.tokenizer import PatchEmbed, resize_positions
+from supernet.tokenizer import build_tokenizer, resize_positions
 
 POS_EMBED_STD = 0.3
 
@@ -18,11 +19,11 @@ POS_EMBED_STD = 0.3
 class ElasticMlp(nn.Module):
     """fc1, GELU, fc2 of block `index`, shared by slicing."""
 
-    def __init__(self, largest: SubnetConfig, index: int, *, joint: bool) -> None:
+    def __init__(self, largest: SubnetConfig, index: int) -> None:
         super().__init__()
         self.index = index
-        self.fc1 = build_linear(largest, index, "fc1", joint=joint)
-        self.fc2 = build_linear(largest, index, "fc2", joint=joint)
+        self.fc1 = build_linear(largest, index, "fc1")
+        self.fc2 = build_linear(largest, index, "fc2")
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
@@ -33,17 +34,17 @@ class ElasticMlp(nn.Module):
 class ElasticBlock(nn.Module):
     """A pre-norm transformer block."""
 
-    def __init__(self, largest: SubnetConfig, index: int, *, joint: bool) -> None:
+    def __init__(self, largest: SubnetConfig, index: int, max_head_dim: int) -> None:
         super().__init__()
         self.norm1 = ElasticLayerNorm(largest.embed_dim, largest.norm_eps)
-        self.attn = ElasticAttention(largest, index, joint=joint)
+        self.attn = ElasticAttention(largest, index, max_head_dim)
         self.norm2 = ElasticLayerNorm(largest.embed_dim, largest.norm_eps)
-        self.mlp = ElasticMlp(largest, index, joint=joint)
+        self.mlp = ElasticMlp(largest, index)
 
-    def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
-        """Map (B, N, D) to (B, N, D)."""
-        x = x + self.attn(self.norm1(x), subnet)
-        return x + self.mlp(self.norm2(x), subnet)
+    def forward(self, x: Tensor, subnet: SubnetConfig, drop_prob: float) -> Tensor:
+        """Map (B, N, D) to (B, N, D); `drop_prob` is that of each branch in training."""
+        x = x + drop_path(self.attn(self.norm1(x), subnet), drop_prob, self.training)
+        return x + drop_path(self.mlp(self.norm2(x), subnet), drop_prob, self.training)
 
 
 class Supernet(nn.Module):
@@ -56,33 +57,103 @@ class Supernet(nn.Module):
             and one position embedding stored at the finest grid, both resized (the paper's
             baseline).
         pad_value: normalised value of each channel that padding consists of.
+        drop_path_rate: stochastic depth of the deepest subnet's last block; see :func:`drop_rates`.
     """
 
     def __init__(
-        self, space: SearchSpace, point: SpacePoint | None, pad_value: tuple[float, ...]
+        self,
+        space: SearchSpace,
+        point: SpacePoint | None,
+        pad_value: tuple[float, ...],
+        drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
-        joint = point is None
+        self.joint, self.drop_path_rate = point is None, drop_path_rate
         points = space.points() if point is None else (point,)
-        largest = space.largest(max(points, key=lambda p: (p.patch_size, p.rank_ratio)))
-        num_tokens = max(space.largest(p).num_tokens for p in points)
-        self.patch_embed = PatchEmbed(largest, pad_value)
-        self.pos_embed = nn.Parameter(torch.empty(1, num_tokens, largest.embed_dim))
-        nn.init.trunc_normal_(self.pos_embed, std=POS_EMBED_STD)
+        widest = max(points, key=lambda p: (p.patch_size, p.rank_ratio))
+        self.largest = largest = space.largest(widest, joint=self.joint)
+        self.tokenizers = nn.ModuleDict()
+        for kind in space.tokenizer:
+            stem_dim = space.stem_dim if kind == "conv2" else None
+            shape = largest.model_copy(update={"tokenizer": kind, "stem_dim": stem_dim})
+            self.tokenizers[kind] = build_tokenizer(shape, pad_value)
+        num_patches = max(space.largest(p).num_patches for p in points)
+        self.cls_token = build_class_token(largest)
+        self.pos_embed = build_position(largest, num_patches)
         self.blocks = nn.ModuleList(
-            ElasticBlock(largest, i, joint=joint) for i in range(largest.depth)
+            ElasticBlock(largest, i, space.max_head_dim) for i in range(largest.depth)
         )
         self.norm = ElasticLayerNorm(largest.embed_dim, largest.norm_eps)
         self.head = ElasticLinear(largest.embed_dim, largest.num_classes)
 
+    @property
+    def pad_value(self) -> tuple[float, ...]:
+        """Normalised value of each channel that padding consists of."""
+        tokenizer = next(iter(self.tokenizers.values()))
+        return tuple(tokenizer.pad.flatten().tolist())
+
+    def positions(self, subnet: SubnetConfig) -> Tensor | None:
+        """Return the position embedding of `subnet` (1, N, D), or None."""
+        if self.pos_embed is None:
+            return None
+        positions, first = self.pos_embed[..., : subnet.embed_dim], int(subnet.class_token)
+        patches = resize_positions(positions[:, first:], subnet.grid_size)
+        return torch.cat([positions[:, :first], patches], dim=1) if first else patches
+
     def no_weight_decay(self) -> set[str]:
         """Name the parameters that timm's optimiser factory must not decay, besides 1-D ones."""
-        return {"pos_embed"}
+        return undecayed(self)
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
         """Run `subnet` on images (B, C, H, W); return logits (B, num_classes)."""
-        positions = resize_positions(self.pos_embed[..., : subnet.embed_dim], subnet.grid_size)
-        x = self.patch_embed(x, subnet) + positions
-        for index in range(subnet.depth):
-            x = self.blocks[index](x, subnet)
-        return self.head(self.norm(x).mean(dim=1), subnet.num_classes)
+        x = self.tokenizers[subnet.tokenizer](x, subnet)
+        cls_token = None if self.cls_token is None else self.cls_token[..., : subnet.embed_dim]
+        x = add_tokens(x, cls_token, self.positions(subnet))
+        rates = drop_rates(self.drop_path_rate, subnet.depth, self.largest.depth)
+        for block, rate in zip(self.blocks, rates, strict=False):  # the first `depth` blocks
+            x = block(x, subnet, rate)
+        return self.head(pool(self.norm(x), subnet), subnet.num_classes)
+
+
+def build_class_token(subnet: SubnetConfig) -> nn.Parameter | None:
+    """Return the class token (1, 1, D), or None where `subnet` has none."""
+    if not subnet.class_token:
+        return None
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, subnet.embed_dim), std=0.02))
+
+
+def build_position(subnet: SubnetConfig, num_patches: int) -> nn.Parameter | None:
+    """Return the position embedding (1, N, D), or None where `subnet` has none."""
+    if not subnet.absolute_position:
+        return None
+    shape = (1, num_patches + subnet.class_token, subnet.embed_dim)
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=POS_EMBED_STD))
+
+
+def add_tokens(x: Tensor, cls_token: Tensor | None, positions: Tensor | None) -> Tensor:
+    """Put the class token in front of the patches (B, N, D) and add the positions."""
+    if cls_token is not None:
+        x = torch.cat([cls_token.expand(len(x), -1, -1), x], dim=1)
+    return x if positions is None else x + positions
+
+
+def pool(x: Tensor, subnet: SubnetConfig) -> Tensor:
+    """Reduce tokens (B, N, D) to what the head sees, (B, D)."""
+    if subnet.global_pool == "token":
+        return x[:, 0]
+    return x[:, int(subnet.class_token) :].mean(dim=1)
+
+
+def drop_rates(rate: float, depth: int, max_depth: int) -> list[float]:
+    """Return stochastic depth's rate of each block: linear from 0, its end scaled with depth.
+
+    A subnet of half the depth ends at half the rate, because it has less to spare.
+    """
+    last = rate * depth / max_depth
+    return [last * index / max(1, depth - 1) for index in range(depth)]
+
+
+def undecayed(model: nn.Module) -> set[str]:
+    """Name position embedding, class token and relative position tables of `model`."""
+    parts = ("pos_embed", "cls_token", ".relative.")
+    return {name for name, _ in model.named_parameters() if any(part in name for part in parts)}

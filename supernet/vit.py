@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import torch
+from timm.layers import drop_path
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mcuformer.subnet import LinearName, SubnetConfig
-from supernet.attention import attend
-from supernet.elastic import init_weight
+from supernet.attention import attend, build_relative_position
+from supernet.elastic import Linear
 from supernet.low_rank import LowRankLinear
-from supernet.model import POS_EMBED_STD
-from supernet.tokenizer import PatchEmbed
+from supernet.model import (
+    add_tokens,
+    build_class_token,
+    build_position,
+    drop_rates,
+    pool,
+    undecayed,
+)
+from supernet.tokenizer import build_tokenizer
 
 
 def _linear(subnet: SubnetConfig, index: int, name: LinearName) -> nn.Module:
@@ -20,16 +27,7 @@ def _linear(subnet: SubnetConfig, index: int, name: LinearName) -> nn.Module:
     rank = subnet.rank(index, name)
     if rank is not None:
         return LowRankLinear(features_in, features_out, rank, bias=bias)
-    return build_dense(features_in, features_out, bias=bias)
-
-
-def build_dense(in_features: int, out_features: int, *, bias: bool = True) -> nn.Linear:
-    """Build a linear layer with the supernet's initialisation."""
-    layer = nn.Linear(in_features, out_features, bias=bias)
-    init_weight(layer.weight, in_features)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
+    return Linear(features_in, features_out, bias=bias)
 
 
 class Attention(nn.Module):
@@ -37,13 +35,14 @@ class Attention(nn.Module):
 
     def __init__(self, subnet: SubnetConfig, index: int) -> None:
         super().__init__()
-        self.num_heads = subnet.blocks[index].num_heads
+        self.num_heads, self.grid_size = subnet.blocks[index].num_heads, subnet.grid_size
         self.qkv = _linear(subnet, index, "qkv")
         self.proj = _linear(subnet, index, "proj")
+        self.relative = build_relative_position(subnet, subnet.blocks[index].head_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
-        return self.proj(attend(self.qkv(x), self.num_heads))
+        return self.proj(attend(self.qkv(x), self.num_heads, self.relative, self.grid_size))
 
 
 class Mlp(nn.Module):
@@ -62,44 +61,62 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """A pre-norm transformer block."""
 
-    def __init__(self, subnet: SubnetConfig, index: int) -> None:
+    def __init__(self, subnet: SubnetConfig, index: int, drop_prob: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(subnet.embed_dim, subnet.norm_eps)
         self.attn = Attention(subnet, index)
         self.norm2 = nn.LayerNorm(subnet.embed_dim, subnet.norm_eps)
         self.mlp = Mlp(subnet, index)
+        self.drop_prob = drop_prob
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + drop_path(self.attn(self.norm1(x)), self.drop_prob, self.training)
+        return x + drop_path(self.mlp(self.norm2(x)), self.drop_prob, self.training)
 
 
 class Vit(nn.Module):
-    """A vision transformer without class token: patches, blocks, norm, mean over tokens, head.
+    """A vision transformer: tokenizer, blocks, norm, pooling, head.
 
-    With ``fc_norm`` the norm follows the mean, as timm does for average pooling.
+    With ``fc_norm`` the norm follows the pooling, as timm does for average pooling.
+
+    Args:
+        subnet: its shape.
+        pad_value: normalised value of each channel that padding of the image consists of.
+        drop_path_rate: stochastic depth of the last block, linear from 0 at the first.
     """
 
-    def __init__(self, subnet: SubnetConfig, pad_value: tuple[float, ...]) -> None:
+    def __init__(
+        self, subnet: SubnetConfig, pad_value: tuple[float, ...], drop_path_rate: float = 0.0
+    ) -> None:
         super().__init__()
-        self.subnet = subnet
-        self.patch_embed = PatchEmbed(subnet, pad_value)
-        self.pos_embed = nn.Parameter(torch.empty(1, subnet.num_tokens, subnet.embed_dim))
-        nn.init.trunc_normal_(self.pos_embed, std=POS_EMBED_STD)
-        self.blocks = nn.ModuleList(Block(subnet, index) for index in range(subnet.depth))
+        self.subnet, self.num_classes = subnet, subnet.num_classes
+        self.patch_embed = build_tokenizer(subnet, pad_value)
+        self.cls_token = build_class_token(subnet)
+        self.pos_embed = build_position(subnet, subnet.num_patches)
+        rates = drop_rates(drop_path_rate, subnet.depth, subnet.depth)
+        self.blocks = nn.ModuleList(Block(subnet, i, rate) for i, rate in enumerate(rates))
         norm = nn.LayerNorm(subnet.embed_dim, subnet.norm_eps)
         self.norm = nn.Identity() if subnet.fc_norm else norm
         self.fc_norm = norm if subnet.fc_norm else nn.Identity()
-        self.head = build_dense(subnet.embed_dim, subnet.num_classes)
+        self.head = Linear(subnet.embed_dim, subnet.num_classes)
 
     def no_weight_decay(self) -> set[str]:
         """Name the parameters that timm's optimiser factory must not decay, besides 1-D ones."""
-        return {"pos_embed"}
+        return undecayed(self)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to tokens (B, N, D)."""
+        x = add_tokens(self.patch_embed(x, self.subnet), self.cls_token, self.pos_embed)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Map tokens (B, N, D) to logits (B, num_classes), or to the features before the head."""
+        x = self.fc_norm(pool(x, self.subnet))
+        return x if pre_logits else self.head(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, num_classes)."""
-        x = self.patch_embed(x, self.subnet) + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.fc_norm(self.norm(x).mean(dim=1)))
+        return self.forward_head(self.forward_features(x))

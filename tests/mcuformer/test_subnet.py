@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from mcuformer.errors import ConfigError
-from mcuformer.subnet import BlockConfig, SubnetConfig, factor_rank
+from mcuformer.subnet import (
+    BlockConfig,
+    SubnetConfig,
+    build_block,
+    factor_rank,
+    released_num_params,
+)
 
 BLOCK = BlockConfig(num_heads=3, head_dim=64, mlp_ratio=4.0)
 DEIT_TINY = SubnetConfig(
@@ -18,6 +24,85 @@ def test_deit_tiny_counts() -> None:
     # 12 blocks of 12 D^2 a token, scores and values, patch embedding, head
     per_block = 196 * 12 * 192**2 + 2 * 196**2 * 192
     assert DEIT_TINY.macs == 12 * per_block + 196 * 768 * 192 + 192 * 1000
+
+
+def test_deit_tiny_with_its_class_token() -> None:
+    with_token = DEIT_TINY.model_copy(update={"class_token": True, "global_pool": "token"})
+    assert (with_token.num_params, with_token.num_tokens) == (5_717_416, 197)
+
+
+# the subnet of four lines of the released logs: width 168, depth 12
+LOGGED = tuple(build_block(3 if i < 7 else 4, 64, 3.5 if i < 7 else 4.0) for i in range(12))
+STORED = (build_block(4, 64, 4.0),) * 14
+
+
+@pytest.mark.parametrize(
+    ("ratio", "patch_size", "embed_dim", "expected"),
+    [
+        (0.9, 16, 168, 8_481_116),
+        (0.6, 16, 168, 5_379_268),
+        (0.85, 20, 168, 7_977_612),
+        (0.95, 28, 168, 9_270_868),
+        (0.9, 16, 256, 16_818_120),
+        (0.6, 16, 256, 10_751_136),
+        (0.85, 20, 256, 15_837_088),
+        (0.95, 28, 256, 18_276_576),
+        (0.65, 28, 256, 12_097_480),
+    ],
+)
+def test_released_counts(ratio: float, patch_size: int, embed_dim: int, expected: int) -> None:
+    """Counts that the released code logged: subnets (width 168) and whole supernets (256)."""
+    subnet = SubnetConfig(
+        img_size=240,
+        patch_size=patch_size,
+        in_chans=3,
+        num_classes=1000,
+        embed_dim=embed_dim,
+        rank_ratio=ratio,
+        blocks=LOGGED if embed_dim == 168 else STORED,
+    )
+    assert released_num_params(subnet, 256) == expected
+
+
+def test_autoformers_supernet_count() -> None:
+    """11,676,648: the unfactorised supernet with class token and relative position."""
+    supernet = SubnetConfig(
+        img_size=240,
+        patch_size=16,
+        in_chans=3,
+        num_classes=1000,
+        embed_dim=256,
+        class_token=True,
+        relative_position=14,
+        blocks=STORED,
+    )
+    assert supernet.num_params == 11_676_648
+
+
+def test_convolutional_tokenizer_by_hand() -> None:
+    """CCT-2/3x2 of a 32 px image: 64 tokens, stem of 3 -> 64 -> 128 without biases, batch norms."""
+    update = {"img_size": 32, "patch_size": 4, "tokenizer": "conv2", "stem_dim": 64}
+    cct = DEIT_TINY.model_copy(update=update | {"embed_dim": 128})
+    assert (cct.num_tokens, [tuple(conv) for conv in cct.convs]) == (
+        64,
+        [(3, 64, 1, 32), (64, 128, 1, 16)],
+    )
+    patch = cct.model_copy(update={"tokenizer": "patch", "stem_dim": None})
+    stem, embed = 27 * 64 + 2 * 64 + 576 * 128 + 2 * 128, 48 * 128 + 128
+    assert cct.num_params - patch.num_params == stem - embed
+    assert cct.macs - patch.macs == 1024 * 27 * 64 + 256 * 576 * 128 - 64 * 48 * 128
+    odd = cct.model_copy(update={"img_size": 29, "patch_size": 8})  # strides 2, pooled 2, 1, 2
+    assert ([conv.size for conv in odd.convs], odd.grid_size) == ([15, 8], 4)
+
+
+def test_forms_that_do_not_fit_are_refused() -> None:
+    for update, message in (
+        ({"global_pool": "token"}, "global_pool=token needs class_token"),
+        ({"tokenizer": "conv2"}, "stem_dim is for tokenizer conv2"),
+        ({"tokenizer": "conv1"}, r"conv1 takes patch_size \[2, 4, 6\], not 16"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            SubnetConfig.parse(DEIT_TINY.dump() | update)
 
 
 def test_low_rank_counts_by_hand() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mcuformer.device import Device
 from mcuformer.space import SearchSpace, SpacePoint
-from mcuformer.subnet import BlockConfig, SubnetConfig
+from mcuformer.subnet import BlockConfig, SubnetConfig, build_block
 from oplib.estimators import paper_criterion_bytes, planned_fits, released_code_bytes
 from oplib.footprint import footprint, weights_bytes
 from oplib.schedule import schedule
@@ -35,7 +35,7 @@ def space_t(root: Path) -> SearchSpace:
 
 def rho(space: SearchSpace, point: SpacePoint, limit: int) -> float:
     """Average over the three widths at the largest MLP ratio, as the published table does."""
-    subnets = [space.subnet(point, dim, ((4, 4.0),)) for dim in space.embed_dim]
+    subnets = [space.subnet(point, dim, (build_block(4, 64, 4.0),)) for dim in space.embed_dim]
     return round(float(np.mean([released_code_bytes(s) <= limit for s in subnets])), 3)
 
 

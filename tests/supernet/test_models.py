@@ -11,13 +11,16 @@ from timm.models.vision_transformer import VisionTransformer
 
 from mcuformer.data import Preprocessing
 from mcuformer.space import SearchSpace
-from mcuformer.subnet import BlockConfig, SubnetConfig
+from mcuformer.subnet import BlockConfig, SubnetConfig, build_block
+from mcuformer.device import Device
+from oplib.footprint import footprint
 from oplib.interpret import run_float
 from oplib.schedule import float_model
 from supernet.checkpoint import model_arrays
 from supernet.data import pad_value, to_tensor
 from supernet.extract import extract
-from supernet.model import Supernet
+from supernet.model import Supernet, drop_rates
+from supernet.relative_position import TABLES, RelativePosition
 from supernet.vit import Vit
 
 
@@ -42,6 +45,90 @@ def test_extracted_subnet_and_float_graph(
     model = float_model(subnet, model_arrays(vit), preprocessing, "test")
     error = np.abs(run_float(model, raw) - logits.numpy()).max()
     assert error <= 1e-4 * float(logits.max() - logits.min())
+
+
+FORMS = {
+    "relative": {"relative_position": 2, "class_token": True, "norm_eps": 1e-5},
+    "class token head": {"class_token": True, "global_pool": "token"},
+    "no absolute": {"relative_position": 5, "absolute_position": False},
+    "tokenizers": {"tokenizer": ["conv1", "conv2", "patch"], "stem_dim": 12, "patch_size": [4]},
+    "free qkv": {"qkv_dim": [24, 48], "relative_position": 3, "low_rank": ["proj", "fc2"]},
+    "two ratios": {"mlp_rank_ratio": [0.25, 1.0]},
+}
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_extracts_bit_equal(
+    digits_space: SearchSpace, preprocessing: Preprocessing, form: str, joint: bool
+) -> None:
+    space = SearchSpace.parse(digits_space.dump() | FORMS[form])
+    rng = np.random.default_rng(len(form))
+    for trial in range(4):
+        torch.manual_seed(trial)
+        points = space.points()
+        point = points[int(rng.integers(len(points)))]
+        supernet = Supernet(space, None if joint else point, pad_value(preprocessing))
+        images = torch.randn(5, 1, 8, 8)
+        subnet = space.sample(point, rng, joint=joint)
+        assert space.contains(subnet)
+        supernet.train()(images, subnet)  # moves the batch statistics of a tokenizer
+        vit = extract(supernet, subnet).eval()
+        assert sum(p.numel() for p in vit.parameters()) == subnet.num_params
+        with torch.no_grad():
+            assert torch.equal(supernet.eval()(images, subnet), vit(images))
+
+
+def test_relative_position_is_autoformers(rng: np.random.Generator) -> None:
+    """Scores and values against the definition: one vector for each pair of tokens."""
+    torch.manual_seed(0)
+    grid, distance, dim = 4, 2, 6
+    relative = RelativePosition(distance, dim)
+    tables = {name: getattr(relative, name).detach() for name in TABLES}
+
+    def vector(kind: str, i: int, j: int) -> torch.Tensor:
+        if i == 0 or j == 0:  # the class token
+            return tables[f"{kind}_rows"][0] + tables[f"{kind}_cols"][0]
+        rows, cols = (j - 1) // grid - (i - 1) // grid, (j - 1) % grid - (i - 1) % grid
+        rows, cols = (int(np.clip(d, -distance, distance)) + distance + 1 for d in (rows, cols))
+        return tables[f"{kind}_rows"][rows] + tables[f"{kind}_cols"][cols]
+
+    tokens = grid**2 + 1
+    q, weights = torch.randn(2, 3, tokens, dim), torch.rand(2, 3, tokens, tokens)
+    pairs = [(i, j) for i in range(tokens) for j in range(tokens)]
+    keys, values = (
+        torch.stack([vector(kind, i, j) for i, j in pairs]).view(tokens, tokens, dim)
+        for kind in ("key", "value")
+    )
+    with torch.no_grad():
+        scores = torch.einsum("bhid,ijd->bhij", q, keys)
+        assert torch.allclose(relative.scores(q, grid), scores, atol=1e-5)
+        sums = torch.einsum("bhij,ijd->bhid", weights, values)
+        assert torch.allclose(relative.values(weights, grid, dim), sums, atol=1e-4)
+
+
+def test_full_rank_factors_are_merged_by_the_lowering(
+    digits_space: SearchSpace, preprocessing: Preprocessing, stm32f746: Device
+) -> None:
+    torch.manual_seed(0)
+    supernet = Supernet(digits_space, None, pad_value(preprocessing)).eval()
+    point = digits_space.point_at((3, 1))  # ratio 1
+    subnet = digits_space.sample(point, np.random.default_rng(0), joint=True)
+    vit = extract(supernet, subnet).eval()
+    assert footprint(subnet, stm32f746) == footprint(subnet.merged, stm32f746)
+    assert subnet.num_params > subnet.merged.num_params
+    raw = np.random.default_rng(0).integers(0, 17, (4, 8, 8, 1)).astype(np.uint8)
+    model = float_model(vit.subnet, model_arrays(vit), preprocessing, "test")
+    assert not any(node.name.endswith(".v") for node in model.graph.nodes if "fc1" in node.name)
+    with torch.no_grad():
+        logits = vit(to_tensor(raw, preprocessing)).numpy()
+    assert np.abs(run_float(model, raw) - logits).max() <= 1e-4 * np.ptp(logits)
+
+
+def test_stochastic_depth_scales_with_depth() -> None:
+    assert drop_rates(0.2, 5, 5) == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2])
+    assert drop_rates(0.2, 3, 6) == pytest.approx([0.0, 0.05, 0.1])
+    assert drop_rates(0.2, 1, 2) == [0.0]
 
 
 @pytest.mark.parametrize("fc_norm", [True, False])
@@ -86,7 +173,7 @@ def test_slices_are_leading_blocks(digits_space: SearchSpace, preprocessing: Pre
     """Query, key and value keep their meaning at every width: each is sliced from its own start."""
     point = digits_space.point_at((3, 0))
     supernet = Supernet(digits_space, point, pad_value(preprocessing))
-    subnet = digits_space.subnet(point, 48, ((2, 2.0), (3, 3.0)))
+    subnet = digits_space.subnet(point, 48, (build_block(2, 16, 2.0), build_block(3, 16, 3.0)))
     vit = extract(supernet, subnet)
     stored = supernet.blocks[0].attn.qkv.weight
     fused = vit.blocks[0].attn.qkv.weight

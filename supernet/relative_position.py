@@ -1,0 +1,79 @@
+"""AutoFormer's two-dimensional relative position: vectors by row and by column distance.
+
+Source: AutoFormer (Chen et al., ICCV 2021), section 4.1, after Shaw et al., 2018; tables of keys and
+of values, index 0 for every pair with the class token.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+TABLES = ("key_rows", "key_cols", "value_rows", "value_cols")
+
+
+class RelativePosition(nn.Module):
+    """Four tables (2 * max_distance + 2, head_dim); a smaller head uses the leading columns.
+
+    The vector of a pair of patches is the sum of one by row distance and one by column distance, so
+    that scores cost 2 * grid_size products a token and head, and not grid_size^2.
+    """
+
+    def __init__(self, max_distance: int, head_dim: int) -> None:
+        super().__init__()
+        self.max_distance = max_distance
+        for name in TABLES:
+            table = nn.Parameter(torch.empty(2 * max_distance + 2, head_dim))
+            nn.init.trunc_normal_(table, std=0.02)
+            setattr(self, name, table)
+
+    def scores(self, q: Tensor, grid_size: int) -> Tensor:
+        """Return the products of queries (B, H, N, head_dim) with the keys' vectors, (B, H, N, N).
+
+        N is grid_size^2, and one more with a class token, which comes first.
+        """
+        head_dim, has_class = q.shape[-1], q.shape[-2] > grid_size**2
+        patches = rearrange(
+            q[:, :, 1:] if has_class else q, "b h (r c) d -> b h r c d", r=grid_size
+        )
+        rows, cols = (self._vectors(name, grid_size, head_dim) for name in TABLES[:2])
+        by_row = torch.einsum("bhrcd,rsd->bhrcs", patches, rows)
+        by_col = torch.einsum("bhrcd,cfd->bhrcf", patches, cols)
+        scores = rearrange(
+            by_row.unsqueeze(-1) + by_col.unsqueeze(-2), "b h r c s f -> b h (r c) (s f)"
+        )
+        if not has_class:
+            return scores
+        vector = self.key_rows[0, :head_dim] + self.key_cols[0, :head_dim]
+        to_class = (q @ vector).unsqueeze(-1)  # (B, H, N, 1)
+        scores = torch.cat([to_class[:, :, 1:], scores], dim=-1)
+        of_class = to_class[:, :, :1].expand(-1, -1, -1, q.shape[-2])
+        return torch.cat([of_class, scores], dim=-2)
+
+    def values(self, weights: Tensor, grid_size: int, head_dim: int) -> Tensor:
+        """Return the sums of the values' vectors under attention `weights` (B, H, N, N)."""
+        has_class = weights.shape[-1] > grid_size**2
+        patches = rearrange(
+            weights[:, :, 1:, 1:] if has_class else weights,
+            "b h (r c) (s f) -> b h r c s f",
+            r=grid_size,
+            s=grid_size,
+        )
+        rows, cols = (self._vectors(name, grid_size, head_dim) for name in TABLES[2:])
+        summed = torch.einsum("bhrcs,rsd->bhrcd", patches.sum(dim=-1), rows)
+        summed = summed + torch.einsum("bhrcf,cfd->bhrcd", patches.sum(dim=-2), cols)
+        summed = rearrange(summed, "b h r c d -> b h (r c) d")
+        if not has_class:
+            return summed
+        vector = self.value_rows[0, :head_dim] + self.value_cols[0, :head_dim]
+        summed = summed + weights[:, :, 1:, :1] * vector
+        of_class = weights[:, :, :1].sum(dim=-1, keepdim=True) * vector
+        return torch.cat([of_class, summed], dim=-2)
+
+    def _vectors(self, name: str, grid_size: int, head_dim: int) -> Tensor:
+        """Return (grid, grid, head_dim): the vector of every pair of query and key coordinates."""
+        table: Tensor = getattr(self, name)
+        places = torch.arange(grid_size, device=table.device)
+        distance = (places[None, :] - places[:, None]).clamp(-self.max_distance, self.max_distance)
+        return table[distance + self.max_distance + 1, :head_dim]
