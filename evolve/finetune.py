@@ -19,6 +19,7 @@ from mcuformer.data import DataConfig, load
 from mcuformer.settings import Settings, execute
 from mcuformer.subnet import SubnetConfig
 from supernet.recipe import Recipe
+from supernet.timm_data import READERS
 
 
 class FinetuneConfig(Settings):
@@ -39,7 +40,7 @@ def stage(config: FinetuneConfig) -> Stage:
     inputs = [subnet_file(config)]
     if config.subnet is None:
         inputs.append(config.run.file("weights.safetensors"))
-    outputs = ("finetuned_subnet.json", "finetuned_weights.safetensors")
+    outputs = ("finetuned_subnet.json", "model.safetensors", "config.json")
     return Stage("evolve.finetune", config.content(), [*inputs, *config.data.files()], outputs)
 
 
@@ -57,32 +58,28 @@ def finetune(config: FinetuneConfig) -> None:
     path = subnet_file(config)
     subnet = read_value(path, "subnet", SubnetConfig)
     config.data.check_network(subnet)
-    dataset = load(config.data, subnet.img_size)
+    dataset = load(config.data, subnet.img_size, READERS)
 
     import torch
 
     from supernet.checkpoint import load_model, model_arrays
     from supernet.data import BatchSource, pad_value
+    from supernet.registry import write_timm_config
     from supernet.trainer import Task, seed_everything, train
     from supernet.vit import Vit
 
     torch.set_num_threads(config.threads)
     seed_everything(config.seed, "init", "finetune")
-    vit = Vit(subnet, pad_value(dataset.preprocessing))
+    vit = Vit(subnet, pad_value(dataset.preprocessing), config.recipe.drop_path_rate)
     start = "scratch"
     if config.subnet is None:
         weights = config.run.file("weights.safetensors")
         load_model(vit, weights)
         start = file_digest(weights)
     both = dataset.train.joined(dataset.steering)
-    batches = BatchSource(both, dataset.preprocessing, config.recipe.batch_size, config.seed)
-    identity = {
-        "subnet": subnet.dump(),
-        "start": start,
-        "threads": config.threads,
-        "data": both.digest,
-    }
-    name = digest(canonical_json([identity, config.recipe.dump(), config.seed]).encode())[:8]
+    batches = BatchSource(both, dataset.preprocessing, config.recipe, config.seed)
+    identity = {"subnet": subnet.dump(), "start": start, "data": both.digest}
+    name = digest(canonical_json([identity, config.recipe.content(), config.seed]).encode())[:8]
     task = Task(
         model=vit,
         batches=batches,
@@ -92,9 +89,10 @@ def finetune(config: FinetuneConfig) -> None:
         directory=config.run.file("finetune") / name,
         identity=identity,
     )
-    train(task, config.recipe.epochs, "fine-tuning")
-    save_arrays(config.run.file("finetuned_weights.safetensors"), model_arrays(vit))
+    trained = train(task, config.recipe.epochs, "fine-tuning")
+    save_arrays(config.run.file("model.safetensors"), model_arrays(trained.model))
     write_json(config.run.file("finetuned_subnet.json"), "subnet", subnet.dump())
+    write_timm_config(config.run.file("config.json"), subnet, dataset)
 
 
 def main() -> int:

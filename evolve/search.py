@@ -19,6 +19,7 @@ from mcuformer.settings import Settings, execute
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 from oplib.footprint import footprint
+from supernet.timm_data import READERS
 
 
 class SearchConfig(Settings):
@@ -49,12 +50,12 @@ def search(config: SearchConfig) -> None:
     point = SpacePoint.parse(content["point"], where=str(supernet_file))
     budget = Budget.of(config.budget, config.device)
     check_feasible([point], space, lambda s: footprint(s, config.device), budget)
-    dataset = load(config.data, space.smallest(point).img_size)
+    dataset = load(config.data, space.smallest(point).img_size, READERS)
 
     import torch
 
     from supernet.checkpoint import load_model, model_arrays
-    from supernet.data import pad_value, to_tensor
+    from supernet.data import pad_value
     from supernet.evaluate import accuracy_percent
     from supernet.extract import extract
     from supernet.model import Supernet
@@ -62,12 +63,12 @@ def search(config: SearchConfig) -> None:
     torch.set_num_threads(config.threads)
     supernet = Supernet(space, point, pad_value(dataset.preprocessing))
     load_model(supernet, config.run.file("supernet.safetensors"))
-    images = to_tensor(dataset.steering.images, dataset.preprocessing)
-    labels = torch.from_numpy(dataset.steering.labels)
 
     def evaluate(subnet: SubnetConfig) -> Candidate:
         cost = footprint(subnet, config.device)
-        accuracy = accuracy_percent(lambda x: supernet(x, subnet), images, labels)
+        accuracy = accuracy_percent(
+            lambda x: supernet(x, subnet), dataset.steering, dataset.preprocessing
+        )
         return Candidate(subnet, accuracy, cost.sram_bytes, cost.flash_bytes)
 
     lines: list[str] = []

@@ -42,6 +42,7 @@ from mcuformer.subnet import SubnetConfig
 from oplib.footprint import footprint
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
+from supernet.timm_data import READERS
 
 if TYPE_CHECKING:
     from supernet.trainer import Task
@@ -163,7 +164,7 @@ class SpaceLandscape:
 
     def _dataset(self, img_size: int) -> Dataset:
         if img_size not in self.datasets:
-            self.datasets[img_size] = load(self.config.data, img_size)
+            self.datasets[img_size] = load(self.config.data, img_size, READERS)
         return self.datasets[img_size]
 
     def _accuracy(self, point: SpacePoint, epochs: int, admitted: list[SubnetConfig]) -> float:
@@ -187,24 +188,28 @@ class SpaceLandscape:
 
         config = self.config
         torch.set_num_threads(config.threads)
-        return trainer.supernet_task(
-            config.space, point, dataset, config.recipe, config.seed, Path(config.points_dir)
+        setting = trainer.SupernetSetting(
+            config.recipe,
+            config.sampling,
+            config.seed,
+            Path(config.points_dir),
+            lambda s: footprint(s, config.device).admissible(self.budget),
+            {"device": config.device.dump(), "budget": self.budget.dump()},
         )
+        return trainer.supernet_task(config.space, point, dataset, setting)
 
     def _train(
         self, task: Task, epochs: int, subnets: list[SubnetConfig], dataset: Dataset
     ) -> float:
-        import torch
-
         from supernet import trainer
-        from supernet.data import to_tensor
         from supernet.evaluate import accuracy_percent
 
-        trainer.train(task, epochs, f"training {task.directory.name}")
-        images = to_tensor(dataset.steering.images, dataset.preprocessing)
-        labels = torch.from_numpy(dataset.steering.labels)
+        model = trainer.train(task, epochs, f"training {task.directory.name}").model
         return mean_accuracy(
-            subnets, lambda s: accuracy_percent(lambda x: task.model(x, s), images, labels)
+            subnets,
+            lambda s: accuracy_percent(
+                lambda x: model(x, s), dataset.steering, dataset.preprocessing
+            ),
         )
 
     def train_jointly(self, epochs: int) -> list[Visit]:

@@ -44,6 +44,7 @@ from oplib.verify import Comparison, compare
 from supernet import train as train_command
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
+from supernet.timm_data import READERS
 
 ADMISSION_SAMPLES = 1000
 
@@ -162,7 +163,7 @@ def run_chain(config: ChainConfig) -> None:
 
 def report_stage(config: ChainConfig) -> Stage:
     """Return what the report reads and writes: the one place that looks at the test part."""
-    names = ("space.json", "subnet.json", "weights.safetensors", "finetuned_weights.safetensors")
+    names = ("space.json", "subnet.json", "weights.safetensors", "model.safetensors")
     more = ("finetuned_subnet.json", "model_int8.json", "model_int8.safetensors", "firmware")
     inputs = [config.run.file(name) for name in (*names, *more)]
     fields = ("device", "budget", "data", "space")
@@ -171,14 +172,13 @@ def report_stage(config: ChainConfig) -> Stage:
     return Stage("report", content, inputs, ("report_measured.json",))
 
 
-def float_accuracy(config: ChainConfig, prefix: str, dataset: Dataset) -> float:
+def float_accuracy(run: RunDir, source: str, dataset: Dataset) -> float:
     """Return the float accuracy, in percent, of one of the run's networks on the test part."""
-    subnet_file = config.run.file(f"{prefix}subnet.json")
-    weights_file = config.run.file(f"{prefix}weights.safetensors")
+    weights_file, subnet_file = (run.file(name) for name in export_command.SOURCES[source])
     subnet = read_value(subnet_file, "subnet", SubnetConfig)
     weights = load_arrays(weights_file)
     model = float_model(subnet, weights, dataset.preprocessing, str(weights_file))
-    return accuracy_percent(run_float(model, dataset.test.images), dataset.test)
+    return accuracy_percent(run_float(model, dataset.test.images[:]), dataset.test)
 
 
 def accuracy_percent(logits: np.ndarray[Any, Any], test: Split) -> float:
@@ -190,10 +190,12 @@ def write_report(config: ChainConfig) -> None:
     """Measure everything on the test part and write it, apart from the stages' seconds."""
     run = config.run
     integer, subnet, _ = load_model(run.path)
-    dataset = load(config.data, subnet.img_size)
+    dataset = load(config.data, subnet.img_size, READERS)
     test = dataset.test
     point = read_json(run.file("space.json"), "space")["point"]
-    result = compare(integer, run.file("firmware"), run.file("build"), config.device, test.images)
+    result = compare(
+        integer, run.file("firmware"), run.file("build"), config.device, test.images[:]
+    )
     export_command.refuse_mismatch(result)
     budget = Budget.of(config.budget, config.device)
     samples = sample_space(config.space, ADMISSION_SAMPLES, stream(config.seed, "admission"))
@@ -210,8 +212,8 @@ def write_report(config: ChainConfig) -> None:
         "space": point,
         "subnet": subnet.dump(),
         "accuracy_percent": {
-            "inherited": float_accuracy(config, "", dataset),
-            "float": float_accuracy(config, config.export.prefix, dataset),
+            "inherited": float_accuracy(run, "search", dataset),
+            "float": float_accuracy(run, config.export.source, dataset),
             **{
                 name: None if x is None else accuracy_percent(x, test) for name, x in logits.items()
             },
@@ -300,8 +302,8 @@ def predict_command(run_dir: str, image_file: str) -> None:
     run = RunDir(run_dir)
     integer, subnet, names = load_model(run.path)
     exported = read_json(run.file("stages/oplib.export.json"), "stage")["config"]
-    prefix = export_command.ExportSettings.parse(exported["export"]).prefix
-    weights_file = Path(exported["weights"] or run.file(f"{prefix}weights.safetensors"))
+    own = export_command.ExportSettings.parse(exported["export"]).files[0]
+    weights_file = Path(exported["weights"] or run.file(own))
     weights = load_arrays(weights_file)
     floating = float_model(subnet, weights, integer.preprocessing, str(weights_file))
     image = integer.preprocessing.read_image(Path(image_file))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.progress import process_count, process_rank
 from mcuformer.value import Value
 
 ConfigT = TypeVar("ConfigT", bound=Value)
@@ -56,7 +57,12 @@ def conf_dir() -> Path:
 
 
 def fail(error: BaseException | str, exit_code: int = 2) -> int:
-    """Print one line to standard error and return the exit code."""
+    """Print one line to standard error and return the exit code.
+
+    Of several processes only the first tells what all of them found.
+    """
+    if process_rank() > 0 and isinstance(error, McuformerError | str):
+        return exit_code
     line = " ".join(str(error).split())
     print(f"error: {line}", file=sys.stderr)
     return exit_code
@@ -67,6 +73,8 @@ def run(
     model: type[ConfigT],
     function: Callable[[ConfigT], None],
     arguments: Sequence[str] | None = None,
+    *,
+    distributed: bool = False,
 ) -> int:
     """Compose `config_name` with the command line, validate it and call `function` with it.
 
@@ -75,6 +83,7 @@ def run(
         model: the typed configuration.
         function: the command; it receives a valid value.
         arguments: the command line without the program's name (default: this process's).
+        distributed: whether torchrun may start the command several times.
 
     Returns:
         The exit code: 0, 2 for a fault of the input, 3 for an internal one, 130 for Ctrl-C.
@@ -87,6 +96,8 @@ def run(
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with tempfile.TemporaryDirectory(prefix="mcuformer-conf-") as user_conf:
         try:
+            if process_count() > 1 and not distributed:
+                raise ConfigError("torchrun is for supernet.train; sweep this command with -m")
             command_line = stage_user_files(
                 list(sys.argv[1:] if arguments is None else arguments), Path(user_conf)
             )

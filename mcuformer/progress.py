@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Sized
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -21,9 +23,88 @@ PLAIN_INTERVAL_SECONDS = 10.0
 T = TypeVar("T")
 
 
+def process_rank() -> int:
+    """Return this process's number among those that torchrun started, 0 without it."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def process_count() -> int:
+    """Return how many processes torchrun started, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def say(text: str) -> None:
-    """Print one line to the terminal (standard error), without markup."""
-    console.print(text, markup=False, soft_wrap=True)
+    """Print one line to the terminal (standard error), without markup; the first process alone."""
+    if process_rank() == 0:
+        console.print(text, markup=False, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> duration(59.6), duration(200), duration(7300)
+    ('60 s', '3 min', '2.0 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+class Meter:
+    """Shows how much of a known total is done, and the time left.
+
+    Args:
+        description: shown in front.
+        total: number of units. done: finished before.
+    """
+
+    def __init__(self, description: str, total: int, done: int = 0) -> None:
+        self.description, self.total = description, total
+        self.first, self.done = done, done
+        self.started = self.told = time.monotonic()
+        columns: tuple[Any, ...] = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        live = console.is_terminal and process_rank() == 0
+        self.bar = Progress(*columns, console=console, transient=True) if live else None
+
+    def __enter__(self) -> Self:
+        if self.bar is not None:
+            self.bar.start()
+            self.bar.add_task(self.description, total=self.total, completed=self.done)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    @property
+    def seconds_left(self) -> float:
+        """Time left at the pace so far."""
+        pace = (time.monotonic() - self.started) / max(1, self.done - self.first)
+        return pace * (self.total - self.done)
+
+    def update(self, done: int) -> None:
+        """Show that `done` units are finished; it may go back."""
+        self.first = min(self.first, done)
+        self.done = done
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=done)
+            return
+        now = time.monotonic()
+        if done > self.first and now - self.told > PLAIN_INTERVAL_SECONDS:
+            left = duration(self.seconds_left)
+            say(f"{self.description}: {done} of {self.total}, about {left} left")
+            self.told = now
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
@@ -35,26 +116,7 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
         total: number of items where `items` has no length.
     """
     count = len(items) if isinstance(items, Sized) and total is None else total
-    if not console.is_terminal:
-        yield from _track_plainly(items, description, count)
-        return
-    columns: tuple[Any, ...] = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield from progress.track(items, description=description, total=count)
-
-
-def _track_plainly(items: Iterable[T], description: str, count: int | None) -> Iterator[T]:
-    started = told = time.monotonic()
-    for done, item in enumerate(items):
-        now = time.monotonic()
-        if done and count and now - told > PLAIN_INTERVAL_SECONDS:
-            left = (now - started) / done * (count - done)
-            say(f"{description}: {done} of {count}, about {left:.0f} s left")
-            told = now
-        yield item
+    with Meter(description, count or 0) as meter:
+        for done, item in enumerate(items):
+            meter.update(done)
+            yield item

@@ -52,9 +52,9 @@ class SubnetConfig(Value):
     `img_size` pads the image, evenly on both sides, up to the next multiple.
 
     Args:
-        tokenizer: ``patch``, or ``conv1`` / ``conv2``: that many 3 x 3 convolutions, each with batch
-            norm, ReLU and max pooling by 2 (CCT, Hassani et al., 2021, section 3.3); the first
-            one's stride makes up the rest of `patch_size`, so that the token count is the same.
+        tokenizer: ``patch``, or ``conv1`` / ``conv2``: that many 3 x 3 convolutions, each with
+            batch norm, ReLU and max pooling by 2 (CCT, Hassani et al., 2021, section 3.3); the
+            first one's stride makes up the rest of `patch_size`, so the token count is the same.
         stem_dim: channels between the two convolutions of ``conv2``.
         class_token: one more token, in front of the patches.
         global_pool: what the head sees: the patch tokens' mean, or the class token.

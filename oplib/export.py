@@ -28,7 +28,12 @@ from oplib.target.board import LinkedSizes, cross_build, measure
 from oplib.target.tools import installed
 from oplib.timm_vit import TimmVit, refuse_unknown_parts
 from oplib.verify import Comparison, compare
+from supernet.timm_data import READERS
 
+SOURCES = {
+    "finetuned": ("model.safetensors", "finetuned_subnet.json"),
+    "search": ("weights.safetensors", "subnet.json"),
+}
 PositiveCount = Annotated[int, Field(ge=1)]
 
 
@@ -46,9 +51,9 @@ class ExportSettings(Value):
     source: Literal["finetuned", "search"] = "finetuned"
 
     @property
-    def prefix(self) -> str:
-        """Prefix of the exported network's files in the run directory."""
-        return "finetuned_" if self.source == "finetuned" else ""
+    def files(self) -> tuple[str, str]:
+        """Return the exported network's files in the run directory: weights and subnet."""
+        return SOURCES[self.source]
 
 
 class ExportConfig(Settings):
@@ -80,8 +85,7 @@ def source_files(config: ExportConfig) -> list[Path]:
         )
     if config.weights is not None:
         return [Path(config.weights)]
-    prefix = config.export.prefix
-    return [config.run.file(f"{prefix}{name}") for name in ("weights.safetensors", "subnet.json")]
+    return [config.run.file(name) for name in config.export.files]
 
 
 def stage(config: ExportConfig) -> Stage:
@@ -118,7 +122,7 @@ def export(config: ExportConfig) -> None:
     """
     subnet, weights = read_network(config)
     cost = check_budget(config, subnet)
-    dataset = load(config.data, subnet.img_size)
+    dataset = load(config.data, subnet.img_size, READERS)
     where = str(source_files(config)[0])
     model = float_model(subnet, weights, dataset.preprocessing, where)
     images = dataset.steering.images

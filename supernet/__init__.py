@@ -1,1 +1,5 @@
 """Weight-sharing vision transformers over rank ratio and token count, after AutoFormer."""
+
+from supernet.registry import register_with_timm
+
+register_with_timm()

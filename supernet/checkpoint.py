@@ -1,18 +1,20 @@
 """Checkpoints: safetensors for tensors, JSON for the rest; nothing is pickled.
 
 A checkpoint is a directory that appears whole by one rename: ``epoch_NNNN`` where a training was
-asked to stop (a recovery point, kept), ``partial_NNNN`` on the way (only the last is kept).
+asked to stop (a recovery point, kept), ``partial_NNNNNNNN`` on the way, after so many steps (only
+the last is kept).
 """
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mcuformer.artifact import (
@@ -23,6 +25,8 @@ from mcuformer.artifact import (
     write_json,
 )
 from mcuformer.errors import ArtifactError
+
+Tensors = dict[str, Tensor]
 
 
 def model_arrays(model: nn.Module) -> dict[str, np.ndarray]:
@@ -36,9 +40,134 @@ def load_model(model: nn.Module, path: Path) -> None:
     Raises:
         ArtifactError: the file is missing, damaged or of another network.
     """
-    arrays = load_arrays(path)
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    got = {name: array.shape for name, array in arrays.items()}
+    tensors = _read_tensors(path)
+    _check_names(tensors, model.state_dict(), path)
+    model.load_state_dict(tensors)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that changes while a network is trained, at one moment.
+
+    Args:
+        state: numbers that go into JSON, among them the number of finished ``step``.
+        model, average: weights, and their running average where there is one.
+        moments: tensors of the optimiser's state by ``parameter|key``.
+    """
+
+    state: dict[str, Any]
+    model: Tensors
+    moments: Tensors
+    average: Tensors | None = None
+
+    @classmethod
+    def take(
+        cls,
+        state: dict[str, Any],
+        model: nn.Module,
+        optimizer: Optimizer,
+        average: nn.Module | None,
+    ) -> Snapshot:
+        """Copy everything."""
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        moments = {
+            f"{names[id(parameter)]}|{key}": torch.as_tensor(value).detach().clone()
+            for parameter, entry in optimizer.state.items()
+            for key, value in entry.items()
+        }
+        return cls(dict(state), _copy(model), moments, None if average is None else _copy(average))
+
+    def restore(self, model: nn.Module, optimizer: Optimizer, average: nn.Module | None) -> None:
+        """Put everything back."""
+        model.load_state_dict(self.model)
+        if average is not None and self.average is not None:
+            average.load_state_dict(self.average)
+        parameters = dict(model.named_parameters())
+        optimizer.state.clear()
+        for name, tensor in self.moments.items():
+            parameter_name, _, key = name.rpartition("|")
+            parameter = parameters[parameter_name]
+            place = parameter.device if tensor.ndim else "cpu"  # timm and torch count steps there
+            optimizer.state[parameter][key] = tensor.clone().to(place)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint `path`, and drop the partial ones before it."""
+        with replacing_directory(path) as temporary:
+            save_arrays(temporary / "model.safetensors", _arrays(self.model))
+            save_arrays(temporary / "optimizer.safetensors", _arrays(self.moments))
+            if self.average is not None:
+                save_arrays(temporary / "average.safetensors", _arrays(self.average))
+            write_json(temporary / "state.json", "checkpoint", self.state)
+        for old in path.parent.glob("partial_*"):
+            if old != path:
+                shutil.rmtree(old)
+
+    @classmethod
+    def load(cls, path: Path, model: nn.Module, *, average: bool) -> Snapshot:
+        """Read a checkpoint of `model`.
+
+        Args:
+            average: whether it holds an average of the weights.
+
+        Raises:
+            ArtifactError: the checkpoint is damaged or belongs to another network.
+        """
+        state = read_json(path / "state.json", "checkpoint")
+        weights = _read_tensors(path / "model.safetensors")
+        _check_names(weights, model.state_dict(), path / "model.safetensors")
+        averaged = None
+        if average:
+            averaged = _read_tensors(path / "average.safetensors")
+            _check_names(averaged, model.state_dict(), path / "average.safetensors")
+        moments = _read_tensors(path / "optimizer.safetensors")
+        known = {name for name, _ in model.named_parameters()}
+        for name in moments:
+            if name.rpartition("|")[0] not in known:
+                raise ArtifactError(f"optimiser state of another network: {name}", where=path)
+        return cls(state, weights, moments, averaged)
+
+
+def newest(directory: Path, at_most_epoch: int, at_most_step: int) -> Path | None:
+    """Return the furthest checkpoint under `directory` that is not beyond, or None.
+
+    A recovery point is worth more than a partial checkpoint of the same step.
+    """
+    recovery = [p for p in directory.glob("epoch_[0-9]*") if _number(p) <= at_most_epoch]
+    partial = [p for p in directory.glob("partial_[0-9]*") if _number(p) <= at_most_step]
+    last = max(recovery, key=_number, default=None)
+    way = max(partial, key=_number, default=None)
+    if last is None or way is None:
+        return last or way
+    done = read_json(last / "state.json", "checkpoint")["step"]
+    return way if _number(way) > done else last
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Remove what a killed process left half-written; the caller holds the directory's lock."""
+    for pattern in (".partial_*", ".epoch_*"):
+        for path in directory.glob(pattern):
+            shutil.rmtree(path)
+
+
+def _number(path: Path) -> int:
+    return int(path.name.rpartition("_")[2])
+
+
+def _copy(module: nn.Module) -> Tensors:
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+
+
+def _read_tensors(path: Path) -> Tensors:
+    return {name: torch.from_numpy(array) for name, array in load_arrays(path).items()}
+
+
+def _check_names(tensors: Tensors, own: Tensors, path: Path) -> None:
+    got = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in own.items()}
     if got != expected:
         name = sorted(set(got.items()) ^ set(expected.items()))[0][0]
         raise ArtifactError(
@@ -47,59 +176,3 @@ def load_model(model: nn.Module, path: Path) -> None:
             got=got.get(name, "nothing"),
             expected=expected.get(name, "nothing"),
         )
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-
-
-def newest(directory: Path, at_most: int) -> Path | None:
-    """Return the newest checkpoint under `directory` of at most so many epochs, or None."""
-    found = {
-        int(path.name.rpartition("_")[2]): path
-        for kind in ("partial", "epoch")
-        for path in directory.glob(f"{kind}_[0-9]*")
-    }
-    epochs = [epoch for epoch in found if epoch <= at_most]
-    return found[max(epochs)] if epochs else None
-
-
-def save(
-    directory: Path,
-    model: nn.Module,
-    optimizer: Optimizer,
-    state: dict[str, Any],
-    *,
-    recovery_point: bool,
-) -> None:
-    """Write a checkpoint after ``state["epoch"]`` finished epochs and drop the partial ones."""
-    path = directory / f"{'epoch' if recovery_point else 'partial'}_{state['epoch']:04d}"
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    moments = {
-        f"{names[id(parameter)]}|{key}": value.detach().cpu().numpy()
-        for parameter, entry in optimizer.state.items()
-        for key, value in entry.items()
-    }
-    with replacing_directory(path) as temporary:
-        save_arrays(temporary / "model.safetensors", model_arrays(model))
-        save_arrays(temporary / "optimizer.safetensors", moments)
-        write_json(temporary / "state.json", "checkpoint", state)
-    for old in directory.glob("partial_*"):
-        if old != path:
-            shutil.rmtree(old)
-
-
-def load(path: Path, model: nn.Module, optimizer: Optimizer | None) -> dict[str, Any]:
-    """Restore model (and optimiser) from a checkpoint; return its state.
-
-    Raises:
-        ArtifactError: the checkpoint is damaged or belongs to another network.
-    """
-    state = read_json(path / "state.json", "checkpoint")
-    load_model(model, path / "model.safetensors")
-    if optimizer is None:
-        return state
-    parameters = dict(model.named_parameters())
-    for name, array in load_arrays(path / "optimizer.safetensors").items():
-        parameter_name, _, key = name.rpartition("|")
-        if parameter_name not in parameters:
-            raise ArtifactError(f"optimiser state of another network: {name}", where=path)
-        optimizer.state[parameters[parameter_name]][key] = torch.from_numpy(array)
-    return state

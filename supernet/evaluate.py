@@ -7,20 +7,28 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mcuformer.data import Preprocessing, Split
+from supernet.data import to_tensor
+
 BATCH_SIZE = 512
 
 
 @torch.inference_mode()
-def accuracy_percent(forward: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> float:
-    """Return the top-1 accuracy, in percent.
+def accuracy_percent(
+    forward: Callable[[Tensor], Tensor],
+    split: Split,
+    preprocessing: Preprocessing,
+    device: torch.device | str = "cpu",
+) -> float:
+    """Return the top-1 accuracy on a split, in percent.
 
     Args:
         forward: images (B, C, H, W) to logits (B, K).
-        images: the whole split.
-        labels: (B,).
     """
-    correct = sum(
-        int((forward(chunk).argmax(dim=1) == target).sum())
-        for chunk, target in zip(images.split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True)
-    )
-    return 100.0 * correct / len(labels)
+    correct = 0
+    for start in range(0, len(split), BATCH_SIZE):
+        chosen = slice(start, start + BATCH_SIZE)
+        images = to_tensor(split.images[chosen], preprocessing).to(device)
+        labels = torch.from_numpy(split.labels[chosen]).to(device)
+        correct += int((forward(images).argmax(dim=1) == labels).sum())
+    return 100.0 * correct / len(split)

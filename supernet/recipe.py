@@ -1,8 +1,8 @@
-"""How a network is trained: optimiser, schedule and mixing, all timm's."""
+"""How a network is trained: optimiser, schedule, augmentation and teacher, all of timm's kind."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,21 +18,64 @@ if TYPE_CHECKING:
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+class TimmTeacher(Value):
+    """A trained network of timm's, which sees the very images that the student sees.
+
+    Args:
+        model: name in timm's registry.
+        checkpoint: its weights, a local safetensors file.
+        arguments: further arguments of ``timm.create_model``, for instance ``img_size``.
+    """
+
+    model: str
+    checkpoint: str
+    arguments: dict[str, int | float | bool | str] = Field(default_factory=dict)
+
+
+class Distillation(Value):
+    """Learning from a teacher's logits (Hinton et al., 2015).
+
+    Args:
+        teacher: ``largest`` (the supernet's own largest subnet) or a network of timm's.
+        weight: share of the teacher in the loss; the rest is that of the labels.
+        temperature: T; the teacher's loss is multiplied by T^2.
+    """
+
+    teacher: Literal["largest"] | TimmTeacher
+    weight: Fraction = 0.5
+    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+
+
 class Recipe(Value):
     """A training recipe.
 
     Args:
         epochs: horizon of the schedule; a visit of the space search covers a part of it.
-        optimizer: a name that timm's optimiser factory knows.
-        lr: peak rate, reached after `warmup_epochs`, then cosine down to `min_lr`.
+        batch_size: images a step, over all processes.
+        optimizer, scheduler: names that timm's factories know.
+        lr: peak rate, reached after `warmup_epochs`, then down to `min_lr`.
         mixup, cutmix: alpha of timm's Mixup; 0 is off.
+        hflip: mirror half of the images.
+        crop_padding: pixels by which images are shifted at most, on padding.
+        resized_crop_scale: smallest share of the image that a random crop keeps; null is off.
+        rand_augment: timm's specification, for instance ``rand-m9-mstd0.5-inc1``; null is off.
+        random_erasing: share of images in which a rectangle becomes noise.
+        drop_path_rate: stochastic depth of the deepest network's last block.
+        ema_decay: of an average of the weights, which is then evaluated and kept; null is off.
+        distillation: a teacher; null is none.
+        fake_quant_epochs: last epochs in which linear layers compute with int8 values.
+        precision: ``bf16`` runs the network under autocast.
         clip_grad: largest gradient norm; null is off.
-        checkpoint_epochs: epochs between two checkpoints.
+        checkpoint_steps: steps between two checkpoints.
+        spike_factor: a loss this many times its running mean counts as a spike; null is never.
+        max_rollbacks: how often a spike or a loss that is not finite is answered by going back to
+            the last checkpoint with the rate multiplied by `rollback_lr`.
     """
 
     epochs: PositiveInt
     batch_size: PositiveInt
     optimizer: str = "adamw"
+    scheduler: str = "cosine"
     lr: Annotated[float, Field(gt=0.0)]
     min_lr: Annotated[float, Field(ge=0.0)] = 1e-5
     warmup_epochs: Annotated[int, Field(ge=0)] = 5
@@ -40,16 +83,32 @@ class Recipe(Value):
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     mixup: Fraction = 0.0
     cutmix: Fraction = 0.0
+    hflip: bool = False
+    crop_padding: Annotated[int, Field(ge=0)] = 0
+    resized_crop_scale: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    rand_augment: str | None = None
+    random_erasing: Fraction = 0.0
+    drop_path_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    distillation: Distillation | None = None
+    fake_quant_epochs: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
     clip_grad: Annotated[float, Field(gt=0.0)] | None = 1.0
-    checkpoint_epochs: PositiveInt = 5
+    checkpoint_steps: PositiveInt = 200
+    spike_factor: Annotated[float, Field(gt=1.0)] | None = 5.0
+    max_rollbacks: Annotated[int, Field(ge=0)] = 3
+    rollback_lr: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"warmup_epochs {self.warmup_epochs} must be below epochs {self.epochs}"
-            )
+        for name in ("warmup_epochs", "fake_quant_epochs"):
+            if getattr(self, name) >= self.epochs:
+                raise ValueError(f"{name} {getattr(self, name)} must be below epochs {self.epochs}")
         return self
+
+    def content(self) -> dict[str, Any]:
+        """Return all that the weights depend on: how often they are saved is left out."""
+        return {name: value for name, value in self.dump().items() if name != "checkpoint_steps"}
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
@@ -73,12 +132,16 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
 
 
 def build_scheduler(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) -> Any:
-    """Build the schedule; ``step_update(step)`` sets the rate of a global step."""
+    """Build the schedule; ``step_update(step)`` sets the rate of a global step.
+
+    Raises:
+        ConfigError: timm knows no such schedule.
+    """
     from timm.scheduler import create_scheduler_v2
 
     scheduler, _ = create_scheduler_v2(
         optimizer,
-        sched="cosine",
+        sched=recipe.scheduler,
         num_epochs=recipe.epochs,
         warmup_epochs=recipe.warmup_epochs,
         warmup_lr=recipe.lr / 100,
@@ -87,6 +150,13 @@ def build_scheduler(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) 
         step_on_epochs=False,
         updates_per_epoch=steps_per_epoch,
     )
+    if scheduler is None:
+        raise ConfigError(
+            "no schedule of timm",
+            where="recipe.scheduler",
+            got=recipe.scheduler,
+            expected="cosine, tanh, step, multistep, plateau or poly",
+        )
     return scheduler
 
 

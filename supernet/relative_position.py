@@ -1,7 +1,7 @@
 """AutoFormer's two-dimensional relative position: vectors by row and by column distance.
 
-Source: AutoFormer (Chen et al., ICCV 2021), section 4.1, after Shaw et al., 2018; tables of keys and
-of values, index 0 for every pair with the class token.
+Source: AutoFormer (Chen et al., ICCV 2021), section 4.1, after Shaw et al., 2018; tables of keys
+and of values, index 0 for every pair with the class token.
 """
 
 from __future__ import annotations

@@ -1,20 +1,36 @@
-"""``python -m supernet.train``: train the supernet of one space point."""
+"""``python -m supernet.train``: train the supernet of one space point, or the joint one.
+
+With several processes: ``torchrun --nproc_per_node 2 -m supernet.train ...``.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mcuformer import entry
-from mcuformer.artifact import Stage, locked, read_json, save_arrays, write_json
+from mcuformer.artifact import Stage, locked, read_json, save_arrays, write_bytes, write_json
 from mcuformer.data import DataConfig, load
+from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.errors import ConfigError
+from mcuformer.progress import process_count
 from mcuformer.settings import Settings, execute
 from mcuformer.space import SearchSpace, SpacePoint
-from mcuformer.subnet import PositiveInt, RankRatio
+from mcuformer.subnet import PositiveInt, RankRatio, SubnetConfig
 from mcuformer.value import Value
+from oplib.footprint import footprint
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
+from supernet.timm_data import READERS
+
+if TYPE_CHECKING:
+    from supernet.processes import Processes
+
+STOP, GO = 0, 1
 
 
 class PointChoice(Value):
@@ -31,15 +47,25 @@ class TrainConfig(Settings):
 
     Args:
         points_dir: recovery points; concurrent jobs may share it.
+        device: whose budget the sampling and the validation heed; null is no limit.
+        point: of the space; without a meaning where `joint`.
+        joint: train one supernet over all points.
+        initial: a dense vision transformer in timm's format (safetensors) to start from.
+        trackers: of accelerate's, by name, beside ``metrics.jsonl``.
     """
 
     points_dir: str
 
+    device: Device | None = None
+    budget: BudgetConfig = BudgetConfig()
     data: DataConfig
     space: SearchSpace
     recipe: Recipe
     sampling: SamplingConfig
     point: PointChoice
+    joint: bool = False
+    initial: str | None = None
+    trackers: tuple[str, ...] = ()
 
 
 def chosen_point(config: TrainConfig) -> SpacePoint | None:
@@ -56,6 +82,8 @@ def chosen_point(config: TrainConfig) -> SpacePoint | None:
             raise ConfigError(
                 "give both rank_ratio and patch_size, or neither", where=f"point.{name}"
             )
+    if config.joint:
+        raise ConfigError("a joint supernet has no point of its own", where="point")
     point = SpacePoint.parse(values)
     config.space.check_point(point)
     return point
@@ -68,46 +96,138 @@ def stage(config: TrainConfig) -> Stage:
         DataError: the space's networks take other images or classes.
     """
     config.data.check_network(config.space.smallest(config.space.points()[0]))
-    inputs: list[Path] = [] if chosen_point(config) else [config.run.file("space.json")]
-    outputs = ("supernet.safetensors", "supernet.json")
-    return Stage("supernet.train", config.content(), [*inputs, *config.data.files()], outputs)
+    if config.initial is not None and config.space.qkv_dim is not None:
+        raise ConfigError("heads of a free qkv_dim have no width to copy to", where="initial")
+    if config.joint and len(config.space.img_size) > 1:
+        raise ConfigError("a joint supernet takes one image size", where="space.img_size")
+    given = chosen_point(config) or config.joint or len(config.space.points()) == 1
+    inputs: list[Path] = [] if given else [config.run.file("space.json")]
+    if config.initial is not None:
+        inputs.append(Path(config.initial))
+    outputs = ("supernet.safetensors", "supernet.json", "metrics.jsonl")
+    content = {name: value for name, value in config.content().items() if name != "trackers"}
+    return Stage("supernet.train", content, [*inputs, *config.data.files()], outputs)
+
+
+def resolve_point(config: TrainConfig) -> SpacePoint | None:
+    """Return the point to train, or None for the joint supernet."""
+    if config.joint:
+        return None
+    point = chosen_point(config)
+    if point is not None:
+        return point
+    if len(config.space.points()) == 1:
+        return config.space.points()[0]
+    space_file = config.run.file("space.json")
+    point = SpacePoint.parse(read_json(space_file, "space")["point"], where=str(space_file))
+    config.space.check_point(point)
+    return point
 
 
 def train(config: TrainConfig) -> None:
-    """Train until the recipe's last epoch, from the point's recovery point where there is one."""
-    point = chosen_point(config)
-    if point is None:
-        space_file = config.run.file("space.json")
-        point = SpacePoint.parse(read_json(space_file, "space")["point"], where=str(space_file))
-        config.space.check_point(point)
-    dataset = load(config.data, config.space.smallest(point).img_size)
+    """Train until the recipe's last epoch, from the point's recovery point where there is one.
+
+    Raises:
+        BudgetError: no subnet of the space fits the device.
+    """
+    point = resolve_point(config)
+    img_size = config.space.smallest(point or config.space.points()[0]).img_size
+    dataset = load(config.data, img_size, READERS)
 
     import torch
 
     from supernet import trainer
     from supernet.checkpoint import model_arrays
+    from supernet.processes import Processes
+    from supernet.validation import Probes
 
     torch.set_num_threads(config.threads)
-    points_dir = Path(config.points_dir)
-    task = trainer.supernet_task(
-        config.space, point, dataset, config.recipe, config.seed, points_dir
+    processes, limit = Processes(), budget(config)
+    setting = trainer.SupernetSetting(
+        config.recipe,
+        config.sampling,
+        config.seed,
+        Path(config.points_dir),
+        admissible(config, limit),
+        budget_identity(config, limit),
+        None if config.initial is None else Path(config.initial),
     )
-    with locked(task.directory, wait=True):
-        trainer.train(task, config.recipe.epochs, f"supernet {point.name}")
-    save_arrays(config.run.file("supernet.safetensors"), model_arrays(task.model))
+    task = trainer.supernet_task(config.space, point, dataset, setting)
+    task = replace(task, trackers=config.trackers)
+    probes = Probes(trainer.subnet_pool(config.space, point, setting), dataset)
+    name = "joint" if point is None else point.name
+    with locked(task.directory, wait=True) if processes.is_main else nullcontext():
+        processes.wait()  # for the lock
+        trained = trainer.train(task, config.recipe.epochs, f"supernet {name}", probes)
+    if not processes.is_main:
+        return
+    save_arrays(config.run.file("supernet.safetensors"), model_arrays(trained.model))
+    metrics = task.directory / "metrics.jsonl"
+    write_bytes(config.run.file("metrics.jsonl"), metrics.read_bytes())
     content = {
-        "point": point.dump(),
+        "point": None if point is None else point.dump(),
         "space": config.space.dump(),
         "epochs": config.recipe.epochs,
     }
     write_json(config.run.file("supernet.json"), "supernet", content)
 
 
+def budget(config: TrainConfig) -> Budget | None:
+    """Return the budget to heed, or None where no device is given."""
+    return None if config.device is None else Budget.of(config.budget, config.device)
+
+
+def budget_identity(config: TrainConfig, limit: Budget | None) -> dict[str, Any]:
+    """Return what the verdict of :func:`admissible` depends on, as plain containers."""
+    if config.device is None or limit is None:
+        return {}
+    return {"device": config.device.dump(), "budget": limit.dump()}
+
+
+def admissible(config: TrainConfig, limit: Budget | None) -> Callable[[SubnetConfig], bool] | None:
+    """Return what tells whether a subnet fits the device, by the exporter's own planner."""
+    device = config.device
+    if device is None or limit is None:
+        return None
+    return lambda subnet: footprint(subnet, device).admissible(limit)
+
+
+def run(config: TrainConfig) -> None:
+    """Run the command, alone or as one of torchrun's processes."""
+    work = stage(config)
+    if process_count() == 1:
+        execute(config, work, lambda: train(config))
+        return
+    from supernet.processes import Processes
+
+    processes = Processes()
+    if processes.is_main:
+        _lead(config, work, processes)
+    elif processes.agree(STOP) == GO:
+        train(config)
+    processes.end()
+
+
+def _lead(config: TrainConfig, work: Stage, processes: Processes) -> None:
+    """Decide for all processes whether the stage must run; they wait for the answer."""
+    told = False
+
+    def together() -> None:
+        nonlocal told
+        told = True
+        processes.agree(GO)
+        train(config)
+
+    try:
+        execute(config, work, together)
+    finally:
+        if not told:
+            processes.agree(STOP)
+
+
 def main() -> int:
     """Run the command line."""
-    return entry.run(
-        "supernet_train", TrainConfig, lambda c: execute(c, stage(c), lambda: train(c))
-    )
+    return entry.run("supernet_train", TrainConfig, run, distributed=True)
 
 
 if __name__ == "__main__":

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcuformer.artifact import canonical_json, digest
+from mcuformer.artifact import canonical_json, digest, file_digest, write_bytes
 from mcuformer.data import Dataset
 from mcuformer.errors import ArtifactError, McuformerError
-from mcuformer.progress import track
+from mcuformer.progress import Meter, duration, say
 from mcuformer.seed import derive, stream
 from mcuformer.space import SearchSpace, SpacePoint
-from mcuformer.subnet import SubnetConfig
-from supernet import checkpoint
+from supernet.checkpoint import Snapshot, newest, remove_unfinished
 from supernet.data import BatchSource, pad_value
+from supernet.distillation import build_teacher, distilled_loss, teacher_identity
+from supernet.fake_quant import set_fake_quant
+from supernet.initialize import initialize
 from supernet.model import Supernet
-from supernet.recipe import Recipe, build_mixup, build_optimizer, build_scheduler
-from supernet.sampling import UniformSampler
+from supernet.processes import Processes
+from supernet.recipe import Distillation, Recipe, build_mixup, build_optimizer, build_scheduler
+from supernet.sampling import (
+    Admissible,
+    Pool,
+    Sampler,
+    SamplingConfig,
+    build_sampler,
+    heeds_budget,
+)
 
-Sampler = Callable[[np.random.Generator], SubnetConfig]
+LOSS_MEMORY = 0.98  # of the running mean of the loss, a step
+SPIKE_PATIENCE = 50  # steps before a loss can count as a spike
+Validate = Callable[[nn.Module, int], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,8 @@ class Task:
         seed: of every random stream.
         directory: of the checkpoints; training continues from the newest.
         identity: anything that makes a checkpoint this task's own, as plain containers.
-        sampler: draws the subnet of a step.
+        sampler: draws the subnets of a step.
+        trackers: of accelerate's, by name; ``metrics.jsonl`` is always written.
     """
 
     model: nn.Module
@@ -53,122 +67,394 @@ class Task:
     directory: Path
     identity: dict[str, Any]
     sampler: Sampler | None = None
+    trackers: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """A digest of recipe, seed and identity: what a checkpoint must share to be continued."""
-        content = [self.recipe.dump(), self.seed, self.identity, len(self.batches.labels)]
+        teacher = teacher_identity(self.recipe.distillation)
+        size = len(self.batches.split)
+        content = [self.recipe.content(), self.seed, self.identity, size, teacher]
         return digest(canonical_json(content).encode())
 
 
+@dataclass(frozen=True)
+class SupernetSetting:
+    """What a supernet is trained for, besides space and data.
+
+    Args:
+        recipe: how. sampling: which subnets a step visits.
+        seed: of the run. points_dir: of the recovery points.
+        admissible: tells which subnets fit, None being all; `budget` names the limits it stands
+            for, as plain containers.
+        initial: a dense vision transformer in timm's format to start from.
+    """
+
+    recipe: Recipe
+    sampling: SamplingConfig
+    seed: int
+    points_dir: Path
+    admissible: Admissible | None = None
+    budget: dict[str, Any] = field(default_factory=dict)
+    initial: Path | None = None
+
+
 def supernet_task(
-    space: SearchSpace,
-    point: SpacePoint | None,
-    dataset: Dataset,
-    recipe: Recipe,
-    seed: int,
-    points_dir: Path,
+    space: SearchSpace, point: SpacePoint | None, dataset: Dataset, setting: SupernetSetting
 ) -> Task:
     """Build the training of one point's supernet, or of the joint one where `point` is None.
 
     Its recovery points lie under `points_dir`. The directory's name holds a digest of all that the
     weights depend on, so that runs with other settings never meet each other's recovery points.
+
+    Raises:
+        BudgetError: sampling heeds the budget, and no subnet fits it.
     """
     name = "joint" if point is None else point.name
+    recipe, seed = setting.recipe, setting.seed
     seed_everything(seed, "init", name)
-    pad = pad_value(dataset.preprocessing)
     identity = {
         "space": space.dump(),
         "point": None if point is None else point.dump(),
         "data": dataset.train.digest,
         "preprocessing": dataset.preprocessing.dump(),
-        "threads": torch.get_num_threads(),
+        "sampling": setting.sampling.dump(),
+        "budget": setting.budget if heeds_budget(setting.sampling) else {},
     }
+    supernet = Supernet(space, point, pad_value(dataset.preprocessing), recipe.drop_path_rate)
+    if setting.initial is not None:
+        initialize(supernet, setting.initial)
+        identity["initial"] = file_digest(setting.initial)
+    batches = BatchSource(dataset.train, dataset.preprocessing, recipe, seed)
     task = Task(
-        model=Supernet(space, point, pad),
-        batches=BatchSource(dataset.train, dataset.preprocessing, recipe.batch_size, seed),
+        model=supernet,
+        batches=batches,
         recipe=recipe,
         num_classes=space.num_classes,
         seed=seed,
-        directory=points_dir,
+        directory=setting.points_dir,
         identity=identity,
-        sampler=UniformSampler(space, space.points() if point is None else (point,)),
+        sampler=build_sampler(
+            setting.sampling, subnet_pool(space, point, setting), batches.steps_per_epoch
+        ),
     )
-    return replace(task, directory=points_dir / f"{name}_{task.digest[:8]}")
+    return replace(task, directory=setting.points_dir / f"{name}_{task.digest[:8]}")
+
+
+def subnet_pool(space: SearchSpace, point: SpacePoint | None, setting: SupernetSetting) -> Pool:
+    """Return the subnets of one point's supernet, or of the joint one."""
+    points = space.points() if point is None else (point,)
+    return Pool(space, points, setting.seed, setting.admissible, joint=point is None)
 
 
 def seed_everything(seed: int, *names: str | int) -> None:
-    """Seed the global generators of python, numpy and torch, which timm's Mixup draws from."""
+    """Seed the global generators of python, numpy and torch, which timm's parts draw from."""
     value = derive(seed, *names)
     random.seed(value)
     np.random.seed(value % 2**32)  # noqa: NPY002 - timm's Mixup draws from it
     torch.manual_seed(value)
 
 
-def train(task: Task, until_epoch: int, description: str) -> int:
+@dataclass(frozen=True)
+class Trained:
+    """The result of a training.
+
+    Args:
+        model: what to evaluate and keep: the average of the weights, or the weights themselves.
+        epochs: trained now.
+        is_main: whether this process writes files.
+    """
+
+    model: nn.Module
+    epochs: float
+    is_main: bool
+
+
+def train(
+    task: Task, until_epoch: int, description: str, validate: Validate | None = None
+) -> Trained:
     """Train until `until_epoch` epochs are finished, from the newest checkpoint that is not beyond.
 
     Every random choice depends on (seed, epoch, step) alone, so that an interrupted run ends with
-    the same weights as one that was not.
+    the same weights as one that was not, for equal processes, threads, precision and torch.
 
-    Returns:
-        The number of epochs trained now.
+    Args:
+        validate: measures a model after an epoch; its numbers are shown and recorded.
 
     Raises:
         ArtifactError: the checkpoint belongs to another task.
-        McuformerError: the loss is no longer finite.
+        ConfigError: the batch cannot be shared by the processes.
+        McuformerError: the loss stayed beyond bounds after every rollback.
     """
-    accelerator = Accelerator()
-    optimizer = build_optimizer(task.recipe, task.model)
-    done = 0
-    newest = checkpoint.newest(task.directory, until_epoch)
-    if newest is not None:
-        state = checkpoint.load(newest, task.model, optimizer)
-        if state["task"] != task.digest:
+    return _Training(task, until_epoch, description, validate).run()
+
+
+class _Training:
+    """The state of one training: everything that a checkpoint holds, and what it needs to go on."""
+
+    def __init__(
+        self, task: Task, until_epoch: int, description: str, validate: Validate | None
+    ) -> None:
+        from timm.utils import ModelEmaV3
+
+        self.task, self.recipe, self.validate = task, task.recipe, validate
+        self.description, self.until_epoch = description, until_epoch
+        self.processes = Processes(task.trackers, str(task.directory))
+        self.processes.check_batch_size(task.batches.batch_size)
+        self.model = task.model.to(self.processes.device)
+        self.optimizer = build_optimizer(self.recipe, self.model)
+        self.scheduler = build_scheduler(self.recipe, self.optimizer, task.batches.steps_per_epoch)
+        self.mixup = build_mixup(self.recipe, task.num_classes)
+        decay = self.recipe.ema_decay
+        self.average = None if decay is None else ModelEmaV3(self.model, decay=decay)
+        settings, chans = self.recipe.distillation, task.batches.preprocessing.in_chans
+        self.teacher = (
+            None
+            if settings is None
+            else build_teacher(settings, self.model, task.num_classes, chans)
+        )
+        self.steps_per_epoch = task.batches.steps_per_epoch
+        self.state: dict[str, Any] = {
+            "step": 0,
+            "epoch": 0,
+            "lr_scale": 1.0,
+            "rollbacks": 0,
+            "loss_mean": None,
+            "loss_steps": 0,
+            "task": task.digest,
+            "environment": self._environment(),
+        }
+        self.good = self._resumed()
+
+    @property
+    def averaged(self) -> nn.Module | None:
+        """The running average of the weights, where there is one."""
+        return None if self.average is None else self.average.module
+
+    def run(self) -> Trained:
+        """Train."""
+        started = int(self.state["step"])
+        last = self.until_epoch * self.steps_per_epoch
+        journal = Journal(self.task.directory / "metrics.jsonl", started, self.processes)
+        with Meter(self.description, last, started) as meter:
+            while self.state["step"] < last:
+                self._run_epoch(meter, journal)
+        set_fake_quant(self.model, False)
+        if self.task.trackers:
+            self.processes.accelerator.end_training()
+        trained = (last - started) / self.steps_per_epoch if last > started else 0.0
+        final = self.averaged or self.model
+        return Trained(final.eval(), trained, self.processes.is_main)
+
+    def _run_epoch(self, meter: Meter, journal: Journal) -> None:
+        """Run the rest of an epoch, or stop where the loss made a rollback necessary."""
+        epoch, first = divmod(int(self.state["step"]), self.steps_per_epoch)
+        self.model.train()
+        quantized = epoch >= self.recipe.epochs - self.recipe.fake_quant_epochs
+        set_fake_quant(self.model, quantized)
+        batches = self.task.batches.epoch(epoch, first, self.processes.share)
+        losses = []
+        for step, (images, labels) in enumerate(batches, first):
+            loss = self._run_step(epoch, step, images, labels)
+            if loss is None:
+                journal.drop_after(int(self.state["step"]))
+                meter.update(int(self.state["step"]))
+                return
+            losses.append(loss)
+            meter.update(int(self.state["step"]))
+            if step + 1 < self.steps_per_epoch:
+                self._checkpoint()
+        row = {
+            "step": self.state["step"],
+            "epoch": epoch + 1,
+            "loss": round(float(np.mean(losses)), 6),
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
+        if self.validate is not None and self.processes.is_main:
+            model = (self.averaged or self.model).eval()
+            row |= self.validate(model, epoch + 1)
+            self._tell(row, meter)
+        journal.add(row)
+        self._checkpoint()
+
+    def _tell(self, row: dict[str, Any], meter: Meter) -> None:
+        numbers = ", ".join(
+            f"{name.removesuffix('_percent')} {value:.2f} %"
+            for name, value in row.items()
+            if name.endswith("_percent")
+        )
+        say(
+            f"{self.description}: epoch {row['epoch']}/{self.until_epoch}, loss {row['loss']:.3f}; "
+            f"{numbers}; about {duration(meter.seconds_left)} left"
+        )
+
+    def _run_step(self, epoch: int, step: int, images: np.ndarray, labels: Tensor) -> float | None:
+        """Do one step; return its loss, or None after a rollback."""
+        rank = self.processes.share[0]
+        place = ("step", epoch, step, *((rank,) if rank else ()))
+        seed_everything(self.task.seed, *place)
+        rng = stream(self.task.seed, "augment", *place[1:])
+        inputs = self.task.batches.prepare(images, rng).to(self.processes.device)
+        target = labels.to(self.processes.device)
+        if self.mixup is not None:
+            inputs, target = self.mixup(inputs, target)
+        self.scheduler.step_update(epoch * self.steps_per_epoch + step)
+        for group in self.optimizer.param_groups:
+            group["lr"] *= self.state["lr_scale"]
+        self.optimizer.zero_grad()
+        mean = self.processes.average(self.model, self._backward(inputs, target, epoch, step))
+        loss = float(mean)
+        fault = self._fault(loss)
+        if fault is not None:
+            self._roll_back(f"{fault} at epoch {epoch}, step {step}")
+            return None
+        if self.recipe.clip_grad is not None:
+            self.processes.accelerator.clip_grad_norm_(
+                self.model.parameters(), self.recipe.clip_grad
+            )
+        self.optimizer.step()
+        self._finish_step(epoch, step, loss)
+        return loss
+
+    def _backward(self, inputs: Tensor, target: Tensor, epoch: int, step: int) -> Tensor:
+        """Accumulate the gradients of every subnet of the step; return the mean loss."""
+        taught = None
+        if self.teacher is not None:
+            with self._autocast():
+                taught = self.teacher(inputs)
+        arguments: list[tuple[Any, ...]] = [()]
+        in_place = 0.0
+        if self.task.sampler is not None:
+            arguments = [(subnet,) for subnet in self.task.sampler(epoch, step)]
+            in_place = self.task.sampler.in_place_weight
+        total, first = torch.zeros((), device=inputs.device), None
+        for argument in arguments:
+            with self._autocast():
+                logits = self.model(inputs, *argument)
+            logits = logits.float()
+            loss = self._label_loss(logits, target)
+            if taught is not None and self.recipe.distillation is not None:
+                loss = distilled_loss(loss, logits, taught.float(), self.recipe.distillation)
+            if first is not None and in_place:
+                settings = Distillation(teacher="largest", weight=in_place)
+                loss = distilled_loss(loss, logits, first, settings)
+            first = logits.detach() if first is None else first
+            self.processes.accelerator.backward(loss / len(arguments))
+            total += loss.detach() / len(arguments)
+        return total
+
+    def _label_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        # timm's Mixup smooths by itself
+        smoothing = self.recipe.label_smoothing if self.mixup is None else 0.0
+        return functional.cross_entropy(logits, target, label_smoothing=smoothing)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.recipe.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.processes.device.type, torch.bfloat16)
+
+    def _finish_step(self, epoch: int, step: int, loss: float) -> None:
+        done, before = epoch * self.steps_per_epoch + step + 1, self.state["loss_mean"]
+        memory = 0.0 if before is None else LOSS_MEMORY
+        self.state |= {
+            "step": done,
+            "epoch": done // self.steps_per_epoch,
+            "loss_mean": memory * (before or 0.0) + (1 - memory) * loss,
+            "loss_steps": self.state["loss_steps"] + 1,
+        }
+        if self.average is not None:
+            self.average.update(self.model, step=done)
+
+    def _fault(self, loss: float) -> str | None:
+        """Return what is wrong with a loss, or None."""
+        if not np.isfinite(loss):
+            return f"the loss is {loss}"
+        mean, factor = self.state["loss_mean"], self.recipe.spike_factor
+        if factor is None or mean is None or self.state["loss_steps"] < SPIKE_PATIENCE:
+            return None
+        return f"the loss jumped from {mean:.3f} to {loss:.3f}" if loss > factor * mean else None
+
+    def _roll_back(self, fault: str) -> None:
+        """Go back to the last checkpoint and lower the rate.
+
+        Raises:
+            McuformerError: that was done often enough.
+        """
+        done = int(self.state["rollbacks"])
+        if done >= self.recipe.max_rollbacks:
+            raise McuformerError(
+                f"{fault}, after {done} rollbacks; lower the rate",
+                where="recipe.lr",
+                got=self.recipe.lr,
+            )
+        scale = self.state["lr_scale"] * self.recipe.rollback_lr
+        self.good.restore(self.model, self.optimizer, self.averaged)
+        self.state = self.good.state | {"rollbacks": done + 1, "lr_scale": scale}
+        say(f"{fault}: back to step {self.state['step']}, with the rate times {scale:g}")
+
+    def _checkpoint(self) -> None:
+        """Save now and then; a recovery point where the training was asked to stop."""
+        step = int(self.state["step"])
+        finished = step == self.until_epoch * self.steps_per_epoch
+        if not finished and step % self.recipe.checkpoint_steps:
+            return
+        self.good = Snapshot.take(self.state, self.model, self.optimizer, self.averaged)
+        if not self.processes.is_main:
+            return
+        name = f"epoch_{self.until_epoch:04d}" if finished else f"partial_{step:08d}"
+        self.good.save(self.task.directory / name)
+
+    def _resumed(self) -> Snapshot:
+        """Restore the newest checkpoint, where there is one; return what to roll back to."""
+        directory, last = self.task.directory, self.until_epoch * self.steps_per_epoch
+        if self.processes.is_main:
+            remove_unfinished(directory)
+        path = newest(directory, self.until_epoch, last)
+        self.processes.wait()  # nobody saves before all have looked
+        if path is None:
+            return Snapshot.take(self.state, self.model, self.optimizer, self.averaged)
+        found = Snapshot.load(path, self.model, average=self.average is not None)
+        if found.state["task"] != self.task.digest:
             raise ArtifactError(
-                "checkpoint of another task; remove it or use another run_dir", where=newest
+                "checkpoint of another task; remove it or use another run_dir", where=path
             )
-        done = int(state["epoch"])
-    model, optimizer = accelerator.prepare(task.model, optimizer)
-    scheduler = build_scheduler(task.recipe, optimizer, task.batches.steps_per_epoch)
-    mixup = build_mixup(task.recipe, task.num_classes)
-    model.train()
-    for epoch in track(range(done, until_epoch), description):
-        for step, batch in enumerate(task.batches.epoch(epoch)):
-            seed_everything(task.seed, "step", epoch, step)
-            images, target = (tensor.to(accelerator.device) for tensor in batch)
-            if mixup is not None:
-                images, target = mixup(images, target)
-            arguments = ()
-            if task.sampler is not None:
-                arguments = (task.sampler(stream(task.seed, "sampling", epoch, step)),)
-            scheduler.step_update(epoch * task.batches.steps_per_epoch + step)
-            loss = _loss(model(images, *arguments), target, task.recipe, hard=mixup is None)
-            if not torch.isfinite(loss):
-                raise McuformerError(
-                    f"the loss is {loss.item()} at epoch {epoch}, step {step}; lower the rate",
-                    where="recipe.lr",
-                    got=task.recipe.lr,
-                )
-            optimizer.zero_grad()
-            accelerator.backward(loss)
-            if task.recipe.clip_grad is not None:
-                accelerator.clip_grad_norm_(model.parameters(), task.recipe.clip_grad)
-            optimizer.step()
-        finished = epoch + 1
-        if finished == until_epoch or finished % task.recipe.checkpoint_epochs == 0:
-            state = {"epoch": finished, "task": task.digest}
-            checkpoint.save(
-                task.directory,
-                task.model,
-                optimizer.optimizer,
-                state,
-                recovery_point=finished == until_epoch,
-            )
-    task.model.eval()
-    return max(0, until_epoch - done)
+        before, now = found.state["environment"], self.state["environment"]
+        changed = [name for name in now if before.get(name) != now[name]]
+        if changed:
+            what = ", ".join(f"{name} {before.get(name)} -> {now[name]}" for name in changed)
+            say(f"{path.name}: resumed in order, but not bit for bit ({what})")
+        found.restore(self.model, self.optimizer, self.averaged)
+        self.state = found.state | {"environment": now}
+        return found
+
+    def _environment(self) -> dict[str, Any]:
+        """Return what exactness of a resume depends on."""
+        return {
+            "processes": self.processes.share[1],
+            "threads": torch.get_num_threads(),
+            "device": self.processes.device.type,
+            "torch": torch.__version__,
+        }
 
 
-def _loss(logits: Tensor, target: Tensor, recipe: Recipe, *, hard: bool) -> Tensor:
-    smoothing = recipe.label_smoothing if hard else 0.0  # timm's Mixup smooths by itself
-    return functional.cross_entropy(logits, target, label_smoothing=smoothing)
+class Journal:
+    """``metrics.jsonl``: a row an epoch; what lies beyond the step resumed from is dropped."""
+
+    def __init__(self, path: Path, step: int, processes: Processes) -> None:
+        self.path, self.processes = path, processes
+        self.rows: list[dict[str, Any]] = []
+        if processes.is_main and path.exists():
+            self.rows = [json.loads(line) for line in path.read_text().splitlines()]
+        self.drop_after(step)
+
+    def drop_after(self, step: int) -> None:
+        """Forget rows of later steps."""
+        self.rows = [row for row in self.rows if row["step"] <= step]
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Record one row, and hand it to the trackers."""
+        self.processes.accelerator.log(row, step=row["step"])
+        self.rows.append(row)
+        if self.processes.is_main:
+            text = "".join(json.dumps(row) + "\n" for row in self.rows)
+            write_bytes(self.path, text.encode())

@@ -105,6 +105,12 @@ class Vit(nn.Module):
         """Name the parameters that timm's optimiser factory must not decay, besides 1-D ones."""
         return undecayed(self)
 
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the head by a fresh one, for `num_classes` classes."""
+        self.num_classes = num_classes
+        self.subnet = self.subnet.model_copy(update={"num_classes": num_classes})
+        self.head = Linear(self.subnet.embed_dim, num_classes)
+
     def forward_features(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) to tokens (B, N, D)."""
         x = add_tokens(self.patch_embed(x, self.subnet), self.cls_token, self.pos_embed)

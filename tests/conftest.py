@@ -42,7 +42,9 @@ def preprocessing() -> Preprocessing:
 
 @pytest.fixture(scope="session")
 def digits_config(preprocessing: Preprocessing) -> DataConfig:
-    return DataConfig(name="digits", img_size=8, num_classes=10, preprocessing=preprocessing)
+    return DataConfig(
+        name="digits", format="digits", img_size=8, num_classes=10, preprocessing=preprocessing
+    )
 
 
 @pytest.fixture(scope="session")

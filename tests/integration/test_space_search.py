@@ -25,7 +25,7 @@ SMALL = [
     "space_search.accuracy_subnets=2",
     "recipe.epochs=4",
     "recipe.warmup_epochs=1",
-    "recipe.checkpoint_epochs=1",
+    "recipe.checkpoint_steps=5",
 ]
 
 

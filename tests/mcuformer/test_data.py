@@ -44,7 +44,9 @@ def test_pictures_become_raw_pixels(tmp_path: Path) -> None:
 
 def npz_config(path: Path) -> DataConfig:
     pre = Preprocessing(img_size=4, channel_order="L", mean=(0.5,), std=(0.5,))
-    return DataConfig(name="npz", root=str(path), img_size=4, num_classes=2, preprocessing=pre)
+    return DataConfig(
+        name="own", format="npz", root=str(path), img_size=4, num_classes=2, preprocessing=pre
+    )
 
 
 def test_npz_sets(tmp_path: Path) -> None:
@@ -68,5 +70,5 @@ def test_npz_sets(tmp_path: Path) -> None:
     path.write_bytes(b"PK broken")
     with pytest.raises(DataError, match=r"not a readable \.npz"):
         load(npz_config(path))
-    with pytest.raises(DataError, match=r"data\.root: no such file"):
+    with pytest.raises(DataError, match=r"data\.root: a \.npz file of the data not found"):
         load(npz_config(tmp_path / "absent.npz"))

@@ -34,7 +34,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("space_search.tau=[1,-2]", "space_search.tau.1: Input should be greater than 0 (got -2)"),
         ("device=stm32f999", "Could not find 'device/stm32f999'"),
         ("device=./absent.yaml", "device: no such file (got ./absent.yaml)"),
-        ("data.name=imagenet", "data.name"),
+        ("data.format=imagenet", "data.format"),
         ("--epochs=3", "unknown flag"),
         ("recipe.epochs", "recipe.epochs"),
     ],

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from timm.models.vision_transformer import VisionTransformer
 
 from mcuformer.data import Preprocessing
+from mcuformer.device import Device
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import BlockConfig, SubnetConfig, build_block
-from mcuformer.device import Device
 from oplib.footprint import footprint
 from oplib.interpret import run_float
 from oplib.schedule import float_model

@@ -13,9 +13,10 @@ from mcuformer.errors import ArtifactError, McuformerError
 from mcuformer.space import SearchSpace
 from supernet import checkpoint
 from supernet.recipe import Recipe
-from supernet.trainer import Task, supernet_task, train
+from supernet.sampling import UniformSampling
+from supernet.trainer import SupernetSetting, Task, supernet_task, train
 
-RECIPE = Recipe(epochs=6, batch_size=32, lr=3e-3, warmup_epochs=1, mixup=0.4, checkpoint_epochs=2)
+RECIPE = Recipe(epochs=6, batch_size=32, lr=3e-3, warmup_epochs=1, mixup=0.4, checkpoint_steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,8 @@ def small_data(digits_config: DataConfig) -> Dataset:
 
 def build(space: SearchSpace, data: Dataset, path: Path, recipe: Recipe = RECIPE) -> Task:
     torch.set_num_threads(2)
-    return supernet_task(space, space.point_at((1, 2)), data, recipe, 7, path)
+    setting = SupernetSetting(recipe, UniformSampling(name="uniform"), 7, path)
+    return supernet_task(space, space.point_at((1, 2)), data, setting)
 
 
 def weights(task: Task) -> dict[str, torch.Tensor]:
@@ -36,17 +38,21 @@ def weights(task: Task) -> dict[str, torch.Tensor]:
 
 def test_resume_is_exact(digits_space: SearchSpace, small_data: Dataset, tmp_path: Path) -> None:
     whole = build(digits_space, small_data, tmp_path / "whole")
-    assert train(whole, 5, "whole") == 5
+    assert train(whole, 5, "whole").epochs == 5
     first = build(digits_space, small_data, tmp_path / "parts")
     train(first, 3, "first")
     second = build(digits_space, small_data, tmp_path / "parts")
-    assert train(second, 5, "second") == 2
+    assert train(second, 5, "second").epochs == 2
     expected = weights(whole)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(second).items())
     names = sorted(path.name for path in second.directory.iterdir())
-    assert names == ["epoch_0003", "epoch_0005"]  # where a training was asked to stop
+    assert names == [
+        "epoch_0003",
+        "epoch_0005",
+        "metrics.jsonl",
+    ]  # where a training was asked to stop
     earlier = build(digits_space, small_data, tmp_path / "parts")
-    assert train(earlier, 3, "again") == 0  # a later recovery point does not count
+    assert train(earlier, 3, "again").epochs == 0  # a later recovery point does not count
     after_three = weights(first)
     assert all(torch.equal(tensor, after_three[name]) for name, tensor in weights(earlier).items())
 
@@ -57,17 +63,17 @@ def test_an_interrupted_epoch_starts_from_the_last_checkpoint(
     task = build(digits_space, small_data, tmp_path)
     epoch = task.batches.epoch
 
-    def interrupted(number: int):
+    def interrupted(number: int, *place):
         if number == 3:
             raise KeyboardInterrupt
-        return epoch(number)
+        return epoch(number, *place)
 
     task.batches.epoch = interrupted
     with pytest.raises(KeyboardInterrupt):
         train(task, 4, "interrupted")
-    assert [path.name for path in task.directory.iterdir()] == ["partial_0002"]
+    assert [path.name for path in task.directory.glob("[ep]*")] == ["partial_00000008"]
     again = build(digits_space, small_data, tmp_path)
-    assert train(again, 4, "again") == 2
+    assert train(again, 4, "again").epochs == pytest.approx(4 / 3)
     whole = build(digits_space, small_data, tmp_path / "whole")
     train(whole, 4, "whole")
     expected = weights(whole)
@@ -91,7 +97,7 @@ def test_damage_and_divergence_are_told(
 ) -> None:
     task = build(digits_space, small_data, tmp_path)
     train(task, 1, "one")
-    newest = checkpoint.newest(task.directory, 1)
+    newest = checkpoint.newest(task.directory, 1, 99)
     assert newest is not None
     (newest / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(ArtifactError, match=r"model\.safetensors: damaged"):
@@ -108,7 +114,7 @@ def test_weights_of_another_network_are_refused(
 ) -> None:
     task = build(digits_space, small_data, tmp_path)
     train(task, 1, "one")
-    path = checkpoint.newest(task.directory, 1) / "model.safetensors"
+    path = checkpoint.newest(task.directory, 1, 99) / "model.safetensors"
     wider = digits_space.model_copy(update={"num_classes": 11})
     other = build(wider, small_data, tmp_path / "other")
     with pytest.raises(ArtifactError, match=r"weights of another network: head\.bias"):

@@ -1,0 +1,92 @@
+"""Teachers: their logits for a batch, and the loss of a student that listens to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mcuformer.artifact import file_digest, load_arrays
+from mcuformer.errors import ConfigError
+from supernet.model import Supernet
+from supernet.recipe import Distillation, TimmTeacher
+
+Teacher = Callable[[Tensor], Tensor]
+
+
+def distilled_loss(loss: Tensor, logits: Tensor, teacher: Tensor, settings: Distillation) -> Tensor:
+    """Return ``(1 - w) loss + w T^2 KL(softmax(teacher / T) || softmax(logits / T))``.
+
+    Args:
+        loss: of the labels.
+        logits, teacher: (B, K); the teacher's are constants.
+    """
+    temperature = settings.temperature
+    distance = functional.kl_div(
+        functional.log_softmax(logits / temperature, dim=1),
+        functional.log_softmax(teacher.detach() / temperature, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return (1 - settings.weight) * loss + settings.weight * temperature**2 * distance
+
+
+def build_teacher(
+    settings: Distillation, model: nn.Module, num_classes: int, in_chans: int
+) -> Teacher:
+    """Build the teacher of a training.
+
+    Raises:
+        ConfigError: timm knows no such network, it does not fit its weights, or the largest subnet
+            is asked of a network that is no supernet.
+    """
+    if isinstance(settings.teacher, TimmTeacher):
+        return _timm_teacher(settings.teacher, num_classes, in_chans)
+    if not isinstance(model, Supernet):
+        raise ConfigError(
+            "only a supernet has a largest subnet", where="recipe.distillation.teacher"
+        )
+    supernet = model
+
+    @torch.no_grad()
+    def largest(images: Tensor) -> Tensor:
+        training = supernet.training
+        supernet.eval()
+        logits: Tensor = supernet(images, supernet.largest)
+        supernet.train(training)
+        return logits
+
+    return largest
+
+
+def _timm_teacher(settings: TimmTeacher, num_classes: int, in_chans: int) -> Teacher:
+    import timm
+
+    arguments: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans}
+    weights = load_arrays(Path(settings.checkpoint))
+    try:
+        network = timm.create_model(settings.model, **arguments | settings.arguments)
+        network.load_state_dict({name: torch.from_numpy(a) for name, a in weights.items()})
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"no teacher: {error}", where="recipe.distillation.teacher", got=settings.model
+        ) from error
+    network.eval()
+
+    @torch.no_grad()
+    def teach(images: Tensor) -> Tensor:
+        logits: Tensor = network.to(images.device)(images)
+        return logits
+
+    return teach
+
+
+def teacher_identity(settings: Distillation | None) -> str | None:
+    """Return what a teacher's logits depend on besides its settings: its weights' digest."""
+    if settings is None or not isinstance(settings.teacher, TimmTeacher):
+        return None
+    return file_digest(Path(settings.teacher.checkpoint))

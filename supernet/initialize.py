@@ -1,0 +1,186 @@
+"""Start a supernet from a dense vision transformer in timm's format.
+
+Heads and hidden units are sorted by importance, and factors come from the truncated singular value
+decomposition, so that the leading slice, which every smaller subnet uses, is the best one
+(Eckart and Young, 1936, for the factors; importance ordering as in HydraViT, 2024, and OFA, 2020).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mcuformer.artifact import load_arrays
+from mcuformer.errors import ArtifactError
+from mcuformer.progress import say
+from supernet.elastic import ElasticLinear
+from supernet.low_rank import ElasticLowRankLinear
+from supernet.model import ElasticBlock, Supernet
+from supernet.relative_position import TABLES
+from supernet.tokenizer import PatchEmbed, pseudo_inverse_resize, resize_positions
+
+UNKNOWN_PARTS = ("dist_token", "reg_token", "norm_pre", "q_norm", "k_norm", ".ls1", ".ls2")
+
+
+@torch.no_grad()
+def initialize(supernet: Supernet, path: Path) -> None:
+    """Copy a dense network's weights into `supernet`, whose largest subnet then equals it.
+
+    That holds where every linear has full rank, patch size and image size are the network's own and
+    the supernet is no deeper, wider or with more heads than it; what it has more is left out, the
+    least important first. Relative positions start at zero. A head for other classes stays fresh.
+
+    Args:
+        path: safetensors, in the names of timm's VisionTransformer.
+
+    Raises:
+        ArtifactError: the weights are not such a network's, or smaller than the supernet.
+    """
+    weights = {name: torch.from_numpy(array) for name, array in load_arrays(path).items()}
+    _Source(weights, path).copy_to(supernet)
+
+
+class _Source:
+    def __init__(self, weights: dict[str, Tensor], path: Path) -> None:
+        self.weights, self.path = weights, path
+        for name in weights:
+            if any(part in name for part in UNKNOWN_PARTS):
+                raise ArtifactError(f"a part that supernets do not have: {name}", where=path)
+
+    def copy_to(self, supernet: Supernet) -> None:
+        largest = supernet.largest
+        dim, depth = self.get("patch_embed.proj.weight").shape[0], self.depth
+        if dim != largest.embed_dim or depth < largest.depth:
+            raise ArtifactError(
+                "not as wide or deep as the supernet",
+                where=self.path,
+                got=f"embed_dim {dim}, depth {depth}",
+                expected=f"embed_dim {largest.embed_dim}, depth at least {largest.depth}",
+            )
+        self._tokenizer(supernet)
+        self._positions(supernet)
+        if supernet.cls_token is not None:
+            supernet.cls_token.copy_(self.get("cls_token", (1, 1, largest.embed_dim)))
+        head_dim = largest.blocks[0].head_dim
+        for index, block in enumerate(supernet.blocks):
+            self._block(block, index, head_dim)
+        norm = "norm" if "norm.weight" in self.weights else "fc_norm"
+        self._copy(supernet.norm, norm)
+        if len(self.get("head.weight")) == largest.num_classes:
+            self._linear(supernet.head, self.get("head.weight"), self.get("head.bias"))
+        else:
+            say(f"{self.path}: its head is for other classes; the supernet's stays fresh")
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len({name.split(".")[1] for name in self.weights if name.startswith("blocks.")})
+
+    def get(self, name: str, shape: tuple[int, ...] | None = None) -> Tensor:
+        """Return a weight, of the given shape."""
+        if name not in self.weights:
+            raise ArtifactError(f"no weight {name}, which timm's networks have", where=self.path)
+        tensor = self.weights[name].float()
+        if shape is not None and tuple(tensor.shape) != shape:
+            raise ArtifactError(
+                f"{name} does not fit the supernet",
+                where=self.path,
+                got=tuple(tensor.shape),
+                expected=shape,
+            )
+        return tensor
+
+    def _tokenizer(self, supernet: Supernet) -> None:
+        if "patch" not in supernet.tokenizers:
+            say(f"{self.path}: the space has no patch tokenizer; its tokenizers stay fresh")
+            return
+        patch_embed = supernet.tokenizers["patch"]
+        assert isinstance(patch_embed, PatchEmbed)
+        weight, bias = patch_embed.proj.weight, patch_embed.proj.bias
+        assert bias is not None
+        kernel = self.get("patch_embed.proj.weight")
+        size, own = kernel.shape[-1], weight.shape[-1]
+        if kernel.shape[:2] != weight.shape[:2]:
+            self.get("patch_embed.proj.weight", (*weight.shape[:2], size, size))
+        if size != own:
+            resize = pseudo_inverse_resize(size, own)
+            kernel = torch.einsum("ij,dcj->dci", resize, kernel.flatten(2))
+        weight.copy_(kernel.reshape(weight.shape))
+        bias.copy_(self.get("patch_embed.proj.bias", tuple(bias.shape)))
+
+    def _positions(self, supernet: Supernet) -> None:
+        if supernet.pos_embed is None:
+            return
+        positions, stored = self.get("pos_embed"), supernet.pos_embed
+        has_class = int(round((positions.shape[1] - 1) ** 0.5) ** 2 == positions.shape[1] - 1)
+        wants_class = int(supernet.largest.class_token)
+        grid = round((stored.shape[1] - wants_class) ** 0.5)
+        patches = resize_positions(positions[:, has_class:], grid)
+        first = positions[:, :1] if has_class else torch.zeros_like(positions[:, :1])
+        stored.copy_(torch.cat([first, patches], dim=1) if wants_class else patches)
+
+    def _block(self, block: ElasticBlock, index: int, head_dim: int) -> None:
+        prefix = f"blocks.{index}"
+        for norm in ("norm1", "norm2"):
+            self._copy(getattr(block, norm), f"{prefix}.{norm}")
+        if block.attn.relative is not None:
+            for table in TABLES:
+                getattr(block.attn.relative, table).zero_()
+        qkv = self.get(f"{prefix}.attn.qkv.weight")
+        proj = self.get(f"{prefix}.attn.proj.weight")
+        if len(qkv) % (3 * head_dim):
+            raise ArtifactError(
+                "heads of another width than the supernet's",
+                where=self.path,
+                got=f"{len(qkv) // 3} attention channels",
+                expected=f"a multiple of head_dim {head_dim}",
+            )
+        q, k, v = qkv.reshape(3, -1, head_dim, qkv.shape[1])
+        importance = v.flatten(1).norm(dim=1) * proj.reshape(len(proj), -1, head_dim).norm(
+            dim=(0, 2)
+        )
+        heads = importance.argsort(descending=True)
+        rows = (heads[:, None] * head_dim + torch.arange(head_dim)).flatten()
+        bias = self.weights.get(f"{prefix}.attn.qkv.bias", torch.zeros(len(qkv))).float()
+        stacked = torch.cat([part.flatten(0, 1)[rows] for part in (q, k, v)])
+        bias = torch.cat([part[rows] for part in bias.reshape(3, -1)])
+        self._linear(block.attn.qkv, stacked, bias)
+        self._linear(block.attn.proj, proj[:, rows], self.get(f"{prefix}.attn.proj.bias"))
+        fc1, fc2 = (self.get(f"{prefix}.mlp.{name}.weight") for name in ("fc1", "fc2"))
+        units = (fc1.norm(dim=1) * fc2.norm(dim=0)).argsort(descending=True)
+        self._linear(block.mlp.fc1, fc1[units], self.get(f"{prefix}.mlp.fc1.bias")[units])
+        self._linear(block.mlp.fc2, fc2[:, units], self.get(f"{prefix}.mlp.fc2.bias"))
+
+    def _copy(self, module: nn.Module, name: str) -> None:
+        for kind, parameter in module.named_parameters():
+            parameter.copy_(self.get(f"{name}.{kind}", tuple(parameter.shape)))
+
+    def _linear(self, layer: nn.Module, weight: Tensor, bias: Tensor) -> None:
+        """Fill an elastic linear from the leading rows and columns of a dense one."""
+        low_rank = isinstance(layer, ElasticLowRankLinear)
+        outer = layer.u if low_rank else layer
+        assert isinstance(outer, ElasticLinear)
+        sections, out = outer.weight.shape[:2]
+        features_in = layer.v.weight.shape[2] if low_rank else outer.weight.shape[2]
+        parts = weight.reshape(sections, -1, weight.shape[1])
+        if parts.shape[1] < out or parts.shape[2] < features_in:
+            raise ArtifactError(
+                "a layer smaller than the supernet's",
+                where=self.path,
+                got=f"{tuple(parts.shape[1:])} (out, in)",
+                expected=f"at least {(out, features_in)}",
+            )
+        parts = parts[:, :out, :features_in]
+        if outer.bias is not None:
+            outer.bias.copy_(bias.reshape(sections, -1)[:, :out])
+        if not low_rank:
+            outer.weight.copy_(parts)
+            return
+        rank = layer.v.weight.shape[1]
+        u, s, vt = np.linalg.svd(parts.reshape(-1, features_in).double().numpy(), False)
+        root = np.sqrt(s[:rank])
+        layer.v.weight.copy_(torch.from_numpy(root[:, None] * vt[:rank])[None])
+        layer.u.weight.copy_(torch.from_numpy(u[:, :rank] * root).reshape(sections, out, rank))

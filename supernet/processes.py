@@ -1,0 +1,117 @@
+"""One process or several that torchrun started: averages of gradients, and who writes files.
+
+Every process draws the same subnets and trains them on its share of each batch. Gradients are
+averaged by hand, in one message a step: the reducer of DistributedDataParallel has to search for
+the parameters that a subnet left unused, and cannot join several subnets in one step (DESIGN.md).
+"""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from mcuformer.errors import ConfigError
+
+
+class Processes:
+    """The group of processes of a training.
+
+    Args:
+        trackers: names of accelerate's trackers, which write under `tracker_dir`.
+
+    Raises:
+        ConfigError: a tracker is unknown or not installed.
+    """
+
+    def __init__(self, trackers: tuple[str, ...] = (), tracker_dir: str = ".") -> None:
+        check_trackers(trackers)
+        self.accelerator = Accelerator(log_with=list(trackers) or None, project_dir=tracker_dir)
+        if trackers:
+            self.accelerator.init_trackers("mcuformer")
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return self.accelerator.device
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """(rank, world size)."""
+        return self.accelerator.process_index, self.accelerator.num_processes
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files."""
+        return bool(self.accelerator.is_main_process)
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Refuse a batch that the processes cannot share evenly.
+
+        Raises:
+            ConfigError: naming both numbers.
+        """
+        count = self.share[1]
+        if batch_size % count:
+            raise ConfigError(
+                "the batch cannot be shared evenly by the processes",
+                where="recipe.batch_size",
+                got=batch_size,
+                expected=f"a multiple of {count}",
+            )
+
+    def average(self, model: nn.Module, loss: Tensor) -> Tensor:
+        """Average gradients and buffers over the processes, in place; return the mean loss."""
+        if self.share[1] == 1:
+            return loss
+        tensors = [p.grad for p in model.parameters() if p.grad is not None]
+        tensors += [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+        flat = torch.cat([loss.detach().reshape(1), *(tensor.flatten() for tensor in tensors)])
+        flat = self.accelerator.reduce(flat, "mean")
+        start = 1
+        for tensor in tensors:
+            tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+            start += tensor.numel()
+        return flat[0]
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        self.accelerator.wait_for_everyone()
+
+    def agree(self, code: int) -> int:
+        """Return the main process's number, on every process."""
+        if self.share[1] == 1:
+            return code
+        number = torch.tensor([code if self.is_main else 0], device=self.device)
+        return int(self.accelerator.reduce(number, "sum").item())
+
+    def end(self) -> None:
+        """Leave the group."""
+        self.accelerator.end_training()
+        if self.share[1] > 1:
+            torch.distributed.destroy_process_group()
+
+
+def check_trackers(names: tuple[str, ...]) -> None:
+    """Refuse trackers that accelerate does not know or that are not installed.
+
+    Raises:
+        ConfigError: naming the tracker.
+    """
+    from accelerate.tracking import get_available_trackers
+    from accelerate.utils import LoggerType
+
+    known = {str(kind.value) for kind in LoggerType} - {"all"}
+    available = {str(getattr(kind, "value", kind)) for kind in get_available_trackers()}
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                "no tracker of accelerate",
+                where="trackers",
+                got=name,
+                expected=f"one of {', '.join(sorted(known))}",
+            )
+        if name not in available:
+            raise ConfigError(
+                f"the tracker {name} is not installed; pip install {name}", where="trackers"
+            )

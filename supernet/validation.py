@@ -1,0 +1,59 @@
+"""What a supernet is worth on the way: accuracy of its extremes, its median and random subnets."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from mcuformer.data import Dataset
+from mcuformer.seed import stream
+from mcuformer.subnet import SubnetConfig
+from supernet.evaluate import accuracy_percent
+from supernet.sampling import Pool
+
+RANDOM_SUBNETS = 4
+MAX_IMAGES = 2000
+
+
+class Probes:
+    """Subnets measured after every epoch on a part of the steering split.
+
+    Smallest, median and largest are by MACs among the subnets that the budget admits; the random
+    ones are other ones each time.
+
+    Args:
+        pool: what the supernet may be asked for.
+        dataset: its steering split is measured, at most :data:`MAX_IMAGES` images of it.
+
+    Raises:
+        BudgetError: the budget admits no subnet.
+    """
+
+    def __init__(self, pool: Pool, dataset: Dataset) -> None:
+        self.pool, self.preprocessing = pool, dataset.preprocessing
+        admitted = pool.admitted("validation")
+        self.fixed = {
+            "smallest": admitted[0],
+            "median": admitted[len(admitted) // 2],
+            "largest": admitted[-1],
+        }
+        count = min(MAX_IMAGES, len(dataset.steering))
+        chosen = stream(pool.seed, "validation").permutation(len(dataset.steering))[:count]
+        self.split = dataset.steering.take(np.sort(chosen))
+
+    def __call__(self, model: nn.Module, epoch: int) -> dict[str, float]:
+        """Return the accuracy of each, ``NAME_percent``; of the random ones, the mean."""
+        found = {
+            f"{name}_percent": self._accuracy(model, subnet) for name, subnet in self.fixed.items()
+        }
+        candidates = self.pool.admitted("validation", epoch)
+        rng = stream(self.pool.seed, "validation", epoch)
+        chosen = rng.permutation(len(candidates))[:RANDOM_SUBNETS]
+        random = [self._accuracy(model, candidates[index]) for index in chosen]
+        return found | {"random_percent": float(np.mean(random))}
+
+    def _accuracy(self, model: nn.Module, subnet: SubnetConfig) -> float:
+        device = next(model.parameters()).device
+        return accuracy_percent(
+            lambda images: model(images, subnet), self.split, self.preprocessing, device
+        )
