@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mcuformer.errors import ConfigError
+from mcuformer.progress import process_count
 
 
 class Processes:
@@ -26,7 +27,11 @@ class Processes:
 
     def __init__(self, trackers: tuple[str, ...] = (), tracker_dir: str = ".") -> None:
         check_trackers(trackers)
-        self.accelerator = Accelerator(log_with=list(trackers) or None, project_dir=tracker_dir)
+        # without this accelerate runs each of torchrun's processes alone where there is no GPU
+        cpu = process_count() > 1 and not torch.cuda.is_available()
+        self.accelerator = Accelerator(
+            cpu=cpu, log_with=list(trackers) or None, project_dir=tracker_dir
+        )
         if trackers:
             self.accelerator.init_trackers("mcuformer")
 
@@ -86,10 +91,13 @@ class Processes:
         return int(self.accelerator.reduce(number, "sum").item())
 
     def end(self) -> None:
-        """Leave the group."""
+        """Leave the group of processes."""
         self.accelerator.end_training()
-        if self.share[1] > 1:
-            torch.distributed.destroy_process_group()
+
+    def finish_trackers(self) -> None:
+        """Let the trackers write what they hold."""
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
 
 
 def check_trackers(names: tuple[str, ...]) -> None:

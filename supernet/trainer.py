@@ -240,8 +240,7 @@ class _Training:
             while self.state["step"] < last:
                 self._run_epoch(meter, journal)
         set_fake_quant(self.model, False)
-        if self.task.trackers:
-            self.processes.accelerator.end_training()
+        self.processes.finish_trackers()
         trained = (last - started) / self.steps_per_epoch if last > started else 0.0
         final = self.averaged or self.model
         return Trained(final.eval(), trained, self.processes.is_main)
