@@ -1,12 +1,12 @@
-"""Sampling rules of supernet training at equal compute: uniform, sandwich, budget-aware.
+r"""Sampling rules of supernet training at equal compute: uniform, sandwich, budget-aware.
 
     python tools/compare_sampling.py data=digits device=stm32f100 [--seeds 5] [--json]
-    python tools/compare_sampling.py data=fashion_mnist data.root=FOLDER device=stm32f746 \\
+    python tools/compare_sampling.py data=fashion_mnist data.root=FOLDER device=stm32f746 \
         recipe.epochs=8 --train-images 20000
 
-Overrides are those of supernet.train. `recipe.epochs` is uniform sampling's; the others train for as
-many epochs as take the same multiply-accumulates, forward and backward, teachers included. Measured
-are the inherited accuracies of the smallest, median and largest subnets that fit the device, on the
+Overrides are those of supernet.train. `recipe.epochs` is uniform sampling's; the others train for
+as many epochs as take the same multiply-accumulates, forward and backward, teachers included; the
+warm-up is stretched or cut alike. Measured are the inherited accuracies of the smallest, median and largest subnets that fit the device, on the
 test part, which nothing selects by. A supernet that is trained is not trained again.
 """
 
@@ -71,8 +71,9 @@ def run_row(
     )
     pool = subnet_pool(config.space, point, setting)
     ratio = mean_step_macs(RULES["uniform"], pool) / mean_step_macs(RULES[name], pool)
-    epochs = max(config.recipe.warmup_epochs + 1, round(config.recipe.epochs * ratio))
-    recipe = config.recipe.model_copy(update={"epochs": epochs})
+    warmup = round(config.recipe.warmup_epochs * ratio)
+    epochs = max(warmup + 1, round(config.recipe.epochs * ratio))
+    recipe = config.recipe.model_copy(update={"epochs": epochs, "warmup_epochs": warmup})
     task = supernet_task(config.space, point, dataset, replace(setting, recipe=recipe))
     model = train(task, epochs, f"{name}, seed {seed}").model
     fitting = replace(pool, seed=0).admitted("measured")  # the same subnets in every row
