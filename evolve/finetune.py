@@ -92,7 +92,9 @@ def finetune(config: FinetuneConfig) -> None:
     trained = train(task, config.recipe.epochs, "fine-tuning")
     save_arrays(config.run.file("model.safetensors"), model_arrays(trained.model))
     write_json(config.run.file("finetuned_subnet.json"), "subnet", subnet.dump())
-    write_timm_config(config.run.file("config.json"), subnet, dataset)
+    write_timm_config(
+        config.run.file("config.json"), subnet, dataset.preprocessing, dataset.class_names
+    )
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from mcuformer.artifact import write_bytes
-from mcuformer.data import Dataset
+from mcuformer.data import Preprocessing
 from mcuformer.subnet import SubnetConfig
 
 ARCHITECTURE = "mcuformer_vit"
@@ -53,17 +53,18 @@ def mcuformer_vit(
     return vit
 
 
-def write_timm_config(path: Path, subnet: SubnetConfig, dataset: Dataset) -> None:
+def write_timm_config(
+    path: Path, subnet: SubnetConfig, preprocessing: Preprocessing, class_names: Sequence[str]
+) -> None:
     """Write the ``config.json`` that, beside ``model.safetensors``, timm loads a network from."""
     from supernet.data import pad_value
 
-    preprocessing = dataset.preprocessing
     size = subnet.img_size
     content = {
         "architecture": ARCHITECTURE,
         "num_classes": subnet.num_classes,
         "num_features": subnet.embed_dim,
-        "label_names": list(dataset.class_names),
+        "label_names": list(class_names),
         "pretrained_cfg": {
             "input_size": [subnet.in_chans, size, size],
             "fixed_input_size": True,

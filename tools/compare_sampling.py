@@ -5,9 +5,10 @@ r"""Sampling rules of supernet training at equal compute: uniform, sandwich, bud
         recipe.epochs=8 --train-images 20000
 
 Overrides are those of supernet.train. `recipe.epochs` is uniform sampling's; the others train for
-as many epochs as take the same multiply-accumulates, forward and backward, teachers included; the
-warm-up is stretched or cut alike. Measured are the inherited accuracies of the smallest, median and largest subnets that fit the device, on the
-test part, which nothing selects by. A supernet that is trained is not trained again.
+as many epochs as take the same multiply-accumulates, forward and backward, teachers included, with
+the warm-up cut or stretched alike. Measured are the inherited accuracies of the smallest, median
+and largest subnets that fit the device, on the test part, which nothing selects by. A supernet that
+is trained is not trained again.
 """
 
 from __future__ import annotations
@@ -102,10 +103,11 @@ def show(rows: list[dict[str, Any]]) -> str:
     best = "uniform"
     for name in ("sandwich", "budget_aware"):
         one, other = table["uniform"][:, 1], table[name][:, 1]
-        gain, spread = other.mean() - one.mean(), np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 2)
+        gain = other.mean() - one.mean()
+        spread = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 2)
         verdict = "more" if gain > spread else "not more"
         print(
-            f"{name}: the median gains {gain:+.2f} points, {verdict} than the spread {spread:.2f}"
+            f"{name}: the median gains {gain:+.2f}, {verdict} than the pooled spread {spread:.2f}"
         )
         if gain > spread and other.mean() > table[best][:, 1].mean():
             best = name

@@ -1,0 +1,121 @@
+"""Training as a user runs it: killed, resumed, in two processes, with bad input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+SMALL = [
+    "point.rank_ratio=0.5",
+    "point.patch_size=4",
+    "space.embed_dim=[32,48]",
+    "space.depth=[1,2]",
+    "recipe.epochs=4",
+    "recipe.warmup_epochs=1",
+    "recipe.checkpoint_steps=1",
+    "recipe.mixup=0.4",
+    "sampling=sandwich",
+    "device=stm32f100",
+    "threads=1",
+]
+ALONE = [sys.executable, "-m", "supernet.train"]
+TWO = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "supernet.train"]
+
+
+def run(command: list[str], run_dir: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    arguments = [*command, *SMALL, f"run_dir={run_dir}", *more]
+    return subprocess.run(arguments, capture_output=True, text=True, check=False)
+
+
+def kill_after(command: list[str], run_dir: Path, steps: int) -> None:
+    """Start a training and kill it, with all its processes, once it has done so many steps."""
+    arguments = [*command, *SMALL, f"run_dir={run_dir}"]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(arguments, stdout=quiet, stderr=quiet, start_new_session=True)
+    limit = time.monotonic() + 120
+    while time.monotonic() < limit and process.poll() is None:
+        done = [int(path.name[-8:]) for path in run_dir.glob("points/*/partial_*")]
+        if done and max(done) >= steps:
+            break
+        time.sleep(0.02)
+    assert process.poll() is None, "it ended before it could be killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def weights(run_dir: Path) -> dict[str, torch.Tensor]:
+    return load_file(run_dir / "supernet.safetensors")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("training") / "whole"
+    result = run(ALONE, run_dir)
+    assert result.returncode == 0, result.stderr
+    assert "epoch 4/4, loss " in result.stderr
+    assert all(f"{name} " in result.stderr for name in ("smallest", "median", "largest", "random"))
+    return run_dir
+
+
+def test_killed_in_an_epoch_and_resumed(whole: Path, tmp_path: Path) -> None:
+    kill_after(ALONE, tmp_path, 23)  # an epoch has 17 steps
+    result = run(ALONE, tmp_path)
+    assert result.returncode == 0, result.stderr
+    expected = weights(whole)
+    assert all(torch.equal(tensor, expected[n]) for n, tensor in weights(tmp_path).items())
+
+
+def test_two_processes_train_and_resume(whole: Path, tmp_path: Path) -> None:
+    """Killed and resumed they end alike; one process ends nearby, having seen the same batches."""
+    result = run(TWO, tmp_path / "whole")
+    assert result.returncode == 0, result.stderr
+    kill_after(TWO, tmp_path / "killed", 23)
+    result = run(TWO, tmp_path / "killed")
+    assert result.returncode == 0, result.stderr
+    expected = weights(tmp_path / "whole")
+    found = weights(tmp_path / "killed")
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+    # mixup draws in each process, so the weights differ a little more than by rounding
+    alone = weights(whole)
+    distance = max(float((tensor - alone[name]).abs().mean()) for name, tensor in expected.items())
+    assert 0 < distance < 0.05
+    again = run(TWO, tmp_path / "whole")
+    assert again.returncode == 0, again.stderr
+    assert "complete, nothing to do" in again.stderr
+
+
+def test_a_run_changes_its_number_of_processes(tmp_path: Path) -> None:
+    kill_after(TWO, tmp_path, 23)
+    result = run(ALONE, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "resumed in order, but not bit for bit (processes 2 -> 1)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (TWO, ["recipe.batch_size=33"], "recipe.batch_size: the batch cannot be shared evenly"),
+        (ALONE, ["device=none", "sampling=budget_aware"], "device: sampling=budget_aware needs"),
+        (ALONE, ["budget.flash_bytes=9000"], "space: none of 514 subnets fits"),
+        (ALONE, ["data=mnist", "data.root=absent"], "data.root: a file of the data set not found"),
+        (ALONE, ["space.img_size=[8,12]"], "point.img_size: not a choice"),
+        (ALONE, ["trackers=[nonsense]"], "trackers: no tracker of accelerate"),
+        (ALONE, ["initial=absent.safetensors"], "absent.safetensors: no such file"),
+        (ALONE, ["joint=true"], "point: a joint supernet has no point of its own"),
+    ],
+)
+def test_bad_input(command: list[str], arguments: list[str], message: str, tmp_path: Path) -> None:
+    result = run(command, tmp_path / "run", *arguments)
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not list(tmp_path.glob("run/points/*/epoch_*"))

@@ -1,0 +1,192 @@
+"""What elasticity costs: supernets beside the same layers built dense at the sampled size.
+
+    python tools/bench_supernet.py [--subnets 8] [--repeats 3] [--json]
+
+Training steps (forward, backward, clipping, optimiser) and evaluation of `autoformer_t` at 224 px,
+batch 16, and of the Fashion-MNIST preset, batch 128, on random images; several sampled subnets a
+preset, elastic and dense in turn, in the same order. A ratio is the time of the elastic network
+over that of the dense one: the median over the repeats of a subnet, then the median over the
+subnets; both with relative position or without alike. The figures at the top are those of the worse
+preset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mcuformer.entry import compose, fail
+from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.progress import track
+from mcuformer.seed import stream
+from mcuformer.space import SearchSpace
+from mcuformer.subnet import SubnetConfig
+from supernet.model import Supernet
+from supernet.recipe import Recipe, build_optimizer
+from supernet.trainer import seed_everything
+from supernet.vit import Vit
+
+RECIPE = Recipe(epochs=2, batch_size=1, lr=1e-4, warmup_epochs=0)
+COUNTED = 20_000  # subnets whose parameters are counted
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is measured.
+
+    Args:
+        overrides: of the space. index: of the space's outer point.
+        batch_size: images a step.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    index: tuple[int, ...]
+    batch_size: int
+
+
+PRESETS = (
+    Preset("autoformer_t", ("space=autoformer_t", "data.num_classes=1000"), (0, 0), 16),
+    Preset("fashion_mnist", ("data=fashion_mnist", "data.root=unused"), (1, 0), 128),
+)
+
+
+class Timed:
+    """A network with its optimiser: one training step, one evaluation, in seconds."""
+
+    def __init__(self, network: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
+        self.network, self.forward = network, forward
+        self.optimizer = build_optimizer(RECIPE, network)
+
+    def train_step(self, images: Tensor, labels: Tensor) -> float:
+        """Do one training step."""
+        self.network.train()
+        started = time.perf_counter()
+        self.optimizer.zero_grad()
+        functional.cross_entropy(self.forward(images), labels).backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        return time.perf_counter() - started
+
+    @torch.inference_mode()
+    def evaluate(self, images: Tensor) -> float:
+        """Run the network on a batch."""
+        self.network.eval()
+        started = time.perf_counter()
+        self.forward(images)
+        return time.perf_counter() - started
+
+
+def read_space(preset: Preset) -> SearchSpace:
+    """Return the preset's space."""
+    return SearchSpace.parse(compose("supernet_train", preset.overrides)["space"])
+
+
+def measure(preset: Preset, num_subnets: int, repeats: int) -> dict[str, Any]:
+    """Measure one preset."""
+    space = read_space(preset)
+    point, rng = space.point_at(preset.index), stream(0, "bench", preset.name)
+    seed_everything(0, "bench")
+    pad = (0.0,) * space.in_chans
+    supernet = Supernet(space, point, pad)
+    size = space.img_size[0]
+    images = torch.randn(preset.batch_size, space.in_chans, size, size)
+    labels = torch.randint(space.num_classes, (preset.batch_size,))
+    subnets = [space.sample(point, rng) for _ in range(num_subnets)]
+    train, evaluation = [], []
+    for subnet in track(subnets, preset.name):
+        pair = (_elastic(supernet, subnet), _dense(subnet, pad))
+        train.append(_medians(repeats, [lambda n=n: n.train_step(images, labels) for n in pair]))
+        evaluation.append(_medians(repeats, [lambda n=n: n.evaluate(images) for n in pair]))
+    train_seconds, eval_seconds = np.array(train), np.array(evaluation)
+    return {
+        "name": preset.name,
+        "subnets": num_subnets,
+        "batch_size": preset.batch_size,
+        "train_overhead_ratio": float(np.median(train_seconds[:, 0] / train_seconds[:, 1])),
+        "eval_overhead_ratio": float(np.median(eval_seconds[:, 0] / eval_seconds[:, 1])),
+        "train_steps_per_second": float(1 / np.median(train_seconds[:, 0])),
+        "eval_images_per_second": float(preset.batch_size / np.median(eval_seconds[:, 0])),
+    }
+
+
+def _elastic(supernet: Supernet, subnet: SubnetConfig) -> Timed:
+    return Timed(supernet, lambda images: supernet(images, subnet))
+
+
+def _dense(subnet: SubnetConfig, pad: tuple[float, ...]) -> Timed:
+    vit = Vit(subnet, pad)
+    return Timed(vit, vit)
+
+
+def _medians(repeats: int, functions: list[Callable[[], float]]) -> list[float]:
+    """Return the median seconds of each function, run in turn after a first time for nothing."""
+    seconds = np.array([[function() for function in functions] for _ in range(repeats + 1)])
+    return [float(value) for value in np.median(seconds[1:], axis=0)]
+
+
+def count_parameters() -> float:
+    """Return how many subnets' parameters are counted a second, each for the first time."""
+    space, rng = read_space(PRESETS[0]), stream(0, "count")
+    subnets = [space.sample(space.points()[0], rng) for _ in range(COUNTED)]
+    started = time.perf_counter()
+    total = sum(subnet.num_params for subnet in subnets)
+    assert total > 0
+    return COUNTED / (time.perf_counter() - started)
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--subnets", type=int, default=8, help="a preset")
+    parser.add_argument("--repeats", type=int, default=3, help="of a measurement")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    arguments = parser.parse_args()
+    try:
+        for name in ("subnets", "repeats", "threads"):
+            if getattr(arguments, name) < 1:
+                raise ConfigError("at least 1", where=f"--{name}", got=getattr(arguments, name))
+        torch.set_num_threads(arguments.threads)
+        presets = [measure(preset, arguments.subnets, arguments.repeats) for preset in PRESETS]
+    except McuformerError as error:
+        return fail(error, error.exit_code)
+    except KeyboardInterrupt:
+        return fail("interrupted", 130)
+    result: dict[str, Any] = {
+        **{
+            name: max(preset[name] for preset in presets)
+            for name in ("train_overhead_ratio", "eval_overhead_ratio")
+        },
+        **{
+            name: min(preset[name] for preset in presets)
+            for name in ("train_steps_per_second", "eval_images_per_second")
+        },
+        "param_counts_per_second": count_parameters(),
+        "presets": presets,
+    }
+    for preset in presets:
+        print(
+            f"{preset['name']:14s} training x{preset['train_overhead_ratio']:.3f}, "
+            f"{preset['train_steps_per_second']:.2f} steps/s; evaluation "
+            f"x{preset['eval_overhead_ratio']:.3f}, {preset['eval_images_per_second']:.0f} images/s"
+        )
+    print(f"{result['param_counts_per_second']:.0f} parameter counts a second")
+    if arguments.json:
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,82 @@
+"""Convert CIFAR-10 from a zip of lossless WebP sheets to binary batches, for data=cifar10.
+
+    python tools/convert_cifar10.py cifar10_train.zip OUT [--json]
+
+The zip holds sheets of 40 x 25 pictures, labels.npy and meta.json with the digests of both. It has
+no test part: 10 % of the training images then become one (data.test_fraction).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mcuformer.artifact import write_bytes
+from mcuformer.entry import fail
+from mcuformer.errors import DataError, McuformerError
+from mcuformer.formats import CIFAR10_TRAIN
+
+ROWS, COLUMNS, SIDE = 25, 40, 32
+
+
+def read_sheets(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read images (B, 32, 32, 3) and labels (B,).
+
+    Raises:
+        DataError: the zip is missing, damaged, or not what its digests say.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            meta = json.loads(archive.read("meta.json"))
+            labels = np.load(io.BytesIO(archive.read("labels.npy")), allow_pickle=False)
+            names = sorted(name for name in archive.namelist() if name.startswith("sheets/"))
+            sheets = [_read_sheet(archive.read(name)) for name in names]
+            images = np.concatenate(sheets)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"not a zip of CIFAR-10 sheets: {error}", where=path) from error
+    for array, key in ((images, "raw_sha256_x"), (labels, "raw_sha256_y")):
+        if hashlib.sha256(array.tobytes()).hexdigest() != meta[key]:
+            raise DataError("damaged: the digest differs", where=path, expected=meta[key])
+    return images, labels
+
+
+def _read_sheet(content: bytes) -> np.ndarray:
+    pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    grid = pixels.reshape(ROWS, SIDE, COLUMNS, SIDE, 3).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(-1, SIDE, SIDE, 3)
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("zip", type=Path)
+    parser.add_argument("out", type=Path, help="folder of the binary batches")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    arguments = parser.parse_args()
+    try:
+        images, labels = read_sheets(arguments.zip)
+        planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)  # NHWC -> NCHW
+        records = np.concatenate([labels.astype(np.uint8)[:, None], planes], axis=1)
+        for name, part in zip(
+            CIFAR10_TRAIN, np.array_split(records, len(CIFAR10_TRAIN)), strict=True
+        ):
+            write_bytes(arguments.out / f"{name}.bin", part.tobytes())
+    except McuformerError as error:
+        return fail(error, error.exit_code)
+    print(f"{arguments.out}: {len(images)} images in {len(CIFAR10_TRAIN)} batches")
+    if arguments.json:
+        print(json.dumps({"images": len(images), "batches": len(CIFAR10_TRAIN)}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
