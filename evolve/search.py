@@ -41,13 +41,18 @@ def stage(config: SearchConfig) -> Stage:
 def search(config: SearchConfig) -> None:
     """Search and write ``subnet.json``, its inherited weights and ``search.jsonl``.
 
+    A joint supernet is searched at the point that ``space.json`` names.
+
     Raises:
         BudgetError: no subnet of the supernet's point fits.
     """
     supernet_file = config.run.file("supernet.json")
     content = read_json(supernet_file, "supernet")
     space = SearchSpace.parse(content["space"], where=str(supernet_file))
-    point = SpacePoint.parse(content["point"], where=str(supernet_file))
+    own, joint = content["point"], content["point"] is None
+    if joint:  # the space search says where in it to look
+        own = read_json(config.run.file("space.json"), "space")["point"]
+    point = SpacePoint.parse(own, where=str(supernet_file))
     budget = Budget.of(config.budget, config.device)
     check_feasible([point], space, lambda s: footprint(s, config.device), budget)
     dataset = load(config.data, space.smallest(point).img_size, READERS)
@@ -61,7 +66,7 @@ def search(config: SearchConfig) -> None:
     from supernet.model import Supernet
 
     torch.set_num_threads(config.threads)
-    supernet = Supernet(space, point, pad_value(dataset.preprocessing))
+    supernet = Supernet(space, None if joint else point, pad_value(dataset.preprocessing))
     load_model(supernet, config.run.file("supernet.safetensors"))
 
     def evaluate(subnet: SubnetConfig) -> Candidate:
@@ -94,10 +99,9 @@ def search(config: SearchConfig) -> None:
         f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash"
     )
     write_bytes(config.run.file("search.jsonl"), "".join(line + "\n" for line in lines).encode())
-    save_arrays(
-        config.run.file("weights.safetensors"), model_arrays(extract(supernet, best.subnet))
-    )
-    write_json(config.run.file("subnet.json"), "subnet", best.subnet.dump())
+    vit = extract(supernet, best.subnet)
+    save_arrays(config.run.file("weights.safetensors"), model_arrays(vit))
+    write_json(config.run.file("subnet.json"), "subnet", vit.subnet.dump())
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+
+from mcuformer import entry
+from supernet import train
 
 SMALL = [
     "point.rank_ratio=0.5",
@@ -36,10 +40,10 @@ def run(command: list[str], run_dir: Path, *more: str) -> subprocess.CompletedPr
 
 
 def kill_after(command: list[str], run_dir: Path, steps: int) -> None:
-    """Start a training and kill it, with all its processes, once it has done so many steps."""
+    """Start a training and kill all its processes once it has done so many steps."""
     arguments = [*command, *SMALL, f"run_dir={run_dir}"]
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(arguments, stdout=quiet, stderr=quiet, start_new_session=True)
+    process = subprocess.Popen(arguments, stdout=quiet, stderr=quiet)
     limit = time.monotonic() + 120
     while time.monotonic() < limit and process.poll() is None:
         done = [int(path.name[-8:]) for path in run_dir.glob("points/*/partial_*")]
@@ -47,7 +51,12 @@ def kill_after(command: list[str], run_dir: Path, steps: int) -> None:
             break
         time.sleep(0.02)
     assert process.poll() is None, "it ended before it could be killed"
-    os.killpg(process.pid, signal.SIGKILL)
+    place = f"run_dir={run_dir}".encode()
+    # torchrun's workers have sessions of their own
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if place in file.read_bytes().split(b"\0"):
+                os.kill(int(file.parent.name), signal.SIGKILL)
     process.wait()
 
 
@@ -99,23 +108,34 @@ def test_a_run_changes_its_number_of_processes(tmp_path: Path) -> None:
     assert "resumed in order, but not bit for bit (processes 2 -> 1)" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("command", "arguments", "message"),
-    [
-        (TWO, ["recipe.batch_size=33"], "recipe.batch_size: the batch cannot be shared evenly"),
-        (ALONE, ["device=none", "sampling=budget_aware"], "device: sampling=budget_aware needs"),
-        (ALONE, ["budget.flash_bytes=9000"], "space: none of 514 subnets fits"),
-        (ALONE, ["data=mnist", "data.root=absent"], "data.root: a file of the data set not found"),
-        (ALONE, ["space.img_size=[8,12]"], "point.img_size: not a choice"),
-        (ALONE, ["trackers=[nonsense]"], "trackers: no tracker of accelerate"),
-        (ALONE, ["initial=absent.safetensors"], "absent.safetensors: no such file"),
-        (ALONE, ["joint=true"], "point: a joint supernet has no point of its own"),
-    ],
-)
-def test_bad_input(command: list[str], arguments: list[str], message: str, tmp_path: Path) -> None:
-    result = run(command, tmp_path / "run", *arguments)
+def test_a_batch_that_two_processes_cannot_share(tmp_path: Path) -> None:
+    result = run(TWO, tmp_path / "run", "recipe.batch_size=33")
     assert result.returncode != 0
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "recipe.batch_size: the batch cannot be shared evenly by the processes" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["device=none", "sampling=budget_aware"], "device: sampling=budget_aware needs"),
+        (["budget.flash_bytes=9000"], "space: none of 514 subnets fits"),
+        (["data=mnist", "data.root=absent"], "data.root: a file of the data set not found"),
+        (["space.img_size=[8,12]"], "point.img_size: not a choice"),
+        (["trackers=[nonsense]"], "trackers: no tracker of accelerate"),
+        (["initial=absent.safetensors"], "absent.safetensors: no such file"),
+        (["joint=true"], "point: a joint supernet has no point of its own"),
+        (["recipe.rand_augment=nonsense"], "recipe.rand_augment: no RandAugment of timm"),
+        (["recipe.scheduler=nonsense"], "recipe.scheduler: no schedule of timm"),
+    ],
+)
+def test_bad_input(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line = [*SMALL, f"run_dir={tmp_path / 'run'}", *arguments]
+    assert entry.run("supernet_train", train.TrainConfig, train.run, command_line) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert message in lines[0]
     assert not list(tmp_path.glob("run/points/*/epoch_*"))
