@@ -156,6 +156,10 @@ class SearchSpace(Value):
         }
         return SpacePoint.parse(values)
 
+    def middle(self) -> SpacePoint:
+        """Return the point in the middle of the grid (of an even axis, the upper one)."""
+        return self.point_at(tuple(length // 2 for length in self.shape))
+
     def check_point(self, point: SpacePoint) -> None:
         """Refuse a point that is not on the grid.
 

@@ -17,7 +17,7 @@ from mcuformer.artifact import Stage, locked, read_json, save_arrays, write_byte
 from mcuformer.data import DataConfig, load
 from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.errors import ConfigError
-from mcuformer.progress import process_count
+from mcuformer.progress import process_count, say
 from mcuformer.settings import Settings, execute
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import PositiveInt, RankRatio, SubnetConfig
@@ -34,7 +34,11 @@ STOP, GO = 0, 1
 
 
 class PointChoice(Value):
-    """The point to train; all null means the point that evolve.space chose."""
+    """The point to train.
+
+    All null means the point that evolve.space chose in the same run directory, and, where it did
+    not run, the middle of the space.
+    """
 
     rank_ratio: RankRatio | None = None
     mlp_rank_ratio: RankRatio | None = None
@@ -100,8 +104,9 @@ def stage(config: TrainConfig) -> Stage:
         raise ConfigError("heads of a free qkv_dim have no width to copy to", where="initial")
     if config.joint and len(config.space.img_size) > 1:
         raise ConfigError("a joint supernet takes one image size", where="space.img_size")
-    given = chosen_point(config) or config.joint or len(config.space.points()) == 1
-    inputs: list[Path] = [] if given else [config.run.file("space.json")]
+    chosen = config.run.file("space.json")
+    found = chosen_point(config) is None and not config.joint and chosen.exists()
+    inputs: list[Path] = [chosen] if found else []
     if config.initial is not None:
         inputs.append(Path(config.initial))
     outputs = ("supernet.safetensors", "supernet.json", "metrics.jsonl")
@@ -113,12 +118,13 @@ def resolve_point(config: TrainConfig) -> SpacePoint | None:
     """Return the point to train, or None for the joint supernet."""
     if config.joint:
         return None
-    point = chosen_point(config)
+    point, space_file = chosen_point(config), config.run.file("space.json")
     if point is not None:
         return point
-    if len(config.space.points()) == 1:
-        return config.space.points()[0]
-    space_file = config.run.file("space.json")
+    if not space_file.exists():
+        point = config.space.middle()
+        say(f"no point is given and {space_file} is missing: the middle of the space, {point.name}")
+        return point
     point = SpacePoint.parse(read_json(space_file, "space")["point"], where=str(space_file))
     config.space.check_point(point)
     return point

@@ -66,6 +66,29 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_dir
 
 
+def test_timm_loads_the_exported_network(finished: Path) -> None:
+    """In a fresh process, timm imported after supernet: the float accuracy of the report."""
+    program = f"""
+import supernet, timm, torch
+from mcuformer.data import DataConfig, load
+from mcuformer.entry import compose
+from supernet.evaluate import accuracy_percent
+vit = timm.create_model("local-dir:{finished}").eval()
+data = load(DataConfig.parse(compose("mcuformer", [])["data"]))
+print(accuracy_percent(vit, data.test, data.preprocessing))
+print(vit.pretrained_cfg["label_names"][3], vit.forward_features(torch.zeros(1, 1, 8, 8)).dim())
+print(timm.create_model("local-dir:{finished}", num_classes=4)(torch.zeros(2, 1, 8, 8)).shape[1])
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    accuracy, label, dims, classes = result.stdout.split()
+    expected = report(finished)["accuracy_percent"]["float"]
+    assert float(accuracy) == pytest.approx(expected, abs=1e-3)
+    assert (label, dims, classes) == ("3", "3", "4")
+
+
 def test_the_report_is_whole(finished: Path) -> None:
     content = json.loads((finished / "report.json").read_text())
     assert content["num_images"]["int8"] == 359
