@@ -53,3 +53,30 @@ def test_admission_map_refuses(root: Path, argument: str) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_bench_supernet(root: Path) -> None:
+    """Runs and keeps its promise on parameter counts; its ratios are for an idle machine."""
+    found = run_tool(root, "bench_supernet", "--subnets", "1", "--repeats", "1")
+    ratios = {"train_overhead_ratio", "eval_overhead_ratio"}
+    rates = {"train_steps_per_second", "eval_images_per_second", "param_counts_per_second"}
+    assert set(found) == ratios | rates | {"presets"}
+    assert [preset["name"] for preset in found["presets"]] == ["autoformer_t", "fashion_mnist"]
+    assert found["param_counts_per_second"] > 10_000
+    for name in ratios:
+        assert found[name] == max(preset[name] for preset in found["presets"])
+
+
+def test_compare_sampling(root: Path, tmp_path: Path) -> None:
+    short = ["recipe.epochs=3", "recipe.warmup_epochs=0", "--seeds", "2", "--train-images", "300"]
+    found = run_tool(root, "compare_sampling", *short, "--out", str(tmp_path))
+    rows = found["rows"]
+    assert [(row["seed"], row["sampling"]) for row in rows[:4]] == [
+        (0, "uniform"),
+        (0, "sandwich"),
+        (0, "budget_aware"),
+        (1, "uniform"),
+    ]
+    assert all(set(row) >= {"smallest", "median", "largest"} for row in rows)
+    epochs = {row["sampling"]: row["epochs"] for row in rows if row["seed"] == 0}
+    assert epochs["sandwich"] < epochs["uniform"] < epochs["budget_aware"]  # equal compute
