@@ -48,7 +48,7 @@ def test_kill_and_continue(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command(f"run_dir={killed}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while not list(killed.glob("points/*/partial_0001")) and process.poll() is None:
+    while not list(killed.glob("points/*/partial_[0-9]*")) and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
