@@ -12,7 +12,7 @@ from oplib.graph import Graph
 from oplib.interpret import FloatModel, run_float
 from oplib.operator import Array
 from oplib.ops import OPERATORS
-from oplib.quant import QuantParams, affine, symmetric
+from oplib.quant import QuantParams, affine, symmetric, symmetric16
 
 BATCH_SIZE = 256
 
@@ -63,9 +63,15 @@ def choose_quant(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QuantPa
         node.inputs[index] for node in graph.nodes for index in OPERATORS[node.op].symmetric_inputs
     }
     quant = {}
+    kinds = {name: kind.dtype for name, kind in graph.tensors.items()}
     for name, seen in ranges.items():
-        if name in needed or name not in graph.tensors:
+        if kinds.get(name) == "int16":
+            quant[name] = symmetric16(max(abs(seen.low), abs(seen.high)))
+        elif name in needed or name not in graph.tensors:
             quant[name] = symmetric(max(abs(seen.low), abs(seen.high)))
         else:
             quant[name] = affine(seen.low, seen.high)
+    for node in graph.nodes:
+        if OPERATORS[node.op].keeps_scale:
+            quant[node.output] = quant[node.inputs[0]]
     return quant

@@ -21,6 +21,7 @@ from mcuformer.value import Value
 from oplib.calibrate import calibrate
 from oplib.firmware import write_firmware
 from oplib.footprint import footprint
+from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.lower import lower
 from oplib.model_file import save_model
 from oplib.schedule import float_model, schedule
@@ -44,11 +45,13 @@ class ExportSettings(Value):
         calibration_images: images of the steering split that set the scales.
         check_images: images on which reference, host C and emulated chip are compared.
         source: the run's fine-tuned network, or the search's winner with inherited weights.
+        forms: which form of each operator is used.
     """
 
     calibration_images: PositiveCount = 256
     check_images: PositiveCount = 16
     source: Literal["finetuned", "search"] = "finetuned"
+    forms: Forms = DEFAULT_FORMS
 
     @property
     def files(self) -> tuple[str, str]:
@@ -124,14 +127,15 @@ def export(config: ExportConfig) -> None:
     cost = check_budget(config, subnet)
     dataset = load(config.data, subnet.img_size, READERS)
     where = str(source_files(config)[0])
-    model = float_model(subnet, weights, dataset.preprocessing, where)
+    forms = config.export.forms
+    model = float_model(subnet, weights, dataset.preprocessing, where, forms)
     images = dataset.steering.images
     ranges = calibrate(model, images[: config.export.calibration_images])
     integer = lower(model, ranges)
-    plan = schedule(subnet)[1]
+    plan = schedule(subnet, forms)[1]
     firmware, build_dir = config.run.file("firmware"), config.run.file("build")
     write_firmware(firmware, integer, plan, config.device, dataset.class_names)
-    save_model(config.run.path, integer, subnet, dataset.class_names)
+    save_model(config.run.path, integer, subnet, forms, dataset.class_names)
     shutil.rmtree(build_dir, ignore_errors=True)
     checked = images[: config.export.check_images]
     result = compare(integer, firmware, build_dir, config.device, checked)
@@ -162,9 +166,9 @@ def check_budget(config: ExportConfig, subnet: SubnetConfig) -> Footprint:
     Raises:
         BudgetError: with the bytes it needs.
     """
-    budget = Budget.of(config.budget, config.device)
-    arena = schedule(subnet)[1].arena_bytes  # of the very plan that is emitted
-    cost = footprint(subnet, config.device).model_copy(update={"arena_bytes": arena})
+    budget, forms = Budget.of(config.budget, config.device), config.export.forms
+    arena = schedule(subnet, forms)[1].arena_bytes  # of the very plan that is emitted
+    cost = footprint(subnet, config.device, forms).model_copy(update={"arena_bytes": arena})
     if not cost.admissible(budget):
         raise BudgetError(
             f"the network does not fit {config.device.name}",

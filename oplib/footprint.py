@@ -9,6 +9,7 @@ from functools import lru_cache
 from mcuformer.device import Core, Device, Footprint
 from mcuformer.subnet import SubnetConfig
 from oplib.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BYTES
+from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph, Node
 from oplib.operator import Field
 from oplib.ops import OPERATORS
@@ -17,14 +18,17 @@ from oplib.schedule import schedule
 STRUCT_BYTES = {"int32_t": 4, "uint32_t": 4, "uint64_t": 8, "uint8_t[4]": 4, "array": 4}
 
 
-def footprint(subnet: SubnetConfig, device: Device) -> Footprint:
+def footprint(subnet: SubnetConfig, device: Device, forms: Forms = DEFAULT_FORMS) -> Footprint:
     """Return the bytes of the subnet's firmware on `device`.
 
     Arena and weights equal what the linker measures; code is a table by kernel and core. Blocks are
     planned one at a time: the residual stream is one buffer for the whole network and all else
     lives inside one block, so the largest sum of live bytes is that of the worst block.
     """
-    parts = [_costs(subnet.model_copy(update={"blocks": (b,)}), device.core) for b in subnet.blocks]
+    parts = [
+        _costs(subnet.model_copy(update={"blocks": (b,)}), device.core, forms)
+        for b in subnet.blocks
+    ]
     return Footprint(
         arena_bytes=max(part.arena_bytes for part in parts),
         static_bytes=STATIC_BYTES,
@@ -46,8 +50,8 @@ class _Costs:
 
 
 @lru_cache(maxsize=65536)
-def _costs(subnet: SubnetConfig, core: Core) -> _Costs:
-    graph, plan = schedule(subnet)
+def _costs(subnet: SubnetConfig, core: Core, forms: Forms) -> _Costs:
+    graph, plan = schedule(subnet, forms)
     kernels = {OPERATORS[node.op].kernel for node in graph.nodes}
     fixed = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
     block = [node for node in graph.nodes if node.name.startswith("blocks.")]

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-DType = Literal["uint8", "int8", "int32"]
-ITEM_BYTES: dict[str, int] = {"uint8": 1, "int8": 1, "uint16": 2, "int32": 4}
+DType = Literal["uint8", "int8", "int16", "int32"]
+ITEM_BYTES: dict[str, int] = {"uint8": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4}
 
 
 @dataclass(frozen=True)

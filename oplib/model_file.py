@@ -9,6 +9,7 @@ from mcuformer.artifact import load_arrays, read_json, save_arrays, write_json
 from mcuformer.data import Preprocessing
 from mcuformer.errors import ArtifactError
 from mcuformer.subnet import SubnetConfig
+from oplib.forms import Forms
 from oplib.interpret import IntegerModel
 from oplib.operator import Lowered
 from oplib.quant import QuantParams
@@ -18,7 +19,11 @@ SEPARATOR = "|"
 
 
 def save_model(
-    directory: Path, model: IntegerModel, subnet: SubnetConfig, class_names: tuple[str, ...]
+    directory: Path,
+    model: IntegerModel,
+    subnet: SubnetConfig,
+    forms: Forms,
+    class_names: tuple[str, ...],
 ) -> None:
     """Write ``model_int8.safetensors`` and ``model_int8.json``."""
     arrays = {
@@ -28,6 +33,7 @@ def save_model(
     }
     content: dict[str, Any] = {
         "subnet": subnet.dump(),
+        "forms": forms.dump(),
         "preprocessing": model.preprocessing.dump(),
         "class_names": list(class_names),
         "quant": {name: [q.scale, q.zero_point] for name, q in model.quant.items()},
@@ -47,6 +53,7 @@ def load_model(directory: Path) -> tuple[IntegerModel, SubnetConfig, tuple[str, 
     content = read_json(path, "model_int8")
     try:
         subnet = SubnetConfig.parse(content["subnet"], where=str(path))
+        forms = Forms.parse(content["forms"], where=str(path))
         preprocessing = Preprocessing.parse(content["preprocessing"], where=str(path))
         quant = {name: QuantParams(float(s), int(z)) for name, (s, z) in content["quant"].items()}
         lowered = {node: Lowered({}, dict(s)) for node, s in content["scalars"].items()}
@@ -56,5 +63,5 @@ def load_model(directory: Path) -> tuple[IntegerModel, SubnetConfig, tuple[str, 
             lowered[node].arrays[name] = values
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"damaged: {error!r}", where=path) from error
-    graph, _ = schedule(subnet)
+    graph, _ = schedule(subnet, forms)
     return IntegerModel(graph, quant, lowered, preprocessing), subnet, class_names

@@ -30,7 +30,7 @@ class ArraySpec:
     """A constant array in flash: what its size is before its numbers are known."""
 
     name: str
-    dtype: Literal["int8", "int32", "uint16"]
+    dtype: Literal["int8", "uint8", "int16", "uint16", "int32"]
     shape: tuple[int, ...]
 
     @property
@@ -43,7 +43,7 @@ class ArraySpec:
 class Field:
     """A member of an operator's C parameter struct, in the header's order.
 
-    `value` is an integer, four bytes, the name of a constant array, or nested fields.
+    `value` is an integer, four bytes, the name of a constant array (or None), or nested fields.
     """
 
     name: str
@@ -76,12 +76,16 @@ class Operator:
     """One operator. `float` and integer references take a leading batch dimension; shapes do not.
 
     Attributes:
-        kernel: the C function and the name of its parameter struct, without ``_params``.
+        kernel: the C function.
+        params: the name of its parameter struct, where that is not the kernel's with ``_params``.
+        keeps_scale: the output has the scale and zero point of the first input.
         in_place: indices of the inputs whose bytes the kernel allows the output to take over.
         symmetric_inputs: indices of the inputs that need zero point 0.
     """
 
     kernel: ClassVar[str]
+    params: ClassVar[str | None] = None
+    keeps_scale: ClassVar[bool] = False
     in_place: ClassVar[tuple[int, ...]] = ()
     symmetric_inputs: ClassVar[tuple[int, ...]] = ()
 

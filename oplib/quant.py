@@ -92,6 +92,22 @@ def saturate(values: Array) -> Array:
     return clipped
 
 
+def multiply16(acc: Array, factor: Array) -> Array:
+    """Return ``(acc * factor + 2^27) >> 28`` (int64), for tensors of 16 bits."""
+    return (acc.astype(np.int64) * factor.astype(np.int64) + (1 << 27)) >> 28
+
+
+def saturate16(values: Array) -> Array:
+    """Clip to int16."""
+    clipped: Array = np.clip(values, -(2**15), 2**15 - 1).astype(np.int16)
+    return clipped
+
+
+def symmetric16(limit: float) -> QuantParams:
+    """Return the parameters that map [-limit, limit] to [-32767, 32767], for int16 tensors."""
+    return QuantParams(max(limit, 1e-8) / (2**15 - 1))
+
+
 def requantize(acc: Array, factor: Array | int, zero_point: Array | int) -> Array:
     """Return ``saturate8((acc * factor + zero_point * 2^32 + 2^31) >> 32)``."""
     return saturate(multiply_high(acc, factor, zero_point))

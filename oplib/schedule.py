@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from mcuformer.data import Preprocessing
 from mcuformer.subnet import SubnetConfig
+from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph
 from oplib.interpret import FloatModel
 from oplib.memory import Plan, plan_memory
@@ -16,25 +17,30 @@ from oplib.vit import build_graph, check_weights, node_params
 
 
 @lru_cache(maxsize=4096)
-def schedule(subnet: SubnetConfig) -> tuple[Graph, Plan]:
+def schedule(subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS) -> tuple[Graph, Plan]:
     """Return the scheduled graph of a subnet and its memory plan; no weights are needed."""
-    graph = overwrite_tokens(build_graph(subnet))
+    graph = overwrite_tokens(build_graph(subnet, forms))
     return graph, plan_memory(graph)
 
 
 def float_model(
-    subnet: SubnetConfig, weights: Mapping[str, Array], preprocessing: Preprocessing, where: str
+    subnet: SubnetConfig,
+    weights: Mapping[str, Array],
+    preprocessing: Preprocessing,
+    where: str,
+    forms: Forms = DEFAULT_FORMS,
 ) -> FloatModel:
     """Return the scheduled graph of a subnet with float weights.
 
     Args:
         weights: in timm's names.
         where: their source, for messages.
+        forms: of the operators; they do not change the float numbers.
 
     Raises:
         ArtifactError: the weights are not this subnet's.
     """
     check_weights(subnet, weights, where)
     return FloatModel(
-        schedule(subnet)[0], node_params(subnet, weights, preprocessing), preprocessing
+        schedule(subnet, forms)[0], node_params(subnet, weights, preprocessing), preprocessing
     )

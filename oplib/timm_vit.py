@@ -39,12 +39,6 @@ class TimmVit(Value):
         Raises:
             LoweringError: the operator library has no such form yet.
         """
-        if self.class_token or self.global_pool != "avg":
-            raise LoweringError(
-                "no class token is supported yet; train with class_token=False, global_pool='avg'",
-                where="vit",
-                got=f"class_token={self.class_token}, global_pool={self.global_pool}",
-            )
         if self.embed_dim % self.num_heads:
             raise LoweringError(
                 "embed_dim is no multiple of num_heads", where="vit.embed_dim", got=self.embed_dim
@@ -66,7 +60,9 @@ class TimmVit(Value):
             embed_dim=self.embed_dim,
             blocks=(block,) * self.depth,
             qkv_bias=self.qkv_bias,
-            fc_norm=True if self.fc_norm is None else self.fc_norm,
+            class_token=self.class_token,
+            global_pool=self.global_pool,
+            fc_norm=self.global_pool == "avg" if self.fc_norm is None else self.fc_norm,
             norm_eps=self.norm_eps,
         )
 
@@ -78,14 +74,12 @@ def refuse_unknown_parts(weights: Mapping[str, Array]) -> None:
         LoweringError: naming the part.
     """
     known = {
-        "cls_token": "a class token",
         "dist_token": "a distillation token",
         "reg_token": "register tokens",
         "norm_pre": "a norm before the blocks",
         "q_norm": "a query norm",
         "k_norm": "a key norm",
         ".ls1": "layer scale",
-        "relative_position": "relative positions",
     }
     for name in weights:
         for part, meaning in known.items():

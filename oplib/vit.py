@@ -9,8 +9,10 @@ import numpy as np
 from mcuformer.data import Preprocessing
 from mcuformer.errors import ArtifactError, LoweringError
 from mcuformer.subnet import LINEARS, LinearName, SubnetConfig
+from oplib.forms import DEFAULT_FORMS, SOFTMAX_FORMS, SQRT_STEPS, Forms
 from oplib.graph import Graph, GraphBuilder, TensorType
 from oplib.operator import Array
+from oplib.ops.attention import TABLES
 
 PATHS: dict[LinearName, str] = {
     "qkv": "attn.qkv",
@@ -19,107 +21,158 @@ PATHS: dict[LinearName, str] = {
     "fc2": "mlp.fc2",
 }
 QKV_PARTS = ("q", "k", "v")
+NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
+BATCH_NORM_EPS = 1e-5
 
 
-def build_graph(subnet: SubnetConfig) -> Graph:
+def build_graph(subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS) -> Graph:
     """Build the graph of a subnet; shapes alone, so that it costs no weights to plan memory.
 
     The fused qkv projection becomes three linears, each with a scale of its own; a low-rank linear
-    becomes two, with an int8 tensor between them. Full-rank factors are merged.
+    becomes two, with a tensor between them. Full-rank factors are merged.
+
+    Args:
+        forms: which form of each operator the graph names.
 
     Raises:
-        LoweringError: the operator library has no such part yet.
+        LoweringError: the passes of the patch embedding do not divide the patch.
     """
-    refuse_missing_operators(subnet)
-    subnet = subnet.merged
-    size = subnet.img_size
-    image = TensorType((size, size, subnet.in_chans), "uint8")
-    builder = GraphBuilder("image", image)
-    x = builder.add(
-        "patch_embed",
-        "patch_embed",
-        "image",
-        patch_size=subnet.patch_size,
-        grid_size=subnet.grid_size,
-        pad_before=subnet.padding[0],
-        out_features=subnet.embed_dim,
-    )
-    for index in range(subnet.depth):
-        x = _add_attention(builder, subnet, index, x)
-        x = _add_mlp(builder, subnet, index, x)
-    if not subnet.fc_norm:
-        x = builder.add("layer_norm", "norm", x, eps=subnet.norm_eps)
-    x = builder.add("mean_pool", "pool", x)
-    if subnet.fc_norm:
-        x = builder.add("layer_norm", "fc_norm", x, eps=subnet.norm_eps)
-    return builder.build(builder.add("classifier", "head", x, out_features=subnet.num_classes))
+    return _Builder(subnet.merged, forms).build()
 
 
-def refuse_missing_operators(subnet: SubnetConfig) -> None:
-    """Refuse parts that no integer operator exists for.
+class _Builder:
+    """Adds one part of the network after the other."""
 
-    Raises:
-        LoweringError: naming the field.
-    """
-    missing = {
-        "tokenizer": subnet.tokenizer != "patch",
-        "class_token": subnet.class_token,
-        "relative_position": subnet.relative_position is not None,
-        "absolute_position": not subnet.absolute_position,
-    }
-    for name, absent in missing.items():
-        if absent:
+    def __init__(self, subnet: SubnetConfig, forms: Forms) -> None:
+        self.subnet, self.forms = subnet, forms
+        size = subnet.img_size
+        image = TensorType((size, size, subnet.in_chans), "uint8")
+        self.graph = GraphBuilder("image", image)
+        wide = forms.residual == "int16"
+        self.suffix = "_s16" if wide else ""
+
+    def build(self) -> Graph:
+        """Return the whole graph."""
+        subnet = self.subnet
+        x = self._patches() if subnet.tokenizer == "patch" else self._convolutions()
+        for index in range(subnet.depth):
+            x = self._attention(index, x)
+            x = self._mlp(index, x)
+        suffix = self.suffix
+        if subnet.global_pool == "token":  # the other tokens need no norm
+            x = self.graph.add("take_token", "pool", x)
+            norm = "fc_norm" if subnet.fc_norm else "norm"
+            x = self._norm(norm, x, suffix)
+        else:
+            first = int(subnet.class_token)
+            if not subnet.fc_norm:
+                x, suffix = self._norm("norm", x, suffix), ""
+            x = self.graph.add(f"mean_pool{suffix}", "pool", x, first=first)
+            if subnet.fc_norm:
+                x = self._norm("fc_norm", x, "")
+        head = self.graph.add("classifier", "head", x, out_features=subnet.num_classes)
+        return self.graph.build(head)
+
+    def _embedding(self) -> dict[str, int]:
+        """Return the attributes of what adds positions and class token."""
+        subnet = self.subnet
+        return {
+            "out_features": subnet.embed_dim,
+            "first": int(subnet.class_token),
+            "positions": int(subnet.absolute_position or subnet.class_token),
+        }
+
+    def _patches(self) -> str:
+        subnet, kernel = self.subnet, self.forms.patch_kernel
+        attrs = {
+            "patch_size": subnet.patch_size,
+            "grid_size": subnet.grid_size,
+            "pad_before": subnet.padding[0],
+            **self._embedding(),
+        }
+        if kernel is None and not self.suffix:
+            return self.graph.add("patch_embed", "patch_embed", "image", **attrs)
+        kernel = subnet.patch_size if kernel is None else kernel
+        if subnet.patch_size % kernel:
             raise LoweringError(
-                "the operator library has no integer form of it yet",
-                where=f"subnet.{name}",
-                got=getattr(subnet, name),
-                expected=SubnetConfig.model_fields[name].default,
+                "the passes do not divide the patch",
+                where="export.forms.patch_kernel",
+                got=kernel,
+                expected=f"a divisor of {subnet.patch_size}",
             )
+        op = f"patch_embed_passes{self.suffix}"
+        return self.graph.add(op, "patch_embed", "image", kernel=kernel, **attrs)
 
+    def _convolutions(self) -> str:
+        x = "image"
+        for index, conv in enumerate(self.subnet.convs):
+            name, out = f"patch_embed.convs.{index}", conv.out_chans
+            x = self.graph.add("conv_pool", name, x, stride=conv.stride, out_features=out)
+        return self.graph.add(f"embed_tokens{self.suffix}", "tokens", x, **self._embedding())
 
-def _add_attention(builder: GraphBuilder, subnet: SubnetConfig, index: int, x: str) -> str:
-    block, prefix = subnet.blocks[index], f"blocks.{index}"
-    y = builder.add("layer_norm", f"{prefix}.norm1", x, eps=subnet.norm_eps)
-    rank = subnet.rank(index, "qkv")
-    if rank is not None:
-        y = builder.add("linear", f"{prefix}.attn.qkv.v", y, out_features=rank)
-    parts = [
-        builder.add("linear", f"{prefix}.attn.{part}", y, out_features=block.attn_dim)
-        for part in QKV_PARTS
-    ]
-    y = builder.add("attention", f"{prefix}.attn", *parts, num_heads=block.num_heads)
-    y = _add_linear(builder, subnet, index, "proj", y)
-    return builder.add("add", f"{prefix}.attn.add", x, y)
+    def _norm(self, name: str, x: str, suffix: str) -> str:
+        steps = SQRT_STEPS[self.forms.sqrt]
+        eps = self.subnet.norm_eps
+        return self.graph.add(f"layer_norm{suffix}", name, x, eps=eps, sqrt_steps=steps)
 
+    def _add(self, name: str, x: str, y: str) -> str:
+        return self.graph.add(f"add{self.suffix}", name, x, y)
 
-def _add_mlp(builder: GraphBuilder, subnet: SubnetConfig, index: int, x: str) -> str:
-    prefix = f"blocks.{index}"
-    y = builder.add("layer_norm", f"{prefix}.norm2", x, eps=subnet.norm_eps)
-    y = _add_linear(builder, subnet, index, "fc1", y)
-    y = builder.add("gelu", f"{prefix}.mlp.gelu", y)
-    y = _add_linear(builder, subnet, index, "fc2", y)
-    return builder.add("add", f"{prefix}.mlp.add", x, y)
+    def _attention(self, index: int, x: str) -> str:
+        subnet, prefix = self.subnet, f"blocks.{index}"
+        block = subnet.blocks[index]
+        y = self._norm(f"{prefix}.norm1", x, self.suffix)
+        rank, op = subnet.rank(index, "qkv"), "linear"
+        if rank is not None:
+            y, op = self._first_factor(f"{prefix}.attn.qkv", y, rank)
+        parts = [
+            self.graph.add(op, f"{prefix}.attn.{part}", y, out_features=block.attn_dim)
+            for part in QKV_PARTS
+        ]
+        attrs = {
+            "num_heads": block.num_heads,
+            "softmax": SOFTMAX_FORMS.index(self.forms.softmax),
+            "normalized": int(self.forms.attention_weights == "int8"),
+        }
+        kind = "attention"
+        if subnet.relative_position is not None:
+            kind, attrs["max_distance"] = "attention_relative", subnet.relative_position
+            attrs |= {"grid_size": subnet.grid_size, "first": int(subnet.class_token)}
+        y = self.graph.add(kind, f"{prefix}.attn", *parts, **attrs)
+        y = self._linear(index, "proj", y)
+        return self._add(f"{prefix}.attn.add", x, y)
 
+    def _mlp(self, index: int, x: str) -> str:
+        prefix = f"blocks.{index}"
+        y = self._norm(f"{prefix}.norm2", x, self.suffix)
+        y = self._linear(index, "fc1", y)
+        form = self.forms.gelu
+        op = "gelu" if form == "table" else f"gelu_{form}"
+        y = self.graph.add(op, f"{prefix}.mlp.gelu", y)
+        y = self._linear(index, "fc2", y)
+        return self._add(f"{prefix}.mlp.add", x, y)
 
-def _add_linear(
-    builder: GraphBuilder, subnet: SubnetConfig, index: int, name: LinearName, x: str
-) -> str:
-    path = f"blocks.{index}.{PATHS[name]}"
-    out_features = subnet.linear_shape(index, name)[1]
-    rank = subnet.rank(index, name)
-    if rank is not None:
-        x = builder.add("linear", f"{path}.v", x, out_features=rank)
-    return builder.add("linear", path, x, out_features=out_features)
+    def _first_factor(self, path: str, x: str, rank: int) -> tuple[str, str]:
+        """Add the first of two factors; return its output and the second one's operator."""
+        wide = self.forms.low_rank == "int16"
+        x = self.graph.add("linear_to_s16" if wide else "linear", f"{path}.v", x, out_features=rank)
+        return x, "linear_from_s16" if wide else "linear"
+
+    def _linear(self, index: int, name: LinearName, x: str) -> str:
+        path = f"blocks.{index}.{PATHS[name]}"
+        out_features = self.subnet.linear_shape(index, name)[1]
+        rank, op = self.subnet.rank(index, name), "linear"
+        if rank is not None:
+            x, op = self._first_factor(path, x, rank)
+        return self.graph.add(op, path, x, out_features=out_features)
 
 
 def weight_shapes(subnet: SubnetConfig) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every weight, in timm's spelling (factors are ``.v`` and ``.u``)."""
-    dim, patch = subnet.embed_dim, subnet.patch_size
+    dim = subnet.embed_dim
     norm = "fc_norm" if subnet.fc_norm else "norm"
     shapes: dict[str, tuple[int, ...]] = {
-        "patch_embed.proj.weight": (dim, subnet.in_chans, patch, patch),
-        "patch_embed.proj.bias": (dim,),
-        "pos_embed": (1, subnet.num_tokens, dim),
+        **_tokenizer_shapes(subnet),
         f"{norm}.weight": (dim,),
         f"{norm}.bias": (dim,),
         "head.weight": (subnet.num_classes, dim),
@@ -130,6 +183,26 @@ def weight_shapes(subnet: SubnetConfig) -> dict[str, tuple[int, ...]]:
             shapes |= {f"blocks.{index}.{part}.{kind}": (dim,) for kind in ("weight", "bias")}
         for name in LINEARS:
             shapes |= dict(_linear_shapes(subnet, index, name))
+        if subnet.relative_position is not None:
+            table = (2 * subnet.relative_position + 2, subnet.blocks[index].head_dim)
+            shapes |= {f"blocks.{index}.attn.relative.{name}": table for name in TABLES}
+    return shapes
+
+
+def _tokenizer_shapes(subnet: SubnetConfig) -> dict[str, tuple[int, ...]]:
+    dim, patch = subnet.embed_dim, subnet.patch_size
+    shapes: dict[str, tuple[int, ...]] = {}
+    if subnet.class_token:
+        shapes["cls_token"] = (1, 1, dim)
+    if subnet.absolute_position:
+        shapes["pos_embed"] = (1, subnet.num_tokens, dim)
+    if subnet.tokenizer == "patch":
+        kernel = (dim, subnet.in_chans, patch, patch)
+        return {"patch_embed.proj.weight": kernel, "patch_embed.proj.bias": (dim,), **shapes}
+    for index, conv in enumerate(subnet.convs):
+        shapes[f"patch_embed.convs.{index}.weight"] = (conv.out_chans, conv.in_chans, 3, 3)
+        for name in NORM_PARTS:
+            shapes[f"patch_embed.norms.{index}.{name}"] = (conv.out_chans,)
     return shapes
 
 
@@ -167,18 +240,7 @@ def node_params(
     subnet: SubnetConfig, weights: Mapping[str, Array], preprocessing: Preprocessing
 ) -> dict[str, dict[str, Array]]:
     """Return the float parameters of each node of :func:`build_graph`, by name."""
-    kernel = weights["patch_embed.proj.weight"]
-    pad = np.array(preprocessing.pad_value, dtype=np.uint8)[None, None]
-    params: dict[str, dict[str, Array]] = {
-        "patch_embed": {
-            "weight": kernel.transpose(0, 2, 3, 1).reshape(
-                len(kernel), -1
-            ),  # NCHW -> row, column, channel
-            "bias": weights["patch_embed.proj.bias"],
-            "position": weights["pos_embed"][0],
-            "pad": preprocessing.normalize(pad)[0, 0],
-        }
-    }
+    params = _tokenizer_params(subnet, weights, preprocessing)
     for name in ("norm", "fc_norm", "head"):
         if f"{name}.weight" in weights:
             params[name] = _plain(weights, name)
@@ -188,7 +250,43 @@ def node_params(
             params[f"{prefix}.{name}"] = _plain(weights, f"{prefix}.{name}")
         for linear in LINEARS:
             params |= _linear_params(subnet, weights, index, linear)
+        if subnet.relative_position is not None:
+            tables = {name: weights[f"{prefix}.attn.relative.{name}"] for name in TABLES}
+            params[f"{prefix}.attn"] = tables
     return params
+
+
+def _tokenizer_params(
+    subnet: SubnetConfig, weights: Mapping[str, Array], preprocessing: Preprocessing
+) -> dict[str, dict[str, Array]]:
+    pixel = np.array(preprocessing.pad_value, dtype=np.uint8)[None, None]
+    pad = preprocessing.normalize(pixel)[0, 0]
+    position = np.zeros((subnet.num_tokens, subnet.embed_dim), np.float32)
+    if subnet.absolute_position:
+        position = position + weights["pos_embed"][0]
+    if subnet.class_token:
+        position[0] += weights["cls_token"][0, 0]
+    if subnet.tokenizer == "patch":
+        weight, bias = weights["patch_embed.proj.weight"], weights["patch_embed.proj.bias"]
+        matrix = {"weight": _rows(weight), "bias": bias}
+        return {"patch_embed": {**matrix, "position": position, "pad": pad}}
+    params: dict[str, dict[str, Array]] = {"tokens": {"position": position}}
+    for index, conv in enumerate(subnet.convs):
+        norm = {name: weights[f"patch_embed.norms.{index}.{name}"] for name in NORM_PARTS}
+        gain = norm["weight"] / np.sqrt(norm["running_var"] + BATCH_NORM_EPS)
+        kernel = weights[f"patch_embed.convs.{index}.weight"] * gain[:, None, None, None]
+        params[f"patch_embed.convs.{index}"] = {
+            "weight": _rows(kernel),
+            "bias": norm["bias"] - norm["running_mean"] * gain,
+            "pad": pad if index == 0 else np.zeros(conv.in_chans, np.float32),
+        }
+    return params
+
+
+def _rows(kernel: Array) -> Array:
+    """Return a convolution's weights (out, C, y, x) as rows in the order row, column, channel."""
+    rows: Array = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
+    return rows
 
 
 def _plain(weights: Mapping[str, Array], path: str) -> dict[str, Array]:

@@ -1,22 +1,39 @@
 """The operators, one a file: shape rule, float and integer reference, scratch, C parameters."""
 
 from oplib.operator import Operator
-from oplib.ops.add import Add
-from oplib.ops.attention import Attention
+from oplib.ops.add import Add, AddS16
+from oplib.ops.attention import Attention, AttentionRelative
 from oplib.ops.classifier import Classifier
-from oplib.ops.gelu import Gelu
-from oplib.ops.layer_norm import LayerNorm
-from oplib.ops.linear import Linear
-from oplib.ops.mean_pool import MeanPool
-from oplib.ops.patch_embed import PatchEmbed
+from oplib.ops.conv_pool import ConvPool
+from oplib.ops.embed_tokens import EmbedTokens, EmbedTokensS16
+from oplib.ops.gelu import Gelu, GeluPolynomial, GeluSigmoid
+from oplib.ops.layer_norm import LayerNorm, LayerNormS16
+from oplib.ops.linear import Linear, LinearFromS16, LinearToS16
+from oplib.ops.mean_pool import MeanPool, MeanPoolS16
+from oplib.ops.patch_embed import PatchEmbed, PatchEmbedPasses, PatchEmbedPassesS16
+from oplib.ops.take_token import TakeToken
 
 OPERATORS: dict[str, Operator] = {
     "add": Add(),
+    "add_s16": AddS16(),
     "attention": Attention(),
+    "attention_relative": AttentionRelative(),
     "classifier": Classifier(),
+    "conv_pool": ConvPool(),
+    "embed_tokens": EmbedTokens(),
+    "embed_tokens_s16": EmbedTokensS16(),
     "gelu": Gelu(),
+    "gelu_polynomial": GeluPolynomial(),
+    "gelu_sigmoid": GeluSigmoid(),
     "layer_norm": LayerNorm(),
+    "layer_norm_s16": LayerNormS16(),
     "linear": Linear(),
+    "linear_from_s16": LinearFromS16(),
+    "linear_to_s16": LinearToS16(),
     "mean_pool": MeanPool(),
+    "mean_pool_s16": MeanPoolS16(),
     "patch_embed": PatchEmbed(),
+    "patch_embed_passes": PatchEmbedPasses(),
+    "patch_embed_passes_s16": PatchEmbedPassesS16(),
+    "take_token": TakeToken(),
 }

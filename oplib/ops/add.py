@@ -10,7 +10,7 @@ import numpy as np
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
 from oplib.operator import Array, Field, Lowered, LoweringContext, Operator, Params
-from oplib.quant import saturate
+from oplib.quant import multiplier, saturate, saturate16
 
 MAX_MULTIPLIER = 2**22  # 2 * 255 * 2^22 + 2^15 < 2^31
 
@@ -61,3 +61,33 @@ class Add(Operator):
         self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return *inputs, output, str(tokens[0].size)
+
+
+class AddS16(Add):
+    """The residual addition of an int16 stream and an int8 branch, summed in 64 bits."""
+
+    kernel: ClassVar[str] = "oplib_add_s16"
+    in_place: ClassVar[tuple[int, ...]] = (0,)
+
+    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+        stream, branch = (context.of(name) for name in node.inputs)
+        target = context.of(node.output)
+        scalars = {
+            "a_multiplier": int(multiplier(stream.scale / target.scale, node.name, 8)[0]),
+            "b_zero_point": branch.zero_point,
+            "b_multiplier": int(multiplier(branch.scale / target.scale, node.name, 16)[0]),
+        }
+        return Lowered({}, scalars)
+
+    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+        a, b = (x.astype(np.int64) for x in inputs)
+        b = b - lowered.scalars["b_zero_point"]
+        left = (a << 8) * lowered.scalars["a_multiplier"]
+        right = (b << 16) * lowered.scalars["b_multiplier"]
+        return saturate16((left + right + (1 << 31)) >> 32)
+
+    def fields(
+        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+    ) -> tuple[Field, ...]:
+        names = ("a_multiplier", "b_zero_point", "b_multiplier")
+        return tuple(Field(name, "int32_t", scalars[name]) for name in names)

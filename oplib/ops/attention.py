@@ -1,4 +1,4 @@
-"""Multi-head attention in integers, with a table softmax and one division a row."""
+"""Multi-head attention in integers, with one division a row."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ import numpy as np
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
 from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
-from oplib.ops.softmax import MAX_TOKENS, TABLE_SIZE, exp_table, softmax_weights
-from oplib.quant import integer_matmul, multiplier, requantize
+from oplib.ops.softmax import (
+    MAX_TOKENS,
+    lower_softmax,
+    softmax_fields,
+    softmax_specs,
+    softmax_weights,
+)
+from oplib.quant import INT8_MAX, integer_matmul, multiplier, requantize
+
+TABLES = ("key_rows", "key_cols", "value_rows", "value_cols")
 
 
 def scores_name(node: Node) -> str:
@@ -41,24 +49,36 @@ class Attention(Operator):
         return inputs[0]
 
     def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
-        return (ArraySpec("exp_table", "uint16", (TABLE_SIZE,)),)
+        return softmax_specs(node)
 
     def scratch_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
         return 3 * inputs[0].shape[0]
 
-    def _float_scores(self, node: Node, inputs: Sequence[Array]) -> Array:
+    def relative(self, node: Node, tables: Mapping[str, Array], kind: str) -> Array | None:
+        """Return what pairs of tokens add to keys or values, (N, N, head_dim), or None."""
+        return None
+
+    def _float_scores(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         q, k = (split_heads(x, node.int_attr("num_heads")) for x in inputs[:2])
-        scale = np.float32(q.shape[-1] ** -0.5)
-        return (q @ k.transpose(0, 1, 3, 2)) * scale
+        scores = q @ k.transpose(0, 1, 3, 2)
+        added = self.relative(node, params, "key")
+        if added is not None:
+            scores = scores + np.einsum("bhid,ijd->bhij", q, added, optimize=True)
+        result: Array = scores * np.float32(q.shape[-1] ** -0.5)
+        return result
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
-        scores = self._float_scores(node, inputs)
+        scores = self._float_scores(node, params, inputs)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights = weights / weights.sum(axis=-1, keepdims=True)
-        return merge_heads(weights @ split_heads(inputs[2], node.int_attr("num_heads")))
+        out = weights @ split_heads(inputs[2], node.int_attr("num_heads"))
+        added = self.relative(node, params, "value")
+        if added is not None:
+            out = out + np.einsum("bhij,ijd->bhid", weights, added, optimize=True)
+        return merge_heads(out)
 
     def internals(self, node: Node, params: Params, inputs: Sequence[Array]) -> dict[str, Array]:
-        return {scores_name(node): self._float_scores(node, inputs)}
+        return {scores_name(node): self._float_scores(node, params, inputs)}
 
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
         q, k, v = (context.of(name) for name in node.inputs)
@@ -74,24 +94,33 @@ class Attention(Operator):
         head_dim = width // node.int_attr("num_heads")
         ratio = q.scale * k.scale / (np.sqrt(head_dim) * scores.scale)
         numerator = round(v.scale / target.scale * 2**32)
-        if numerator >= 2**45:
+        limit = 2**37 if node.attrs.get("normalized", 0) else 2**45
+        if numerator >= limit:  # divided by the sum it must fit 31 bits
             raise LoweringError("output scale too fine for the values", where=node.name)
+        arrays, exponent = lower_softmax(node, scores.scale)
         scalars = {
             "score_multiplier": int(multiplier(ratio, scores_name(node))[0]),
             "value_numerator": numerator,
             "zero_point": target.zero_point,
+            "exponent": exponent,
         }
-        return Lowered({"exp_table": exp_table(scores.scale)}, scalars)
+        return Lowered(arrays, scalars)
 
     def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
         q, k, v = (split_heads(x, node.int_attr("num_heads")) for x in inputs)
         dots = integer_matmul(q, k.transpose(0, 1, 3, 2))
+        added = self.relative(node, lowered.arrays, "key")
+        if added is not None:
+            dots = dots + _integer_einsum("bhid,ijd->bhij", q, added)
         scores = requantize(dots, lowered.scalars["score_multiplier"], 0)
-        weights = softmax_weights(scores, lowered.arrays["exp_table"])
-        total = weights.sum(axis=-1, keepdims=True)
+        table = lowered.arrays.get("exp_table")
+        weights, total = softmax_weights(node, scores, table, lowered.scalars["exponent"])
         factor = (lowered.scalars["value_numerator"] + total // 2) // total
-        out = requantize(integer_matmul(weights, v), factor, lowered.scalars["zero_point"])
-        return merge_heads(out)
+        sums = integer_matmul(weights, v)
+        added = self.relative(node, lowered.arrays, "value")
+        if added is not None:
+            sums = sums + _integer_einsum("bhij,ijd->bhid", weights, added)
+        return merge_heads(requantize(sums, factor, lowered.scalars["zero_point"]))
 
     def fields(
         self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
@@ -103,10 +132,88 @@ class Attention(Operator):
             Field("score_multiplier", "int32_t", scalars["score_multiplier"]),
             Field("zero_point", "int32_t", scalars["zero_point"]),
             Field("value_numerator", "uint64_t", scalars["value_numerator"]),
-            Field("exp_table", "array", "exp_table"),
+            Field("softmax", "struct", softmax_fields(node, scalars["exponent"])),
         )
 
     def call_arguments(
         self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return *inputs, output, scratch, str(tokens[0].shape[0])
+
+
+class AttentionRelative(Attention):
+    """Attention with AutoFormer's two-dimensional relative position in keys and values.
+
+    ``softmax(q (k + r_k)^T / sqrt(head_dim)) (v + r_v)``, r of a pair the sum of a vector by row
+    distance and one by column distance, tables (2 * max_distance + 2, head_dim).
+    """
+
+    kernel: ClassVar[str] = "oplib_attention_relative_s8"
+
+    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
+        shape = (self._rows(node), inputs[0].shape[-1] // node.int_attr("num_heads"))
+        return (*softmax_specs(node), *(ArraySpec(name, "int8", shape) for name in TABLES))
+
+    def _rows(self, node: Node) -> int:
+        return 2 * node.int_attr("max_distance") + 2
+
+    def scratch_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
+        return 8 * node.int_attr("grid_size") + 3 * inputs[0].shape[0]
+
+    def relative(self, node: Node, tables: Mapping[str, Array], kind: str) -> Array | None:
+        rows, cols = pair_rows(
+            node.int_attr("grid_size"), node.int_attr("max_distance"), node.int_attr("first")
+        )
+        by_row, by_col = tables[f"{kind}_rows"], tables[f"{kind}_cols"]
+        if by_row.dtype == np.int8:
+            by_row, by_col = by_row.astype(np.int64), by_col.astype(np.int64)
+        result: Array = by_row[rows] + by_col[cols]
+        return result
+
+    def internals(self, node: Node, params: Params, inputs: Sequence[Array]) -> dict[str, Array]:
+        keys = np.concatenate([params["key_rows"], params["key_cols"]])
+        values = np.concatenate([params["value_rows"], params["value_cols"]])
+        scores = super().internals(node, params, inputs)
+        return {**scores, node.inputs[1]: keys, node.inputs[2]: values}  # at their scales
+
+    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+        lowered = super().lower(node, params, context)
+        for name in TABLES:
+            source = context.of(node.inputs[1 if name.startswith("key") else 2])
+            codes = np.rint(params[name].astype(np.float64) / source.scale)
+            lowered.arrays[name] = np.clip(codes, -INT8_MAX, INT8_MAX).astype(np.int8)
+        return lowered
+
+    def fields(
+        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+    ) -> tuple[Field, ...]:
+        return (
+            Field("grid_size", "int32_t", node.int_attr("grid_size")),
+            Field("max_distance", "int32_t", node.int_attr("max_distance")),
+            Field("key_rows", "array", "key_rows"),
+            Field("key_columns", "array", "key_cols"),
+            Field("value_rows", "array", "value_rows"),
+            Field("value_columns", "array", "value_cols"),
+            Field("attention", "struct", super().fields(node, inputs, scalars)),
+        )
+
+
+def pair_rows(grid_size: int, max_distance: int, first: int) -> tuple[Array, Array]:
+    """Return the table rows of every pair of tokens, (N, N), by row and by column distance.
+
+    Args:
+        first: 1 with a class token, whose pairs take row 0.
+    """
+    places = np.arange(grid_size**2)
+    found = []
+    for coordinate in (places // grid_size, places % grid_size):
+        distance = np.clip(coordinate[None] - coordinate[:, None], -max_distance, max_distance)
+        found.append(np.pad(distance + max_distance + 1, ((first, 0), (first, 0))))
+    return found[0], found[1]
+
+
+def _integer_einsum(equation: str, x: Array, added: Array) -> Array:
+    """Return an exact sum of integer products, through float64."""
+    exact = np.einsum(equation, x.astype(np.float64), added.astype(np.float64), optimize=True)
+    result: Array = np.rint(exact).astype(np.int64)
+    return result

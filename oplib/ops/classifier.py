@@ -18,6 +18,7 @@ class Classifier(Linear):
     """
 
     kernel: ClassVar[str] = "oplib_classifier_s8"
+    params: ClassVar[str] = "oplib_linear_s8_params"
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
         return TensorType((node.int_attr("out_features"),), "int32")

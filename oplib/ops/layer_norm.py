@@ -8,12 +8,13 @@ from typing import ClassVar
 import numpy as np
 
 from mcuformer.errors import LoweringError
+from oplib.forms import SQRT_STEPS as SQRT_FORMS
 from oplib.graph import Node, TensorType
 from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
 from oplib.quant import multiply_high, saturate
 
 MAX_FEATURES = 511
-SQRT_STEPS = 4
+SQRT_STEPS = SQRT_FORMS["newton4"]
 
 
 def isqrt(numbers: Array, steps: int = SQRT_STEPS) -> Array:
@@ -23,19 +24,32 @@ def isqrt(numbers: Array, steps: int = SQRT_STEPS) -> Array:
 
     Args:
         numbers: integers in [0, 2^32), any shape.
+        steps: 0 stands for I-BERT's rule, which stops when nothing is gained and gives the floor.
     """
     n = numbers.astype(np.int64)
     bits = np.frexp(np.maximum(n, 1).astype(np.float64))[1]
     x = np.where(n == 0, 1, np.int64(1) << ((bits + 1) // 2).astype(np.int64))
     for _ in range(steps):
         x = (x + n // np.maximum(x, 1)) >> 1
-    return x
+    going = np.full(x.shape, steps == 0)
+    while going.any():
+        following = (x + n // np.maximum(x, 1)) >> 1
+        going &= following < x
+        x = np.where(going, following, x)
+    return np.where(n == 0, 0, x)
+
+
+def sqrt_steps(node: Node) -> int:
+    """Return the Newton steps of a node's square root."""
+    return int(node.attrs.get("sqrt_steps", SQRT_STEPS))
 
 
 class LayerNorm(Operator):
     """``y = gamma (x - mean) / sqrt(variance + eps) + beta`` over the features of each token."""
 
     kernel: ClassVar[str] = "oplib_layer_norm_s8"
+    largest_code: ClassVar[float] = 127.5  # from the middle of the codes
+    statistics_bits: ClassVar[int] = 32
     in_place: ClassVar[tuple[int, ...]] = (0,)
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
@@ -60,9 +74,10 @@ class LayerNorm(Operator):
         features = context.inputs[0].shape[-1]
         source, target = context.of(node.inputs[0]), context.of(node.output)
         eps = round(node.attrs["eps"] * features**2 / source.scale**2)
-        if features > MAX_FEATURES or features**2 * 127.5**2 + eps >= 2**32:
+        largest = features**2 * self.largest_code**2 + eps
+        if features > MAX_FEATURES or largest >= 2**self.statistics_bits:
             raise LoweringError(
-                "integer statistics would overflow 32 bits",
+                f"integer statistics would overflow {self.statistics_bits} bits",
                 where=node.name,
                 got=f"{features} features, eps {eps} units",
                 expected=f"at most {MAX_FEATURES} features and a small eps",
@@ -84,7 +99,8 @@ class LayerNorm(Operator):
         variance = np.maximum(features * squares - total * total + lowered.scalars["eps"], 1)
         bits = np.frexp(variance.astype(np.float64))[1].astype(np.int64)
         shift = (32 - bits) & ~np.int64(1)
-        inverse = (0x7FFFFFFF // isqrt(variance << shift)) << 14
+        scaled = (variance >> np.maximum(-shift, 0)) << np.maximum(shift, 0)
+        inverse = (0x7FFFFFFF // isqrt(scaled, sqrt_steps(node))) << 14
         centred = (x * features - total) << (shift // 2 + 10)
         normal = multiply_high(centred, inverse)
         value = multiply_high(normal, lowered.arrays["gamma"], lowered.arrays["beta"])
@@ -96,7 +112,7 @@ class LayerNorm(Operator):
         return (
             Field("features", "int32_t", inputs[0].shape[-1]),
             Field("eps", "uint32_t", scalars["eps"]),
-            Field("sqrt_steps", "int32_t", SQRT_STEPS),
+            Field("sqrt_steps", "int32_t", sqrt_steps(node)),
             Field("gamma", "array", "gamma"),
             Field("beta", "array", "beta"),
         )
@@ -106,3 +122,26 @@ class LayerNorm(Operator):
     ) -> tuple[str, ...]:
         rows = tokens[0].size // tokens[0].shape[-1]
         return inputs[0], output, str(rows)
+
+
+class LayerNormS16(LayerNorm):
+    """The same of an int16 residual stream, with 64-bit statistics; the output is int8."""
+
+    kernel: ClassVar[str] = "oplib_layer_norm_s16"
+    in_place: ClassVar[tuple[int, ...]] = ()
+    largest_code: ClassVar[float] = 32767.5
+    statistics_bits: ClassVar[int] = 52  # so that the shift to 32 bits leaves a scale above 1
+
+    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+        return TensorType(inputs[0].shape)
+
+    def fields(
+        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+    ) -> tuple[Field, ...]:
+        return (
+            Field("features", "int32_t", inputs[0].shape[-1]),
+            Field("sqrt_steps", "int32_t", sqrt_steps(node)),
+            Field("eps", "uint64_t", scalars["eps"]),
+            Field("gamma", "array", "gamma"),
+            Field("beta", "array", "beta"),
+        )

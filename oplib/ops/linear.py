@@ -14,10 +14,14 @@ from oplib.quant import (
     QuantParams,
     integer_matmul,
     multiplier,
+    multiply16,
     quantize_weight,
     requantize,
+    saturate16,
 )
 
+SHIFT_S16 = 4  # 28 fraction bits: an int16 output has scale ratios up to 8
+MAX_IN_FEATURES_S16 = 384  # 384 * 32767 * 127 + 2^29 < 2^31
 MAX_IN_FEATURES = 2**15  # products stay below 2^29, as do the bias and its zero-point part
 
 
@@ -31,7 +35,12 @@ def linear_specs(in_features: int, out_features: int) -> tuple[ArraySpec, ...]:
 
 
 def lower_linear(
-    weight: Array, bias: Array, source: QuantParams, target_scale: float, where: str
+    weight: Array,
+    bias: Array,
+    source: QuantParams,
+    target_scale: float,
+    where: str,
+    shift: int = 0,
 ) -> dict[str, Array]:
     """Quantise a weight matrix and its bias; the input's zero point moves into the bias.
 
@@ -40,6 +49,7 @@ def lower_linear(
         source: quantisation of the input.
         target_scale: scale of the output.
         where: the layer's name in messages.
+        shift: the multipliers have 32 - shift fraction bits.
 
     Raises:
         LoweringError: a weight is no number, or a scale has no multiplier.
@@ -60,7 +70,7 @@ def lower_linear(
     return {
         "weight": codes,
         "bias": folded.astype(np.int32),
-        "multiplier": multiplier(scale / target_scale, where),
+        "multiplier": multiplier(scale / target_scale, where, shift),
     }
 
 
@@ -91,6 +101,7 @@ class Linear(Operator):
     """``y = x W^T + b`` a token; (tokens, in) to (tokens, out)."""
 
     kernel: ClassVar[str] = "oplib_linear_s8"
+    shift: ClassVar[int] = 0
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
         return TensorType((inputs[0].shape[0], node.int_attr("out_features")))
@@ -105,7 +116,8 @@ class Linear(Operator):
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
         target = context.of(node.output)
         source = context.of(node.inputs[0])
-        arrays = lower_linear(params["weight"], params["bias"], source, target.scale, node.name)
+        weight, bias = params["weight"], params["bias"]
+        arrays = lower_linear(weight, bias, source, target.scale, node.name, self.shift)
         return Lowered(arrays, {"zero_point": target.zero_point})
 
     def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
@@ -122,3 +134,36 @@ class Linear(Operator):
         self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return inputs[0], output, str(tokens[0].shape[0])
+
+
+class LinearToS16(Linear):
+    """The same with an int16 output: what lies between two factors at 16 bits."""
+
+    kernel: ClassVar[str] = "oplib_linear_s8_s16"
+    shift: ClassVar[int] = SHIFT_S16
+    params: ClassVar[str] = "oplib_linear_s8_params"
+
+    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+        return TensorType((inputs[0].shape[0], node.int_attr("out_features")), "int16")
+
+    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+        acc = accumulate(inputs[0], lowered.arrays)
+        return saturate16(multiply16(acc, lowered.arrays["multiplier"]))
+
+
+class LinearFromS16(Linear):
+    """The same with an int16 input."""
+
+    kernel: ClassVar[str] = "oplib_linear_s16_s8"
+    params: ClassVar[str] = "oplib_linear_s8_params"
+
+    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+        features = params["weight"].shape[1]
+        if features > MAX_IN_FEATURES_S16:
+            raise LoweringError(
+                "too many 16-bit inputs for a 32-bit accumulator; use low_rank=int8",
+                where=node.name,
+                got=features,
+                expected=f"at most {MAX_IN_FEATURES_S16}",
+            )
+        return super().lower(node, params, context)

@@ -8,10 +8,18 @@ from typing import ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from oplib.graph import Node, TensorType
+from mcuformer.data import Preprocessing
+from oplib.graph import DType, Node, TensorType
 from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
-from oplib.ops.linear import accumulate, linear_fields, linear_specs, lower_linear
-from oplib.quant import QuantParams, requantize
+from oplib.ops.embed_tokens import (
+    add_position,
+    embed_float,
+    lower_position,
+    position_field,
+    position_specs,
+)
+from oplib.ops.linear import SHIFT_S16, accumulate, linear_fields, linear_specs, lower_linear
+from oplib.quant import QuantParams, multiply16, multiply_high
 
 PIXELS = QuantParams(1.0, -128)  # raw pixel p is the int8 code p - 128
 
@@ -27,59 +35,80 @@ def patches(images: Array, node: Node, pad: Array) -> Array:
     return ordered.reshape(len(images), -1, size * size * images.shape[-1])
 
 
+def fold_normalisation(weight: Array, bias: Array, pre: Preprocessing) -> tuple[Array, Array]:
+    """Return weights (out, positions * C) and bias for raw pixels instead of normalised ones."""
+    repeat = weight.shape[1] // pre.in_chans
+    std = np.tile(np.array(pre.std, dtype=np.float64), repeat)
+    mean = np.tile(np.array(pre.mean, dtype=np.float64), repeat)
+    folded = weight.astype(np.float64) / (std * pre.value_max)
+    return folded, bias - weight.astype(np.float64) @ (mean / std)
+
+
 class PatchEmbed(Operator):
     """A convolution with kernel = stride = patch_size plus the position of each token.
 
     Weights are (out, patch_size^2 * C) in the order row, column, channel. The float reference takes
-    normalised images, the integer one raw pixels: normalisation is folded into weight and bias.
+    normalised images, the integer one raw pixels: normalisation is folded into weight and bias. A
+    class token comes first where ``first`` is 1; its value is a part of the positions.
     """
 
     kernel: ClassVar[str] = "oplib_patch_embed_s8"
+    dtype: ClassVar[str] = "int8"
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
-        return TensorType((node.int_attr("grid_size") ** 2, node.int_attr("out_features")))
+        tokens = node.int_attr("first") + node.int_attr("grid_size") ** 2
+        kind: DType = "int16" if self.dtype == "int16" else "int8"
+        return TensorType((tokens, node.int_attr("out_features")), kind)
 
     def _in_features(self, node: Node, inputs: Sequence[TensorType]) -> int:
         return node.int_attr("patch_size") ** 2 * inputs[0].shape[-1]
 
     def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
-        out_features = node.int_attr("out_features")
         return (
-            *linear_specs(self._in_features(node, inputs), out_features),
-            ArraySpec("position", "int8", (node.int_attr("grid_size") ** 2, out_features)),
+            *linear_specs(self._in_features(node, inputs), node.int_attr("out_features")),
+            *position_specs(node, self.output_type(node, inputs).shape[0], self.dtype),
         )
 
     def scratch_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
         return 2 * self._in_features(node, inputs)
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
-        tokens = patches(inputs[0], node, params["pad"])
-        result: Array = tokens @ params["weight"].T + params["bias"] + params["position"]
-        return result
+        tokens = patches(inputs[0], node, params["pad"]) @ params["weight"].T + params["bias"]
+        return embed_float(node, tokens, params)
 
     def internals(self, node: Node, params: Params, inputs: Sequence[Array]) -> dict[str, Array]:
-        return {node.output: params["position"]}  # int8 at the output's scale
+        return {node.output: params["position"]} if node.int_attr("positions") else {}
 
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
         pre, target = context.preprocessing, context.of(node.output)
-        repeat = node.int_attr("patch_size") ** 2
-        std = np.tile(np.array(pre.std, dtype=np.float64), repeat)
-        mean = np.tile(np.array(pre.mean, dtype=np.float64), repeat)
-        weight = params["weight"].astype(np.float64) / (std * pre.value_max)
-        bias = params["bias"] - params["weight"].astype(np.float64) @ (mean / std)
-        arrays = lower_linear(weight, bias, PIXELS, target.scale, node.name)
-        position = QuantParams(target.scale).quantize(params["position"])
+        weight, bias = fold_normalisation(params["weight"], params["bias"], pre)
+        shift = SHIFT_S16 if self.dtype == "int16" else 0
+        arrays = lower_linear(weight, bias, PIXELS, target.scale, node.name, shift)
+        arrays |= lower_position(node, params, target, self.dtype)
         scalars = {"zero_point": target.zero_point}
         scalars |= {f"pad{c}": pre.pad_value[c] for c in range(pre.in_chans)}
-        return Lowered({**arrays, "position": position}, scalars)
+        return Lowered(arrays, scalars)
+
+    def _accumulators(self, node: Node, lowered: Lowered, images: Array) -> Array:
+        chans = images.shape[-1]
+        pad = np.array([lowered.scalars[f"pad{c}"] for c in range(chans)], dtype=np.int64)
+        codes = patches(images.astype(np.int64), node, pad) + PIXELS.zero_point
+        return accumulate(codes, lowered.arrays)
 
     def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
-        chans = inputs[0].shape[-1]
-        pad = np.array([lowered.scalars[f"pad{c}"] for c in range(chans)], dtype=np.int64)
-        codes = patches(inputs[0].astype(np.int64), node, pad) + PIXELS.zero_point
-        offset = lowered.scalars["zero_point"] + lowered.arrays["position"].astype(np.int64)
-        acc = accumulate(codes, lowered.arrays)
-        return requantize(acc, lowered.arrays["multiplier"], offset)
+        acc = self._accumulators(node, lowered, inputs[0])
+        multiply = multiply16 if self.dtype == "int16" else multiply_high
+        values = multiply(acc, lowered.arrays["multiplier"])
+        zero_point = lowered.scalars["zero_point"]
+        return add_position(node, values, lowered.arrays, zero_point, self.dtype)
+
+    def _geometry(self, node: Node, inputs: Sequence[TensorType]) -> tuple[Field, ...]:
+        names = ("patch_size", "grid_size", "pad_before", "first")
+        return (
+            Field("img_size", "int32_t", inputs[0].shape[0]),
+            Field("in_chans", "int32_t", inputs[0].shape[-1]),
+            *(Field(name, "int32_t", node.int_attr(name)) for name in names),
+        )
 
     def fields(
         self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
@@ -87,13 +116,9 @@ class PatchEmbed(Operator):
         out_features = node.int_attr("out_features")
         matrix = linear_fields(self._in_features(node, inputs), out_features, scalars["zero_point"])
         return (
-            Field("img_size", "int32_t", inputs[0].shape[0]),
-            Field("in_chans", "int32_t", inputs[0].shape[-1]),
-            Field("patch_size", "int32_t", node.int_attr("patch_size")),
-            Field("grid_size", "int32_t", node.int_attr("grid_size")),
-            Field("pad_before", "int32_t", node.int_attr("pad_before")),
+            *self._geometry(node, inputs),
             Field("pad", "uint8_t[4]", [scalars.get(f"pad{c}", 0) for c in range(4)]),
-            Field("position", "array", "position"),
+            position_field(node),
             Field("linear", "struct", matrix),
         )
 
@@ -101,3 +126,52 @@ class PatchEmbed(Operator):
         self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return f"(const uint8_t *){inputs[0]}", output, scratch
+
+
+class PatchEmbedPasses(PatchEmbed):
+    """The same in passes of kernels ``kernel`` x ``kernel``, whose sums meet in 32 bits.
+
+    Equal to the whole in every integer (MCUFormer, section 3.2, patch embedding decomposition). The
+    weights are ordered by pass: (passes, out, kernel^2 * C).
+    """
+
+    kernel: ClassVar[str] = "oplib_patch_embed_passes_s8"
+    params: ClassVar[str] = "oplib_patch_embed_passes_params"
+
+    def scratch_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
+        window = node.int_attr("kernel") ** 2 * inputs[0].shape[-1]
+        return 4 * node.int_attr("out_features") + window
+
+    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+        lowered = super().lower(node, params, context)
+        weight = lowered.arrays["weight"]
+        side, count = (
+            node.int_attr("kernel"),
+            node.int_attr("patch_size") // node.int_attr("kernel"),
+        )
+        parts = weight.reshape(len(weight), count, side, count, side, -1)
+        by_pass = parts.transpose(1, 3, 0, 2, 4, 5)  # o, u, y, v, x, c -> u, v, o, y, x, c
+        lowered.arrays["weight"] = np.ascontiguousarray(by_pass).reshape(weight.shape)
+        return lowered
+
+    def _accumulators(self, node: Node, lowered: Lowered, images: Array) -> Array:
+        weight = lowered.arrays["weight"]
+        side, count = (
+            node.int_attr("kernel"),
+            node.int_attr("patch_size") // node.int_attr("kernel"),
+        )
+        by_pass = weight.reshape(count, count, len(weight), side, side, -1)
+        whole = by_pass.transpose(2, 0, 3, 1, 4, 5).reshape(weight.shape)
+        plain = Lowered({**lowered.arrays, "weight": whole}, lowered.scalars)
+        return super()._accumulators(node, plain, images)
+
+    def _geometry(self, node: Node, inputs: Sequence[TensorType]) -> tuple[Field, ...]:
+        kernel = Field("kernel", "int32_t", node.int_attr("kernel"))
+        return (*super()._geometry(node, inputs), kernel)
+
+
+class PatchEmbedPassesS16(PatchEmbedPasses):
+    """The same into an int16 residual stream."""
+
+    kernel: ClassVar[str] = "oplib_patch_embed_passes_s16"
+    dtype: ClassVar[str] = "int16"

@@ -97,7 +97,7 @@ def build_struct(fields: Sequence[Field], arrays: dict[str, np.ndarray]) -> ctyp
             continue
         value = field.value
         if field.ctype == "array":
-            value = arrays[value].ctypes.data
+            value = None if value is None else arrays[value].ctypes.data
         elif field.ctype == "uint8_t[4]":
             value = C_TYPES[field.ctype](*value)
         values[field.name] = value

@@ -36,6 +36,12 @@ static inline int8_t oplib_saturate_s8(int32_t value)
 #endif
 }
 
+/* Clip to [-32768, 32767]. */
+static inline int16_t oplib_saturate_s16(int64_t value)
+{
+    return (int16_t)(value > 32767 ? 32767 : value < -32768 ? -32768 : value);
+}
+
 /* Leading zero bits of a number that is not 0. */
 static inline int32_t oplib_count_leading_zeros(uint32_t value)
 {

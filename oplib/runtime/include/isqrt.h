@@ -4,8 +4,9 @@
 
 #include "isa.h"
 
-/* Integer square root by `steps` Newton steps from 2^ceil(bits(n) / 2); 0 for n = 0.
- * Four steps give floor(sqrt(n)) or one more (MCUFormer, supplement, algorithm 1). */
+/* Integer square root by Newton steps from 2^ceil(bits(n) / 2); 0 for n = 0.
+ * Four steps give floor(sqrt(n)) or one more (MCUFormer, supplement, algorithm 1); 0 steps stand for
+ * as many as I-BERT's rule takes, which stops when nothing is gained and gives the floor. */
 static inline uint32_t oplib_isqrt(uint32_t n, int32_t steps)
 {
     if (n == 0u)
@@ -14,6 +15,12 @@ static inline uint32_t oplib_isqrt(uint32_t n, int32_t steps)
     uint32_t x = (uint32_t)1 << ((bits + 1) / 2);
     for (int32_t i = 0; i < steps; i++)
         x = (x + n / x) >> 1;
+    for (uint32_t next = x; steps == 0;) {
+        next = (x + n / x) >> 1;
+        if (next >= x)
+            break;
+        x = next;
+    }
     return x;
 }
 

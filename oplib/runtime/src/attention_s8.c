@@ -40,7 +40,7 @@ void oplib_attention_s8(const int8_t *q, const int8_t *k, const int8_t *v, int8_
                 const int32_t dot = oplib_dot_s8(q + at, k + j * stride + h * dim, dim);
                 scores[j] = oplib_requantize(dot, p->score_multiplier, 0);
             }
-            const uint32_t sum = oplib_softmax_s8(scores, weights, tokens, p->exp_table);
+            const uint32_t sum = oplib_softmax_s8(scores, weights, tokens, &p->softmax);
             const int32_t multiplier = (int32_t)((p->value_numerator + sum / 2u) / sum);
             /* q's slice of this row and head has been read to its end: y may take its place */
             weigh_values(weights, v + h * dim, y + at, tokens, stride, multiplier, p);

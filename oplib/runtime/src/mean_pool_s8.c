@@ -6,8 +6,8 @@ void oplib_mean_pool_s8(const int8_t *x, int8_t *y, int32_t tokens,
                         const oplib_mean_pool_s8_params *p)
 {
     for (int32_t c = 0; c < p->features; c++) {
-        int32_t sum = -tokens * p->in_zero_point;
-        for (int32_t t = 0; t < tokens; t++)
+        int32_t sum = -(tokens - p->first) * p->in_zero_point;
+        for (int32_t t = p->first; t < tokens; t++)
             sum += x[t * p->features + c];
         y[c] = oplib_requantize(sum * 256, p->multiplier, p->zero_point);
     }

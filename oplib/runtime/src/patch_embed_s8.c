@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dot_s8.h"
 #include "oplib.h"
+#include "patch.h"
 #include "requant.h"
-
-/* Copy one patch, less 128, with padding where it reaches beyond the image. */
-static void gather_patch(const uint8_t *image, int8_t *patch, int32_t top, int32_t left,
-                         const oplib_patch_embed_s8_params *p)
-{
-    const int32_t size = p->img_size, chans = p->in_chans;
-    for (int32_t row = top; row < top + p->patch_size; row++) {
-        for (int32_t column = left; column < left + p->patch_size; column++) {
-            const int inside = row >= 0 && row < size && column >= 0 && column < size;
-            const uint8_t *pixel = inside ? image + (row * size + column) * chans : p->pad;
-            for (int32_t c = 0; c < chans; c++)
-                *patch++ = (int8_t)((int32_t)pixel[c] - 128);
-        }
-    }
-}
 
 static int8_t embed(int32_t acc, int32_t o, const int8_t *position, const oplib_linear_s8_params *p)
 {
-    const int32_t offset = p->zero_point + position[o];
+    const int32_t offset = p->zero_point + (position != 0 ? position[o] : 0);
     return oplib_requantize(acc, p->multiplier[o], offset);
 }
 
@@ -50,14 +36,24 @@ void oplib_patch_embed_s8(const uint8_t *image, int8_t *y, int8_t *scratch,
 {
     const int32_t tokens = p->grid_size * p->grid_size;
     const int32_t out = p->linear.out_features, length = p->linear.in_features;
+    const int8_t *position = p->position;
+    if (p->first != 0) { /* the class token, its position included */
+        for (int32_t o = 0; o < out; o++)
+            y[o] = oplib_saturate_s8(p->linear.zero_point + position[o]);
+        position += out;
+        y += out;
+    }
     for (int32_t t = 0; t < tokens; t += 2) {
         const int32_t last = t + 1 < tokens ? t + 1 : t;
         for (int32_t i = t; i <= last; i++) {
             const int32_t top = i / p->grid_size * p->patch_size - p->pad_before;
             const int32_t left = i % p->grid_size * p->patch_size - p->pad_before;
-            gather_patch(image, scratch + (i - t) * length, top, left, p);
+            oplib_gather_window(image, p->img_size, p->in_chans, p->pad, 0x80u, top, left,
+                                p->patch_size, scratch + (i - t) * length);
         }
-        embed_two(scratch, scratch + (last - t) * length, y + t * out, y + last * out,
-                  p->position + t * out, p->position + last * out, &p->linear);
+        const int8_t *here = position != 0 ? position + t * out : 0;
+        const int8_t *next = position != 0 ? position + last * out : 0;
+        embed_two(scratch, scratch + (last - t) * length, y + t * out, y + last * out, here, next,
+                  &p->linear);
     }
 }

@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "exp2.h"
 #include "oplib.h"
 
+static uint32_t exponential(uint32_t distance, const oplib_softmax_s8_params *p)
+{
+    if (p->form == OPLIB_SOFTMAX_TABLE)
+        return p->exp_table[distance];
+    const uint32_t w = distance * p->exponent;
+    return p->form == OPLIB_SOFTMAX_POLYNOMIAL ? oplib_exp2_polynomial(w) : oplib_exp_shift(w);
+}
+
 uint32_t oplib_softmax_s8(const int8_t *scores, uint16_t *weights, int32_t n,
-                          const uint16_t *exp_table)
+                          const oplib_softmax_s8_params *p)
 {
     int32_t max = -128;
     for (int32_t j = 0; j < n; j++)
@@ -10,8 +19,12 @@ uint32_t oplib_softmax_s8(const int8_t *scores, uint16_t *weights, int32_t n,
             max = scores[j];
     uint32_t sum = 0u;
     for (int32_t j = 0; j < n; j++) {
-        weights[j] = exp_table[max - scores[j]];
+        weights[j] = (uint16_t)exponential((uint32_t)(max - scores[j]), p);
         sum += weights[j];
     }
-    return sum;
+    if (p->normalized == 0)
+        return sum;
+    for (int32_t j = 0; j < n; j++)
+        weights[j] = (uint16_t)((weights[j] * 127u + sum / 2u) / sum);
+    return 127u;
 }

@@ -1,0 +1,37 @@
+"""Which form of each integer operator a firmware uses; the defaults are what measuring favours."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mcuformer.value import Value
+
+SOFTMAX_FORMS = ("table", "polynomial", "shift")
+SQRT_STEPS = {"newton4": 4, "newton3": 3, "exact": 0}
+
+
+class Forms(Value):
+    """Operator forms.
+
+    Args:
+        gelu: a table of all 256 inputs; the paper's ``x sigmoid(1.702 x)``; I-BERT's polynomial.
+        softmax: the exponential by table, by I-BERT's polynomial or by I-ViT's shifts.
+        attention_weights: unnormalised with 15 bits, or normalised to int8 before A*V.
+        sqrt: the paper's 4 or 3 Newton steps, or I-BERT's stopping rule.
+        residual: width of the residual stream.
+        low_rank: width of what lies between two factors.
+        patch_kernel: side of the passes that the patch embedding is decomposed into; null is whole.
+    """
+
+    gelu: Literal["table", "sigmoid", "polynomial"] = "table"
+    softmax: Literal["table", "polynomial", "shift"] = "table"
+    attention_weights: Literal["uint15", "int8"] = "uint15"
+    sqrt: Literal["newton4", "newton3", "exact"] = "newton4"
+    residual: Literal["int8", "int16"] = "int8"
+    low_rank: Literal["int8", "int16"] = "int8"
+    patch_kernel: Annotated[int, Field(gt=0)] | None = None
+
+
+DEFAULT_FORMS = Forms()

@@ -1,0 +1,39 @@
+"""The class token alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from oplib.graph import Node, TensorType
+from oplib.operator import Array, Field, Lowered, LoweringContext, Operator, Params
+
+
+class TakeToken(Operator):
+    """The first token of int8 or int16 tokens, (tokens, features) to (features,), unchanged."""
+
+    kernel: ClassVar[str] = "oplib_take_token"
+    keeps_scale: ClassVar[bool] = True
+
+    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+        return TensorType((inputs[0].shape[-1],), inputs[0].dtype)
+
+    def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
+        return inputs[0][:, 0]
+
+    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+        return Lowered({}, {})
+
+    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+        return inputs[0][:, 0]
+
+    def fields(
+        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+    ) -> tuple[Field, ...]:
+        width = TensorType((inputs[0].shape[-1],), inputs[0].dtype).num_bytes
+        return (Field("num_bytes", "int32_t", width),)
+
+    def call_arguments(
+        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return f"(const int8_t *){inputs[0]}", f"(int8_t *){output}"
