@@ -52,8 +52,7 @@ class _Costs:
 @lru_cache(maxsize=65536)
 def _costs(subnet: SubnetConfig, core: Core, forms: Forms) -> _Costs:
     graph, plan = schedule(subnet, forms)
-    kernels = {OPERATORS[node.op].kernel for node in graph.nodes}
-    fixed = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
+    fixed = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels_of(graph))
     block = [node for node in graph.nodes if node.name.startswith("blocks.")]
     rest = [node for node in graph.nodes if not node.name.startswith("blocks.")]
     return _Costs(
@@ -63,6 +62,12 @@ def _costs(subnet: SubnetConfig, core: Core, forms: Forms) -> _Costs:
         calls_bytes(graph, block),
         fixed + calls_bytes(graph, rest),
     )
+
+
+def kernels_of(graph: Graph) -> set[str]:
+    """Return the C functions that a graph calls, directly or inside another kernel."""
+    operators = [OPERATORS[node.op] for node in graph.nodes]
+    return {name for operator in operators for name in (operator.kernel, *operator.helpers)}
 
 
 def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:

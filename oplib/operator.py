@@ -78,6 +78,7 @@ class Operator:
     Attributes:
         kernel: the C function.
         params: the name of its parameter struct, where that is not the kernel's with ``_params``.
+        helpers: further C functions that the kernel calls.
         keeps_scale: the output has the scale and zero point of the first input.
         in_place: indices of the inputs whose bytes the kernel allows the output to take over.
         symmetric_inputs: indices of the inputs that need zero point 0.
@@ -85,6 +86,7 @@ class Operator:
 
     kernel: ClassVar[str]
     params: ClassVar[str | None] = None
+    helpers: ClassVar[tuple[str, ...]] = ()
     keeps_scale: ClassVar[bool] = False
     in_place: ClassVar[tuple[int, ...]] = ()
     symmetric_inputs: ClassVar[tuple[int, ...]] = ()

@@ -93,8 +93,8 @@ def saturate(values: Array) -> Array:
 
 
 def multiply16(acc: Array, factor: Array) -> Array:
-    """Return ``(acc * factor + 2^27) >> 28`` (int64), for tensors of 16 bits."""
-    return (acc.astype(np.int64) * factor.astype(np.int64) + (1 << 27)) >> 28
+    """Return ``(acc * factor + 2^23) >> 24`` (int64), for tensors of 16 bits."""
+    return (acc.astype(np.int64) * factor.astype(np.int64) + (1 << 23)) >> 24
 
 
 def saturate16(values: Array) -> Array:

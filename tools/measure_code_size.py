@@ -18,12 +18,13 @@ from mcuformer.data import Preprocessing
 from mcuformer.device import Core, Device, Emulation, MemoryRegion
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.calibrate import calibrate
-from oplib.firmware import write_firmware
-from oplib.footprint import AnyScalar, struct_bytes
+from oplib.firmware import RUNTIME, write_firmware
+from oplib.footprint import AnyScalar, kernels_of, struct_bytes
 from oplib.lower import lower
 from oplib.ops import OPERATORS
 from oplib.schedule import float_model, schedule
-from oplib.target.board import LinkedSizes, cross_build, measure
+from oplib.target.board import CPU_FLAGS, LinkedSizes, cross_build, measure
+from oplib.target.tools import run
 from oplib.vit import weight_shapes
 
 PREPROCESSING = Preprocessing(img_size=8, channel_order="L", value_max=16, mean=(0.5,), std=(0.5,))
@@ -82,6 +83,20 @@ def structs(depth: int) -> tuple[int, int]:
     return sum(sizes), len(sizes)
 
 
+def kernel_sizes(core: Core) -> dict[str, int]:
+    """Compile every kernel on its own and return the bytes of code and constants."""
+    sizes = {}
+    with tempfile.TemporaryDirectory() as name:
+        for source in sorted((RUNTIME / "src").glob("*.c")):
+            binary = Path(name) / "kernel.o"
+            flags = [*CPU_FLAGS[core].split(), "-std=c99", "-O2", "-fno-strict-aliasing"]
+            include = f"-I{RUNTIME / 'include'}"
+            run(["arm-none-eabi-gcc", *flags, include, "-c", str(source), "-o", str(binary)])
+            lines = run(["arm-none-eabi-size", str(binary)]).stdout.splitlines()
+            sizes[f"oplib_{source.stem}"] = int(lines[1].split()[0])
+    return sizes
+
+
 def main() -> None:
     """Measure every core and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -89,7 +104,6 @@ def main() -> None:
         "--json", action="store_true", help="print one JSON object as the last line"
     )
     arguments = parser.parse_args()
-    kernels = {operator.kernel for operator in OPERATORS.values()}
     ports, tables, calls, static = {}, {}, [], []
     for core in get_args(Core):
         with tempfile.TemporaryDirectory() as name:
@@ -97,8 +111,9 @@ def main() -> None:
         (shallow_bytes, shallow_calls), (deep_bytes, deep_calls) = structs(2), structs(4)
         grown = (deep.code - deep_bytes) - (shallow.code - shallow_bytes)
         call = grown / (deep_calls - shallow_calls)
-        sizes = {kernel: shallow.symbols[kernel] for kernel in sorted(kernels)}
-        rest = shallow.code - shallow_bytes - sum(sizes.values()) - round(call * shallow_calls)
+        sizes = kernel_sizes(core)
+        used = sum(sizes[kernel] for kernel in kernels_of(schedule(random_network(2)[0])[0]))
+        rest = shallow.code - shallow_bytes - used - round(call * shallow_calls)
         ports[core], tables[core] = rest, sizes
         calls.append(call)
         static.append(shallow.static)

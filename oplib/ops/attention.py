@@ -42,6 +42,7 @@ class Attention(Operator):
     """``softmax(q k^T / sqrt(head_dim)) v`` a head; inputs q, k, v (tokens, heads * head_dim)."""
 
     kernel: ClassVar[str] = "oplib_attention_s8"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_softmax_s8",)
     in_place: ClassVar[tuple[int, ...]] = (0,)
     symmetric_inputs: ClassVar[tuple[int, ...]] = (0, 1, 2)
 

@@ -15,6 +15,7 @@ import pytest
 from mcuformer.data import Preprocessing
 from mcuformer.subnet import SubnetConfig
 from oplib.calibrate import calibrate
+from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Node, TensorType
 from oplib.interpret import FloatModel, IntegerModel
 from oplib.lower import lower
@@ -65,20 +66,25 @@ def random_weights(subnet: SubnetConfig, seed: int) -> dict[str, np.ndarray]:
     for name, shape in weight_shapes(subnet).items():
         fan_in = np.prod(shape[1:]) if len(shape) > 1 else 1
         values = rng.normal(0, 1 / np.sqrt(fan_in), shape)
-        if "norm" in name and name.endswith("weight"):
+        if "norm" in name and name.endswith(("weight", "var")):
             values = rng.uniform(0.5, 1.5, shape)
         weights[name] = (values if len(shape) > 1 else values * 0.3).astype(np.float32)
     return weights
 
 
-def build_network(subnet: SubnetConfig, preprocessing: Preprocessing, seed: int = 0) -> Network:
+def build_network(
+    subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    seed: int = 0,
+    forms: Forms = DEFAULT_FORMS,
+) -> Network:
     """Return a quantised network with random weights and 40 random images."""
     rng = np.random.default_rng(seed + 1)
     size = (40, subnet.img_size, subnet.img_size, subnet.in_chans)
     images = rng.integers(0, preprocessing.value_max + 1, size).astype(np.uint8)
-    floating = float_model(subnet, random_weights(subnet, seed), preprocessing, "random")
+    floating = float_model(subnet, random_weights(subnet, seed), preprocessing, "random", forms)
     integer = lower(floating, calibrate(floating, images))
-    return Network(floating, integer, schedule(subnet)[1], images)
+    return Network(floating, integer, schedule(subnet, forms)[1], images)
 
 
 @pytest.fixture(scope="session")

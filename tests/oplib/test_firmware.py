@@ -17,6 +17,7 @@ from mcuformer.errors import FirmwareError
 from mcuformer.subnet import SubnetConfig
 from oplib.firmware import write_firmware
 from oplib.footprint import footprint
+from oplib.forms import Forms
 from oplib.interpret import run_float, run_integer
 from oplib.target import board, host, qemu
 from oplib.target.linker import board_header, emulated_machine, linker_script
@@ -65,6 +66,64 @@ def test_three_computations_agree(
     assert linked.code == pytest.approx(planned.code_bytes, rel=0.1)
     board_elf = board.cross_build(tmp_path / "firmware", tmp_path / "device", "device")
     assert board.measure(board_elf).arena == planned.arena_bytes
+
+
+CLASS_TOKEN = {"class_token": True}
+RELATIVE = {"relative_position": 2}
+EVERY_FORM = {
+    "gelu sigmoid": ({}, {"gelu": "sigmoid"}),
+    "gelu polynomial": ({}, {"gelu": "polynomial"}),
+    "softmax polynomial": ({}, {"softmax": "polynomial"}),
+    "softmax shift": ({}, {"softmax": "shift"}),
+    "normalised weights": ({}, {"attention_weights": "int8"}),
+    "three steps": ({}, {"sqrt": "newton3"}),
+    "exact root": ({}, {"sqrt": "exact"}),
+    "wide residual": ({}, {"residual": "int16"}),
+    "wide residual, norm last": ({"fc_norm": True}, {"residual": "int16"}),
+    "wide factors": ({}, {"low_rank": "int16"}),
+    "passes": ({}, {"patch_kernel": 1}),
+    "class token": (CLASS_TOKEN | {"global_pool": "token"}, {}),
+    "class token, mean": (CLASS_TOKEN, {"residual": "int16", "patch_kernel": 3}),
+    "relative": (RELATIVE, {}),
+    "relative, class token, no absolute": (
+        RELATIVE | CLASS_TOKEN | {"absolute_position": False, "global_pool": "token"},
+        {"softmax": "shift", "residual": "int16"},
+    ),
+    "one convolution": ({"tokenizer": "conv1", "patch_size": 4}, {}),
+    "two convolutions": (
+        {"tokenizer": "conv2", "patch_size": 4, "stem_dim": 6} | CLASS_TOKEN,
+        {"residual": "int16"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EVERY_FORM)
+def test_every_form_agrees(
+    random_network,
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    root: Path,
+    tmp_path: Path,
+    case: str,
+) -> None:
+    """Numpy = host C under the sanitizer = emulated chip; planned = linked; float is near."""
+    need(*host.TOOLS, *qemu.TOOLS)
+    device = device_called(root, "stm32f746" if "wide" in case else "stm32f405")
+    change, forms = EVERY_FORM[case][0], Forms(**EVERY_FORM[case][1])
+    subnet = SubnetConfig.parse(small_subnet.dump() | change)
+    network = random_network(subnet, preprocessing, 4, forms)
+    write_firmware(tmp_path / "firmware", network.integer, network.plan, device, NAMES)
+    expected = run_integer(network.integer, network.images)
+    library = host.build(tmp_path / "firmware", tmp_path / "host", sanitize="undefined")
+    assert np.array_equal(host.run_images(library, network.images, 10), expected)
+    elf = qemu.build(tmp_path / "firmware", tmp_path / "emulated")
+    result = qemu.run_images(elf, device, network.images[:4], 10)
+    assert np.array_equal(result.logits, expected[:4])
+    linked, planned = board.measure(elf), footprint(subnet, device, forms)
+    assert (linked.arena, linked.weights) == (planned.arena_bytes, planned.weights_bytes)
+    assert linked.code == pytest.approx(planned.code_bytes, rel=0.1)
+    floating = run_float(network.floating, network.images)
+    assert np.corrcoef(floating.ravel(), expected.ravel())[0, 1] > 0.99
 
 
 def test_integers_follow_the_float_network(

@@ -30,7 +30,7 @@ typedef struct {
 /* [in] x (tokens, in_features)  [out] y (tokens, out_features) */
 void oplib_linear_s8(const int8_t *x, int8_t *y, int32_t tokens, const oplib_linear_s8_params *p);
 
-/* The same with an int16 result, which has no zero point: y = saturate16((acc * m + 2^27) >> 28).
+/* The same with an int16 result, which has no zero point: y = saturate16((acc * m + 2^23) >> 24).
  * [in] x (tokens, in_features)  [out] y (tokens, out_features) */
 void oplib_linear_s8_s16(const int8_t *x, int16_t *y, int32_t tokens,
                          const oplib_linear_s8_params *p);
@@ -63,7 +63,7 @@ void oplib_patch_embed_s8(const uint8_t *image, int8_t *y, int8_t *scratch,
                           const oplib_patch_embed_s8_params *p);
 
 /* The same in (patch_size / kernel)^2 passes of small kernels, for int8 and for int16 results, which have
- * no zero point and multipliers of 28 fraction bits. The weights are ordered by pass, (passes, out_features, kernel^2 * in_chans). */
+ * no zero point and multipliers of 24 fraction bits. The weights are ordered by pass, (passes, out_features, kernel^2 * in_chans). */
 typedef struct {
     int32_t img_size;
     int32_t in_chans;

@@ -13,11 +13,11 @@ static inline int8_t oplib_requantize(int32_t acc, int32_t multiplier, int32_t z
     return oplib_saturate_s8(oplib_multiply_high(acc, multiplier, zero_point));
 }
 
-/* (acc * multiplier + 2^27) >> 28, for tensors of 16 bits, whose scale ratios go up to 8 and which
+/* (acc * multiplier + 2^23) >> 24, for tensors of 16 bits, whose scale ratios go up to 128 and which
  * have no zero point; not saturated */
 static inline int64_t oplib_multiply_s16(int32_t acc, int32_t multiplier)
 {
-    return ((int64_t)acc * multiplier + (1 << 27)) >> 28;
+    return ((int64_t)acc * multiplier + (1 << 23)) >> 24;
 }
 
 /* value * ratio, rounded; multiplier = ratio * 2^16, |value| <= 255 */

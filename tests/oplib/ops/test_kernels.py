@@ -268,7 +268,7 @@ def choose_scales(trial: Trial) -> None:
         quant["y"] = symmetric16(max(0.5, largest)) if wide else symmetric(max(1.0, largest))
         if operator.keeps_scale:
             quant["y"] = quant[node.inputs[0]]
-        elif not wide and node.op.startswith(("gelu", "layer_norm", "classifier")):
+        elif not wide and node.op in ("gelu", "layer_norm", "layer_norm_s16", "classifier"):
             quant["y"] = affine(float(exact.min()), float(exact.max()))
         for name, values in operator.internals(node, trial.params, batch).items():
             limit = max(1.0, largest, float(np.abs(values).max()))
