@@ -9,24 +9,21 @@ from typing import Any
 from evolve.population import Variation
 from evolve.quality import check_feasible
 from evolve.strategies.evolution import Candidate, EvolutionConfig, evolve
+from evolve.target import TargetSettings
 from mcuformer import entry
 from mcuformer.artifact import Stage, read_json, save_arrays, write_bytes, write_json
 from mcuformer.data import DataConfig, load
-from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.progress import say, track
 from mcuformer.seed import stream
-from mcuformer.settings import Settings, execute
+from mcuformer.settings import execute
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
-from oplib.footprint import footprint
 from supernet.timm_data import READERS
 
 
-class SearchConfig(Settings):
+class SearchConfig(TargetSettings):
     """Configuration of the subnet search."""
 
-    device: Device
-    budget: BudgetConfig
     data: DataConfig
     strategy: EvolutionConfig
 
@@ -53,8 +50,8 @@ def search(config: SearchConfig) -> None:
     if joint:  # the space search says where in it to look
         own = read_json(config.run.file("space.json"), "space")["point"]
     point = SpacePoint.parse(own, where=str(supernet_file))
-    budget = Budget.of(config.budget, config.device)
-    check_feasible([point], space, lambda s: footprint(s, config.device), budget)
+    budget = config.limit()
+    check_feasible([point], space, config.cost, budget)
     dataset = load(config.data, space.smallest(point).img_size, READERS)
 
     import torch
@@ -70,7 +67,7 @@ def search(config: SearchConfig) -> None:
     load_model(supernet, config.run.file("supernet.safetensors"))
 
     def evaluate(subnet: SubnetConfig) -> Candidate:
-        cost = footprint(subnet, config.device)
+        cost = config.cost(subnet)
         accuracy = accuracy_percent(
             lambda x: supernet(x, subnet), dataset.steering, dataset.preprocessing
         )
@@ -85,7 +82,7 @@ def search(config: SearchConfig) -> None:
     variation = Variation(
         space,
         point,
-        lambda subnet: footprint(subnet, config.device).admissible(budget),
+        lambda s: config.cost(s).admissible(budget),
         settings.depth_probability,
         settings.embed_dim_probability,
         settings.block_probability,

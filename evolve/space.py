@@ -20,6 +20,7 @@ from evolve.quality import (
     score,
 )
 from evolve.space_search.selectors import SelectorConfig, select_point
+from evolve.target import TargetSettings
 from mcuformer import __version__, entry
 from mcuformer.artifact import (
     Stage,
@@ -31,15 +32,14 @@ from mcuformer.artifact import (
     write_json,
 )
 from mcuformer.data import DataConfig, Dataset, load
-from mcuformer.device import Budget, BudgetConfig, Device
+from mcuformer.device import Budget
 from mcuformer.errors import BudgetError, ConfigError
 from mcuformer.plot import draw_space_search
 from mcuformer.progress import say
 from mcuformer.seed import stream
-from mcuformer.settings import Settings, execute
+from mcuformer.settings import execute
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
-from oplib.footprint import footprint
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
 from supernet.timm_data import READERS
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from supernet.trainer import Task
 
 
-class EvolveSpaceConfig(Settings):
+class EvolveSpaceConfig(TargetSettings):
     """Configuration of the space search.
 
     Args:
@@ -56,8 +56,6 @@ class EvolveSpaceConfig(Settings):
     """
 
     points_dir: str
-    device: Device
-    budget: BudgetConfig
     data: DataConfig
     space: SearchSpace
     recipe: Recipe
@@ -73,13 +71,16 @@ def check(config: EvolveSpaceConfig) -> Budget:
         DataError: the space's networks take other images or classes.
         ConfigError: the selector cannot work on this grid.
     """
-    budget = Budget.of(config.budget, config.device)
+    budget = config.limit()
     config.data.check_network(config.space.smallest(config.space.points()[0]))
     config.space_search.check(config.space.shape)
     if config.space_search.name == "joint" and len(config.space.img_size) > 1:
         raise ConfigError("a joint supernet takes one image size", where="space.img_size")
     check_feasible(
-        config.space.points(), config.space, lambda s: footprint(s, config.device), budget
+        config.space.points(),
+        config.space,
+        config.cost,
+        budget,
     )
     return budget
 
@@ -116,9 +117,7 @@ class SpaceLandscape:
             config, point = self.config, self.config.space.point_at(index)
             rng = stream(config.seed, "quality", point.name)
             subnets = sample_point(config.space, point, config.space_search.num_samples, rng)
-            self.admissions[index] = measure_admission(
-                subnets, lambda subnet: footprint(subnet, config.device), self.budget
-            )
+            self.admissions[index] = measure_admission(subnets, config.cost, self.budget)
         return self.admissions[index]
 
     def admitted_macs(self, index: Index) -> list[int]:
@@ -149,7 +148,7 @@ class SpaceLandscape:
         fit: dict[str, Any] | None,
     ) -> Visit:
         admission, admitted = self.admission(index)
-        costs = [footprint(subnet, self.config.device).sram_bytes for subnet in admitted]
+        costs = [self.config.cost(subnet).sram_bytes for subnet in admitted]
         weight = self.config.space_search.lambda_rho
         return Visit(
             index=index,
@@ -193,8 +192,12 @@ class SpaceLandscape:
             config.sampling,
             config.seed,
             Path(config.points_dir),
-            lambda s: footprint(s, config.device).admissible(self.budget),
-            {"device": config.device.dump(), "budget": self.budget.dump()},
+            lambda s: config.cost(s).admissible(self.budget),
+            {
+                "device": config.device.dump(),
+                "budget": self.budget.dump(),
+                "forms": config.forms.dump(),
+            },
         )
         return trainer.supernet_task(config.space, point, dataset, setting)
 

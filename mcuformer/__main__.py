@@ -21,10 +21,11 @@ from evolve import space as space_command
 from evolve.quality import measure_admission, sample_space
 from evolve.space_search.selectors import SelectorConfig
 from evolve.strategies.evolution import EvolutionConfig
+from evolve.target import TargetSettings
 from mcuformer import entry
 from mcuformer.artifact import RunDir, Stage, load_arrays, read_json, read_value, write_json
 from mcuformer.data import DataConfig, Dataset, Split, load
-from mcuformer.device import Budget, BudgetConfig, Device
+from mcuformer.device import Budget
 from mcuformer.errors import ArtifactError, ConfigError, McuformerError
 from mcuformer.progress import say
 from mcuformer.report import print_table, show_report, table
@@ -33,7 +34,6 @@ from mcuformer.settings import Settings, execute_locked
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
 from oplib import export as export_command
-from oplib.footprint import footprint
 from oplib.interpret import run_float
 from oplib.model_file import load_model
 from oplib.predict import predict
@@ -49,15 +49,13 @@ from supernet.timm_data import READERS
 ADMISSION_SAMPLES = 1000
 
 
-class ChainConfig(Settings):
+class ChainConfig(TargetSettings):
     """Configuration of the whole chain.
 
     Args:
         plan: print stages, expected time and disk, and do nothing.
     """
 
-    device: Device
-    budget: BudgetConfig
     data: DataConfig
     space: SearchSpace
     train: Recipe
@@ -95,7 +93,11 @@ def steps(config: ChainConfig) -> dict[str, Step]:
         "recipe": config.train,
         "sampling": config.sampling,
     }
-    target: dict[str, Any] = {"device": config.device, "budget": config.budget}
+    target: dict[str, Any] = {
+        "device": config.device,
+        "budget": config.budget,
+        "forms": config.forms,
+    }
     space = space_command.EvolveSpaceConfig(
         **common, **training, **target, space_search=config.space_search
     )
@@ -166,7 +168,7 @@ def report_stage(config: ChainConfig) -> Stage:
     names = ("space.json", "subnet.json", "weights.safetensors", "model.safetensors")
     more = ("finetuned_subnet.json", "model_int8.json", "model_int8.safetensors", "firmware")
     inputs = [config.run.file(name) for name in (*names, *more)]
-    fields = ("device", "budget", "data", "space")
+    fields = ("device", "budget", "forms", "data", "space")
     content: dict[str, Any] = {name: getattr(config, name).dump() for name in fields}
     content |= {"seed": config.seed, "programs": installed()}
     return Stage("report", content, inputs, ("report_measured.json",))
@@ -197,9 +199,9 @@ def write_report(config: ChainConfig) -> None:
         integer, run.file("firmware"), run.file("build"), config.device, test.images[:]
     )
     export_command.refuse_mismatch(result)
-    budget = Budget.of(config.budget, config.device)
+    budget = config.limit()
     samples = sample_space(config.space, ADMISSION_SAMPLES, stream(config.seed, "admission"))
-    admission, _ = measure_admission(samples, lambda s: footprint(s, config.device), budget)
+    admission, _ = measure_admission(samples, config.cost, budget)
     logits = {
         "int8": result.reference,
         "host": result.host,
@@ -239,7 +241,7 @@ def memory_report(
     Raises:
         BudgetError: the linked firmware exceeds the budget although the plan did not.
     """
-    planned = footprint(subnet, config.device)
+    planned = config.cost(subnet)
     sram: dict[str, int | None] = dict.fromkeys(
         ("arena_linked", "static", "stack_high_water", "total")
     )

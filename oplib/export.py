@@ -18,11 +18,12 @@ from mcuformer.progress import say
 from mcuformer.settings import Settings, execute
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
-from oplib.calibrate import calibrate
+from oplib.calibrate import DEFAULT_QUANT, QuantSettings
 from oplib.firmware import write_firmware
 from oplib.footprint import footprint
-from oplib.forms import DEFAULT_FORMS, Forms
-from oplib.lower import lower
+from oplib.forms import Forms
+from oplib.layers import layer_report, warnings
+from oplib.lower import quantize
 from oplib.model_file import save_model
 from oplib.schedule import float_model, schedule
 from oplib.target.board import LinkedSizes, cross_build, measure
@@ -45,13 +46,15 @@ class ExportSettings(Value):
         calibration_images: images of the steering split that set the scales.
         check_images: images on which reference, host C and emulated chip are compared.
         source: the run's fine-tuned network, or the search's winner with inherited weights.
-        forms: which form of each operator is used.
+        quant: how scales and weights are chosen.
+        report_images: images of the steering split that the report of every layer looks at.
     """
 
     calibration_images: PositiveCount = 256
     check_images: PositiveCount = 16
     source: Literal["finetuned", "search"] = "finetuned"
-    forms: Forms = DEFAULT_FORMS
+    quant: QuantSettings = DEFAULT_QUANT
+    report_images: PositiveCount = 32
 
     @property
     def files(self) -> tuple[str, str]:
@@ -69,6 +72,7 @@ class ExportConfig(Settings):
 
     device: Device
     budget: BudgetConfig
+    forms: Forms
     data: DataConfig
     export: ExportSettings
     weights: str | None = None
@@ -93,7 +97,13 @@ def source_files(config: ExportConfig) -> list[Path]:
 
 def stage(config: ExportConfig) -> Stage:
     """Return what the command reads and writes."""
-    outputs = ("firmware", "model_int8.json", "model_int8.safetensors", "export.json")
+    outputs = (
+        "firmware",
+        "model_int8.json",
+        "model_int8.safetensors",
+        "layers.json",
+        "export.json",
+    )
     inputs = [*source_files(config), *config.data.files()]
     content = {**config.content(), "programs": installed()}
     return Stage("oplib.export", content, inputs, outputs)
@@ -127,11 +137,10 @@ def export(config: ExportConfig) -> None:
     cost = check_budget(config, subnet)
     dataset = load(config.data, subnet.img_size, READERS)
     where = str(source_files(config)[0])
-    forms = config.export.forms
+    forms = config.forms
     model = float_model(subnet, weights, dataset.preprocessing, where, forms)
     images = dataset.steering.images
-    ranges = calibrate(model, images[: config.export.calibration_images])
-    integer = lower(model, ranges)
+    integer = quantize(model, images[: config.export.calibration_images], config.export.quant)
     plan = schedule(subnet, forms)[1]
     firmware, build_dir = config.run.file("firmware"), config.run.file("build")
     write_firmware(firmware, integer, plan, config.device, dataset.class_names)
@@ -142,6 +151,11 @@ def export(config: ExportConfig) -> None:
     for line in result.missing:
         say(line)
     refuse_mismatch(result)
+    few = config.export.report_images
+    rows = layer_report(model, integer, images[:few], dataset.steering.labels[:few])
+    for line in warnings(rows):
+        say(line)
+    write_json(config.run.file("layers.json"), "layers", {"rows": [row.dump() for row in rows]})
     content: dict[str, Any] = {
         "footprint": cost.dump(),
         "bit_exact": result.bit_exact,
@@ -166,7 +180,7 @@ def check_budget(config: ExportConfig, subnet: SubnetConfig) -> Footprint:
     Raises:
         BudgetError: with the bytes it needs.
     """
-    budget, forms = Budget.of(config.budget, config.device), config.export.forms
+    budget, forms = Budget.of(config.budget, config.device), config.forms
     arena = schedule(subnet, forms)[1].arena_bytes  # of the very plan that is emitted
     cost = footprint(subnet, config.device, forms).model_copy(update={"arena_bytes": arena})
     if not cost.admissible(budget):

@@ -41,11 +41,17 @@ class IntegerModel:
     preprocessing: Preprocessing
 
 
-def run_float(model: FloatModel, images: Array, observe: Observer | None = None) -> Array:
+def run_float(
+    model: FloatModel,
+    images: Array,
+    observe: Observer | None = None,
+    change: Callable[[str, Array], Array] | None = None,
+) -> Array:
     """Return float logits (B, K) of raw images (B, H, W, C).
 
     Args:
         observe: called with every tensor's name and values, and with values inside operators.
+        change: may replace the values of a tensor, by name.
     """
 
     def step(node: Node, inputs: list[Array]) -> Array:
@@ -56,7 +62,7 @@ def run_float(model: FloatModel, images: Array, observe: Observer | None = None)
         output = operator.run_float(node, params, inputs)
         if observe is not None:
             observe(node.output, output)
-        return output
+        return output if change is None else change(node.output, output)
 
     return _run(model.graph, model.preprocessing.normalize(images), step)
 

@@ -4,23 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from oplib.calibrate import Range, choose_quant
+from oplib.calibrate import (
+    DEFAULT_QUANT,
+    Calibration,
+    QuantSettings,
+    calibrate,
+    choose_quant,
+)
+from oplib.equalize import equalize
 from oplib.interpret import FloatModel, IntegerModel
-from oplib.operator import LoweringContext
+from oplib.operator import Array, LoweringContext
 from oplib.ops import OPERATORS
+from oplib.quant import QuantParams
 
 
-def lower(model: FloatModel, ranges: Mapping[str, Range]) -> IntegerModel:
+def quantize(
+    model: FloatModel, images: Array, settings: QuantSettings = DEFAULT_QUANT
+) -> IntegerModel:
+    """Calibrate on images and lower.
+
+    Args:
+        images: raw pixels (B, H, W, C), never of the test part.
+
+    Raises:
+        DataError, LoweringError: as :func:`calibrate` and :func:`lower`.
+    """
+    if settings.equalize:
+        model = equalize(model, images)
+    return lower(model, calibrate(model, images, settings), settings)
+
+
+def lower(
+    model: FloatModel, calibration: Calibration, settings: QuantSettings = DEFAULT_QUANT
+) -> IntegerModel:
     """Quantise a calibrated float network.
 
     Raises:
         LoweringError: naming the layer that the integer arithmetic cannot represent.
     """
+    means = calibration.means if settings.bias_correction else {}
+    return lower_with(model, choose_quant(model.graph, calibration.ranges), means)
+
+
+def lower_with(
+    model: FloatModel, quant: Mapping[str, QuantParams], means: Mapping[str, Array]
+) -> IntegerModel:
+    """Quantise a float network with given scales.
+
+    Args:
+        means: of each tensor's channels, where biases shall take up the weights' mean error.
+
+    Raises:
+        LoweringError: naming the layer that the integer arithmetic cannot represent.
+    """
     graph = model.graph
-    quant = choose_quant(graph, ranges)
     lowered = {}
     for node in graph.nodes:
-        context = LoweringContext(graph.inputs_of(node), quant, model.preprocessing)
+        context = LoweringContext(graph.inputs_of(node), quant, model.preprocessing, means)
         params = model.params.get(node.name, {})
         lowered[node.name] = OPERATORS[node.op].lower(node, params, context)
     return IntegerModel(graph, quant, lowered, model.preprocessing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy.typing as npt
@@ -66,6 +66,7 @@ class LoweringContext:
     inputs: tuple[TensorType, ...]
     quant: Quant
     preprocessing: Preprocessing
+    means: Mapping[str, Array] = field(default_factory=dict)
 
     def of(self, tensor: str) -> QuantParams:
         """Return the quantisation of a tensor."""

@@ -26,6 +26,10 @@ class QuantParams:
         codes = np.rint(np.asarray(values, dtype=np.float64) / self.scale) + self.zero_point
         return saturate(codes)
 
+    def dequantize(self, codes: Array) -> Array:
+        """Return the real values of codes."""
+        return (codes.astype(np.float64) - self.zero_point) * self.scale
+
 
 def symmetric(limit: float) -> QuantParams:
     """Return the parameters that map [-limit, limit] to [-127, 127]."""

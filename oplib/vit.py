@@ -96,7 +96,7 @@ class _Builder:
         if subnet.patch_size % kernel:
             raise LoweringError(
                 "the passes do not divide the patch",
-                where="export.forms.patch_kernel",
+                where="forms.patch_kernel",
                 got=kernel,
                 expected=f"a divisor of {subnet.patch_size}",
             )

@@ -23,6 +23,7 @@ from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import PositiveInt, RankRatio, SubnetConfig
 from mcuformer.value import Value
 from oplib.footprint import footprint
+from oplib.forms import DEFAULT_FORMS, Forms
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
 from supernet.timm_data import READERS
@@ -62,6 +63,7 @@ class TrainConfig(Settings):
 
     device: Device | None = None
     budget: BudgetConfig = BudgetConfig()
+    forms: Forms = DEFAULT_FORMS
     data: DataConfig
     space: SearchSpace
     recipe: Recipe
@@ -187,7 +189,8 @@ def budget_identity(config: TrainConfig, limit: Budget | None) -> dict[str, Any]
     """Return what the verdict of :func:`admissible` depends on, as plain containers."""
     if config.device is None or limit is None:
         return {}
-    return {"device": config.device.dump(), "budget": limit.dump()}
+    forms = config.forms.dump()
+    return {"device": config.device.dump(), "budget": limit.dump(), "forms": forms}
 
 
 def admissible(config: TrainConfig, limit: Budget | None) -> Callable[[SubnetConfig], bool] | None:
@@ -195,7 +198,7 @@ def admissible(config: TrainConfig, limit: Budget | None) -> Callable[[SubnetCon
     device = config.device
     if device is None or limit is None:
         return None
-    return lambda subnet: footprint(subnet, device).admissible(limit)
+    return lambda subnet: footprint(subnet, device, config.forms).admissible(limit)
 
 
 def run(config: TrainConfig) -> None:

@@ -17,10 +17,9 @@ import numpy as np
 from mcuformer.data import Preprocessing
 from mcuformer.device import Core, Device, Emulation, MemoryRegion
 from mcuformer.subnet import BlockConfig, SubnetConfig
-from oplib.calibrate import calibrate
 from oplib.firmware import RUNTIME, write_firmware
 from oplib.footprint import AnyScalar, kernels_of, struct_bytes
-from oplib.lower import lower
+from oplib.lower import quantize
 from oplib.ops import OPERATORS
 from oplib.schedule import float_model, schedule
 from oplib.target.board import CPU_FLAGS, LinkedSizes, cross_build, measure
@@ -66,7 +65,7 @@ def link(core: Core, depth: int, directory: Path) -> LinkedSizes:
     plan = schedule(subnet)[1]
     model = float_model(subnet, weights, PREPROCESSING, "random weights")
     images = np.random.default_rng(1).integers(0, 17, (8, 8, 8, 1), dtype=np.uint8)
-    integer = lower(model, calibrate(model, images))
+    integer = quantize(model, images)
     device = generic_device(core)
     firmware = directory / f"{core}_{depth}"
     write_firmware(firmware, integer, plan, device, [str(i) for i in range(10)])

@@ -74,6 +74,17 @@ def lower_linear(
     }
 
 
+def corrected_bias(weight: Array, bias: Array, source: QuantParams, mean: Array) -> Array:
+    """Return the bias that takes up the mean error of the rounded weights.
+
+    Args:
+        mean: of each input channel, (in,).
+    """
+    codes, scale = quantize_weight(weight, smallest_weight_scale(bias, source))
+    corrected: Array = bias + (weight - codes * scale[:, None]) @ mean
+    return corrected
+
+
 def smallest_weight_scale(bias: Array, source: QuantParams) -> Array:
     """Return the weight scales (out,) below which a bias would take more than 2^29 units."""
     limit: Array = np.abs(bias.astype(np.float64)) / (source.scale * 2**29)
@@ -117,6 +128,9 @@ class Linear(Operator):
         target = context.of(node.output)
         source = context.of(node.inputs[0])
         weight, bias = params["weight"], params["bias"]
+        mean = context.means.get(node.inputs[0])
+        if mean is not None:
+            bias = corrected_bias(weight, bias, source, mean)
         arrays = lower_linear(weight, bias, source, target.scale, node.name, self.shift)
         return Lowered(arrays, {"zero_point": target.zero_point})
 

@@ -14,11 +14,10 @@ import pytest
 
 from mcuformer.data import Preprocessing
 from mcuformer.subnet import SubnetConfig
-from oplib.calibrate import calibrate
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Node, TensorType
 from oplib.interpret import FloatModel, IntegerModel
-from oplib.lower import lower
+from oplib.lower import quantize
 from oplib.memory import Plan
 from oplib.operator import Field, Lowered
 from oplib.ops import OPERATORS
@@ -83,7 +82,7 @@ def build_network(
     size = (40, subnet.img_size, subnet.img_size, subnet.in_chans)
     images = rng.integers(0, preprocessing.value_max + 1, size).astype(np.uint8)
     floating = float_model(subnet, random_weights(subnet, seed), preprocessing, "random", forms)
-    integer = lower(floating, calibrate(floating, images))
+    integer = quantize(floating, images)
     return Network(floating, integer, schedule(subnet, forms)[1], images)
 
 
