@@ -220,6 +220,18 @@ def _linear_shapes(
         yield f"{path}.bias", (features_out,)
 
 
+def random_weights(subnet: SubnetConfig, rng: np.random.Generator) -> dict[str, Array]:
+    """Draw weights that keep activations of order one, for tests and benchmarks."""
+    weights = {}
+    for name, shape in weight_shapes(subnet).items():
+        fan_in = np.prod(shape[1:]) if len(shape) > 1 else 1
+        values = rng.normal(0, 1 / np.sqrt(fan_in), shape)
+        if "norm" in name and name.endswith(("weight", "var")):
+            values = rng.uniform(0.5, 1.5, shape)
+        weights[name] = (values if len(shape) > 1 else values * 0.3).astype(np.float32)
+    return weights
+
+
 def check_weights(subnet: SubnetConfig, weights: Mapping[str, Array], where: str) -> None:
     """Refuse weights that are not the subnet's.
 

@@ -24,7 +24,7 @@ from oplib.ops import OPERATORS
 from oplib.schedule import float_model, schedule
 from oplib.target.board import CPU_FLAGS, LinkedSizes, cross_build, measure
 from oplib.target.tools import run
-from oplib.vit import weight_shapes
+from oplib.vit import random_weights
 
 PREPROCESSING = Preprocessing(img_size=8, channel_order="L", value_max=16, mean=(0.5,), std=(0.5,))
 
@@ -35,11 +35,7 @@ def random_network(depth: int) -> tuple[SubnetConfig, dict[str, np.ndarray]]:
     subnet = SubnetConfig(
         img_size=8, patch_size=2, in_chans=1, num_classes=10, embed_dim=32, blocks=(block,) * depth
     )
-    rng = np.random.default_rng(0)
-    shapes = weight_shapes(subnet)
-    return subnet, {
-        name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()
-    }
+    return subnet, random_weights(subnet, np.random.default_rng(0))
 
 
 def generic_device(core: Core) -> Device:

@@ -22,7 +22,7 @@ from oplib.memory import Plan
 from oplib.operator import Field, Lowered
 from oplib.ops import OPERATORS
 from oplib.schedule import float_model, schedule
-from oplib.vit import weight_shapes
+from oplib.vit import random_weights
 
 RUNTIME = Path(__file__).resolve().parents[2] / "oplib" / "runtime"
 FLAGS = [
@@ -58,19 +58,6 @@ class Network:
     images: np.ndarray
 
 
-def random_weights(subnet: SubnetConfig, seed: int) -> dict[str, np.ndarray]:
-    """Draw weights that keep activations of order one."""
-    rng = np.random.default_rng(seed)
-    weights = {}
-    for name, shape in weight_shapes(subnet).items():
-        fan_in = np.prod(shape[1:]) if len(shape) > 1 else 1
-        values = rng.normal(0, 1 / np.sqrt(fan_in), shape)
-        if "norm" in name and name.endswith(("weight", "var")):
-            values = rng.uniform(0.5, 1.5, shape)
-        weights[name] = (values if len(shape) > 1 else values * 0.3).astype(np.float32)
-    return weights
-
-
 def build_network(
     subnet: SubnetConfig,
     preprocessing: Preprocessing,
@@ -81,7 +68,9 @@ def build_network(
     rng = np.random.default_rng(seed + 1)
     size = (40, subnet.img_size, subnet.img_size, subnet.in_chans)
     images = rng.integers(0, preprocessing.value_max + 1, size).astype(np.uint8)
-    floating = float_model(subnet, random_weights(subnet, seed), preprocessing, "random", forms)
+    floating = float_model(
+        subnet, random_weights(subnet, np.random.default_rng(seed)), preprocessing, "random", forms
+    )
     integer = quantize(floating, images)
     return Network(floating, integer, schedule(subnet, forms)[1], images)
 

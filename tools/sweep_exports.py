@@ -1,0 +1,157 @@
+"""Export random subnets and compare numpy, host C and an emulated Cortex-M7, byte for byte.
+
+    python tools/sweep_exports.py [--exports 50] [--images 100] [--emulated 8] [--json]
+
+Subnets of the digits and the Fashion-MNIST spaces, in turn, with random weights: dense and low
+rank, each tokenizer, relative position, class token, patch sizes that do not divide the image,
+every operator form. Half of the images are noise, half smooth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcuformer.data import Preprocessing
+from mcuformer.device import Device
+from mcuformer.entry import compose, fail
+from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.progress import track
+from mcuformer.seed import stream
+from mcuformer.space import SearchSpace, draw
+from mcuformer.subnet import SubnetConfig
+from oplib.firmware import write_firmware
+from oplib.forms import Forms
+from oplib.interpret import run_integer
+from oplib.lower import quantize
+from oplib.schedule import float_model, schedule
+from oplib.target import host, qemu
+from oplib.vit import random_weights
+
+SPACES = {"digits": (), "fashion_mnist": ("data.root=unused",)}
+CHANGES: tuple[dict[str, Any], ...] = (
+    {},
+    {"relative_position": 3},
+    {"class_token": True, "global_pool": "token"},
+    {"class_token": True, "relative_position": 14, "absolute_position": False},
+    {"tokenizer": ["conv1"], "patch_size": [4]},
+    {"tokenizer": ["conv2"], "patch_size": [4], "stem_dim": 8},
+    {"tokenizer": ["conv2"], "patch_size": [4], "stem_dim": 8, "relative_position": 2},
+    {"patch_size": [3, 5]},
+)
+FORMS: tuple[dict[str, Any], ...] = (
+    {},
+    {"gelu": "sigmoid", "softmax": "polynomial"},
+    {"gelu": "polynomial", "softmax": "shift"},
+    {"residual": "int16"},
+    {"low_rank": "int16", "attention_weights": "int8"},
+    {"sqrt": "newton3", "residual": "int16", "low_rank": "int16"},
+    {"sqrt": "exact", "patch_kernel": 1},
+)
+
+
+@dataclass(frozen=True)
+class Export:
+    """One random network."""
+
+    subnet: SubnetConfig
+    forms: Forms
+    preprocessing: Preprocessing
+
+
+def draw_export(number: int) -> Export:
+    """Draw network `number`; spaces, parts and forms take turns."""
+    name = list(SPACES)[number % 2]
+    composed = compose("supernet_train", (f"data={name}", *SPACES[name]))
+    space = SearchSpace.parse(composed["space"] | CHANGES[number // 2 % len(CHANGES)])
+    rng = stream(0, "sweep", number)
+    subnet = space.sample(draw(space.points(), rng), rng)
+    preprocessing = Preprocessing.parse(composed["data"]["preprocessing"])
+    return Export(subnet, Forms(**FORMS[number % len(FORMS)]), preprocessing)
+
+
+def random_images(export: Export, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw noise and, for every second image, a smooth gradient."""
+    size, pre = export.subnet.img_size, export.preprocessing
+    images = rng.integers(0, pre.value_max + 1, (count, size, size, pre.in_chans))
+    ramp = np.linspace(0, pre.value_max, size).astype(np.int64)
+    images[1::2] = (images[1::2, :1, :1] // 2 + ramp[None, :, None, None] // 2).astype(np.int64)
+    return images.astype(np.uint8)
+
+
+def run(export: Export, number: int, device: Device, images: int, emulated: int) -> tuple[int, int]:
+    """Export one network; return how many images differ on the host and on the emulated chip."""
+    rng = stream(0, "weights", number)
+    subnet, forms = export.subnet, export.forms
+    weights = random_weights(subnet, rng)
+    floating = float_model(subnet, weights, export.preprocessing, "random weights", forms)
+    pixels = random_images(export, images, rng)
+    integer = quantize(floating, pixels)
+    expected = run_integer(integer, pixels)
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        names = [str(label) for label in range(subnet.num_classes)]
+        plan = schedule(subnet, forms)[1]
+        write_firmware(place / "firmware", integer, plan, device, names)
+        library = host.build(place / "firmware", place / "host")
+        on_host = host.run_images(library, pixels, subnet.num_classes)
+        elf = qemu.build(place / "firmware", place / "emulated")
+        on_chip = qemu.run_images(elf, device, pixels[:emulated], subnet.num_classes).logits
+    return _differing(on_host, expected), _differing(on_chip, expected[:emulated])
+
+
+def _differing(logits: np.ndarray, expected: np.ndarray) -> int:
+    return int((logits != expected).any(axis=1).sum())
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--exports", type=int, default=50)
+    parser.add_argument("--images", type=int, default=100, help="each, on the host")
+    parser.add_argument("--emulated", type=int, default=8, help="of them, on the emulated chip")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    arguments = parser.parse_args()
+    host_mismatches = emulated_mismatches = 0
+    try:
+        for name in ("exports", "images", "emulated"):
+            if getattr(arguments, name) < 1:
+                raise ConfigError("at least 1", where=f"--{name}", got=getattr(arguments, name))
+        device = Device.parse(compose("evolve_search", ["device=stm32h743"])["device"])
+        for number in track(range(arguments.exports), "exports"):
+            export = draw_export(number)
+            wrong = run(export, number, device, arguments.images, arguments.emulated)
+            host_mismatches += wrong[0]
+            emulated_mismatches += wrong[1]
+            if any(wrong):
+                print(f"export {number} differs: {export}")
+    except McuformerError as error:
+        return fail(error, error.exit_code)
+    except KeyboardInterrupt:
+        return fail("interrupted", 130)
+    print(
+        f"{arguments.exports} exports: {host_mismatches} of {arguments.exports * arguments.images} "
+        f"images differ on the host, {emulated_mismatches} of "
+        f"{arguments.exports * arguments.emulated} on the emulated chip"
+    )
+    if arguments.json:
+        result = {
+            "exports": arguments.exports,
+            "images_per_export": arguments.images,
+            "host_mismatches": host_mismatches,
+            "emulated_mismatches": emulated_mismatches,
+        }
+        print(json.dumps(result))
+    return int(bool(host_mismatches or emulated_mismatches))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
