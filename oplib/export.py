@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mcuformer import entry
-from mcuformer.artifact import Arrays, Stage, load_arrays, read_value, write_json
+from mcuformer.artifact import Arrays, Stage, load_arrays, read_value, write_bytes, write_json
 from mcuformer.data import DataConfig, load
 from mcuformer.device import Budget, BudgetConfig, Device, Footprint
 from mcuformer.errors import BudgetError, ConfigError, InternalError, ToolMissingError
@@ -18,13 +18,14 @@ from mcuformer.progress import say
 from mcuformer.settings import Settings, execute
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
-from oplib.calibrate import DEFAULT_QUANT, QuantSettings
+from oplib.calibrate import DEFAULT_QUANT, QuantSettings, calibrate
 from oplib.firmware import write_firmware
 from oplib.footprint import footprint
 from oplib.forms import Forms
 from oplib.layers import layer_report, warnings
-from oplib.lower import quantize
+from oplib.lower import lower, prepare
 from oplib.model_file import save_model
+from oplib.onnx import export_onnx
 from oplib.schedule import float_model, schedule
 from oplib.target.board import LinkedSizes, cross_build, measure
 from oplib.target.tools import installed
@@ -47,6 +48,7 @@ class ExportSettings(Value):
         check_images: images on which reference, host C and emulated chip are compared.
         source: the run's fine-tuned network, or the search's winner with inherited weights.
         quant: how scales and weights are chosen.
+        onnx: also write ``model_float.onnx`` and ``model_int8.onnx``.
         report_images: images of the steering split that the report of every layer looks at.
     """
 
@@ -55,6 +57,7 @@ class ExportSettings(Value):
     source: Literal["finetuned", "search"] = "finetuned"
     quant: QuantSettings = DEFAULT_QUANT
     report_images: PositiveCount = 32
+    onnx: bool = False
 
     @property
     def files(self) -> tuple[str, str]:
@@ -137,10 +140,12 @@ def export(config: ExportConfig) -> None:
     cost = check_budget(config, subnet)
     dataset = load(config.data, subnet.img_size, READERS)
     where = str(source_files(config)[0])
-    forms = config.forms
+    forms, settings = config.forms, config.export.quant
     model = float_model(subnet, weights, dataset.preprocessing, where, forms)
     images = dataset.steering.images
-    integer = quantize(model, images[: config.export.calibration_images], config.export.quant)
+    few = images[: config.export.calibration_images]
+    model = prepare(model, few, settings)
+    integer = lower(model, calibrate(model, few, settings), settings)
     plan = schedule(subnet, forms)[1]
     firmware, build_dir = config.run.file("firmware"), config.run.file("build")
     write_firmware(firmware, integer, plan, config.device, dataset.class_names)
@@ -151,10 +156,13 @@ def export(config: ExportConfig) -> None:
     for line in result.missing:
         say(line)
     refuse_mismatch(result)
-    few = config.export.report_images
-    rows = layer_report(model, integer, images[:few], dataset.steering.labels[:few])
+    count = config.export.report_images
+    rows = layer_report(model, integer, images[:count], dataset.steering.labels[:count])
     for line in warnings(rows):
         say(line)
+    if config.export.onnx:
+        write_bytes(config.run.file("model_float.onnx"), export_onnx(model, None))
+        write_bytes(config.run.file("model_int8.onnx"), export_onnx(model, integer))
     write_json(config.run.file("layers.json"), "layers", {"rows": [row.dump() for row in rows]})
     content: dict[str, Any] = {
         "footprint": cost.dump(),

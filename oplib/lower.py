@@ -15,6 +15,7 @@ from oplib.equalize import equalize
 from oplib.interpret import FloatModel, IntegerModel
 from oplib.operator import Array, LoweringContext
 from oplib.ops import OPERATORS
+from oplib.ops.classifier import Classifier
 from oplib.quant import QuantParams
 
 
@@ -29,9 +30,13 @@ def quantize(
     Raises:
         DataError, LoweringError: as :func:`calibrate` and :func:`lower`.
     """
-    if settings.equalize:
-        model = equalize(model, images)
+    model = prepare(model, images, settings)
     return lower(model, calibrate(model, images, settings), settings)
+
+
+def prepare(model: FloatModel, images: Array, settings: QuantSettings) -> FloatModel:
+    """Return the float network that is lowered: equal to `model`, perhaps easier to quantise."""
+    return equalize(model, images) if settings.equalize else model
 
 
 def lower(
@@ -63,4 +68,7 @@ def lower_with(
         context = LoweringContext(graph.inputs_of(node), quant, model.preprocessing, means)
         params = model.params.get(node.name, {})
         lowered[node.name] = OPERATORS[node.op].lower(node, params, context)
-    return IntegerModel(graph, quant, lowered, model.preprocessing)
+    head = graph.nodes[-1]
+    unit = Classifier.unit(model.params[head.name], quant[head.inputs[0]])
+    scales = {**quant, graph.output: QuantParams(unit)}
+    return IntegerModel(graph, scales, lowered, model.preprocessing)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from oplib.graph import Node, TensorType
 from oplib.operator import Array, Lowered, LoweringContext, Params
 from oplib.ops.linear import Linear, accumulate, lower_linear, smallest_weight_scale
-from oplib.quant import multiply_high, quantize_weight
+from oplib.quant import QuantParams, multiply_high, quantize_weight
 
 
 class Classifier(Linear):
@@ -23,11 +23,18 @@ class Classifier(Linear):
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
         return TensorType((node.int_attr("out_features"),), "int32")
 
+    @staticmethod
+    def unit(params: Params, source: QuantParams) -> float:
+        """Return the value of one step of every logit.
+
+        Four accumulator units of the coarsest class: every multiplier is then at most 2^30.
+        """
+        floor = smallest_weight_scale(params["bias"], source)
+        return 4.0 * source.scale * float(quantize_weight(params["weight"], floor)[1].max())
+
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
         source = context.of(node.inputs[0])
-        # four accumulator units of the coarsest class: every multiplier is then at most 2^30
-        floor = smallest_weight_scale(params["bias"], source)
-        unit = 4.0 * source.scale * float(quantize_weight(params["weight"], floor)[1].max())
+        unit = self.unit(params, source)
         arrays = lower_linear(params["weight"], params["bias"], source, unit, node.name)
         return Lowered(arrays, {"zero_point": 0})
 

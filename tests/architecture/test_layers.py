@@ -21,6 +21,7 @@ COMMANDS = {
     "evolve/space.py",
     "evolve/search.py",
     "evolve/finetune.py",
+    "evolve/qat.py",
     "oplib/export.py",
 }
 ALGORITHMS = ("evolve/trend.py", "evolve/population.py", "evolve/quality.py", "evolve/history.py")
@@ -30,7 +31,11 @@ THIRD_PARTY = {
     "supernet": {"numpy", "torch", "timm", "accelerate", "einops", "pydantic"},
     "evolve": {"numpy", "scipy", "sklearn", "pydantic"},
 }
-LATE = {"mcuformer/entry.py": {"hydra", "omegaconf"}, "mcuformer/plot.py": {"matplotlib"}}
+LATE = {
+    "mcuformer/entry.py": {"hydra", "omegaconf"},
+    "mcuformer/plot.py": {"matplotlib"},
+    "oplib/onnx.py": {"onnx"},
+}
 HEAVY = {"torch", "hydra", "omegaconf", "timm", "matplotlib"}  # never imported before a stage runs
 
 
