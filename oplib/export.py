@@ -10,8 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mcuformer import entry
-from mcuformer.artifact import Arrays, Stage, load_arrays, read_value, write_bytes, write_json
-from mcuformer.data import DataConfig, load
+from mcuformer.artifact import (
+    Arrays,
+    Stage,
+    load_arrays,
+    read_json,
+    read_value,
+    write_bytes,
+    write_json,
+)
+from mcuformer.data import DataConfig, Dataset, load
 from mcuformer.device import Budget, BudgetConfig, Device, Footprint
 from mcuformer.errors import BudgetError, ConfigError, InternalError, ToolMissingError
 from mcuformer.progress import say
@@ -22,10 +30,13 @@ from oplib.calibrate import DEFAULT_QUANT, QuantSettings, calibrate
 from oplib.firmware import write_firmware
 from oplib.footprint import footprint
 from oplib.forms import Forms
+from oplib.interpret import FloatModel, IntegerModel
 from oplib.layers import layer_report, warnings
-from oplib.lower import lower, prepare
-from oplib.model_file import save_model
+from oplib.lower import lower, lower_with, prepare
+from oplib.model_file import SEPARATOR, save_model
 from oplib.onnx import export_onnx
+from oplib.operator import Array
+from oplib.quant import QuantParams
 from oplib.schedule import float_model, schedule
 from oplib.target.board import LinkedSizes, cross_build, measure
 from oplib.target.tools import installed
@@ -36,6 +47,7 @@ from supernet.timm_data import READERS
 SOURCES = {
     "finetuned": ("model.safetensors", "finetuned_subnet.json"),
     "search": ("weights.safetensors", "subnet.json"),
+    "qat": ("qat.safetensors", "qat.json"),
 }
 PositiveCount = Annotated[int, Field(ge=1)]
 
@@ -46,7 +58,8 @@ class ExportSettings(Value):
     Args:
         calibration_images: images of the steering split that set the scales.
         check_images: images on which reference, host C and emulated chip are compared.
-        source: the run's fine-tuned network, or the search's winner with inherited weights.
+        source: the run's fine-tuned network, the search's winner with inherited weights, or what
+            evolve.qat trained, with the scales it learned.
         quant: how scales and weights are chosen.
         onnx: also write ``model_float.onnx`` and ``model_int8.onnx``.
         report_images: images of the steering split that the report of every layer looks at.
@@ -54,7 +67,7 @@ class ExportSettings(Value):
 
     calibration_images: PositiveCount = 256
     check_images: PositiveCount = 16
-    source: Literal["finetuned", "search"] = "finetuned"
+    source: Literal["finetuned", "search", "qat"] = "finetuned"
     quant: QuantSettings = DEFAULT_QUANT
     report_images: PositiveCount = 32
     onnx: bool = False
@@ -120,13 +133,60 @@ def read_network(config: ExportConfig) -> tuple[SubnetConfig, Arrays]:
     """
     files = source_files(config)
     weights = load_arrays(files[0])
-    if config.vit is None:
+    if config.vit is None and config.export.source == "qat":
+        subnet = SubnetConfig.parse(read_json(files[1], "qat")["subnet"], where=str(files[1]))
+    elif config.vit is None:
         subnet = read_value(files[1], "subnet", SubnetConfig)
     else:
         refuse_unknown_parts(weights)
         subnet = config.vit.subnet()
     config.data.check_network(subnet)
     return subnet, weights
+
+
+def lower_network(
+    config: ExportConfig, subnet: SubnetConfig, weights: Arrays, dataset: Dataset
+) -> tuple[FloatModel, IntegerModel]:
+    """Return the network in float and in integers: calibrated, or with learned scales.
+
+    Raises:
+        ArtifactError, LoweringError: naming the weight or the layer.
+    """
+    where, settings = source_files(config)[0], config.export.quant
+    if config.weights is None and config.export.source == "qat":
+        return read_qat(config, subnet, weights, dataset)
+    model = float_model(subnet, weights, dataset.preprocessing, str(where), config.forms)
+    few = dataset.steering.images[: config.export.calibration_images]
+    model = prepare(model, few, settings)
+    return model, lower(model, calibrate(model, few, settings), settings)
+
+
+def read_qat(
+    config: ExportConfig, subnet: SubnetConfig, weights: Arrays, dataset: Dataset
+) -> tuple[FloatModel, IntegerModel]:
+    """Return what evolve.qat trained.
+
+    Raises:
+        ConfigError: it was trained for other forms.
+    """
+    path = config.run.file("qat.json")
+    content = read_json(path, "qat")
+    trained = Forms.parse(content["forms"], where=str(path))
+    if trained != config.forms:
+        raise ConfigError(
+            "evolve.qat trained for other forms",
+            where="forms",
+            got=config.forms.dump(),
+            expected=trained.dump(),
+        )
+    params: dict[str, dict[str, Array]] = {}
+    for key, values in weights.items():
+        node, _, kind = key.partition(SEPARATOR)
+        params.setdefault(node, {})[kind] = values
+    graph = schedule(subnet, config.forms)[0]
+    model = FloatModel(graph, params, dataset.preprocessing)
+    quant = {name: QuantParams(float(s), int(z)) for name, (s, z) in content["quant"].items()}
+    return model, lower_with(model, quant, {})
 
 
 def export(config: ExportConfig) -> None:
@@ -139,13 +199,8 @@ def export(config: ExportConfig) -> None:
     subnet, weights = read_network(config)
     cost = check_budget(config, subnet)
     dataset = load(config.data, subnet.img_size, READERS)
-    where = str(source_files(config)[0])
-    forms, settings = config.forms, config.export.quant
-    model = float_model(subnet, weights, dataset.preprocessing, where, forms)
-    images = dataset.steering.images
-    few = images[: config.export.calibration_images]
-    model = prepare(model, few, settings)
-    integer = lower(model, calibrate(model, few, settings), settings)
+    images, forms = dataset.steering.images, config.forms
+    model, integer = lower_network(config, subnet, weights, dataset)
     plan = schedule(subnet, forms)[1]
     firmware, build_dir = config.run.file("firmware"), config.run.file("build")
     write_firmware(firmware, integer, plan, config.device, dataset.class_names)

@@ -241,3 +241,25 @@ def test_a_missing_tool_is_not_a_pass(finished: Path, tmp_path: Path) -> None:
     assert content["sram_bytes"]["total"] is None
     assert "apt-get install" in content["not_verified"][0]
     assert "not verified: emulated chip" in result.stdout
+
+
+def test_quantisation_aware_training_is_exported(finished: Path, tmp_path: Path) -> None:
+    """One epoch under int8 arithmetic; the firmware still equals the reference; a second run rests."""
+    run_dir = tmp_path / "qat"
+    run_dir.mkdir()
+    for name in ("model.safetensors", "finetuned_subnet.json"):
+        (run_dir / name).write_bytes((finished / name).read_bytes())
+    train = [sys.executable, "-m", "evolve.qat", f"run_dir={run_dir}", "recipe.epochs=1"]
+    export = [sys.executable, "-m", "oplib.export", f"run_dir={run_dir}", "export.source=qat"]
+    for command_line in (train, [*export, "export.onnx=true"], train):
+        result = subprocess.run(command_line, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+    assert "complete, nothing to do" in result.stderr
+    content = json.loads((run_dir / "export.json").read_text())
+    assert content["bit_exact"] == {"host": True, "emulated": True}
+    assert (run_dir / "model_int8.onnx").stat().st_size > 1000
+    rows = json.loads((run_dir / "layers.json").read_text())["rows"]
+    assert min(row["snr_db"] for row in rows) > 5
+    other = subprocess.run([*export, "forms.gelu=sigmoid"], capture_output=True, text=True)
+    assert other.returncode == 2
+    assert "forms: evolve.qat trained for other forms" in other.stderr
