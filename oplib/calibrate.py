@@ -83,6 +83,12 @@ def calibrate(
     """
     if len(images) == 0:
         raise DataError("the calibration set is empty", where="export.calibration_images")
+    if len(images) > 1 and bool(np.all(images[1:] == images[:1])):
+        raise DataError(
+            "the calibration images are all alike",
+            where="export.calibration_images",
+            got=f"{len(images)} times the same",
+        )
     ranges: dict[str, Range] = {}
     sums: dict[str, Array] = {}
     counts: dict[str, int] = {}

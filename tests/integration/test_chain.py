@@ -244,7 +244,7 @@ def test_a_missing_tool_is_not_a_pass(finished: Path, tmp_path: Path) -> None:
 
 
 def test_quantisation_aware_training_is_exported(finished: Path, tmp_path: Path) -> None:
-    """One epoch under int8 arithmetic; the firmware still equals the reference; a second run rests."""
+    """One epoch under int8 arithmetic; firmware and reference stay equal; a second run rests."""
     run_dir = tmp_path / "qat"
     run_dir.mkdir()
     for name in ("model.safetensors", "finetuned_subnet.json"):
@@ -260,6 +260,7 @@ def test_quantisation_aware_training_is_exported(finished: Path, tmp_path: Path)
     assert (run_dir / "model_int8.onnx").stat().st_size > 1000
     rows = json.loads((run_dir / "layers.json").read_text())["rows"]
     assert min(row["snr_db"] for row in rows) > 5
-    other = subprocess.run([*export, "forms.gelu=sigmoid"], capture_output=True, text=True)
+    command_line = [*export, "forms.gelu=sigmoid"]
+    other = subprocess.run(command_line, capture_output=True, text=True, check=False)
     assert other.returncode == 2
     assert "forms: evolve.qat trained for other forms" in other.stderr
