@@ -25,7 +25,7 @@ class LayerQuality:
         tensor: its name. op: what wrote it. dtype: its type on the device.
         low, high: of the float values. scale: of a code.
         snr_db: of the integer network against the float one, all that came before included.
-        saturated_percent: codes at either end.
+        saturated_percent: float values beyond the codes, by more than half a step.
         alone_snr_db: of the logits when this tensor alone is rounded.
         alone_cost_percent: accuracy that this costs, on the same images.
     """
@@ -56,7 +56,13 @@ def layer_report(
     """
     real: dict[str, Array] = {}
     codes: dict[str, Array] = {}
-    logits = run_float(floating, images, lambda name, values: real.update({name: values}))
+
+    def keep(name: str, values: Array) -> None:
+        kind = floating.graph.tensors.get(name)
+        if kind is not None and values.shape[1:] == kind.shape:  # no table at the tensor's scale
+            real[name] = values
+
+    logits = run_float(floating, images, keep)
     run_integer(integer, images, lambda name, values: codes.update({name: values}))
     right = float((logits.argmax(axis=1) == labels).mean())
     rows = []
@@ -66,7 +72,8 @@ def layer_report(
             continue
         quant, values = integer.quant[node.output], real[node.output]
         found = codes[node.output]
-        ends = np.isin(found, CODES[kind])
+        low, high = quant.dequantize(np.array(CODES[kind]))
+        beyond = (values < low - quant.scale / 2) | (values > high + quant.scale / 2)
         alone = run_float(floating, images, change=_rounding(node, quant, kind))
         rows.append(
             LayerQuality(
@@ -79,7 +86,7 @@ def layer_report(
                 snr_db=decibels(
                     values, (found.astype(np.float64) - quant.zero_point) * quant.scale
                 ),
-                saturated_percent=100.0 * float(ends.mean()),
+                saturated_percent=100.0 * float(beyond.mean()),
                 alone_snr_db=decibels(logits, alone),
                 alone_cost_percent=100.0 * (right - float((alone.argmax(1) == labels).mean())),
             )

@@ -77,10 +77,12 @@ def test_equalisation_keeps_the_float_network(
     assert results[1] > results[0] + 1
 
 
+@pytest.mark.parametrize("change", [{}, {"relative_position": 2, "class_token": True}])
 def test_bad_layers_are_named(
-    random_network, small_subnet: SubnetConfig, preprocessing: Preprocessing
+    random_network, small_subnet: SubnetConfig, preprocessing: Preprocessing, change: dict
 ) -> None:
-    network = random_network(small_subnet, preprocessing)
+    subnet = SubnetConfig.parse(small_subnet.dump() | change)
+    network = random_network(subnet, preprocessing)
     labels = np.zeros(len(network.images), np.int64)
     rows = layer_report(network.floating, network.integer, network.images, labels)
     assert not warnings(rows)

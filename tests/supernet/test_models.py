@@ -131,8 +131,10 @@ def test_stochastic_depth_scales_with_depth() -> None:
     assert drop_rates(0.2, 1, 2) == [0.0]
 
 
+@pytest.mark.parametrize("global_pool", ["avg", "token"])
 @pytest.mark.parametrize("fc_norm", [True, False])
-def test_timm_weights_give_timm_logits(fc_norm: bool) -> None:
+def test_timm_weights_give_timm_logits(fc_norm: bool, global_pool: str) -> None:
+    class_token = global_pool == "token"
     torch.manual_seed(0)
     timm_vit = VisionTransformer(
         img_size=16,
@@ -142,8 +144,8 @@ def test_timm_weights_give_timm_logits(fc_norm: bool) -> None:
         depth=2,
         num_heads=3,
         mlp_ratio=3,
-        class_token=False,
-        global_pool="avg",
+        class_token=class_token,
+        global_pool=global_pool,
         fc_norm=fc_norm,
     ).eval()
     subnet = SubnetConfig(
@@ -153,6 +155,8 @@ def test_timm_weights_give_timm_logits(fc_norm: bool) -> None:
         num_classes=5,
         embed_dim=24,
         blocks=(BlockConfig(num_heads=3, head_dim=8, mlp_ratio=3.0),) * 2,
+        class_token=class_token,
+        global_pool=global_pool,
         fc_norm=fc_norm,
     )
     vit = Vit(subnet, (0.0, 0.0, 0.0)).eval()
