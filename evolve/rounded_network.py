@@ -13,25 +13,13 @@ from torch.nn import functional
 from oplib.graph import Node
 from oplib.interpret import FloatModel
 from oplib.model_file import SEPARATOR
+from oplib.ops import family
 from oplib.ops.attention import pair_rows, scores_name
 from oplib.ops.patch_embed import fold_normalisation
 from oplib.quant import QuantParams
 from supernet.quantized import LearnedRounding, rounded_weight
 
 CODES = {"int8": (-128, 127), "int16": (-32768, 32767)}
-FAMILIES = (
-    "patch_embed",
-    "conv_pool",
-    "embed_tokens",
-    "linear",
-    "classifier",
-    "layer_norm",
-    "attention",
-    "gelu",
-    "add",
-    "mean_pool",
-    "take_token",
-)
 
 
 class RoundedNetwork(nn.Module):
@@ -79,8 +67,7 @@ class RoundedNetwork(nn.Module):
 
     def apply_node(self, node: Node, inputs: Sequence[Tensor]) -> Tensor:
         """Return the rounded output of one node of the graph."""
-        family = next(f for f in FAMILIES if node.op.startswith(f))
-        output: Tensor = getattr(self, family)(node, *inputs)
+        output: Tensor = getattr(self, family(node.op))(node, *inputs)
         return self.rounded(output, node.output)
 
     def weight(self, node: Node, *, pixels: bool = False) -> Tensor:

@@ -8,7 +8,6 @@ with the integer reference closely but not bit for bit. Tensors of 16 bits stay 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from mcuformer.errors import ToolMissingError
 from oplib.graph import Node
 from oplib.interpret import FloatModel, IntegerModel
 from oplib.operator import Array
+from oplib.ops import family
 from oplib.ops.attention import pair_rows, scores_name
 from oplib.ops.linear import smallest_weight_scale
 from oplib.ops.patch_embed import PIXELS, fold_normalisation
@@ -54,7 +54,7 @@ class _Writer:
 
         graph = self.model.graph
         for node in graph.nodes:
-            output = getattr(self, f"_{_family(node.op)}")(node)
+            output = getattr(self, f"_{family(node.op)}")(node)
             self._rename(self._rounded(output, node.output), node.output)
         image = graph.tensors[graph.input].shape
         inputs = [helper.make_tensor_value_info(graph.input, TensorProto.UINT8, ["N", *image])]
@@ -236,21 +236,3 @@ class _Writer:
 
     def _take_token(self, node: Node) -> str:
         return self.op("Gather", node.inputs[0], self.constant(0, np.int64), axis=1)
-
-
-def _family(op: str) -> str:
-    """Return the operator whose float form an operator shares."""
-    families: Sequence[str] = (
-        "patch_embed",
-        "conv_pool",
-        "embed_tokens",
-        "linear",
-        "classifier",
-        "layer_norm",
-        "attention",
-        "gelu",
-        "add",
-        "mean_pool",
-        "take_token",
-    )
-    return next(family for family in families if op.startswith(family))

@@ -37,3 +37,22 @@ OPERATORS: dict[str, Operator] = {
     "patch_embed_passes_s16": PatchEmbedPassesS16(),
     "take_token": TakeToken(),
 }
+
+FAMILIES = (
+    "patch_embed",
+    "conv_pool",
+    "embed_tokens",
+    "linear",
+    "classifier",
+    "layer_norm",
+    "attention",
+    "gelu",
+    "add",
+    "mean_pool",
+    "take_token",
+)
+
+
+def family(op: str) -> str:
+    """Return the operator whose float form a form of it shares, for instance ``gelu``."""
+    return next(name for name in FAMILIES if op.startswith(name))

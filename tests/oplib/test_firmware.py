@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from mcuformer.errors import FirmwareError
 from mcuformer.subnet import SubnetConfig
 from oplib.firmware import write_firmware
 from oplib.footprint import footprint
-from oplib.forms import Forms
+from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.interpret import run_float, run_integer
 from oplib.target import board, host, qemu
 from oplib.target.linker import board_header, emulated_machine, linker_script
+from oplib.target.qemu import EmulatedRun
 
 NAMES = [str(i) for i in range(9)] + ['"ü"\\']
 
@@ -36,6 +38,26 @@ def device_called(root: Path, name: str) -> Device:
     return Device.parse(yaml.safe_load((root / f"conf/device/{name}.yaml").read_text()))
 
 
+def check_agreement(
+    network: Any, subnet: SubnetConfig, forms: Forms, device: Device, place: Path
+) -> EmulatedRun:
+    """Check numpy = host C under the sanitizer = emulated chip, and planned = linked."""
+    need(*host.TOOLS, *qemu.TOOLS)
+    write_firmware(place / "firmware", network.integer, network.plan, device, NAMES)
+    expected = run_integer(network.integer, network.images)
+    library = host.build(place / "firmware", place / "host", sanitize="undefined")
+    assert np.array_equal(host.run_images(library, network.images, 10), expected)
+    elf = qemu.build(place / "firmware", place / "emulated")
+    result = qemu.run_images(elf, device, network.images[:8], 10)
+    assert np.array_equal(result.logits, expected[:8])
+    assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
+    linked, planned = board.measure(elf), footprint(subnet, device, forms)
+    assert (linked.arena, linked.weights) == (planned.arena_bytes, planned.weights_bytes)
+    assert linked.static <= planned.static_bytes
+    assert linked.code == pytest.approx(planned.code_bytes, rel=0.1)
+    return result
+
+
 @pytest.mark.parametrize("name", ["stm32f100", "stm32f405", "stm32f427", "stm32f746", "stm32h743"])
 def test_three_computations_agree(
     random_network,
@@ -45,27 +67,13 @@ def test_three_computations_agree(
     tmp_path: Path,
     name: str,
 ) -> None:
-    need(*host.TOOLS, *qemu.TOOLS)
     device = device_called(root, name)
     network = random_network(small_subnet, preprocessing, seed=3)
-    write_firmware(tmp_path / "firmware", network.integer, network.plan, device, NAMES)
-    expected = run_integer(network.integer, network.images)
-    library = host.build(tmp_path / "firmware", tmp_path / "host")
-    assert np.array_equal(host.run_images(library, network.images, 10), expected)
-    elf = qemu.build(tmp_path / "firmware", tmp_path / "emulated")
-    result = qemu.run_images(elf, device, network.images, 10)
-    assert np.array_equal(result.logits, expected)
-    assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
+    result = check_agreement(network, small_subnet, DEFAULT_FORMS, device, tmp_path)
     macs = small_subnet.macs
     assert np.all((result.instructions > 2 * macs) & (result.instructions < 8 * macs))
-
-    linked, planned = board.measure(elf), footprint(small_subnet, device)
-    assert linked.arena == planned.arena_bytes
-    assert linked.weights == planned.weights_bytes
-    assert linked.static <= planned.static_bytes
-    assert linked.code == pytest.approx(planned.code_bytes, rel=0.1)
     board_elf = board.cross_build(tmp_path / "firmware", tmp_path / "device", "device")
-    assert board.measure(board_elf).arena == planned.arena_bytes
+    assert board.measure(board_elf).arena == network.plan.arena_bytes
 
 
 CLASS_TOKEN = {"class_token": True}
@@ -106,24 +114,14 @@ def test_every_form_agrees(
     tmp_path: Path,
     case: str,
 ) -> None:
-    """Numpy = host C under the sanitizer = emulated chip; planned = linked; float is near."""
-    need(*host.TOOLS, *qemu.TOOLS)
     device = device_called(root, "stm32f746" if "wide" in case else "stm32f405")
     change, forms = EVERY_FORM[case][0], Forms(**EVERY_FORM[case][1])
     subnet = SubnetConfig.parse(small_subnet.dump() | change)
     network = random_network(subnet, preprocessing, 4, forms)
-    write_firmware(tmp_path / "firmware", network.integer, network.plan, device, NAMES)
-    expected = run_integer(network.integer, network.images)
-    library = host.build(tmp_path / "firmware", tmp_path / "host", sanitize="undefined")
-    assert np.array_equal(host.run_images(library, network.images, 10), expected)
-    elf = qemu.build(tmp_path / "firmware", tmp_path / "emulated")
-    result = qemu.run_images(elf, device, network.images[:4], 10)
-    assert np.array_equal(result.logits, expected[:4])
-    linked, planned = board.measure(elf), footprint(subnet, device, forms)
-    assert (linked.arena, linked.weights) == (planned.arena_bytes, planned.weights_bytes)
-    assert linked.code == pytest.approx(planned.code_bytes, rel=0.1)
+    check_agreement(network, subnet, forms, device, tmp_path)
     floating = run_float(network.floating, network.images)
-    assert np.corrcoef(floating.ravel(), expected.ravel())[0, 1] > 0.99
+    integer = run_integer(network.integer, network.images)
+    assert np.corrcoef(floating.ravel(), integer.ravel())[0, 1] > 0.99
 
 
 def test_integers_follow_the_float_network(
