@@ -320,7 +320,7 @@ def error_in_steps(
 
 def accuracies(run: RunDir) -> dict[str, float]:
     """Return the test accuracy of a run's network under every form, by ``operator form``."""
-    stage = read_json(run.file("stages/oplib.export.json"), "stage")["config"]
+    stage = read_json(run.file("stages/evolve.finetune.json"), "stage")["config"]
     data_config = DataConfig.parse(stage["data"])
     subnet = read_value(run.file("finetuned_subnet.json"), "subnet", SubnetConfig)
     weights = load_arrays(run.file("model.safetensors"))
