@@ -65,7 +65,8 @@ def finetune(config: FinetuneConfig) -> None:
     from supernet.checkpoint import load_model, model_arrays
     from supernet.data import BatchSource, pad_value
     from supernet.registry import write_timm_config
-    from supernet.trainer import Task, seed_everything, train
+    from supernet.task import Task, seed_everything
+    from supernet.trainer import train
     from supernet.vit import Vit
 
     torch.set_num_threads(config.threads)

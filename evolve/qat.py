@@ -73,7 +73,8 @@ def train_aware(config: QatConfig) -> None:
 
     from evolve.rounded_network import RoundedNetwork
     from supernet.data import BatchSource
-    from supernet.trainer import Task, seed_everything, train
+    from supernet.task import Task, seed_everything
+    from supernet.trainer import train
 
     torch.set_num_threads(config.threads)
     seed_everything(config.seed, "init", "qat")

@@ -45,7 +45,7 @@ from supernet.sampling import SamplingConfig
 from supernet.timm_data import READERS
 
 if TYPE_CHECKING:
-    from supernet.trainer import Task
+    from supernet.task import Task
 
 
 class EvolveSpaceConfig(TargetSettings):
@@ -183,11 +183,11 @@ class SpaceLandscape:
     def _task(self, point: SpacePoint | None, dataset: Dataset) -> Task:
         import torch
 
-        from supernet import trainer
+        from supernet.task import SupernetSetting, supernet_task
 
         config = self.config
         torch.set_num_threads(config.threads)
-        setting = trainer.SupernetSetting(
+        setting = SupernetSetting(
             config.recipe,
             config.sampling,
             config.seed,
@@ -199,15 +199,15 @@ class SpaceLandscape:
                 "forms": config.forms.dump(),
             },
         )
-        return trainer.supernet_task(config.space, point, dataset, setting)
+        return supernet_task(config.space, point, dataset, setting)
 
     def _train(
         self, task: Task, epochs: int, subnets: list[SubnetConfig], dataset: Dataset
     ) -> float:
-        from supernet import trainer
         from supernet.evaluate import accuracy_percent
+        from supernet.trainer import train
 
-        model = trainer.train(task, epochs, f"training {task.directory.name}").model
+        model = train(task, epochs, f"training {task.directory.name}").model
         return mean_accuracy(
             subnets,
             lambda s: accuracy_percent(

@@ -147,11 +147,12 @@ def train(config: TrainConfig) -> None:
     from supernet import trainer
     from supernet.checkpoint import model_arrays
     from supernet.processes import Processes
+    from supernet.task import SupernetSetting, subnet_pool, supernet_task
     from supernet.validation import Probes
 
     torch.set_num_threads(config.threads)
     processes, limit = Processes(), budget(config)
-    setting = trainer.SupernetSetting(
+    setting = SupernetSetting(
         config.recipe,
         config.sampling,
         config.seed,
@@ -160,9 +161,9 @@ def train(config: TrainConfig) -> None:
         budget_identity(config, limit),
         None if config.initial is None else Path(config.initial),
     )
-    task = trainer.supernet_task(config.space, point, dataset, setting)
+    task = supernet_task(config.space, point, dataset, setting)
     task = replace(task, trackers=config.trackers)
-    probes = Probes(trainer.subnet_pool(config.space, point, setting), dataset)
+    probes = Probes(subnet_pool(config.space, point, setting), dataset)
     name = "joint" if point is None else point.name
     with locked(task.directory, wait=True) if processes.is_main else nullcontext():
         processes.wait()  # for the lock

@@ -32,7 +32,7 @@ from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
 from supernet.model import Supernet
 from supernet.recipe import Recipe, build_optimizer
-from supernet.trainer import seed_everything
+from supernet.task import seed_everything
 from supernet.vit import Vit
 
 RECIPE = Recipe(epochs=2, batch_size=1, lr=1e-4, warmup_epochs=0)

@@ -37,9 +37,10 @@ from supernet.sampling import (
     UniformSampling,
     build_sampler,
 )
+from supernet.task import SupernetSetting, subnet_pool, supernet_task
 from supernet.timm_data import READERS
 from supernet.train import TrainConfig, admissible, budget, budget_identity, resolve_point
-from supernet.trainer import SupernetSetting, subnet_pool, supernet_task, train
+from supernet.trainer import train
 
 RULES: dict[str, SamplingConfig] = {
     "uniform": UniformSampling(name="uniform"),

@@ -22,7 +22,8 @@ from supernet.distillation import build_teacher, distilled_loss
 from supernet.fake_quant import fake_quantize_input, fake_quantize_weight
 from supernet.recipe import Distillation, Recipe, TimmTeacher
 from supernet.sampling import SandwichSampling
-from supernet.trainer import SupernetSetting, Task, supernet_task, train
+from supernet.task import SupernetSetting, Task, supernet_task
+from supernet.trainer import train
 
 EVERYTHING = Recipe(
     epochs=4,

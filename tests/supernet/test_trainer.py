@@ -14,7 +14,8 @@ from mcuformer.space import SearchSpace
 from supernet import checkpoint
 from supernet.recipe import Recipe
 from supernet.sampling import UniformSampling
-from supernet.trainer import SupernetSetting, Task, supernet_task, train
+from supernet.task import SupernetSetting, Task, supernet_task
+from supernet.trainer import train
 
 RECIPE = Recipe(epochs=6, batch_size=32, lr=3e-3, warmup_epochs=1, mixup=0.4, checkpoint_steps=2)
 
