@@ -78,20 +78,16 @@ def test_three_computations_agree(
 
 CLASS_TOKEN = {"class_token": True}
 RELATIVE = {"relative_position": 2}
-EVERY_FORM = {
-    "gelu sigmoid": ({}, {"gelu": "sigmoid"}),
-    "gelu polynomial": ({}, {"gelu": "polynomial"}),
-    "softmax polynomial": ({}, {"softmax": "polynomial"}),
-    "softmax shift": ({}, {"softmax": "shift"}),
-    "normalised weights": ({}, {"attention_weights": "int8"}),
-    "three steps": ({}, {"sqrt": "newton3"}),
-    "exact root": ({}, {"sqrt": "exact"}),
-    "wide residual": ({}, {"residual": "int16"}),
+EVERY_FORM = {  # tools/compare_operators.py switches them on one at a time
+    "sigmoid, shift, three steps": ({}, {"gelu": "sigmoid", "softmax": "shift", "sqrt": "newton3"}),
+    "polynomials, exact root": (
+        {},
+        {"gelu": "polynomial", "softmax": "polynomial", "sqrt": "exact"},
+    ),
+    "normalised weights, passes": ({}, {"attention_weights": "int8", "patch_kernel": 1}),
+    "wide residual and factors": ({}, {"residual": "int16", "low_rank": "int16"}),
     "wide residual, norm last": ({"fc_norm": True}, {"residual": "int16"}),
-    "wide factors": ({}, {"low_rank": "int16"}),
-    "passes": ({}, {"patch_kernel": 1}),
     "class token": (CLASS_TOKEN | {"global_pool": "token"}, {}),
-    "class token, mean": (CLASS_TOKEN, {"residual": "int16", "patch_kernel": 3}),
     "relative": (RELATIVE, {}),
     "relative, class token, no absolute": (
         RELATIVE | CLASS_TOKEN | {"absolute_position": False, "global_pool": "token"},
