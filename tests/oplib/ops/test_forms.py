@@ -50,7 +50,7 @@ def test_the_stopping_rule_gives_the_floor() -> None:
     assert np.array_equal(isqrt(numbers, 0), floor)
 
 
-@pytest.mark.parametrize("patch_size", range(1, 13))
+@pytest.mark.parametrize("patch_size", [*range(1, 13), 16, 18, 20, 22, 24, 26, 28, 32])
 @pytest.mark.parametrize("wide", [False, True])
 def test_passes_equal_the_whole(preprocessing: Preprocessing, patch_size: int, wide: bool) -> None:
     """For every kernel that divides the patch; at 16 bits, the whole is one pass."""
