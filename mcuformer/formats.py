@@ -10,6 +10,7 @@ import gzip
 import io
 import pickle
 import struct
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,16 @@ Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 CIFAR10_CLASSES = (
-    "airplane automobile bird cat deer dog frog horse ship truck".split()  # noqa: SIM905
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
 )
 CIFAR10_TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"}
@@ -201,7 +211,7 @@ def read_idx_file(path: Path) -> npt.NDArray[np.uint8]:
         content = gzip.decompress(content) if path.suffix == ".gz" else content
         zero, kind, dims = struct.unpack_from(">HBB", content)
         shape = struct.unpack_from(f">{dims}I", content, 4)
-    except (OSError, EOFError, struct.error, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+    except (OSError, EOFError, struct.error, zlib.error) as error:
         raise DataError(f"damaged idx file: {error}", where=path) from error
     start, size = 4 + 4 * dims, int(np.prod(shape))
     if (zero, kind) != (0, 8) or len(content) != start + size:
@@ -248,7 +258,7 @@ def read_cifar10(root: Path, source: str) -> Parts:
     count = len(CIFAR10_TRAIN)
     train = tuple(np.concatenate(arrays) for arrays in zip(*batches[:count], strict=True))
     test = batches[count] if len(batches) > count else None
-    return Parts((train[0], train[1]), test, tuple(CIFAR10_CLASSES))
+    return Parts((train[0], train[1]), test, CIFAR10_CLASSES)
 
 
 def read_cifar10_binary(path: Path) -> tuple[Images, Labels]:
