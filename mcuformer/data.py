@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -226,14 +226,14 @@ class Split:
 
     @property
     def digest(self) -> str:
-        """Return a digest of images and labels; of images on disk, of which ones they are."""
+        """Return a digest of images and labels; of images on disk, by their names and sizes."""
         found = hashlib.sha256(self.labels.tobytes())
         images = self.images
-        found.update(
-            images.positions.tobytes()
-            if isinstance(images, LazyImages)
-            else np.ascontiguousarray(images).tobytes()
-        )
+        if isinstance(images, LazyImages):
+            found.update(images.identity.encode())
+            found.update(images.positions.tobytes())
+        else:
+            found.update(np.ascontiguousarray(images).tobytes())
         return found.hexdigest()
 
     def take(self, indices: npt.NDArray[np.int64]) -> Split:
@@ -248,7 +248,7 @@ class Split:
         one, two = self.images, other.images
         if isinstance(one, LazyImages) and isinstance(two, LazyImages) and one.read is two.read:
             positions = np.concatenate([one.positions, two.positions])
-            return Split(LazyImages(one.read, positions, one.image_shape), labels)
+            return Split(replace(one, positions=positions), labels)
         return Split(np.concatenate([one[:], two[:]]), labels)
 
 

@@ -12,7 +12,7 @@ import pickle
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,11 +61,13 @@ class LazyImages:
         read: returns the image of a position, (H, W, C).
         positions: of these images among all that `read` knows.
         image_shape: (H, W, C).
+        identity: what tells this source from another, for digests, as nothing is read for them.
     """
 
     read: Callable[[int], Images]
     positions: npt.NDArray[np.int64]
     image_shape: tuple[int, int, int]
+    identity: str
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -82,7 +84,7 @@ class LazyImages:
 
     def take(self, indices: npt.NDArray[np.int64]) -> LazyImages:
         """Return the images at `indices`, still unread."""
-        return LazyImages(self.read, self.positions[indices], self.image_shape)
+        return replace(self, positions=self.positions[indices])
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,9 @@ class Pictures:
     image_shape: tuple[int, int, int]
     memory_bytes: int
 
-    def source(self, read: Callable[[int], Images], count: int) -> ImageSource:
-        """Return `count` images, in memory where they fit."""
-        lazy = LazyImages(read, np.arange(count), self.image_shape)
+    def source(self, read: Callable[[int], Images], count: int, identity: str) -> ImageSource:
+        """Return `count` images, in memory where they fit; for `identity` see LazyImages."""
+        lazy = LazyImages(read, np.arange(count), self.image_shape, identity)
         size = count * int(np.prod(self.image_shape))
         return lazy[:] if size <= self.memory_bytes else lazy
 
@@ -354,7 +356,8 @@ def _read_classes(
             raise missing("pictures", folder / name, sorted(PICTURES), source)
         files += found
         labels += [label] * len(found)
-    images = pictures.source(lambda position: pictures.read(files[position]), len(files))
+    listing = "\n".join(f"{file.relative_to(folder)}:{file.stat().st_size}" for file in files)
+    images = pictures.source(lambda position: pictures.read(files[position]), len(files), listing)
     return images, np.array(labels, np.int64)
 
 

@@ -50,11 +50,11 @@ class Processes:
         """Whether this process writes files."""
         return bool(self.accelerator.is_main_process)
 
-    def check_batch_size(self, batch_size: int) -> None:
-        """Refuse a batch that the processes cannot share evenly.
+    def check_batch_size(self, batch_size: int, *, mixed: bool) -> None:
+        """Refuse a batch that the processes cannot share evenly, or Mixup not pair.
 
         Raises:
-            ConfigError: naming both numbers.
+            ConfigError: naming the numbers.
         """
         count = self.share[1]
         if batch_size % count:
@@ -63,6 +63,13 @@ class Processes:
                 where="recipe.batch_size",
                 got=batch_size,
                 expected=f"a multiple of {count}",
+            )
+        if mixed and batch_size // count % 2:
+            raise ConfigError(
+                "mixing pairs the images of a process, whose number must be even",
+                where="recipe.batch_size",
+                got=batch_size // count,
+                expected="an even number, or recipe.mixup=0 and recipe.cutmix=0",
             )
 
     def average(self, model: nn.Module, loss: Tensor) -> Tensor:

@@ -42,8 +42,9 @@ def _part(config: DataConfig, split: str) -> tuple[tuple[ImageSource, Labels], t
     def read(index: int) -> Images:
         return config.preprocessing.read_picture(dataset[index][0])
 
+    identity = f"{config.timm_name} {config.root} {split}"
     names = tuple(str(name) for name in getattr(dataset, "classes", ()))
-    return (config.pictures().source(read, len(labels)), labels), names
+    return (config.pictures().source(read, len(labels), identity), labels), names
 
 
 def _label(dataset: Any, index: int) -> int:

@@ -75,11 +75,12 @@ class _Training:
         self.task, self.recipe, self.validate = task, task.recipe, validate
         self.description, self.until_epoch = description, until_epoch
         self.processes = Processes(task.trackers, str(task.directory))
-        self.processes.check_batch_size(task.batches.batch_size)
         self.model = task.model.to(self.processes.device)
         self.optimizer = build_optimizer(self.recipe, self.model)
         self.scheduler = build_scheduler(self.recipe, self.optimizer, task.batches.steps_per_epoch)
         self.mixup = build_mixup(self.recipe, task.num_classes)
+        mixed = self.mixup is not None
+        self.processes.check_batch_size(task.batches.batch_size, mixed=mixed)
         decay = self.recipe.ema_decay
         self.average = None if decay is None else ModelEmaV3(self.model, decay=decay)
         settings, chans = self.recipe.distillation, task.batches.preprocessing.in_chans

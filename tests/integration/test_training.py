@@ -125,6 +125,7 @@ def test_a_batch_that_two_processes_cannot_share(tmp_path: Path) -> None:
         (["initial=absent.safetensors"], "absent.safetensors: no such file"),
         (["joint=true"], "point: a joint supernet has no point of its own"),
         (["recipe.rand_augment=nonsense"], "recipe.rand_augment: no RandAugment of timm"),
+        (["recipe.batch_size=33"], "recipe.batch_size: mixing pairs the images"),
         (["recipe.scheduler=nonsense"], "recipe.scheduler: no schedule of timm"),
     ],
 )

@@ -104,6 +104,12 @@ def test_image_folders(tmp_path: Path) -> None:
     assert isinstance(lazy.train.images, LazyImages)
     assert np.array_equal(lazy.train.images[:], data.train.images[:])
     assert np.array_equal(lazy.train.labels, data.train.labels)
+    before = lazy.train.digest
+    picture = tmp_path / "train" / "ant" / "0.png"
+    content = picture.read_bytes()
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(picture)  # another picture of that name
+    assert load(settings.model_copy(update={"memory_gib": 1e-9})).train.digest != before
+    picture.write_bytes(content)
     assert load(settings, 16).test.images.shape == (20, 16, 16, 3)
     with pytest.raises(DataError, match=r"data\.num_classes: number of classes .got 3"):
         load(settings.model_copy(update={"num_classes": 3}))

@@ -63,7 +63,8 @@ void oplib_patch_embed_s8(const uint8_t *image, int8_t *y, int8_t *scratch,
                           const oplib_patch_embed_s8_params *p);
 
 /* The same in (patch_size / kernel)^2 passes of small kernels, for int8 and for int16 results, which have
- * no zero point and multipliers of 24 fraction bits. The weights are ordered by pass, (passes, out_features, kernel^2 * in_chans). */
+ * no zero point and multipliers of 24 fraction bits. The weights are ordered by pass:
+ * (passes, out_features, kernel^2 * in_chans). */
 typedef struct {
     int32_t img_size;
     int32_t in_chans;
