@@ -12,7 +12,7 @@ from mcuformer.device import Device
 from oplib.graph import Node
 from oplib.interpret import IntegerModel
 from oplib.memory import Plan
-from oplib.operator import ALIGNMENT, Array, ArraySpec, Field
+from oplib.operator import ALIGNMENT, Array, ArraySpec, Buffers, Field
 from oplib.ops import OPERATORS
 
 C_TYPES = {
@@ -77,8 +77,9 @@ def emit_weights(model: IntegerModel) -> str:
         "const struct model_weights model_weights = {",
     ]
     for node in model.graph.nodes:
+        arrays = OPERATORS[node.op].flash_arrays(node, model.lowered[node.name])
         for spec in array_specs(model, node):
-            values = model.lowered[node.name].arrays[spec.name]
+            values = arrays[spec.name]
             if values.shape != spec.shape or values.dtype != np.dtype(spec.dtype):
                 raise AssertionError(
                     f"{node.name}.{spec.name}: {values.dtype} {values.shape}, not {spec}"
@@ -220,7 +221,8 @@ def _call_line(model: IntegerModel, plan: Plan, node: Node) -> str:
     inputs = [_pointer(model, plan, name, const=True) for name in node.inputs]
     output = _pointer(model, plan, node.output, const=False)
     scratch = f"(void *)(a + {plan.scratch[node.name]})" if node.name in plan.scratch else "0"
-    arguments = operator.call_arguments(inputs, output, scratch, graph.inputs_of(node))
+    buffers = Buffers(tuple(inputs), output, scratch)
+    arguments = operator.call_arguments(node, buffers, graph.inputs_of(node))
     return f"    {operator.kernel}({', '.join(arguments)}, &{c_name(node.name)});"
 
 

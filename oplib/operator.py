@@ -73,6 +73,15 @@ class LoweringContext:
         return self.quant[tensor]
 
 
+@dataclass(frozen=True)
+class Buffers:
+    """C expressions of a call's buffers."""
+
+    inputs: tuple[str, ...]
+    output: str
+    scratch: str
+
+
 class Operator:
     """One operator. `float` and integer references take a leading batch dimension; shapes do not.
 
@@ -97,12 +106,20 @@ class Operator:
         raise NotImplementedError
 
     def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
-        """Return the constant arrays the operator puts into flash."""
+        """Return the constant arrays the operator puts into flash, as the kernel reads them."""
         return ()
 
+    def flash_arrays(self, node: Node, lowered: Lowered) -> Mapping[str, Array]:
+        """Return the arrays of :meth:`array_specs`: the lowered ones in the kernel's layout."""
+        return lowered.arrays
+
+    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        """Return the bytes of working memory the kernel needs, by what they hold, in order."""
+        return {}
+
     def scratch_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
-        """Return the bytes of working memory the kernel needs."""
-        return 0
+        """Return the bytes of all working memory; every part begins aligned."""
+        return sum(align(size) for size in self.scratch_parts(node, inputs).values())
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         """Compute the output in float32 (the float reference)."""
@@ -130,12 +147,11 @@ class Operator:
         raise NotImplementedError
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
         """Return the C arguments before the parameter struct.
 
         Args:
-            inputs, output, scratch: C expressions of the buffers.
-            tokens: types of the inputs, for counts.
+            types: of the inputs, for counts.
         """
         raise NotImplementedError

@@ -22,7 +22,8 @@ from oplib.footprint import AnyScalar, kernels_of, struct_bytes
 from oplib.lower import quantize
 from oplib.ops import OPERATORS
 from oplib.schedule import float_model, schedule
-from oplib.target.board import CPU_FLAGS, LinkedSizes, cross_build, measure
+from oplib.target.board import LinkedSizes, cross_build, measure
+from oplib.target.linker import CPU_FLAGS, KERNEL_FLAGS
 from oplib.target.tools import run
 from oplib.vit import random_weights
 
@@ -84,7 +85,7 @@ def kernel_sizes(core: Core) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as name:
         for source in sorted((RUNTIME / "src").glob("*.c")):
             binary = Path(name) / "kernel.o"
-            flags = [*CPU_FLAGS[core].split(), "-std=c99", "-O2", "-fno-strict-aliasing"]
+            flags = [*CPU_FLAGS[core].split(), *KERNEL_FLAGS.split()]
             include = f"-I{RUNTIME / 'include'}"
             run(["arm-none-eabi-gcc", *flags, include, "-c", str(source), "-o", str(binary)])
             lines = run(["arm-none-eabi-size", str(binary)]).stdout.splitlines()

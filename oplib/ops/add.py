@@ -9,10 +9,10 @@ import numpy as np
 
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, Field, Lowered, LoweringContext, Operator, Params
+from oplib.operator import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
 from oplib.quant import multiplier, saturate, saturate16
 
-MAX_MULTIPLIER = 2**22  # 2 * 255 * 2^22 + 2^15 < 2^31
+MAX_MULTIPLIER = 2**21  # (2 * 255 + 2) * 2^21 + 2^15 + 2^23 < 2^31
 
 
 class Add(Operator):
@@ -39,7 +39,7 @@ class Add(Operator):
                     "output scale too fine for the addend",
                     where=node.name,
                     got=f"scale ratio {source.scale / target.scale:.4g}",
-                    expected="at most 64",
+                    expected="at most 32",
                 )
             scalars |= {f"{letter}_multiplier": factor, f"{letter}_zero_point": source.zero_point}
         return Lowered({}, scalars)
@@ -58,9 +58,9 @@ class Add(Operator):
         return tuple(Field(name, "int32_t", scalars[name]) for name in names)
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return *inputs, output, str(tokens[0].size)
+        return *buffers.inputs, buffers.output, str(types[0].size)
 
 
 class AddS16(Add):

@@ -9,7 +9,16 @@ import numpy as np
 
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
+from oplib.operator import (
+    Array,
+    ArraySpec,
+    Buffers,
+    Field,
+    Lowered,
+    LoweringContext,
+    Operator,
+    Params,
+)
 from oplib.ops.softmax import (
     MAX_TOKENS,
     lower_softmax,
@@ -17,6 +26,7 @@ from oplib.ops.softmax import (
     softmax_specs,
     softmax_weights,
 )
+from oplib.packing import QUAD, even, quads, tile_bytes
 from oplib.quant import INT8_MAX, integer_matmul, multiplier, requantize
 
 TABLES = ("key_rows", "key_cols", "value_rows", "value_cols")
@@ -25,6 +35,12 @@ TABLES = ("key_rows", "key_cols", "value_rows", "value_cols")
 def scores_name(node: Node) -> str:
     """Name the scores inside an attention node, for calibration."""
     return f"{node.name}.scores"
+
+
+def weights_bytes(node: Node, tokens: int) -> int:
+    """Return the bytes of four rows of scores and of their softmax, for one head."""
+    plain = node.attrs.get("softmax", 0) == 0 and not node.attrs.get("normalized", 0)
+    return (12 if plain else 14) * QUAD * quads(tokens)
 
 
 def split_heads(x: Array, num_heads: int) -> Array:
@@ -42,7 +58,13 @@ class Attention(Operator):
     """``softmax(q k^T / sqrt(head_dim)) v`` a head; inputs q, k, v (tokens, heads * head_dim)."""
 
     kernel: ClassVar[str] = "oplib_attention_s8"
-    helpers: ClassVar[tuple[str, ...]] = ("oplib_softmax_s8",)
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_softmax_s8",
+        "oplib_tile_attention_rows_s8",
+        "oplib_tile_pack_s8",
+        "oplib_tile_scores_s8",
+        "oplib_tile_softmax_s8",
+    )
     in_place: ClassVar[tuple[int, ...]] = (0,)
     symmetric_inputs: ClassVar[tuple[int, ...]] = (0, 1, 2)
 
@@ -52,8 +74,15 @@ class Attention(Operator):
     def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
         return softmax_specs(node)
 
-    def scratch_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
-        return 3 * inputs[0].shape[0]
+    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        tokens, width = inputs[0].shape
+        head_dim = width // node.int_attr("num_heads")
+        return {
+            "keys": even(tokens) * QUAD * quads(head_dim),
+            "values": even(head_dim) * QUAD * quads(tokens),
+            "queries": tile_bytes(head_dim),
+            "weights": weights_bytes(node, tokens),
+        }
 
     def relative(self, node: Node, tables: Mapping[str, Array], kind: str) -> Array | None:
         """Return what pairs of tokens add to keys or values, (N, N, head_dim), or None."""
@@ -137,9 +166,9 @@ class Attention(Operator):
         )
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return *inputs, output, scratch, str(tokens[0].shape[0])
+        return *buffers.inputs, buffers.output, buffers.scratch, str(types[0].shape[0])
 
 
 class AttentionRelative(Attention):
@@ -150,6 +179,7 @@ class AttentionRelative(Attention):
     """
 
     kernel: ClassVar[str] = "oplib_attention_relative_s8"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_softmax_s8",)
 
     def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
         shape = (self._rows(node), inputs[0].shape[-1] // node.int_attr("num_heads"))
@@ -158,8 +188,8 @@ class AttentionRelative(Attention):
     def _rows(self, node: Node) -> int:
         return 2 * node.int_attr("max_distance") + 2
 
-    def scratch_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
-        return 8 * node.int_attr("grid_size") + 3 * inputs[0].shape[0]
+    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        return {"weights": 8 * node.int_attr("grid_size") + 3 * inputs[0].shape[0]}
 
     def relative(self, node: Node, tables: Mapping[str, Array], kind: str) -> Array | None:
         rows, cols = pair_rows(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, Lowered, LoweringContext, Params
+from oplib.operator import Array, Buffers, Lowered, LoweringContext, Params
 from oplib.ops.linear import Linear, accumulate, lower_linear, smallest_weight_scale
 from oplib.quant import QuantParams, multiply_high, quantize_weight
 
@@ -19,9 +19,14 @@ class Classifier(Linear):
 
     kernel: ClassVar[str] = "oplib_classifier_s8"
     params: ClassVar[str] = "oplib_linear_s8_params"
+    helpers: ClassVar[tuple[str, ...]] = ()
+    in_place: ClassVar[tuple[int, ...]] = ()
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
         return TensorType((node.int_attr("out_features"),), "int32")
+
+    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        return {}
 
     @staticmethod
     def unit(params: Params, source: QuantParams) -> float:
@@ -43,6 +48,6 @@ class Classifier(Linear):
         return multiply_high(acc, lowered.arrays["multiplier"]).astype("int32")
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return inputs[0], output
+        return buffers.inputs[0], buffers.output

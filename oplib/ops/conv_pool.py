@@ -9,9 +9,19 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
-from oplib.ops.linear import accumulate, linear_fields, linear_specs, lower_linear
+from oplib.operator import (
+    Array,
+    ArraySpec,
+    Buffers,
+    Field,
+    Lowered,
+    LoweringContext,
+    Operator,
+    Params,
+)
+from oplib.ops.linear import accumulate, linear_fields, linear_specs, lower_linear, pack_linear
 from oplib.ops.patch_embed import PIXELS, fold_normalisation
+from oplib.packing import tile_bytes
 from oplib.quant import requantize
 
 
@@ -38,6 +48,7 @@ class ConvPool(Operator):
     """
 
     kernel: ClassVar[str] = "oplib_conv_pool_s8"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8", "oplib_tile_linear_s8")
 
     def _conv_size(self, node: Node, inputs: Sequence[TensorType]) -> int:
         return -(-inputs[0].shape[0] // node.int_attr("stride"))
@@ -51,9 +62,13 @@ class ConvPool(Operator):
         pad = ArraySpec("pad", "uint8", (chans,))
         return (*linear_specs(9 * chans, node.int_attr("out_features")), pad)
 
-    def scratch_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
+    def flash_arrays(self, node: Node, lowered: Lowered) -> Mapping[str, Array]:
+        return pack_linear(lowered.arrays)
+
+    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
         row = self._conv_size(node, inputs) * node.int_attr("out_features")
-        return 3 * row + 9 * inputs[0].shape[-1]
+        features = 9 * inputs[0].shape[-1]
+        return {"tile": tile_bytes(features), "rows": 4 * features + 3 * row}
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         x = windows(inputs[0], node.int_attr("stride"), params["pad"])
@@ -99,6 +114,6 @@ class ConvPool(Operator):
         )
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return f"(const uint8_t *){inputs[0]}", output, scratch
+        return f"(const uint8_t *){buffers.inputs[0]}", buffers.output, buffers.scratch

@@ -8,7 +8,16 @@ from typing import ClassVar
 import numpy as np
 
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
+from oplib.operator import (
+    Array,
+    ArraySpec,
+    Buffers,
+    Field,
+    Lowered,
+    LoweringContext,
+    Operator,
+    Params,
+)
 from oplib.quant import QuantParams, multiplier, multiply_high, saturate, saturate16
 
 
@@ -96,9 +105,9 @@ class EmbedTokens(Operator):
         )
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return inputs[0], output, str(tokens[0].shape[0] * tokens[0].shape[1])
+        return buffers.inputs[0], buffers.output, str(types[0].shape[0] * types[0].shape[1])
 
 
 class EmbedTokensS16(EmbedTokens):

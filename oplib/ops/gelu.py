@@ -10,7 +10,16 @@ from scipy.special import erf
 
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
+from oplib.operator import (
+    Array,
+    ArraySpec,
+    Buffers,
+    Field,
+    Lowered,
+    LoweringContext,
+    Operator,
+    Params,
+)
 from oplib.ops.softmax import ONE, exp2_polynomial
 from oplib.quant import multiplier, requantize
 
@@ -54,9 +63,9 @@ class Gelu(Operator):
         return (Field("table", "array", "table"),)
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return inputs[0], output, str(tokens[0].size)
+        return buffers.inputs[0], buffers.output, str(types[0].size)
 
 
 class GeluInteger(Gelu):

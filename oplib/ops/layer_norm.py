@@ -10,7 +10,16 @@ import numpy as np
 from mcuformer.errors import LoweringError
 from oplib.forms import SQRT_STEPS as SQRT_FORMS
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
+from oplib.operator import (
+    Array,
+    ArraySpec,
+    Buffers,
+    Field,
+    Lowered,
+    LoweringContext,
+    Operator,
+    Params,
+)
 from oplib.quant import multiply_high, saturate
 
 MAX_FEATURES = 511
@@ -57,10 +66,10 @@ class LayerNorm(Operator):
 
     def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
         features = inputs[0].shape[-1]
-        return (
-            ArraySpec("gamma", "int32", (features,)),
-            ArraySpec("beta", "int32", (features,)),
-        )
+        return (ArraySpec("affine", "int32", (features, 2)),)
+
+    def flash_arrays(self, node: Node, lowered: Lowered) -> Mapping[str, Array]:
+        return {"affine": np.stack([lowered.arrays["gamma"], lowered.arrays["beta"]], axis=1)}
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         x = inputs[0]
@@ -113,15 +122,14 @@ class LayerNorm(Operator):
             Field("features", "int32_t", inputs[0].shape[-1]),
             Field("eps", "uint32_t", scalars["eps"]),
             Field("sqrt_steps", "int32_t", sqrt_steps(node)),
-            Field("gamma", "array", "gamma"),
-            Field("beta", "array", "beta"),
+            Field("affine", "array", "affine"),
         )
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        rows = tokens[0].size // tokens[0].shape[-1]
-        return inputs[0], output, str(rows)
+        rows = types[0].size // types[0].shape[-1]
+        return buffers.inputs[0], buffers.output, str(rows)
 
 
 class LayerNormS16(LayerNorm):
@@ -142,6 +150,5 @@ class LayerNormS16(LayerNorm):
             Field("features", "int32_t", inputs[0].shape[-1]),
             Field("sqrt_steps", "int32_t", sqrt_steps(node)),
             Field("eps", "uint64_t", scalars["eps"]),
-            Field("gamma", "array", "gamma"),
-            Field("beta", "array", "beta"),
+            Field("affine", "array", "affine"),
         )

@@ -9,7 +9,17 @@ import numpy as np
 
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
+from oplib.operator import (
+    Array,
+    ArraySpec,
+    Buffers,
+    Field,
+    Lowered,
+    LoweringContext,
+    Operator,
+    Params,
+)
+from oplib.packing import QUAD, even, pack_requant, pack_weight, quads, tile_bytes
 from oplib.quant import (
     QuantParams,
     integer_matmul,
@@ -26,12 +36,21 @@ MAX_IN_FEATURES = 2**15  # products stay below 2^29, as do the bias and its zero
 
 
 def linear_specs(in_features: int, out_features: int) -> tuple[ArraySpec, ...]:
-    """Return the arrays of a weight matrix: weight, bias, multiplier."""
+    """Return the arrays of a weight matrix in flash: packed weights, biases with multipliers."""
+    channels = even(out_features)
     return (
-        ArraySpec("weight", "int8", (out_features, in_features)),
-        ArraySpec("bias", "int32", (out_features,)),
-        ArraySpec("multiplier", "int32", (out_features,)),
+        ArraySpec("weight", "int8", (channels, QUAD * quads(in_features))),
+        ArraySpec("requant", "int32", (channels // 2, 4)),
     )
+
+
+def pack_linear(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return lowered arrays with the weight matrix as :func:`linear_specs` has it."""
+    packed = {k: v for k, v in arrays.items() if k not in ("weight", "bias", "multiplier")}
+    return packed | {
+        "weight": pack_weight(arrays["weight"]),
+        "requant": pack_requant(arrays["bias"], arrays["multiplier"]),
+    }
 
 
 def lower_linear(
@@ -91,15 +110,17 @@ def smallest_weight_scale(bias: Array, source: QuantParams) -> Array:
     return np.maximum(limit, 1e-12)
 
 
-def linear_fields(in_features: int, out_features: int, zero_point: int) -> tuple[Field, ...]:
+def linear_fields(
+    in_features: int, out_features: int, zero_point: int, table: str | None = None
+) -> tuple[Field, ...]:
     """Return the members of ``oplib_linear_s8_params``."""
     return (
         Field("in_features", "int32_t", in_features),
         Field("out_features", "int32_t", out_features),
         Field("zero_point", "int32_t", zero_point),
         Field("weight", "array", "weight"),
-        Field("bias", "array", "bias"),
-        Field("multiplier", "array", "multiplier"),
+        Field("requant", "array", "requant"),
+        Field("table", "array", table),
     )
 
 
@@ -112,6 +133,8 @@ class Linear(Operator):
     """``y = x W^T + b`` a token; (tokens, in) to (tokens, out)."""
 
     kernel: ClassVar[str] = "oplib_linear_s8"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8", "oplib_tile_linear_s8")
+    in_place: ClassVar[tuple[int, ...]] = (0,)
     shift: ClassVar[int] = 0
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
@@ -119,6 +142,12 @@ class Linear(Operator):
 
     def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
         return linear_specs(inputs[0].shape[-1], node.int_attr("out_features"))
+
+    def flash_arrays(self, node: Node, lowered: Lowered) -> Mapping[str, Array]:
+        return pack_linear(lowered.arrays)
+
+    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        return {"tile": tile_bytes(inputs[0].shape[-1])} if node.attrs.get("tiled", 1) else {}
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         result: Array = inputs[0] @ params["weight"].T + params["bias"]
@@ -145,15 +174,17 @@ class Linear(Operator):
         return linear_fields(inputs[0].shape[-1], out_features, scalars["zero_point"])
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return inputs[0], output, str(tokens[0].shape[0])
+        return buffers.inputs[0], buffers.output, buffers.scratch, str(types[0].shape[0])
 
 
 class LinearToS16(Linear):
     """The same with an int16 output: what lies between two factors at 16 bits."""
 
     kernel: ClassVar[str] = "oplib_linear_s8_s16"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8",)
+    in_place: ClassVar[tuple[int, ...]] = ()
     shift: ClassVar[int] = SHIFT_S16
     params: ClassVar[str] = "oplib_linear_s8_params"
 
@@ -169,6 +200,8 @@ class LinearFromS16(Linear):
     """The same with an int16 input."""
 
     kernel: ClassVar[str] = "oplib_linear_s16_s8"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_linear_s8",)
+    in_place: ClassVar[tuple[int, ...]] = ()
     params: ClassVar[str] = "oplib_linear_s8_params"
 
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, Field, Lowered, LoweringContext, Operator, Params
+from oplib.operator import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
 from oplib.quant import multiplier, requantize
 
 
@@ -63,9 +63,9 @@ class MeanPool(Operator):
         )
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return inputs[0], output, str(tokens[0].shape[0])
+        return buffers.inputs[0], buffers.output, str(types[0].shape[0])
 
 
 class MeanPoolS16(MeanPool):

@@ -10,7 +10,16 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from mcuformer.data import Preprocessing
 from oplib.graph import DType, Node, TensorType
-from oplib.operator import Array, ArraySpec, Field, Lowered, LoweringContext, Operator, Params
+from oplib.operator import (
+    Array,
+    ArraySpec,
+    Buffers,
+    Field,
+    Lowered,
+    LoweringContext,
+    Operator,
+    Params,
+)
 from oplib.ops.embed_tokens import (
     add_position,
     embed_float,
@@ -18,7 +27,15 @@ from oplib.ops.embed_tokens import (
     position_field,
     position_specs,
 )
-from oplib.ops.linear import SHIFT_S16, accumulate, linear_fields, linear_specs, lower_linear
+from oplib.ops.linear import (
+    SHIFT_S16,
+    accumulate,
+    linear_fields,
+    linear_specs,
+    lower_linear,
+    pack_linear,
+)
+from oplib.packing import QUAD, even, pack_weight, tile_bytes
 from oplib.quant import QuantParams, multiply16, multiply_high
 
 PIXELS = QuantParams(1.0, -128)  # raw pixel p is the int8 code p - 128
@@ -53,6 +70,7 @@ class PatchEmbed(Operator):
     """
 
     kernel: ClassVar[str] = "oplib_patch_embed_s8"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8",)
     dtype: ClassVar[str] = "int8"
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
@@ -69,8 +87,20 @@ class PatchEmbed(Operator):
             *position_specs(node, self.output_type(node, inputs).shape[0], self.dtype),
         )
 
-    def scratch_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
-        return 2 * self._in_features(node, inputs)
+    def flash_arrays(self, node: Node, lowered: Lowered) -> Mapping[str, Array]:
+        return pack_linear(lowered.arrays)
+
+    def direct(self, node: Node, inputs: Sequence[TensorType]) -> bool:
+        """Tell whether patches lie inside the image and their rows are whole words."""
+        size, chans = inputs[0].shape[0], inputs[0].shape[-1]
+        covered = node.int_attr("grid_size") * node.int_attr("patch_size")
+        inside = node.int_attr("pad_before") == 0 and covered <= size
+        return inside and node.int_attr("patch_size") * chans % QUAD == 0
+
+    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        features = self._in_features(node, inputs)
+        windows = {} if self.direct(node, inputs) else {"windows": 4 * features}
+        return {"tile": tile_bytes(features), **windows}
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         tokens = patches(inputs[0], node, params["pad"]) @ params["weight"].T + params["bias"]
@@ -110,6 +140,12 @@ class PatchEmbed(Operator):
             *(Field(name, "int32_t", node.int_attr(name)) for name in names),
         )
 
+    def _placement(self, node: Node, inputs: Sequence[TensorType]) -> tuple[Field, ...]:
+        return (
+            Field("direct", "int32_t", int(self.direct(node, inputs))),
+            Field("tile_from", "int32_t", int(node.attrs.get("tile_from", 0))),
+        )
+
     def fields(
         self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
     ) -> tuple[Field, ...]:
@@ -117,57 +153,69 @@ class PatchEmbed(Operator):
         matrix = linear_fields(self._in_features(node, inputs), out_features, scalars["zero_point"])
         return (
             *self._geometry(node, inputs),
+            *self._placement(node, inputs),
             Field("pad", "uint8_t[4]", [scalars.get(f"pad{c}", 0) for c in range(4)]),
             position_field(node),
             Field("linear", "struct", matrix),
         )
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return f"(const uint8_t *){inputs[0]}", output, scratch
+        rows, count = f"(const uint8_t *){buffers.inputs[0]}", node.int_attr("grid_size") ** 2
+        return rows, "0", buffers.output, buffers.scratch, "0", str(count)
 
 
 class PatchEmbedPasses(PatchEmbed):
     """The same in passes of kernels ``kernel`` x ``kernel``, whose sums meet in 32 bits.
 
-    Equal to the whole in every integer (MCUFormer, section 3.2, patch embedding decomposition). The
-    weights are ordered by pass: (passes, out, kernel^2 * C).
+    Equal to the whole in every integer (MCUFormer, section 3.2, patch embedding decomposition). In
+    flash the matrices (out, kernel^2 * C) of the passes follow one another.
     """
 
     kernel: ClassVar[str] = "oplib_patch_embed_passes_s8"
     params: ClassVar[str] = "oplib_patch_embed_passes_params"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8",)
 
-    def scratch_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
-        window = node.int_attr("kernel") ** 2 * inputs[0].shape[-1]
-        return 4 * node.int_attr("out_features") + window
+    def _passes(self, node: Node, inputs: Sequence[TensorType]) -> tuple[int, int]:
+        """Return how many passes there are, and the features of one."""
+        side = node.int_attr("kernel")
+        count = node.int_attr("patch_size") // side
+        return count**2, side**2 * inputs[0].shape[-1]
 
-    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
-        lowered = super().lower(node, params, context)
+    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
+        passes, features = self._passes(node, inputs)
+        weight, requant = linear_specs(features, node.int_attr("out_features"))
+        whole = ArraySpec("weight", "int8", (passes, *weight.shape))
+        tokens = self.output_type(node, inputs).shape[0]
+        return (whole, requant, *position_specs(node, tokens, self.dtype))
+
+    def flash_arrays(self, node: Node, lowered: Lowered) -> Mapping[str, Array]:
         weight = lowered.arrays["weight"]
-        side, count = (
-            node.int_attr("kernel"),
-            node.int_attr("patch_size") // node.int_attr("kernel"),
-        )
+        side = node.int_attr("kernel")
+        count = node.int_attr("patch_size") // side
         parts = weight.reshape(len(weight), count, side, count, side, -1)
         by_pass = parts.transpose(1, 3, 0, 2, 4, 5)  # o, u, y, v, x, c -> u, v, o, y, x, c
-        lowered.arrays["weight"] = np.ascontiguousarray(by_pass).reshape(weight.shape)
-        return lowered
+        matrices = by_pass.reshape(count**2, len(weight), -1)
+        packed = np.stack([pack_weight(matrix) for matrix in matrices])
+        return {**pack_linear(lowered.arrays), "weight": packed}
 
-    def _accumulators(self, node: Node, lowered: Lowered, images: Array) -> Array:
-        weight = lowered.arrays["weight"]
-        side, count = (
-            node.int_attr("kernel"),
-            node.int_attr("patch_size") // node.int_attr("kernel"),
-        )
-        by_pass = weight.reshape(count, count, len(weight), side, side, -1)
-        whole = by_pass.transpose(2, 0, 3, 1, 4, 5).reshape(weight.shape)
-        plain = Lowered({**lowered.arrays, "weight": whole}, lowered.scalars)
-        return super()._accumulators(node, plain, images)
+    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        features = self._passes(node, inputs)[1]
+        sums = 16 * even(node.int_attr("out_features"))
+        return {"sums": sums, "tile": tile_bytes(features), "windows": 4 * features}
 
     def _geometry(self, node: Node, inputs: Sequence[TensorType]) -> tuple[Field, ...]:
         kernel = Field("kernel", "int32_t", node.int_attr("kernel"))
         return (*super()._geometry(node, inputs), kernel)
+
+    def _placement(self, node: Node, inputs: Sequence[TensorType]) -> tuple[Field, ...]:
+        return ()
+
+    def call_arguments(
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return f"(const uint8_t *){buffers.inputs[0]}", buffers.output, buffers.scratch
 
 
 class PatchEmbedPassesS16(PatchEmbedPasses):

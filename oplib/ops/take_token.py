@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, Field, Lowered, LoweringContext, Operator, Params
+from oplib.operator import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
 
 
 class TakeToken(Operator):
@@ -34,6 +34,6 @@ class TakeToken(Operator):
         return (Field("num_bytes", "int32_t", width),)
 
     def call_arguments(
-        self, inputs: Sequence[str], output: str, scratch: str, tokens: Sequence[TensorType]
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return f"(const int8_t *){inputs[0]}", f"(int8_t *){output}"
+        return f"(const int8_t *){buffers.inputs[0]}", f"(int8_t *){buffers.output}"

@@ -11,9 +11,10 @@ from oplib.emit import LICENCE
 CPU_FLAGS: dict[Core, str] = {
     "cortex-m0plus": "-mcpu=cortex-m0plus -mthumb",
     "cortex-m3": "-mcpu=cortex-m3 -mthumb",
-    "cortex-m4": "-mcpu=cortex-m4 -mthumb -mfloat-abi=soft",
+    "cortex-m4": "-mcpu=cortex-m4 -mthumb -mfloat-abi=soft -DOPLIB_CORTEX_M4",
     "cortex-m7": "-mcpu=cortex-m7 -mthumb -mfloat-abi=soft",
 }
+KERNEL_FLAGS = "-std=c99 -O2 -fno-strict-aliasing"  # as in runtime/CMakeLists.txt
 GENERIC_MACHINES: dict[Core, str] = {
     "cortex-m0plus": "mps2-an385",  # a Cortex-M3, which executes all of ARMv6-M
     "cortex-m3": "mps2-an385",

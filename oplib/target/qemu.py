@@ -12,7 +12,7 @@ from mcuformer.device import Device
 from mcuformer.errors import FirmwareError
 from oplib.operator import Array
 from oplib.target.board import cross_build
-from oplib.target.linker import emulated_machine
+from oplib.target.linker import Machine, emulated_machine
 from oplib.target.tools import require, run
 
 TOOLS = ("cmake", "arm-none-eabi-gcc", "arm-none-eabi-nm", "arm-none-eabi-size", "qemu-system-arm")
@@ -45,30 +45,44 @@ def build(firmware: Path, build_dir: Path) -> Path:
     return cross_build(firmware, build_dir, "emulated")
 
 
+def emulate(elf: Path, machine: Machine, directory: Path) -> None:
+    """Run a program in a directory, which holds the files that it reads and writes.
+
+    Raises:
+        ToolMissingError, FirmwareError: no emulator; it faulted, ended with an error or hung.
+    """
+    require("qemu-system-arm")
+    command = ["qemu-system-arm", "-M", machine.name, "-kernel", str(elf.resolve())]
+    command += ["-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=6"]
+    command += ["-semihosting-config", "enable=on,target=native"]
+    run(command, directory=directory, timeout=TIMEOUT_SECONDS)
+
+
+def instructions(ticks: Array, machine: Machine) -> Array:
+    """Return how many instructions were executed in clock ticks."""
+    nanoseconds = ticks.astype(np.float64) * (1e9 / machine.clock_hz)
+    return np.rint(nanoseconds / NANOSECONDS_AN_INSTRUCTION).astype(np.int64)
+
+
 def run_images(elf: Path, device: Device, images: Array, num_classes: int) -> EmulatedRun:
     """Run raw images (B, H, W, C) through the firmware.
 
     Raises:
         FirmwareError: the firmware faulted or ended early.
     """
-    require("qemu-system-arm")
     machine = emulated_machine(device)
     raw = np.ascontiguousarray(images, dtype=np.uint8)
     with tempfile.TemporaryDirectory(prefix="mcuformer-qemu-") as name:
         directory = Path(name)
         (directory / "images.bin").write_bytes(raw.tobytes())
-        command = ["qemu-system-arm", "-M", machine.name, "-kernel", str(elf.resolve())]
-        command += ["-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=6"]
-        command += ["-semihosting-config", "enable=on,target=native"]
-        run(command, directory=directory, timeout=TIMEOUT_SECONDS)
+        emulate(elf, machine, directory)
         results = (directory / "results.bin").read_bytes()
     record = np.dtype([("logits", "<i4", (num_classes,)), ("ticks", "<u8")])
     if len(results) != len(raw) * record.itemsize + 4:
         raise FirmwareError("the firmware ended early", where=elf, got=f"{len(results)} bytes")
     records = np.frombuffer(results[:-4], dtype=record)
-    nanoseconds = records["ticks"].astype(np.float64) * (1e9 / machine.clock_hz)
     return EmulatedRun(
         logits=records["logits"].astype(np.int32),
-        instructions=np.rint(nanoseconds / NANOSECONDS_AN_INSTRUCTION).astype(np.int64),
+        instructions=instructions(records["ticks"], machine),
         stack_high_water_bytes=int.from_bytes(results[-4:], "little"),
     )

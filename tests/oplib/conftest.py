@@ -19,7 +19,7 @@ from oplib.graph import Node, TensorType
 from oplib.interpret import FloatModel, IntegerModel
 from oplib.lower import quantize
 from oplib.memory import Plan
-from oplib.operator import Field, Lowered
+from oplib.operator import Buffers, Field, Lowered
 from oplib.ops import OPERATORS
 from oplib.schedule import float_model, schedule
 from oplib.vit import random_weights
@@ -121,15 +121,17 @@ def call_kernel(kernels: ctypes.CDLL) -> KernelCall:
         node: Node, types: Sequence[TensorType], lowered: Lowered, inputs: Sequence[np.ndarray]
     ) -> np.ndarray:
         operator = OPERATORS[node.op]
-        arrays = {name: np.ascontiguousarray(values) for name, values in lowered.arrays.items()}
+        flash = operator.flash_arrays(node, lowered)
+        arrays = {name: np.ascontiguousarray(values) for name, values in flash.items()}
         params = build_struct(operator.fields(node, types, lowered.scalars), arrays)
         kind = operator.output_type(node, types)
         output = np.zeros(kind.shape, dtype=kind.dtype)
-        scratch = np.zeros(max(1, operator.scratch_bytes(node, types)) // 2 + 1, dtype=np.uint16)
+        scratch = np.zeros(operator.scratch_bytes(node, types) // 8 + 1, dtype=np.uint64)
         buffers = [np.ascontiguousarray(array) for array in inputs]
         names = {f"i{index}": buffer for index, buffer in enumerate(buffers)}
         names |= {"o": output, "s": scratch}
-        arguments = operator.call_arguments([*names][: len(buffers)], "o", "s", types)
+        places = Buffers(tuple(names)[: len(buffers)], "o", "s")
+        arguments = operator.call_arguments(node, places, types)
         values = [
             ctypes.c_int32(int(text))
             if text.isdigit()

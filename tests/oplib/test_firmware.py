@@ -71,7 +71,7 @@ def test_three_computations_agree(
     network = random_network(small_subnet, preprocessing, seed=3)
     result = check_agreement(network, small_subnet, DEFAULT_FORMS, device, tmp_path)
     macs = small_subnet.macs
-    assert np.all((result.instructions > 2 * macs) & (result.instructions < 8 * macs))
+    assert np.all((result.instructions > macs) & (result.instructions < 8 * macs))
     board_elf = board.cross_build(tmp_path / "firmware", tmp_path / "device", "device")
     assert board.measure(board_elf).arena == network.plan.arena_bytes
 

@@ -1,32 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inner products of int8 rows: the block of two tokens by two channels that every matrix product
- * here is made of. Four loads feed four products, so that a load costs half of what it does alone.
+ * Inner products of int8 rows without a tile.
  */
 #ifndef OPLIB_DOT_S8_H
 #define OPLIB_DOT_S8_H
 
-#include <stdint.h>
+#include "isa.h"
 
 typedef struct {
     int32_t t0c0, t0c1, t1c0, t1c1;
 } oplib_block_2x2;
 
-/* Add x0 . w0, x0 . w1, x1 . w0, x1 . w1 over n elements to the block. */
-static inline oplib_block_2x2 oplib_dot_2x2_s8(const int8_t *x0, const int8_t *x1, const int8_t *w0,
-                                               const int8_t *w1, int32_t n, oplib_block_2x2 sum)
+/* Add the products of four features of two tokens, words of int8, with a packed quad (tile.h). */
+OPLIB_INLINE oplib_block_2x2 oplib_quad_2x2(oplib_block_2x2 sum, uint32_t x0, uint32_t x1,
+                                            const int8_t *w)
 {
-    for (int32_t i = 0; i < n; i++) {
-        const int32_t a = x0[i], b = x1[i], c = w0[i], d = w1[i];
-        sum.t0c0 += a * c;
-        sum.t0c1 += a * d;
-        sum.t1c0 += b * c;
-        sum.t1c1 += b * d;
+    const uint32_t even = oplib_load_u32(w), odd = oplib_load_u32(w + 4);
+    const uint32_t c0k02 = oplib_even_bytes(even), c1k02 = oplib_odd_bytes(even);
+    const uint32_t c0k13 = oplib_even_bytes(odd), c1k13 = oplib_odd_bytes(odd);
+    const uint32_t t0k02 = oplib_even_bytes(x0), t0k13 = oplib_odd_bytes(x0);
+    const uint32_t t1k02 = oplib_even_bytes(x1), t1k13 = oplib_odd_bytes(x1);
+    sum.t0c0 = oplib_dual_multiply_add(t0k13, c0k13, oplib_dual_multiply_add(t0k02, c0k02, sum.t0c0));
+    sum.t0c1 = oplib_dual_multiply_add(t0k13, c1k13, oplib_dual_multiply_add(t0k02, c1k02, sum.t0c1));
+    sum.t1c0 = oplib_dual_multiply_add(t1k13, c0k13, oplib_dual_multiply_add(t1k02, c0k02, sum.t1c0));
+    sum.t1c1 = oplib_dual_multiply_add(t1k13, c1k13, oplib_dual_multiply_add(t1k02, c1k02, sum.t1c1));
+    return sum;
+}
+
+/* Add the products of two rows of n features with two packed channels. Every byte of the rows is taken with
+ * `flip` exclusive-or'ed. */
+OPLIB_INLINE oplib_block_2x2 oplib_product_2x2(const uint8_t *x0, const uint8_t *x1, const int8_t *w,
+                                               int32_t n, uint32_t flip, oplib_block_2x2 sum)
+{
+    for (; n >= 4; n -= 4, x0 += 4, x1 += 4, w += 8)
+        sum = oplib_quad_2x2(sum, oplib_load_u32(x0) ^ flip, oplib_load_u32(x1) ^ flip, w);
+    if (n > 0) { /* the weights of the padding are 0 */
+        uint32_t t0 = 0u, t1 = 0u;
+        for (int32_t i = 0; i < n; i++) {
+            t0 |= (uint32_t)x0[i] << 8 * i;
+            t1 |= (uint32_t)x1[i] << 8 * i;
+        }
+        sum = oplib_quad_2x2(sum, t0 ^ flip, t1 ^ flip, w);
     }
     return sum;
 }
 
-/* x . w over n elements */
+/* x . w over n elements, both rows */
 static inline int32_t oplib_dot_s8(const int8_t *x, const int8_t *w, int32_t n)
 {
     int32_t sum = 0;

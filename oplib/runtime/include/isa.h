@@ -2,21 +2,54 @@
  *
  * The one place where instruction sets differ. Every function gives the same integers on every
  * target. ISO C leaves the right shift of a negative number to the compiler; all of ours (gcc, clang,
- * armclang) shift arithmetically, which oplib_asr_is_arithmetic checks when compiled.
+ * armclang) shift arithmetically, which oplib_asr_is_arithmetic checks when compiled. Words are little
+ * endian.
  */
 #ifndef OPLIB_ISA_H
 #define OPLIB_ISA_H
 
 #include <stdint.h>
+#include <string.h>
 
 typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 
+#if defined(__GNUC__)
+#define OPLIB_INLINE static inline __attribute__((always_inline))
+#else
+#define OPLIB_INLINE static inline
+#endif
+
+/* Scheduling before register allocation makes GCC spill in a micro-kernel that needs every register. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__ARM_FEATURE_DSP)
+#define OPLIB_MICRO_KERNEL __attribute__((optimize("no-schedule-insns")))
+#else
+#define OPLIB_MICRO_KERNEL
+#endif
+
+/* Ports may give kernels a section of fast memory, for instance -DOPLIB_CODE_SECTION='".itcm"'. */
+#if defined(OPLIB_CODE_SECTION)
+#define OPLIB_FAST_CODE __attribute__((section(OPLIB_CODE_SECTION)))
+#else
+#define OPLIB_FAST_CODE
+#endif
+
+/* Keep a value in a register as it is: GCC would turn the addition of a negated product into a subtraction,
+ * which no multiply-accumulate does. */
+#if defined(__GNUC__) && defined(__ARM_FEATURE_DSP)
+#define OPLIB_OPAQUE(value) __asm__("" : "+r"(value))
+#else
+#define OPLIB_OPAQUE(value) (void)(value)
+#endif
+
 /* (acc * multiplier + addend * 2^32 + 2^31) >> 32 */
-static inline int32_t oplib_multiply_high(int32_t acc, int32_t multiplier, int32_t addend)
+OPLIB_INLINE int32_t oplib_multiply_high(int32_t acc, int32_t multiplier, int32_t addend)
 {
 #if defined(__ARM_FEATURE_DSP)
     int32_t result;
-    __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(acc), "r"(multiplier), "r"(addend));
+    if (__builtin_constant_p(addend) && addend == 0)
+        __asm__("smmulr %0, %1, %2" : "=r"(result) : "r"(acc), "r"(multiplier));
+    else
+        __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(acc), "r"(multiplier), "r"(addend));
     return result;
 #else
     const int64_t product = (int64_t)acc * multiplier + ((int64_t)1 << 31);
@@ -24,16 +57,27 @@ static inline int32_t oplib_multiply_high(int32_t acc, int32_t multiplier, int32
 #endif
 }
 
-/* Clip to [-128, 127]. */
-static inline int8_t oplib_saturate_s8(int32_t value)
+/* Clip value >> shift to [-128, 127]; `shift` is a constant in [0, 31]. The result stays a word: the compiler
+ * would extend a byte's sign anew. */
+OPLIB_INLINE int32_t oplib_saturate_shifted_s8(int32_t value, int32_t shift)
 {
-#if defined(__ARM_FEATURE_SAT)
+#if defined(__ARM_FEATURE_DSP)
     int32_t result;
-    __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
-    return (int8_t)result;
+    if (shift == 0)
+        __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
+    else
+        __asm__("ssat %0, #8, %1, asr %2" : "=r"(result) : "r"(value), "I"(shift));
+    return result;
 #else
-    return (int8_t)(value > 127 ? 127 : value < -128 ? -128 : value);
+    const int32_t shifted = value >> shift;
+    return shifted > 127 ? 127 : shifted < -128 ? -128 : shifted;
 #endif
+}
+
+/* Clip to [-128, 127]. */
+OPLIB_INLINE int8_t oplib_saturate_s8(int32_t value)
+{
+    return (int8_t)oplib_saturate_shifted_s8(value, 0);
 }
 
 /* Clip to [-32768, 32767]. */
@@ -56,5 +100,164 @@ static inline int32_t oplib_count_leading_zeros(uint32_t value)
     return count;
 #endif
 }
+
+/* Four bytes from any address. */
+OPLIB_INLINE uint32_t oplib_load_u32(const void *from)
+{
+    uint32_t word;
+    memcpy(&word, from, sizeof word);
+    return word;
+}
+
+/* Eight bytes from an address that is a multiple of 8: one load. */
+OPLIB_INLINE uint64_t oplib_load_u64(const void *from)
+{
+    uint64_t words;
+#if defined(__GNUC__)
+    memcpy(&words, __builtin_assume_aligned(from, 8), sizeof words);
+#else
+    memcpy(&words, from, sizeof words);
+#endif
+    return words;
+}
+
+/* Four bytes to an address that is a multiple of 4. */
+OPLIB_INLINE void oplib_store_u32(void *to, uint32_t word)
+{
+#if defined(__GNUC__)
+    memcpy(__builtin_assume_aligned(to, 4), &word, sizeof word);
+#else
+    memcpy(to, &word, sizeof word);
+#endif
+}
+
+/* Two halfwords as one word. */
+OPLIB_INLINE uint32_t oplib_halves(int32_t low, int32_t high)
+{
+#if defined(__ARM_FEATURE_DSP)
+    uint32_t word;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(word) : "r"(low), "r"(high));
+    return word;
+#else
+    return ((uint32_t)low & 0xffffu) | (uint32_t)high << 16;
+#endif
+}
+
+/* Bytes 0 and 2 of a word as two signed halfwords. */
+OPLIB_INLINE uint32_t oplib_even_bytes(uint32_t word)
+{
+#if defined(__ARM_FEATURE_DSP)
+    uint32_t halves;
+    __asm__("sxtb16 %0, %1" : "=r"(halves) : "r"(word));
+    return halves;
+#else
+    return oplib_halves((int8_t)word, (int8_t)(word >> 16));
+#endif
+}
+
+/* Bytes 1 and 3 of a word as two signed halfwords. */
+OPLIB_INLINE uint32_t oplib_odd_bytes(uint32_t word)
+{
+#if defined(__ARM_FEATURE_DSP)
+    uint32_t halves;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(word));
+    return halves;
+#else
+    return oplib_halves((int8_t)(word >> 8), (int8_t)(word >> 24));
+#endif
+}
+
+/* acc + low(a) * low(b) + high(a) * high(b), signed halfwords */
+OPLIB_INLINE int32_t oplib_dual_multiply_add(uint32_t a, uint32_t b, int32_t acc)
+{
+#if defined(__ARM_FEATURE_DSP)
+    __asm__("smlad %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    const int32_t low = (int16_t)a * (int32_t)(int16_t)b;
+    const int32_t high = (int16_t)(a >> 16) * (int32_t)(int16_t)(b >> 16);
+    return acc + low + high;
+#endif
+}
+
+/* The larger of each pair of signed bytes. */
+OPLIB_INLINE uint32_t oplib_max_bytes(uint32_t a, uint32_t b)
+{
+#if defined(__ARM_FEATURE_DSP)
+    uint32_t larger;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(larger) : "r"(a), "r"(b) : "cc");
+    return larger;
+#else
+    uint32_t larger = 0u;
+    for (int32_t bits = 0; bits < 32; bits += 8) {
+        const uint32_t x = a >> bits & 0xffu, y = b >> bits & 0xffu;
+        larger |= ((int8_t)x > (int8_t)y ? x : y) << bits;
+    }
+    return larger;
+#endif
+}
+
+/* A block of 4 tokens by 2 channels: the accumulators that fill the registers of a Cortex-M. */
+typedef struct {
+    int32_t t0c0, t0c1, t1c0, t1c1, t2c0, t2c1, t3c0, t3c1;
+} oplib_block_4x2;
+
+#if defined(__ARM_FEATURE_DSP)
+/* One word of weights {c0k0, c1k0, c0k1, c1k1} times the pairs (k0, k1) of four tokens, 16 bytes at x. */
+OPLIB_INLINE oplib_block_4x2 oplib_step_4x2(oplib_block_4x2 sum, const char *x, const int8_t *weights)
+{
+    const uint32_t w = oplib_load_u32(__builtin_assume_aligned(weights, 4));
+#if defined(OPLIB_CORTEX_M4) /* loads in a row cost one cycle each after the first */
+    const uint64_t x01 = oplib_load_u64(x);
+    const uint32_t w0 = oplib_even_bytes(w), w1 = oplib_odd_bytes(w);
+#else /* Cortex-M7: a load issues together with an extension */
+    const uint32_t w0 = oplib_even_bytes(w);
+    const uint64_t x01 = oplib_load_u64(x);
+    const uint32_t w1 = oplib_odd_bytes(w);
+#endif
+    sum.t0c0 = oplib_dual_multiply_add(w0, (uint32_t)x01, sum.t0c0);
+    sum.t0c1 = oplib_dual_multiply_add(w1, (uint32_t)x01, sum.t0c1);
+    sum.t1c0 = oplib_dual_multiply_add(w0, (uint32_t)(x01 >> 32), sum.t1c0);
+    sum.t1c1 = oplib_dual_multiply_add(w1, (uint32_t)(x01 >> 32), sum.t1c1);
+    const uint64_t x23 = oplib_load_u64(x + 8);
+    sum.t2c0 = oplib_dual_multiply_add(w0, (uint32_t)x23, sum.t2c0);
+    sum.t2c1 = oplib_dual_multiply_add(w1, (uint32_t)x23, sum.t2c1);
+    sum.t3c0 = oplib_dual_multiply_add(w0, (uint32_t)(x23 >> 32), sum.t3c0);
+    sum.t3c1 = oplib_dual_multiply_add(w1, (uint32_t)(x23 >> 32), sum.t3c1);
+    return sum;
+}
+
+OPLIB_INLINE oplib_block_4x2 oplib_quad_4x2(oplib_block_4x2 sum, const char *x, const int8_t *w)
+{
+    return oplib_step_4x2(oplib_step_4x2(sum, x, w), x + 16, w + 4);
+}
+
+/* Start values plus the products of a tile with two packed channels over `quads` quads (tile.h). */
+OPLIB_INLINE oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *w, int32_t quads,
+                                               int32_t start0, int32_t start1)
+{
+    oplib_block_4x2 sum = {start0, start1, start0, start1, start0, start1, start0, start1};
+    const char *x = tile;
+    const char *const end = x + 32 * (quads & ~3);
+    while (x != end) {
+        sum = oplib_quad_4x2(sum, x, w);
+        sum = oplib_quad_4x2(sum, x + 32, w + 8);
+        sum = oplib_quad_4x2(sum, x + 64, w + 16);
+        sum = oplib_quad_4x2(sum, x + 96, w + 24);
+        x += 128;
+        w += 32;
+    }
+    for (int32_t rest = quads & 3; rest > 0; rest--) {
+        sum = oplib_quad_4x2(sum, x, w);
+        x += 32;
+        w += 8;
+    }
+    return sum;
+}
+#else
+/* The same as a function: without dual products it is too long to stand in every kernel. */
+oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *w, int32_t quads, int32_t start0,
+                                  int32_t start1);
+#endif
 
 #endif

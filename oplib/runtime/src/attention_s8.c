@@ -1,49 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dot_s8.h"
-#include "oplib.h"
-#include "requant.h"
+#include "tile.h"
 
-/* y[c] = requant(sum_j weights[j] * v[j][c]) for the channels of one head; v's rows are `stride` apart. */
-static void weigh_values(const uint16_t *weights, const int8_t *v, int8_t *y, int32_t tokens,
-                         int32_t stride, int32_t multiplier, const oplib_attention_s8_params *p)
+/* One head's keys, rows `stride` apart, in weight layout: two tokens a group, zeros behind the last. */
+static void pack_keys(const int8_t *k, int32_t stride, int32_t tokens, int32_t dim, int8_t *keys)
 {
-    int32_t c = 0;
-    for (; c + 1 < p->head_dim; c += 2) {
-        int32_t first = 0, second = 0;
-        const int8_t *value = v + c;
-        for (int32_t j = 0; j < tokens; j++, value += stride) {
-            const int32_t weight = weights[j];
-            first += weight * value[0];
-            second += weight * value[1];
+    const int32_t padded = 4 * oplib_quads(dim);
+    for (int32_t t = 0; t < tokens; t += 2, k += 2 * stride) {
+        const int8_t *next = t + 1 < tokens ? k + stride : k;
+        for (int32_t c = 0; c < padded; c += 4, keys += 8) {
+            for (int32_t i = 0; i < 4; i++) {
+                int8_t *place = keys + (i & 1) * 4 + (i & 2);
+                place[0] = c + i < dim ? k[c + i] : 0;
+                place[1] = c + i < dim ? next[c + i] : 0;
+            }
         }
-        y[c] = oplib_requantize(first, multiplier, p->zero_point);
-        y[c + 1] = oplib_requantize(second, multiplier, p->zero_point);
     }
-    if (c < p->head_dim) {
-        int32_t sum = 0;
-        for (int32_t j = 0; j < tokens; j++)
-            sum += (int32_t)weights[j] * v[j * stride + c];
-        y[c] = oplib_requantize(sum, multiplier, p->zero_point);
+}
+
+/* One head's values in weight layout: two channels a group, zeros behind the last token. */
+static void pack_values(const int8_t *v, int32_t stride, int32_t tokens, int32_t dim, int8_t *values)
+{
+    const int32_t quads = oplib_quads(tokens);
+    for (int32_t c = 0; c < dim; c += 2) {
+        const int8_t *value = v + c;
+        const int32_t second = c + 1 < dim;
+        for (int32_t t = 0; t < 4 * quads; t++, value += stride) {
+            int8_t *place = values + (t & ~3) * 2 + (t & 1) * 4 + (t & 2);
+            place[0] = t < tokens ? value[0] : 0;
+            place[1] = t < tokens ? value[second] : 0;
+        }
+        values += 8 * quads;
     }
 }
 
 void oplib_attention_s8(const int8_t *q, const int8_t *k, const int8_t *v, int8_t *y,
                         void *scratch, int32_t tokens, const oplib_attention_s8_params *p)
 {
-    const int32_t dim = p->head_dim, stride = p->num_heads * dim;
-    uint16_t *weights = scratch;
-    int8_t *scores = (int8_t *)(weights + tokens);
+    const int32_t dim = p->head_dim, stride = p->num_heads * dim, padded = 4 * oplib_quads(dim);
+    int8_t *const keys = scratch;
+    int8_t *const values = keys + 2 * ((tokens + 1) / 2) * padded;
+    char *const query = (char *)values + 8 * oplib_quads(tokens) * ((dim + 1) / 2);
     for (int32_t h = 0; h < p->num_heads; h++) {
-        for (int32_t t = 0; t < tokens; t++) {
+        pack_keys(k + h * dim, stride, tokens, dim, keys);
+        pack_values(v + h * dim, stride, tokens, dim, values);
+        for (int32_t t = 0; t < tokens; t += 4) {
+            const int32_t rows = oplib_tile_tokens(t, tokens);
             const int32_t at = t * stride + h * dim;
-            for (int32_t j = 0; j < tokens; j++) {
-                const int32_t dot = oplib_dot_s8(q + at, k + j * stride + h * dim, dim);
-                scores[j] = oplib_requantize(dot, p->score_multiplier, 0);
-            }
-            const uint32_t sum = oplib_softmax_s8(scores, weights, tokens, &p->softmax);
-            const int32_t multiplier = (int32_t)((p->value_numerator + sum / 2u) / sum);
-            /* q's slice of this row and head has been read to its end: y may take its place */
-            weigh_values(weights, v + h * dim, y + at, tokens, stride, multiplier, p);
+            /* these queries have been read to their end: y may take their place */
+            oplib_tile_pack_s8(q + at, stride, rows, dim, query);
+            oplib_tile_attention_rows_s8(query, keys, values, tokens, y + at, stride, rows,
+                                         query + 8 * padded, p);
         }
     }
 }

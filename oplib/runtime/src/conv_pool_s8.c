@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dot_s8.h"
-#include "oplib.h"
 #include "patch.h"
-#include "requant.h"
+#include "tile.h"
 
-/* One row of the convolution, ReLU included: no code below the zero point. */
-static void convolve_row(const uint8_t *x, int32_t row, int8_t *out, int8_t *window,
+/* One row of the convolution, four columns at a time, ReLU included: no code below the zero point. */
+static void convolve_row(const uint8_t *x, int32_t row, int8_t *out, char *tile,
                          const oplib_conv_pool_s8_params *p)
 {
     const oplib_linear_s8_params *l = &p->linear;
-    for (int32_t column = 0; column < p->conv_size; column++) {
-        oplib_gather_window(x, p->in_size, p->in_chans, p->pad, p->flip, row * p->stride - 1,
-                            column * p->stride - 1, 3, window);
-        const int8_t *w = l->weight;
-        for (int32_t o = 0; o < l->out_features; o++, w += l->in_features) {
-            const int32_t acc = l->bias[o] + oplib_dot_s8(window, w, l->in_features);
-            const int8_t value = oplib_requantize(acc, l->multiplier[o], l->zero_point);
-            *out++ = value < l->zero_point ? (int8_t)l->zero_point : value;
-        }
+    const int32_t chans = l->out_features, features = l->in_features;
+    int8_t *const windows = (int8_t *)tile + 32 * oplib_quads(features);
+    for (int32_t column = 0; column < p->conv_size; column += 4) {
+        const int32_t now = oplib_tile_tokens(column, p->conv_size);
+        for (int32_t i = 0; i < now; i++)
+            oplib_gather_window(x, 0, p->in_size, p->in_chans, p->pad, p->flip,
+                                row * p->stride - 1, (column + i) * p->stride - 1, 3,
+                                windows + i * features);
+        oplib_tile_pack_s8(windows, features, now, features, tile);
+        oplib_tile_linear_s8(tile, out, chans, now, 0, chans, l);
+        for (int32_t i = 0; i < now * chans; i++, out++)
+            *out = *out < l->zero_point ? (int8_t)l->zero_point : *out;
     }
 }
 
@@ -42,18 +43,19 @@ static void pool_row(const int8_t *rows, int32_t first, int32_t last, int8_t *y,
     }
 }
 
-void oplib_conv_pool_s8(const uint8_t *x, int8_t *y, int8_t *scratch,
+void oplib_conv_pool_s8(const uint8_t *x, int8_t *y, void *scratch,
                         const oplib_conv_pool_s8_params *p)
 {
     const int32_t chans = p->linear.out_features, length = p->conv_size * chans;
     const int32_t pooled = (p->conv_size + 1) / 2;
-    int8_t *window = scratch + 3 * length;
+    char *const tile = scratch;
+    int8_t *const rows = (int8_t *)scratch + 32 * oplib_quads(p->linear.in_features) + 4 * p->linear.in_features;
     int32_t done = 0;
     for (int32_t i = 0; i < pooled; i++) {
         const int32_t first = i > 0 ? 2 * i - 1 : 0;
         const int32_t last = 2 * i + 1 < p->conv_size ? 2 * i + 1 : p->conv_size - 1;
         for (; done <= last; done++)
-            convolve_row(x, done, scratch + done % 3 * length, window, p);
-        pool_row(scratch, first, last, y + i * pooled * chans, p);
+            convolve_row(x, done, rows + done % 3 * length, tile, p);
+        pool_row(rows, first, last, y + i * pooled * chans, p);
     }
 }

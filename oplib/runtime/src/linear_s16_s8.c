@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "oplib.h"
-#include "requant.h"
+#include "tile.h"
 
-void oplib_linear_s16_s8(const int16_t *x, int8_t *y, int32_t tokens,
+static void pack_s16(const int16_t *x, int32_t stride, int32_t tokens, int32_t features, char *tile)
+{
+    const oplib_tile_rows at = oplib_rows(stride, tokens);
+    const int16_t *const rows[4] = {x, x + at.t1, x + at.t2, x + at.t3};
+    for (int32_t k = 0; k < features; k += 4, tile += 32) {
+        for (int32_t t = 0; t < 4; t++) {
+            const int16_t *row = rows[t] + k;
+            const int32_t b = k + 1 < features ? row[1] : 0, c = k + 2 < features ? row[2] : 0;
+            const int32_t d = k + 3 < features ? row[3] : 0;
+            oplib_store_u32(tile + 4 * t, oplib_halves(row[0], c));
+            oplib_store_u32(tile + 16 + 4 * t, oplib_halves(b, d));
+        }
+    }
+}
+
+void oplib_linear_s16_s8(const int16_t *x, int8_t *y, void *scratch, int32_t tokens,
                          const oplib_linear_s8_params *p)
 {
-    const int32_t n = p->in_features;
-    for (int32_t t = 0; t < tokens; t++, x += n) {
-        const int8_t *w = p->weight;
-        for (int32_t o = 0; o < p->out_features; o++, w += n) {
-            int32_t sum = p->bias[o];
-            for (int32_t i = 0; i < n; i++)
-                sum += x[i] * w[i];
-            *y++ = oplib_requantize(sum, p->multiplier[o], p->zero_point);
-        }
+    const int32_t in = p->in_features, out = p->out_features;
+    for (int32_t t = 0; t < tokens; t += 4) {
+        const int32_t rows = oplib_tile_tokens(t, tokens);
+        pack_s16(x + t * in, in, rows, in, scratch);
+        oplib_tile_linear_s8(scratch, y + t * out, out, rows, 0, out, p);
     }
 }

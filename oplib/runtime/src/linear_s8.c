@@ -1,36 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dot_s8.h"
-#include "oplib.h"
-#include "requant.h"
+#include "tile.h"
 
-/* Two rows of x; the second may repeat the first, which makes the odd last token no special case. */
-static void linear_rows(const int8_t *x0, const int8_t *x1, int8_t *y0, int8_t *y1,
-                        const oplib_linear_s8_params *p)
+static int8_t finish(int32_t acc, int32_t m, const oplib_linear_s8_params *p)
 {
-    const int32_t n = p->in_features, z = p->zero_point;
+    const int8_t value = oplib_requantize(acc, m, p->zero_point);
+    return p->table == 0 ? value : p->table[value + 128];
+}
+
+/* Two rows; the second may repeat the first, and channel `second` behind an odd last one the last. */
+static void two_rows(const uint8_t *x0, const uint8_t *x1, int8_t *y0, int8_t *y1,
+                     const oplib_linear_s8_params *p)
+{
+    const int32_t quads = oplib_quads(p->in_features);
     const int8_t *w = p->weight;
-    int32_t o = 0;
-    for (; o + 1 < p->out_features; o += 2, w += 2 * n) {
-        oplib_block_2x2 acc = {p->bias[o], p->bias[o + 1], p->bias[o], p->bias[o + 1]};
-        acc = oplib_dot_2x2_s8(x0, x1, w, w + n, n, acc);
-        y0[o] = oplib_requantize(acc.t0c0, p->multiplier[o], z);
-        y0[o + 1] = oplib_requantize(acc.t0c1, p->multiplier[o + 1], z);
-        y1[o] = oplib_requantize(acc.t1c0, p->multiplier[o], z);
-        y1[o + 1] = oplib_requantize(acc.t1c1, p->multiplier[o + 1], z);
-    }
-    if (o < p->out_features) {
-        y0[o] = oplib_requantize(p->bias[o] + oplib_dot_s8(x0, w, n), p->multiplier[o], z);
-        y1[o] = oplib_requantize(p->bias[o] + oplib_dot_s8(x1, w, n), p->multiplier[o], z);
+    const int32_t *r = p->requant;
+    for (int32_t o = 0; o < p->out_features; o += 2, w += 8 * quads, r += 4) {
+        const oplib_block_2x2 start = {r[0], r[1], r[0], r[1]};
+        const oplib_block_2x2 sum = oplib_product_2x2(x0, x1, w, p->in_features, 0u, start);
+        const int32_t second = o + 1 < p->out_features;
+        y0[o + second] = finish(sum.t0c1, r[3], p);
+        y0[o] = finish(sum.t0c0, r[2], p);
+        y1[o + second] = finish(sum.t1c1, r[3], p);
+        y1[o] = finish(sum.t1c0, r[2], p);
     }
 }
 
-void oplib_linear_s8(const int8_t *x, int8_t *y, int32_t tokens, const oplib_linear_s8_params *p)
+void oplib_linear_s8(const int8_t *x, int8_t *y, void *scratch, int32_t tokens,
+                     const oplib_linear_s8_params *p)
 {
     const int32_t in = p->in_features, out = p->out_features;
-    for (int32_t t = 0; t < tokens; t += 2) {
-        const int32_t next = t + 1 < tokens ? 1 : 0;
-        linear_rows(x, x + next * in, y, y + next * out, p);
-        x += 2 * in;
-        y += 2 * out;
+    if (scratch == 0) {
+        for (int32_t t = 0; t < tokens; t += 2) {
+            const int32_t next = t + 1 < tokens;
+            const uint8_t *row = (const uint8_t *)x + t * in;
+            two_rows(row, row + next * in, y + t * out, y + (t + next) * out, p);
+        }
+        return;
+    }
+    const int32_t tiles = oplib_quads(tokens);
+    for (int32_t i = 0; i < tiles; i++) { /* from the end where y's rows are longer: y may be x */
+        const int32_t t = 4 * (out > in ? tiles - 1 - i : i);
+        const int32_t rows = oplib_tile_tokens(t, tokens);
+        oplib_tile_pack_s8(x + t * in, in, rows, in, scratch);
+        oplib_tile_linear_s8(scratch, y + t * out, out, rows, 0, out, p);
     }
 }

@@ -287,9 +287,10 @@ def test_c_equals_the_integer_reference(call_kernel, op: str, seed: int) -> None
     choose_scales(trial)
     node, types, quant = trial.node, trial.types, trial.quant
     lowered = operator.lower(node, trial.params, LoweringContext(tuple(types), quant, PRE))
+    flash = operator.flash_arrays(node, lowered)
     for spec in operator.array_specs(node, types):
-        assert lowered.arrays[spec.name].shape == spec.shape
-        assert lowered.arrays[spec.name].dtype == np.dtype(spec.dtype)
+        assert flash[spec.name].shape == spec.shape
+        assert flash[spec.name].dtype == np.dtype(spec.dtype)
     expected = operator.run_integer(node, lowered, [array[None] for array in trial.codes])[0]
     assert expected.dtype == np.dtype(operator.output_type(node, types).dtype)
     assert np.array_equal(call_kernel(node, types, lowered, trial.codes), expected)

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Layer normalisation of one token in integers (SPEC.md, "Layer norm").
+ */
+#ifndef OPLIB_LAYER_NORM_H
+#define OPLIB_LAYER_NORM_H
+
+#include "isqrt.h"
+#include "oplib.h"
+#include "requant.h"
+
+/* (x - mean) / deviation = (x * factor + offset) * inverse, with 23 fraction bits after the high product */
+typedef struct {
+    int32_t factor, offset, inverse;
+} oplib_normal;
+
+/* variance: features^2 times the variance, brought to [2^30, 2^32) by an even left shift */
+OPLIB_INLINE oplib_normal oplib_normalise(uint32_t variance, int32_t shift, int32_t features,
+                                          int32_t sum, int32_t sqrt_steps)
+{
+    const uint32_t root = oplib_isqrt(variance, sqrt_steps);           /* [2^15, 2^16] */
+    const int32_t inverse = (int32_t)(0x7fffffffu / root) * (1 << 14); /* 2^45 / root */
+    const uint32_t scale = (uint32_t)1 << (shift / 2 + 10);
+    oplib_normal normal = {(int32_t)((uint32_t)features * scale),
+                           (int32_t)(0u - (uint32_t)sum * scale), inverse};
+    OPLIB_OPAQUE(normal.offset);
+    return normal;
+}
+
+OPLIB_INLINE void oplib_count_word(uint32_t word, int32_t *sum, int32_t *squares)
+{
+    const uint32_t even = oplib_even_bytes(word), odd = oplib_odd_bytes(word);
+    *squares = oplib_dual_multiply_add(even, even, *squares);
+    *sum = oplib_dual_multiply_add(even, 0x00010001u, *sum);
+    *squares = oplib_dual_multiply_add(odd, odd, *squares);
+    *sum = oplib_dual_multiply_add(odd, 0x00010001u, *sum);
+}
+
+/* The exact statistics of an int8 token. */
+OPLIB_INLINE oplib_normal oplib_normal_s8(const int8_t *x, const oplib_layer_norm_s8_params *p)
+{
+    const int32_t n = p->features;
+    int32_t sum = 0, squares = 0;
+    const int8_t *const end = x + n, *const whole = x + (n & ~15);
+    for (; x != whole; x += 16) {
+        oplib_count_word(oplib_load_u32(x), &sum, &squares);
+        oplib_count_word(oplib_load_u32(x + 4), &sum, &squares);
+        oplib_count_word(oplib_load_u32(x + 8), &sum, &squares);
+        oplib_count_word(oplib_load_u32(x + 12), &sum, &squares);
+    }
+    for (; x != end; x++) {
+        sum += *x;
+        squares += (int32_t)*x * *x;
+    }
+    /* exact modulo 2^32, and below it for every allowed width */
+    uint32_t variance = (uint32_t)n * (uint32_t)squares - (uint32_t)sum * (uint32_t)sum + p->eps;
+    if (variance == 0u)
+        variance = 1u;
+    const int32_t shift = oplib_count_leading_zeros(variance) & ~1;
+    return oplib_normalise(variance << shift, shift, n, sum, p->sqrt_steps);
+}
+
+/* affine: gamma and beta of the channel */
+OPLIB_INLINE int32_t oplib_normal_value(int32_t x, oplib_normal by, const int32_t *affine)
+{
+    const uint64_t both = oplib_load_u64(affine);
+    const int32_t centred = (int32_t)((uint32_t)x * (uint32_t)by.factor + (uint32_t)by.offset);
+    const int32_t normal = oplib_multiply_high(centred, by.inverse, 0);
+    const int32_t value =
+        oplib_multiply_high(normal, (int32_t)(uint32_t)both, (int32_t)(uint32_t)(both >> 32));
+    return oplib_saturate_shifted_s8(value, 7);
+}
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tile.h"
+
+OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t m[4], int32_t z, int8_t *y,
+                             int32_t second, oplib_tile_rows at)
+{
+    y[second] = oplib_requantize(sum.t0c1, m[0], z);
+    y[0] = oplib_requantize(sum.t0c0, m[0], z);
+    y[at.t1 + second] = oplib_requantize(sum.t1c1, m[1], z);
+    y[at.t1] = oplib_requantize(sum.t1c0, m[1], z);
+    y[at.t2 + second] = oplib_requantize(sum.t2c1, m[2], z);
+    y[at.t2] = oplib_requantize(sum.t2c0, m[2], z);
+    y[at.t3 + second] = oplib_requantize(sum.t3c1, m[3], z);
+    y[at.t3] = oplib_requantize(sum.t3c0, m[3], z);
+}
+
+OPLIB_MICRO_KERNEL OPLIB_FAST_CODE void
+oplib_tile_attention_rows_s8(const void *query, const int8_t *keys, const int8_t *values,
+                             int32_t tokens, int8_t *y, int32_t stride, int32_t rows, void *scratch,
+                             const oplib_attention_s8_params *p)
+{
+    const int32_t quads = oplib_quads(tokens), z = p->zero_point;
+    const oplib_tile_rows at = oplib_rows(stride, rows);
+    int8_t *const scores = (int8_t *)scratch + 32 * quads;
+    int32_t m[4];
+    oplib_tile_scores_s8(query, keys, tokens, scores, p);
+    oplib_tile_softmax_s8(scores, tokens, scratch, (uint16_t *)(void *)(scores + 16 * quads), m, p);
+    for (int32_t c = 0; c < p->head_dim; c += 2, values += 8 * quads)
+        write_rows(oplib_product_4x2(scratch, values, quads, 0, 0), m, z, y + c,
+                   c + 1 < p->head_dim, at);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tile.h"
+
+OPLIB_INLINE void write_tile(oplib_block_4x2 sum, const int32_t m[4], int32_t z, int16_t *y)
+{
+    y[0] = (int16_t)oplib_requantize_word(sum.t0c0, m[0], z);
+    y[8] = (int16_t)oplib_requantize_word(sum.t0c1, m[0], z);
+    y[2] = (int16_t)oplib_requantize_word(sum.t1c0, m[1], z);
+    y[10] = (int16_t)oplib_requantize_word(sum.t1c1, m[1], z);
+    y[4] = (int16_t)oplib_requantize_word(sum.t2c0, m[2], z);
+    y[12] = (int16_t)oplib_requantize_word(sum.t2c1, m[2], z);
+    y[6] = (int16_t)oplib_requantize_word(sum.t3c0, m[3], z);
+    y[14] = (int16_t)oplib_requantize_word(sum.t3c1, m[3], z);
+}
+
+OPLIB_MICRO_KERNEL OPLIB_FAST_CODE void
+oplib_tile_attention_tile_s8(const void *query, const int8_t *keys, const int8_t *values,
+                             int32_t tokens, void *tile, void *scratch,
+                             const oplib_attention_s8_params *p)
+{
+    const int32_t quads = oplib_quads(tokens), z = p->zero_point;
+    int8_t *const scores = (int8_t *)scratch + 32 * quads;
+    int32_t m[4];
+    oplib_tile_scores_s8(query, keys, tokens, scores, p);
+    oplib_tile_softmax_s8(scores, tokens, scratch, (uint16_t *)(void *)(scores + 16 * quads), m, p);
+    for (int32_t c = 0; c < p->head_dim; c += 2, values += 8 * quads)
+        write_tile(oplib_product_4x2(scratch, values, quads, 0, 0), m, z,
+                   (int16_t *)tile + oplib_tile_channel(c));
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tile.h"
+
+typedef struct {
+    int8_t *values;
+    int32_t pair; /* half the bytes of two channels */
+    int32_t zero_point;
+} values_s8;
+
+OPLIB_INLINE void write_values(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
+                               int32_t second, const void *place)
+{
+    const values_s8 *to = place;
+    const int32_t m0 = m[0], m1 = m[1], z = to->zero_point;
+    int8_t *v = to->values + channel * to->pair;
+    (void)second;
+    v[0] = oplib_requantize(sum.t0c0, m0, z);
+    v[1] = oplib_requantize(sum.t0c1, m1, z);
+    v[2] = oplib_requantize(sum.t2c0, m0, z);
+    v[3] = oplib_requantize(sum.t2c1, m1, z);
+    v[4] = oplib_requantize(sum.t1c0, m0, z);
+    v[5] = oplib_requantize(sum.t1c1, m1, z);
+    v[6] = oplib_requantize(sum.t3c0, m0, z);
+    v[7] = oplib_requantize(sum.t3c1, m1, z);
+}
+
+OPLIB_MICRO_KERNEL OPLIB_FAST_CODE void oplib_tile_linear_value_s8(const void *tile, int8_t *values,
+                                                                   int32_t token, int32_t tokens,
+                                                                   int32_t first, int32_t count,
+                                                                   const oplib_linear_s8_params *p)
+{
+    const values_s8 place = {values + 2 * token, 4 * oplib_quads(tokens), p->zero_point};
+    oplib_each_block(tile, first, count, p, write_values, &place);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Run the calls of cases.bin and write results.bin: for each call the clock ticks (uint64) and the output.
+ * tools/bench_kernels.py writes the one and reads the other. A case is a header and its data; offsets
+ * count from the start of the data, in bytes.
+ */
+#include "oplib.h"
+#include "port.h"
+#include "semihosting.h"
+
+enum { LINEAR, ATTENTION, SOFTMAX, LAYER_NORM, PATCH_EMBED };
+enum { OK, NO_CASES, NO_RESULTS, READ_FAILED, WRITE_FAILED, TOO_LARGE, UNKNOWN };
+enum { DATA_BYTES = 1 << 20, OUTPUT_BYTES = 1 << 19, SCRATCH_BYTES = 1 << 16 };
+
+typedef struct {
+    int32_t kind, data_bytes, output_bytes;
+    int32_t size[6];   /* counts, by kind */
+    int32_t offset[4]; /* of arrays, by kind; -1 for none */
+    int32_t value[4];  /* scalars, by kind */
+} header;
+
+static uint8_t data[DATA_BYTES] __attribute__((aligned(8)));
+static uint8_t output[OUTPUT_BYTES] __attribute__((aligned(8)));
+static uint8_t scratch[SCRATCH_BYTES] __attribute__((aligned(8)));
+
+static const void *array(const header *h, int32_t index)
+{
+    return h->offset[index] < 0 ? 0 : data + h->offset[index];
+}
+
+static int run(const header *h)
+{
+    const int32_t *n = h->size;
+    const oplib_linear_s8_params linear = {n[1],        n[2],        h->value[0],
+                                           array(h, 1), array(h, 2), array(h, 3)};
+    const oplib_softmax_s8_params softmax = {OPLIB_SOFTMAX_TABLE, 0, 0, array(h, 3)};
+    const oplib_attention_s8_params attention = {
+        n[1], n[2], h->value[1], h->value[0],
+        (uint64_t)(uint32_t)h->value[2] | (uint64_t)(uint32_t)h->value[3] << 32, softmax};
+    const oplib_layer_norm_s8_params norm = {n[1], (uint32_t)h->value[0], 4, array(h, 1)};
+    const oplib_patch_embed_s8_params patches = {n[3], 3, n[4], n[5], 0, 0, 1, 0, {0}, 0, linear};
+    port_clock_start();
+    switch (h->kind) {
+    case LINEAR:
+        oplib_linear_s8(array(h, 0), (int8_t *)output, scratch, n[0], &linear);
+        return OK;
+    case ATTENTION:
+        oplib_attention_s8(array(h, 0), array(h, 1), array(h, 2), (int8_t *)output, scratch, n[0],
+                           &attention);
+        return OK;
+    case SOFTMAX:
+        oplib_tile_softmax_s8(array(h, 0), n[0], output + 16, 0, (int32_t *)(void *)output,
+                              &attention);
+        return OK;
+    case LAYER_NORM:
+        for (int32_t t = 0; t < n[0]; t += 4)
+            oplib_tile_layer_norm_s8((const int8_t *)array(h, 0) + t * n[1],
+                                     n[0] - t < 4 ? n[0] - t : 4, output + 8 * t / 4 * n[1], &norm);
+        return OK;
+    case PATCH_EMBED:
+        oplib_patch_embed_s8(array(h, 0), 0, (int8_t *)output, scratch, 0, n[0], &patches);
+        return OK;
+    default:
+        return UNKNOWN;
+    }
+}
+
+int main(void)
+{
+    const int32_t cases = semihosting_open_read("cases.bin");
+    const int32_t results = semihosting_open_write("results.bin");
+    if (cases < 0)
+        return NO_CASES;
+    if (results < 0)
+        return NO_RESULTS;
+    header h;
+    while (semihosting_read(cases, &h, sizeof h) == 0) {
+        if (h.data_bytes > DATA_BYTES || h.output_bytes > OUTPUT_BYTES)
+            return TOO_LARGE;
+        if (semihosting_read(cases, data, (uint32_t)h.data_bytes) != 0)
+            return READ_FAILED;
+        const int status = run(&h);
+        const uint64_t ticks = port_clock_ticks();
+        if (status != OK)
+            return status;
+        if (semihosting_write(results, &ticks, sizeof ticks) != 0 ||
+            semihosting_write(results, output, (uint32_t)h.output_bytes) != 0)
+            return WRITE_FAILED;
+    }
+    return semihosting_close(results) == 0 ? OK : WRITE_FAILED;
+}
