@@ -22,7 +22,7 @@ class TargetSettings(Settings):
 
     def cost(self, subnet: SubnetConfig) -> Footprint:
         """Return the bytes of a subnet's firmware, by the exporter's own planner."""
-        return footprint(subnet, self.device, self.forms)
+        return footprint(subnet, self.device, self.forms, self.limit().sram_bytes)
 
     def limit(self) -> Budget:
         """Return the resolved budget.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mcuformer.device import Device
+from oplib.cost import array_specs, flash_bytes_read
 from oplib.graph import Node
 from oplib.interpret import IntegerModel
-from oplib.memory import Plan
-from oplib.operator import ALIGNMENT, Array, ArraySpec, Buffers, Field
+from oplib.operator import ALIGNMENT, Array, Buffers, Field
 from oplib.ops import OPERATORS
+from oplib.schedule import Schedule
+from oplib.structs import Struct, call_structs
 
 C_TYPES = {
     "int8": "int8_t",
@@ -41,12 +44,12 @@ def c_string(text: str) -> str:
     return '"' + "".join(escaped) + '"'
 
 
-def array_specs(model: IntegerModel, node: Node) -> tuple[ArraySpec, ...]:
-    """Return the constant arrays of a node."""
-    return OPERATORS[node.op].array_specs(node, model.graph.inputs_of(node))
+def owners(scheduled: Schedule) -> list[Node]:
+    """Return the nodes that own constants: every call's leaves."""
+    return [leaf for node in scheduled.calls.nodes for leaf in node.leaves]
 
 
-def emit_weights_header(model: IntegerModel) -> str:
+def emit_weights_header(scheduled: Schedule) -> str:
     """Emit the type of the one struct that holds every constant array."""
     lines = [
         LICENCE,
@@ -59,8 +62,8 @@ def emit_weights_header(model: IntegerModel) -> str:
         "",
         "struct model_weights {",
     ]
-    for node in model.graph.nodes:
-        for spec in array_specs(model, node):
+    for node in owners(scheduled):
+        for spec in array_specs(scheduled.calls, node):
             size = " * ".join(str(length) for length in spec.shape)
             member = f"{c_name(node.name)}_{spec.name}[{size}]"
             lines.append(f"    {C_TYPES[spec.dtype]} {member} MODEL_ALIGNED;")
@@ -68,7 +71,7 @@ def emit_weights_header(model: IntegerModel) -> str:
     return "\n".join(lines)
 
 
-def emit_weights(model: IntegerModel) -> str:
+def emit_weights(model: IntegerModel, scheduled: Schedule) -> str:
     """Emit the constants themselves."""
     lines = [
         LICENCE,
@@ -76,9 +79,9 @@ def emit_weights(model: IntegerModel) -> str:
         "",
         "const struct model_weights model_weights = {",
     ]
-    for node in model.graph.nodes:
+    for node in owners(scheduled):
         arrays = OPERATORS[node.op].flash_arrays(node, model.lowered[node.name])
-        for spec in array_specs(model, node):
+        for spec in array_specs(scheduled.calls, node):
             values = arrays[spec.name]
             if values.shape != spec.shape or values.dtype != np.dtype(spec.dtype):
                 raise AssertionError(
@@ -101,7 +104,25 @@ def _literal(number: int) -> str:
     return "(-2147483647 - 1)" if number == -(2**31) else str(number)
 
 
-def emit_header(model: IntegerModel, plan: Plan, class_names: Sequence[str]) -> str:
+IMAGE_INPUT = (
+    "/* Where to write the image: MODEL_INPUT_BYTES bytes. model_run() overwrites them. */",
+    "uint8_t *model_input(void);",
+)
+STRIP_INPUT = (
+    "/* The image is fetched in strips: the application defines this function. model_run() calls",
+    " * it for rows [first, first + count), each once and in order, to be written at rows. */",
+    "#define MODEL_FETCHES_ROWS 1",
+    "#define MODEL_ROW_BYTES (MODEL_IMG_SIZE * MODEL_IN_CHANS)",
+    "void model_fetch_rows(uint8_t *rows, int32_t first, int32_t count);",
+)
+
+
+def fetches_image(scheduled: Schedule) -> bool:
+    """Tell whether the firmware asks the application for rows of the image."""
+    return any(OPERATORS[node.op].fetches_image for node in scheduled.calls.nodes)
+
+
+def emit_header(model: IntegerModel, scheduled: Schedule, class_names: Sequence[str]) -> str:
     """Emit the public header: what the network takes, gives and needs."""
     graph, pre = model.graph, model.preprocessing
     means = ", ".join(f"{value:g}" for value in pre.mean)
@@ -129,12 +150,11 @@ def emit_header(model: IntegerModel, plan: Plan, class_names: Sequence[str]) -> 
             *names,
             "}",
             "",
-            "/* All working memory; the image and the logits lie in it too. */",
-            f"#define MODEL_ARENA_BYTES {plan.arena_bytes}",
+            "/* All working memory; the logits lie in it, and the image unless it is fetched. */",
+            f"#define MODEL_ARENA_BYTES {scheduled.plan.arena_bytes}",
             "extern uint8_t model_arena[MODEL_ARENA_BYTES];",
             "",
-            "/* Where to write the image: MODEL_INPUT_BYTES bytes. model_run() overwrites them. */",
-            "uint8_t *model_input(void);",
+            *(STRIP_INPUT if fetches_image(scheduled) else IMAGE_INPUT),
             "",
             "/* Run the network; return MODEL_NUM_CLASSES logits, valid until the next image. */",
             "const int32_t *model_run(void);",
@@ -145,9 +165,9 @@ def emit_header(model: IntegerModel, plan: Plan, class_names: Sequence[str]) -> 
     )
 
 
-def emit_model(model: IntegerModel, plan: Plan) -> str:
+def emit_model(model: IntegerModel, scheduled: Schedule) -> str:
     """Emit parameter structs and the call sequence."""
-    graph = model.graph
+    calls, plan = scheduled.calls, scheduled.plan
     lines = [
         LICENCE,
         '#include "model.h"',
@@ -159,38 +179,41 @@ def emit_model(model: IntegerModel, plan: Plan) -> str:
         'section(".arena")));',
         "",
     ]
-    for node in graph.nodes:
-        lines += _params_lines(model, node)
+    scalars = {name: lowered.scalars for name, lowered in model.lowered.items()}
+    for node in calls.nodes:
+        for struct in call_structs(calls, node, scalars):
+            lines += _struct_lines(struct)
+    if not fetches_image(scheduled):
+        input_at = plan.offsets[calls.input]
+        lines += [
+            "uint8_t *model_input(void)",
+            "{",
+            f"    return model_arena + {input_at};",
+            "}",
+            "",
+        ]
     lines += [
-        "uint8_t *model_input(void)",
-        "{",
-        f"    return model_arena + {plan.offsets[graph.input]};",
-        "}",
-        "",
         "const int32_t *model_run(void)",
         "{",
         "    uint8_t *const a = model_arena;",
         "",
-        *(_call_line(model, plan, node) for node in graph.nodes),
+        *(_call_line(scheduled, node) for node in calls.nodes),
         "",
-        f"    return (const int32_t *)(void *)(a + {plan.offsets[graph.output]});",
+        f"    return (const int32_t *)(void *)(a + {plan.offsets[calls.output]});",
         "}",
         "",
     ]
     return "\n".join(lines)
 
 
-def _params_lines(model: IntegerModel, node: Node) -> list[str]:
-    operator = OPERATORS[node.op]
-    scalars = model.lowered[node.name].scalars
-    fields = operator.fields(node, model.graph.inputs_of(node), scalars)
-    struct = f"{_params_type(node)} {c_name(node.name)}"
-    return [f"static const {struct} = {{", *_field_lines(fields, c_name(node.name), 1), "};", ""]
-
-
-def _params_type(node: Node) -> str:
-    operator = OPERATORS[node.op]
-    return operator.params or f"{operator.kernel}_params"
+def _struct_lines(struct: Struct) -> list[str]:
+    name = c_name(struct.node.name)
+    fields = struct.fields
+    if struct.table is not None:
+        owner = f"{c_name(struct.table.name)}_table"
+        fields = tuple(replace(f, value=owner) if f.name == "table" else f for f in fields)
+    opening = f"static const {struct.ctype} {name} = {{"
+    return [opening, *_field_lines(fields, name, 1), "};", ""]
 
 
 def _field_lines(fields: Sequence[Field], prefix: str, depth: int) -> Iterator[str]:
@@ -206,85 +229,97 @@ def _field_lines(fields: Sequence[Field], prefix: str, depth: int) -> Iterator[s
 
 def _field_value(field: Field, prefix: str) -> str:
     value: Any = field.value
-    if field.ctype == "array" and value is None:
+    if field.ctype in ("array", "part") and value is None:
         return "0"
     if field.ctype == "array":
-        return f"model_weights.{prefix}_{value}"
+        own = value if field.name == "table" and value.endswith("_table") else f"{prefix}_{value}"
+        return f"model_weights.{own}"
+    if field.ctype == "part":
+        return f"&{c_name(value)}"
     if field.ctype == "uint8_t[4]":
         return "{" + ", ".join(map(str, value)) + "}"
     suffix = {"uint32_t": "u", "uint64_t": "ull"}.get(field.ctype, "")
     return _literal(value) + suffix
 
 
-def _call_line(model: IntegerModel, plan: Plan, node: Node) -> str:
-    graph, operator = model.graph, OPERATORS[node.op]
-    inputs = [_pointer(model, plan, name, const=True) for name in node.inputs]
-    output = _pointer(model, plan, node.output, const=False)
+def _call_line(scheduled: Schedule, node: Node) -> str:
+    calls, plan, operator = scheduled.calls, scheduled.plan, OPERATORS[node.op]
+    inputs = tuple(_pointer(scheduled, name, const=True) for name in node.inputs)
+    output = _pointer(scheduled, node.output, const=False)
     scratch = f"(void *)(a + {plan.scratch[node.name]})" if node.name in plan.scratch else "0"
-    buffers = Buffers(tuple(inputs), output, scratch)
-    arguments = operator.call_arguments(node, buffers, graph.inputs_of(node))
-    return f"    {operator.kernel}({', '.join(arguments)}, &{c_name(node.name)});"
+    buffers = Buffers(inputs, output, scratch)
+    arguments = operator.call_arguments(node, buffers, calls.inputs_of(node))
+    params = c_name(call_structs(calls, node, {})[-1].node.name)
+    return f"    {operator.kernel}({', '.join(arguments)}, &{params});"
 
 
-def _pointer(model: IntegerModel, plan: Plan, tensor: str, *, const: bool) -> str:
-    ctype = C_TYPES[model.graph.tensors[tensor].dtype]
+def _pointer(scheduled: Schedule, tensor: str, *, const: bool) -> str:
+    if tensor not in scheduled.plan.offsets:
+        return "0"  # fetched by the application
+    ctype = C_TYPES[scheduled.calls.tensors[tensor].dtype]
     cast = f"const {ctype} *" if const else f"{ctype} *"
     void = "(void *)" if ctype in ("int16_t", "int32_t") else ""
-    return f"({cast}){void}(a + {plan.offsets[tensor]})"
+    return f"({cast}){void}(a + {scheduled.plan.offsets[tensor]})"
 
 
 def manifest(
-    model: IntegerModel, plan: Plan, device: Device, class_names: Sequence[str]
+    model: IntegerModel, scheduled: Schedule, device: Device, class_names: Sequence[str]
 ) -> dict[str, Any]:
     """Return what the firmware is made of, for people and tools."""
-    graph = model.graph
+    calls, plan = scheduled.calls, scheduled.plan
+    constants = [spec for node in owners(scheduled) for spec in array_specs(calls, node)]
     return {
         "device": device.dump(),
         "preprocessing": model.preprocessing.dump(),
         "class_names": list(class_names),
         "arena_bytes": plan.arena_bytes,
         "arena_lower_bound_bytes": plan.lower_bound_bytes,
-        "weights_bytes": sum(
-            spec.num_bytes for node in graph.nodes for spec in array_specs(model, node)
-        ),
+        "arena_optimal": plan.optimal,
+        "weights_bytes": sum(spec.num_bytes for spec in constants),
+        "flash_bytes_read": flash_bytes_read(calls),
         "tensors": {
             name: {
-                "shape": list(kind.shape),
-                "dtype": kind.dtype,
-                "offset": plan.offsets[name],
-                **(
-                    {"scale": model.quant[name].scale, "zero_point": model.quant[name].zero_point}
-                    if name in model.quant and kind.dtype == "int8"
-                    else {}
-                ),
+                "shape": list(calls.tensors[name].shape),
+                "dtype": calls.tensors[name].dtype,
+                "offset": offset,
+                **_quantisation(model, name),
             }
-            for name, kind in graph.tensors.items()
+            for name, offset in plan.offsets.items()
         },
         "nodes": [
             {
                 "name": node.name,
                 "op": node.op,
                 "kernel": OPERATORS[node.op].kernel,
+                "parts": [part.name for part in node.parts],
                 "inputs": list(node.inputs),
                 "output": node.output,
                 "overwrites": None if node.overwrites is None else node.inputs[node.overwrites],
                 "scratch_offset": plan.scratch.get(node.name),
+                "scratch": dict(OPERATORS[node.op].scratch_parts(node, calls.inputs_of(node))),
             }
-            for node in graph.nodes
+            for node in calls.nodes
         ],
     }
 
 
+def _quantisation(model: IntegerModel, tensor: str) -> dict[str, float | int]:
+    if tensor not in model.quant or model.graph.tensors[tensor].dtype != "int8":
+        return {}
+    quant = model.quant[tensor]
+    return {"scale": quant.scale, "zero_point": quant.zero_point}
+
+
 def emit(
-    model: IntegerModel, plan: Plan, device: Device, class_names: Sequence[str]
+    model: IntegerModel, scheduled: Schedule, device: Device, class_names: Sequence[str]
 ) -> dict[str, str]:
     """Return the generated files by name; equal inputs give equal bytes."""
     content = {"format": "mcuformer/firmware", "format_version": 1}
-    content |= manifest(model, plan, device, class_names)
+    content |= manifest(model, scheduled, device, class_names)
     return {
-        "model.h": emit_header(model, plan, class_names),
-        "model.c": emit_model(model, plan),
-        "model_weights.h": emit_weights_header(model),
-        "model_weights.c": emit_weights(model),
+        "model.h": emit_header(model, scheduled, class_names),
+        "model.c": emit_model(model, scheduled),
+        "model_weights.h": emit_weights_header(scheduled),
+        "model_weights.c": emit_weights(model, scheduled),
         "manifest.json": json.dumps(content, indent=1) + "\n",
     }

@@ -28,7 +28,7 @@ from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
 from oplib.calibrate import DEFAULT_QUANT, QuantSettings, calibrate
 from oplib.firmware import write_firmware
-from oplib.footprint import footprint
+from oplib.footprint import arena_limit, footprint
 from oplib.forms import Forms
 from oplib.interpret import FloatModel, IntegerModel
 from oplib.layers import layer_report, warnings
@@ -40,8 +40,10 @@ from oplib.quant import QuantParams
 from oplib.schedule import float_model, schedule
 from oplib.target.board import LinkedSizes, cross_build, measure
 from oplib.target.tools import installed
+from oplib.timeline import explain
 from oplib.timm_vit import TimmVit, refuse_unknown_parts
 from oplib.verify import Comparison, compare
+from oplib.vit import build_graph
 from supernet.timm_data import READERS
 
 SOURCES = {
@@ -183,8 +185,7 @@ def read_qat(
     for key, values in weights.items():
         node, _, kind = key.partition(SEPARATOR)
         params.setdefault(node, {})[kind] = values
-    graph = schedule(subnet, config.forms)[0]
-    model = FloatModel(graph, params, dataset.preprocessing)
+    model = FloatModel(build_graph(subnet, config.forms), params, dataset.preprocessing)
     quant = {name: QuantParams(float(s), int(z)) for name, (s, z) in content["quant"].items()}
     return model, lower_with(model, quant, {})
 
@@ -201,9 +202,10 @@ def export(config: ExportConfig) -> None:
     dataset = load(config.data, subnet.img_size, READERS)
     images, forms = dataset.steering.images, config.forms
     model, integer = lower_network(config, subnet, weights, dataset)
-    plan = schedule(subnet, forms)[1]
+    limit = Budget.of(config.budget, config.device).sram_bytes
+    scheduled = schedule(subnet, forms, arena_limit(config.device, limit))
     firmware, build_dir = config.run.file("firmware"), config.run.file("build")
-    write_firmware(firmware, integer, plan, config.device, dataset.class_names)
+    write_firmware(firmware, integer, scheduled, config.device, dataset.class_names)
     save_model(config.run.path, integer, subnet, forms, dataset.class_names)
     shutil.rmtree(build_dir, ignore_errors=True)
     checked = images[: config.export.check_images]
@@ -243,12 +245,15 @@ def check_budget(config: ExportConfig, subnet: SubnetConfig) -> Footprint:
     Raises:
         BudgetError: with the bytes it needs.
     """
-    budget, forms = Budget.of(config.budget, config.device), config.forms
-    arena = schedule(subnet, forms)[1].arena_bytes  # of the very plan that is emitted
-    cost = footprint(subnet, config.device, forms).model_copy(update={"arena_bytes": arena})
-    if not cost.admissible(budget):
+    budget, forms, device = Budget.of(config.budget, config.device), config.forms, config.device
+    scheduled = schedule(subnet, forms, arena_limit(device, budget.sram_bytes))
+    cost = footprint(subnet, device, forms, budget.sram_bytes)
+    cost = cost.model_copy(update={"arena_bytes": scheduled.plan.arena_bytes})  # as emitted
+    over_sram, over_flash = cost.exceeds(budget)
+    if over_sram or over_flash:
+        reason = f"; {explain(scheduled, forms)}" if over_sram else ""
         raise BudgetError(
-            f"the network does not fit {config.device.name}",
+            f"the network does not fit {device.name}{reason}",
             where="budget",
             got=f"{cost.sram_bytes} bytes of SRAM and {cost.flash_bytes} of flash",
             expected=f"at most {budget.sram_bytes} and {budget.flash_bytes}",

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from mcuformer.artifact import replacing_directory
 from mcuformer.device import Device
+from oplib.check import check_plan
 from oplib.emit import emit
 from oplib.interpret import IntegerModel
-from oplib.memory import Plan, check_plan
+from oplib.schedule import Schedule
 from oplib.target.board import target_settings
 from oplib.target.linker import board_header, emulated_machine, linker_script
 
@@ -18,19 +19,23 @@ RUNTIME = Path(__file__).resolve().parent / "runtime"
 
 
 def write_firmware(
-    path: Path, model: IntegerModel, plan: Plan, device: Device, class_names: Sequence[str]
+    path: Path,
+    model: IntegerModel,
+    scheduled: Schedule,
+    device: Device,
+    class_names: Sequence[str],
 ) -> None:
     """Write the firmware folder, whole or not at all; equal inputs give equal bytes.
 
     Raises:
         PlanError: the plan breaks a rule; nothing is written then.
     """
-    check_plan(model.graph, plan)
+    check_plan(scheduled.calls, scheduled.plan)
     machine = emulated_machine(device)
     names = (device.code_region, device.arena_region, device.data_region)
     own_regions = {name: device.region(name) for name in names}
     files = {
-        **emit(model, plan, device, class_names),
+        **emit(model, scheduled, device, class_names),
         "target.cmake": target_settings(device.core),
         "device.ld": linker_script(device, own_regions),
         "device/board.h": board_header(None),

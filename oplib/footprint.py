@@ -6,68 +6,94 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mcuformer.device import Core, Device, Footprint
+from mcuformer.device import Device, Footprint
 from mcuformer.subnet import SubnetConfig
 from oplib.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BYTES
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph, Node
 from oplib.operator import Field
 from oplib.ops import OPERATORS
-from oplib.schedule import schedule
+from oplib.schedule import Choice, block_calls, choose, one_block
+from oplib.structs import call_structs
 
-STRUCT_BYTES = {"int32_t": 4, "uint32_t": 4, "uint64_t": 8, "uint8_t[4]": 4, "array": 4}
+PRODUCT = "oplib_product_4x2"  # a function of its own on cores without dual products
+STRUCT_BYTES = {
+    "int32_t": 4,
+    "uint32_t": 4,
+    "uint64_t": 8,
+    "uint8_t[4]": 4,
+    "array": 4,
+    "part": 4,
+}
 
 
-def footprint(subnet: SubnetConfig, device: Device, forms: Forms = DEFAULT_FORMS) -> Footprint:
+def footprint(
+    subnet: SubnetConfig,
+    device: Device,
+    forms: Forms = DEFAULT_FORMS,
+    sram_limit: int | None = None,
+) -> Footprint:
     """Return the bytes of the subnet's firmware on `device`.
 
     Arena and weights equal what the linker measures; code is a table by kernel and core. Blocks are
-    planned one at a time: the residual stream is one buffer for the whole network and all else
-    lives inside one block, so the largest sum of live bytes is that of the worst block.
+    planned one at a time (:func:`oplib.schedule.one_block`).
+
+    Args:
+        sram_limit: the budget, which lets the schedule use more memory for fewer instructions; None
+            is the least memory.
     """
-    parts = [
-        _costs(subnet.model_copy(update={"blocks": (b,)}), device.core, forms)
-        for b in subnet.blocks
-    ]
+    chosen = choose(subnet, forms, arena_limit(device, sram_limit))
+    costs = {block: _costs(one_block(subnet, block), forms, c) for block, c in chosen.items()}
+    parts = [costs[block] for block in subnet.blocks]
+    core, kernels = device.core, set().union(*(cost.kernels for cost in costs.values()))
+    code = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
     return Footprint(
-        arena_bytes=max(part.arena_bytes for part in parts),
+        arena_bytes=max(choice.arena_bytes for choice in chosen.values()),
         static_bytes=STATIC_BYTES,
         stack_bytes=device.stack_reserve_bytes,
         weights_bytes=parts[0].rest_weights + sum(part.block_weights for part in parts),
-        code_bytes=parts[0].rest_code + sum(part.block_code for part in parts),
+        code_bytes=code + parts[0].rest_code + sum(part.block_code for part in parts),
     )
+
+
+def arena_limit(device: Device, sram_limit: int | None) -> int | None:
+    """Return the bytes of arena that a budget leaves; all of a region if there is no budget."""
+    if sram_limit is None:
+        return None
+    left = sram_limit - device.stack_reserve_bytes - STATIC_BYTES
+    return max(0, min(left, device.region(device.arena_region).size_bytes))
 
 
 @dataclass(frozen=True)
 class _Costs:
-    """Bytes of a network of one block: its arena, the block's share, and the rest's."""
+    """Bytes of flash of a network of one block: the block's share, and the rest's."""
 
-    arena_bytes: int
     block_weights: int
     rest_weights: int
     block_code: int
     rest_code: int
+    kernels: frozenset[str]
 
 
 @lru_cache(maxsize=65536)
-def _costs(subnet: SubnetConfig, core: Core, forms: Forms) -> _Costs:
-    graph, plan = schedule(subnet, forms)
-    fixed = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels_of(graph))
-    block = [node for node in graph.nodes if node.name.startswith("blocks.")]
-    rest = [node for node in graph.nodes if not node.name.startswith("blocks.")]
+def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice) -> _Costs:
+    calls = block_calls(subnet, forms, choice)
+    block = [node for node in calls.nodes if node.name.startswith("blocks.")]
+    rest = [node for node in calls.nodes if not node.name.startswith("blocks.")]
     return _Costs(
-        plan.arena_bytes,
-        weights_bytes(graph, block),
-        weights_bytes(graph, rest),
-        calls_bytes(graph, block),
-        fixed + calls_bytes(graph, rest),
+        weights_bytes(calls, block),
+        weights_bytes(calls, rest),
+        calls_bytes(calls, block),
+        calls_bytes(calls, rest),
+        frozenset(kernels_of(calls)),
     )
 
 
 def kernels_of(graph: Graph) -> set[str]:
     """Return the C functions that a graph calls, directly or inside another kernel."""
     operators = [OPERATORS[node.op] for node in graph.nodes]
-    return {name for operator in operators for name in (operator.kernel, *operator.helpers)}
+    found = {name for operator in operators for name in (operator.kernel, *operator.helpers)}
+    return found | {PRODUCT}
 
 
 def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
@@ -75,24 +101,17 @@ def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
     return sum(
         spec.num_bytes
         for node in nodes
-        for spec in OPERATORS[node.op].array_specs(node, graph.inputs_of(node))
+        for part in node.leaves
+        for spec in OPERATORS[part.op].array_specs(part, graph.inputs_of(part))
     )
 
 
 def calls_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
     """Return the bytes of the nodes' calls and parameter structs."""
     return sum(
-        CALL_BYTES
-        + struct_bytes(OPERATORS[node.op].fields(node, graph.inputs_of(node), AnyScalar()))
+        CALL_BYTES + sum(struct_bytes(found.fields) for found in call_structs(graph, node, {}))
         for node in nodes
     )
-
-
-class AnyScalar(dict[str, int]):
-    """Stand for the scalars that lowering will give: their values do not change a struct's size."""
-
-    def __missing__(self, key: str) -> int:
-        return 0
 
 
 def struct_bytes(fields: tuple[Field, ...]) -> int:

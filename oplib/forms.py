@@ -12,8 +12,27 @@ SOFTMAX_FORMS = ("table", "polynomial", "shift")
 SQRT_STEPS = {"newton4": 4, "newton3": 3, "exact": 0}
 
 
+class Passes(Value):
+    """Memory schedules, each a pass that can be switched off (DESIGN.md, "Memory schedules").
+
+    Args:
+        integrate_operators: GELU and the residual addition in the epilogue of the layer before.
+        overwrite_tokens: an output takes the place of an input that dies with it, token by token.
+        stream_tokens: attention and MLP of a block a tile of tokens at a time, in place.
+        merge_low_rank: two factors become one dense matrix where that is not larger. The float
+            network stays the same, its integers do not.
+        input: the whole image lies in the arena, or the application hands over its rows.
+    """
+
+    integrate_operators: bool = True
+    overwrite_tokens: bool = True
+    stream_tokens: bool = True
+    merge_low_rank: bool = False
+    input: Literal["image", "strip"] = "image"
+
+
 class Forms(Value):
-    """Operator forms.
+    """Operator forms, and the schedule they run in.
 
     Args:
         gelu: a table of all 256 inputs; the paper's ``x sigmoid(1.702 x)``; I-BERT's polynomial.
@@ -23,6 +42,7 @@ class Forms(Value):
         residual: width of the residual stream.
         low_rank: width of what lies between two factors.
         patch_kernel: side of the passes that the patch embedding is decomposed into; null is whole.
+        passes: of the memory schedule.
     """
 
     gelu: Literal["table", "sigmoid", "polynomial"] = "table"
@@ -32,6 +52,7 @@ class Forms(Value):
     residual: Literal["int8", "int16"] = "int8"
     low_rank: Literal["int8", "int16"] = "int8"
     patch_kernel: Annotated[int, Field(gt=0)] | None = None
+    passes: Passes = Passes()
 
 
 DEFAULT_FORMS = Forms()

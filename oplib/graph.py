@@ -44,6 +44,8 @@ class Node:
         output: name of the tensor written.
         attrs: integers and floats that the operator's shape rule and lowering need.
         overwrites: index of the input whose bytes the output takes over, or None.
+        below: bytes by which that output begins before the input.
+        parts: the nodes that one call computes together, in order.
     """
 
     name: str
@@ -52,6 +54,13 @@ class Node:
     output: str
     attrs: Mapping[str, int | float] = field(default_factory=dict)
     overwrites: int | None = None
+    below: int = 0
+    parts: tuple[Node, ...] = ()
+
+    @property
+    def leaves(self) -> tuple[Node, ...]:
+        """The nodes that own constants and numbers: the parts, or the node itself."""
+        return self.parts or (self,)
 
     def int_attr(self, name: str) -> int:
         """Return an integer attribute."""

@@ -83,6 +83,19 @@ def run_integer(model: IntegerModel, images: Array, observe: Observer | None = N
     return np.concatenate(chunks)
 
 
+def run_node(model: IntegerModel, node: Node, values: Mapping[str, Array]) -> Array:
+    """Return the output of a scheduled node, part by part.
+
+    Args:
+        values: of its inputs, by name, (B, ...).
+    """
+    known = dict(values)
+    for part in node.leaves:
+        inputs = [known[name] for name in part.inputs]
+        known[part.output] = OPERATORS[part.op].run_integer(part, model.lowered[part.name], inputs)
+    return known[node.output]
+
+
 def _run(graph: Graph, images: Array, step: Callable[[Node, list[Array]], Array]) -> Array:
     values = {graph.input: images}
     for index, node in enumerate(graph.nodes):

@@ -1,20 +1,26 @@
-"""Memory plans: where every tensor and scratch buffer lies in the arena, and an independent check.
+"""Memory plans: where every tensor and scratch buffer lies in the arena.
 
 A buffer lives from the node that writes it to the last node that reads it. Tensors joined by
-`overwrites` share one buffer.
+`overwrites` share one item, whose size may change from node to node. Offsets are found greedily;
+where that misses the lower bound, an integer program looks for the optimum. :mod:`oplib.check`
+proves plans by other means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-from mcuformer.errors import PlanError
+import numpy as np
+
 from oplib.graph import Graph
-from oplib.operator import align
+from oplib.operator import ALIGNMENT, align
 from oplib.ops import OPERATORS
 
 RESTARTS = 8
+MILP_NODES = 2000  # of the branch and bound tree: a limit that is equal on every computer
+SCRATCH = "scratch:"
 
 
 @dataclass(frozen=True)
@@ -22,173 +28,222 @@ class Plan:
     """Byte offsets in the arena.
 
     Args:
-        offsets: of each tensor.
+        offsets: of each tensor that lies in the arena.
         scratch: of each node that needs scratch, by node name.
         arena_bytes: size of the arena.
         lower_bound_bytes: largest sum of simultaneously live bytes; no plan can be smaller.
+        optimal: whether the arena is proved to be as small as any order of these buffers allows.
     """
 
     offsets: Mapping[str, int]
     scratch: Mapping[str, int]
     arena_bytes: int
     lower_bound_bytes: int
+    optimal: bool
 
 
 @dataclass(frozen=True)
-class _Buffer:
-    key: str
+class Extent:
+    """Bytes [start, start + num_bytes) of an item during the nodes [first, last]."""
+
+    start: int
     num_bytes: int
     first: int
     last: int
 
+    @property
+    def end(self) -> int:
+        """The byte behind the last."""
+        return self.start + self.num_bytes
+
+    def meets(self, other: Extent) -> bool:
+        """Tell whether both live at some node."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class Item:
+    """Buffers that lie at fixed distances from one another."""
+
+    key: str
+    extents: tuple[Extent, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes from the start to the last that is ever used."""
+        return max(extent.end for extent in self.extents)
+
+    @property
+    def first(self) -> int:
+        """The first node it lives at."""
+        return min(extent.first for extent in self.extents)
+
+    @property
+    def last(self) -> int:
+        """The last node it lives at."""
+        return max(extent.last for extent in self.extents)
+
+    def bytes_at(self, index: int) -> int:
+        """Return how many bytes, from the item's start, are live at a node."""
+        return max((e.end for e in self.extents if e.first <= index <= e.last), default=0)
+
+
+def arena_tensors(graph: Graph) -> tuple[str, ...]:
+    """Return the tensors that lie in the arena; an image handed over in strips does not."""
+    names = dict.fromkeys(name for node in graph.nodes for name in (*node.inputs, node.output))
+    handed_over = any(OPERATORS[node.op].fetches_image for node in graph.nodes)
+    return tuple(name for name in names if not (handed_over and name == graph.input))
+
 
 def plan_memory(graph: Graph) -> Plan:
-    """Place every buffer greedily, in several orders, and keep the smallest arena.
+    """Place every item greedily, in several orders; then exactly, where the bound is not reached.
 
-    Each order is improved by putting the buffers that end highest in front and placing again, until
+    Each order is improved by putting the items that end highest in front and placing again, until
     the lower bound is reached or nothing is gained for a while.
     """
-    roots = _roots(graph)
-    buffers = _buffers(graph, roots)
-    bound = _lower_bound(buffers, len(graph.nodes))
+    places = _places(graph)
+    items = _items(graph, places)
+    bound = max(sum(item.bytes_at(index) for item in items) for index in range(len(graph.nodes)))
     best: dict[str, int] = {}
     best_bytes = -1
-    for key in (_by_size, _by_area, _by_time, _by_length):
-        order = sorted(buffers, key=key)
+    for key in ORDERS:
+        order = sorted(items, key=key)
         for _ in range(RESTARTS):
-            offsets = _place(order)
-            ends = {buffer.key: offsets[buffer.key] + buffer.num_bytes for buffer in order}
+            offsets = place(order)
+            ends = {item.key: offsets[item.key] + item.num_bytes for item in order}
             used = max(ends.values())
             if best_bytes < 0 or used < best_bytes:
                 best, best_bytes = offsets, used
             if best_bytes == bound:
                 break
-            order.sort(key=lambda buffer: ends[buffer.key] != used)  # stable: the highest first
-    return Plan(
-        offsets={name: best[root] for name, root in roots.items()},
-        scratch={key.removeprefix("scratch:"): at for key, at in best.items() if ":" in key},
-        arena_bytes=best_bytes,
-        lower_bound_bytes=bound,
-    )
+            order.sort(key=lambda item: ends[item.key] != used)  # stable: the highest first
+    optimal = best_bytes == bound
+    if not optimal:
+        best, best_bytes, optimal = place_exactly(items, bound, best, best_bytes)
+    tensors = {name: best[root] + start for name, (root, start) in places.items()}
+    scratch = {k.removeprefix(SCRATCH): at for k, at in best.items() if k.startswith(SCRATCH)}
+    return Plan(tensors, scratch, best_bytes, bound, optimal)
 
 
-def _by_size(buffer: _Buffer) -> tuple[int, int]:
-    return -buffer.num_bytes, buffer.first
+ORDERS: tuple[Callable[[Item], tuple[int, int]], ...] = (
+    lambda item: (-item.num_bytes, item.first),
+    lambda item: (-item.num_bytes * (item.last - item.first + 1), item.first),
+    lambda item: (item.first, -item.num_bytes),
+    lambda item: (item.first - item.last, -item.num_bytes),
+)
 
 
-def _by_area(buffer: _Buffer) -> tuple[int, int]:
-    return -buffer.num_bytes * (buffer.last - buffer.first + 1), buffer.first
-
-
-def _by_time(buffer: _Buffer) -> tuple[int, int]:
-    return buffer.first, -buffer.num_bytes
-
-
-def _by_length(buffer: _Buffer) -> tuple[int, int]:
-    return buffer.first - buffer.last, -buffer.num_bytes
-
-
-def _roots(graph: Graph) -> dict[str, str]:
-    """Return, for each tensor, the first tensor of the buffer it lives in."""
-    roots = {graph.input: graph.input}
+def _places(graph: Graph) -> dict[str, tuple[str, int]]:
+    """Return, for each tensor, the item it lies in and where it starts there."""
+    names = arena_tensors(graph)
+    relative = {name: (name, 0) for name in names}
     for node in graph.nodes:
-        source = None if node.overwrites is None else node.inputs[node.overwrites]
-        roots[node.output] = node.output if source is None else roots[source]
-    return roots
-
-
-def _buffers(graph: Graph, roots: Mapping[str, str]) -> list[_Buffer]:
-    first = {graph.input: 0} | {node.output: i for i, node in enumerate(graph.nodes)}
-    last: dict[str, int] = {}
-    for index, node in enumerate(graph.nodes):
-        for name in (*node.inputs, node.output):
-            last[roots[name]] = index
-    last[roots[graph.output]] = len(graph.nodes) - 1
-    buffers = [
-        _Buffer(
-            root,
-            align(max(graph.tensors[name].num_bytes for name, r in roots.items() if r == root)),
-            first[root],
-            last[root],
-        )
-        for root in dict.fromkeys(roots.values())
-    ]
-    for index, node in enumerate(graph.nodes):
-        scratch = OPERATORS[node.op].scratch_bytes(node, graph.inputs_of(node))
-        if scratch:
-            buffers.append(_Buffer(f"scratch:{node.name}", align(scratch), index, index))
-    return buffers
-
-
-def _lower_bound(buffers: Sequence[_Buffer], steps: int) -> int:
-    live = [0] * (steps + 1)
-    for buffer in buffers:
-        live[buffer.first] += buffer.num_bytes
-        live[buffer.last + 1] -= buffer.num_bytes
-    peak = total = 0
-    for change in live:
-        total += change
-        peak = max(peak, total)
-    return peak
-
-
-def _place(order: Sequence[_Buffer]) -> dict[str, int]:
-    """Put each buffer at the lowest offset where it meets no placed one that lives with it."""
-    placed: list[tuple[int, _Buffer]] = []
-    for buffer in order:
-        at = 0
-        for other_at, other in sorted(placed, key=lambda item: item[0]):
-            if other.last < buffer.first or other.first > buffer.last:
-                continue
-            if other_at >= at + buffer.num_bytes:
-                break
-            at = max(at, other_at + other.num_bytes)
-        placed.append((at, buffer))
-    return {buffer.key: at for at, buffer in placed}
-
-
-def check_plan(graph: Graph, plan: Plan) -> None:
-    """Check a plan byte by byte, by walking the nodes; shares no code with the planner.
-
-    At each node, no byte may belong to two live buffers, except that an output may have exactly the
-    bytes of the input it declares to overwrite, if that input is read by no later node.
-
-    Raises:
-        PlanError: naming node and buffers.
-    """
-    for index, node in enumerate(graph.nodes):
-        later = {name for after in graph.nodes[index + 1 :] for name in after.inputs}
-        earlier = {graph.input, *(before.output for before in graph.nodes[:index])}
-        live = {name for name in earlier if name in later or name in node.inputs}
-        spans = {name: (plan.offsets[name], graph.tensors[name].num_bytes) for name in live}
-        spans[node.output] = plan.offsets[node.output], graph.tensors[node.output].num_bytes
-        scratch = OPERATORS[node.op].scratch_bytes(node, graph.inputs_of(node))
-        if scratch:
-            spans["its scratch"] = plan.scratch[node.name], scratch
         if node.overwrites is not None:
-            _check_overwrite(graph, plan, index, later)
-            del spans[node.inputs[node.overwrites]]
-        owner: dict[int, str] = {}
-        for name, (start, size) in spans.items():
-            if start < 0 or start % 8 or start + size > plan.arena_bytes:
-                raise PlanError(
-                    f"{name} at {start} is outside the arena or unaligned", where=node.name
-                )
-            for byte in range(start, start + size):
-                if owner.setdefault(byte, name) != name:
-                    raise PlanError(
-                        f"byte {byte} belongs to {owner[byte]} and {name}", where=node.name
-                    )
+            root, start = relative[node.inputs[node.overwrites]]
+            relative[node.output] = root, start - node.below
+    roots = {root for root, _ in relative.values()}
+    lowest = {root: min(s for r, s in relative.values() if r == root) for root in roots}
+    return {name: (root, start - lowest[root]) for name, (root, start) in relative.items()}
 
 
-def _check_overwrite(graph: Graph, plan: Plan, index: int, later: set[str]) -> None:
-    node = graph.nodes[index]
-    assert node.overwrites is not None
-    source = node.inputs[node.overwrites]
-    if node.overwrites not in OPERATORS[node.op].in_place:
-        raise PlanError(f"{node.op} cannot overwrite its input {source}", where=node.name)
-    if source in later or node.inputs.count(source) > 1 or source == graph.output:
-        raise PlanError(f"overwrites {source}, which is still needed", where=node.name)
-    same_place = plan.offsets[source] == plan.offsets[node.output]
-    if not same_place or graph.tensors[source] != graph.tensors[node.output]:
-        raise PlanError(f"overwrites {source} at another place or size", where=node.name)
+def _items(graph: Graph, places: Mapping[str, tuple[str, int]]) -> list[Item]:
+    first = {graph.input: 0} | {node.output: i for i, node in enumerate(graph.nodes)}
+    last = {
+        name: index
+        for index, node in enumerate(graph.nodes)
+        for name in (*node.inputs, node.output)
+    }
+    last[graph.output] = len(graph.nodes) - 1
+    extents: dict[str, list[Extent]] = {}
+    for name, (root, start) in places.items():
+        size = align(graph.tensors[name].num_bytes)
+        extents.setdefault(root, []).append(Extent(start, size, first[name], last[name]))
+    items = [Item(root, tuple(found)) for root, found in extents.items()]
+    for index, node in enumerate(graph.nodes):
+        scratch = OPERATORS[node.op].scratch_bytes(node, graph.inputs_of(node))
+        if scratch:
+            key = f"{SCRATCH}{node.name}"
+            items.append(Item(key, (Extent(0, align(scratch), index, index),)))
+    return items
+
+
+def place(order: Sequence[Item]) -> dict[str, int]:
+    """Put each item at the lowest offset where it meets no placed one that lives with it."""
+    placed: list[tuple[int, Extent]] = []
+    offsets = {}
+    for item in order:
+        forbidden = sorted(
+            (at + other.start - mine.end, at + other.end - mine.start)
+            for at, other in placed
+            for mine in item.extents
+            if mine.meets(other)
+        )
+        offset = _lowest_free(forbidden)
+        offsets[item.key] = offset
+        placed += [(offset, extent) for extent in item.extents]
+    return offsets
+
+
+def _lowest_free(forbidden: Sequence[tuple[int, int]]) -> int:
+    """Return the smallest offset that lies in none of the open intervals, sorted by their start."""
+    offset = 0
+    for low, high in forbidden:
+        if low < offset < high:
+            offset = high
+    return offset
+
+
+def place_exactly(
+    items: Sequence[Item], bound: int, greedy: dict[str, int], greedy_bytes: int
+) -> tuple[dict[str, int], int, bool]:
+    """Return the smallest arena's offsets, its size and whether it is proved to be smallest.
+
+    An integer program: offsets in units of the alignment, and for every two extents that live
+    together a choice of which is below (Gergov, 1999, calls the problem dynamic storage
+    allocation).
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    pairs = [
+        (i, a, j, b)
+        for (i, one), (j, other) in combinations(enumerate(items), 2)
+        for a in one.extents
+        for b in other.extents
+        if a.meets(b)
+    ]
+    count, top = len(items), greedy_bytes // ALIGNMENT
+    free = 2 * top  # relaxes a distance that was not chosen
+    size = count + 1 + len(pairs)  # offsets, the arena, choices
+    rows, lower = [], []
+    for i, item in enumerate(items):  # arena - offset >= size
+        row = np.zeros(size)
+        row[count], row[i] = 1, -1
+        rows.append(row)
+        lower.append(item.num_bytes / ALIGNMENT)
+    for k, (i, a, j, b) in enumerate(pairs):
+        for low, below, high, above, chosen in ((i, a, j, b, 0), (j, b, i, a, 1)):
+            row = np.zeros(size)  # where chosen: offset of the upper - of the lower >= the distance
+            row[high], row[low] = 1, -1
+            row[count + 1 + k] = free if chosen == 0 else -free
+            rows.append(row)
+            lower.append((below.end - above.start) / ALIGNMENT - chosen * free)
+    objective = np.zeros(size)
+    objective[count] = 1
+    limits = Bounds(
+        np.concatenate([np.zeros(count), [bound / ALIGNMENT], np.zeros(len(pairs))]),
+        np.concatenate([np.full(count + 1, top), np.ones(len(pairs))]),
+    )
+    found = milp(
+        objective,
+        constraints=LinearConstraint(np.array(rows), np.array(lower), np.inf),
+        integrality=np.ones(size, dtype=np.int64),
+        bounds=limits,
+        options={"node_limit": MILP_NODES},
+    )
+    if found.x is None:
+        return greedy, greedy_bytes, False
+    arena = round(found.x[count]) * ALIGNMENT
+    if arena >= greedy_bytes:
+        return greedy, greedy_bytes, found.status == 0
+    offsets = {item.key: round(found.x[i]) * ALIGNMENT for i, item in enumerate(items)}
+    return offsets, arena, found.status == 0

@@ -13,7 +13,7 @@ from oplib.forms import Forms
 from oplib.interpret import IntegerModel
 from oplib.operator import Lowered
 from oplib.quant import QuantParams
-from oplib.schedule import schedule
+from oplib.vit import build_graph
 
 SEPARATOR = "|"
 
@@ -63,5 +63,8 @@ def load_model(directory: Path) -> tuple[IntegerModel, SubnetConfig, tuple[str, 
             lowered[node].arrays[name] = values
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"damaged: {error!r}", where=path) from error
-    graph, _ = schedule(subnet, forms)
-    return IntegerModel(graph, quant, lowered, preprocessing), subnet, class_names
+    return (
+        IntegerModel(build_graph(subnet, forms), quant, lowered, preprocessing),
+        subnet,
+        class_names,
+    )

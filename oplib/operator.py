@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from oplib.quant import QuantParams
 Array = npt.NDArray[Any]
 Params = Mapping[str, Array]
 Quant = Mapping[str, QuantParams]
-CType = Literal["int32_t", "uint32_t", "uint64_t", "uint8_t[4]", "array", "struct"]
+CType = Literal["int32_t", "uint32_t", "uint64_t", "uint8_t[4]", "array", "struct", "part"]
 ALIGNMENT = 8
 
 
@@ -43,7 +43,8 @@ class ArraySpec:
 class Field:
     """A member of an operator's C parameter struct, in the header's order.
 
-    `value` is an integer, four bytes, the name of a constant array (or None), or nested fields.
+    `value` is an integer, four bytes, the name of a constant array (or None), nested fields, or the
+    index of the part whose own struct is pointed to (or None).
     """
 
     name: str
@@ -82,6 +83,44 @@ class Buffers:
     scratch: str
 
 
+@dataclass(frozen=True)
+class Span:
+    """Bytes [start, stop) of a tensor: of the input with this index, or of the output (OUTPUT)."""
+
+    tensor: int
+    start: int
+    stop: int
+
+
+OUTPUT = -1
+
+
+@dataclass(frozen=True)
+class Touch:
+    """One step of a kernel: what it reads and what it writes.
+
+    Args:
+        settled: everything is read before anything is written, or in place element by element.
+        room: bytes used as working memory, besides the operator's own scratch.
+    """
+
+    reads: tuple[Span, ...]
+    writes: tuple[Span, ...]
+    settled: bool = True
+    room: tuple[Span, ...] = ()
+
+
+def whole(index: int, kind: TensorType) -> Span:
+    """Return all bytes of a tensor."""
+    return Span(index, 0, kind.num_bytes)
+
+
+def rows_of(index: int, kind: TensorType, first: int, stop: int) -> Span:
+    """Return the bytes of rows [first, stop) of a tensor."""
+    stride = kind.num_bytes // kind.shape[0]
+    return Span(index, first * stride, stop * stride)
+
+
 class Operator:
     """One operator. `float` and integer references take a leading batch dimension; shapes do not.
 
@@ -92,6 +131,7 @@ class Operator:
         keeps_scale: the output has the scale and zero point of the first input.
         in_place: indices of the inputs whose bytes the kernel allows the output to take over.
         symmetric_inputs: indices of the inputs that need zero point 0.
+        fetches_image: the first input is handed over by the application, piece by piece.
     """
 
     kernel: ClassVar[str]
@@ -100,6 +140,7 @@ class Operator:
     keeps_scale: ClassVar[bool] = False
     in_place: ClassVar[tuple[int, ...]] = ()
     symmetric_inputs: ClassVar[tuple[int, ...]] = ()
+    fetches_image: ClassVar[bool] = False
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
         """Return the output's shape and type."""
@@ -120,6 +161,25 @@ class Operator:
     def scratch_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
         """Return the bytes of all working memory; every part begins aligned."""
         return sum(align(size) for size in self.scratch_parts(node, inputs).values())
+
+    def can_overwrite(self, node: Node, source: TensorType, target: TensorType) -> bool:
+        """Tell whether the output may take over an input named in `in_place`, of type `source`."""
+        return source == target
+
+    def touches(
+        self, node: Node, inputs: Sequence[TensorType], output: TensorType
+    ) -> Iterator[Touch]:
+        """Yield what the kernel reads and writes, step by step.
+
+        Here: all at once, or, in place, row by row.
+        """
+        every = tuple(whole(index, kind) for index, kind in enumerate(inputs))
+        if node.overwrites is None:
+            yield Touch(every, (whole(OUTPUT, output),), settled=False)
+            return
+        for t in range(output.shape[0]):
+            reads = tuple(rows_of(index, kind, t, t + 1) for index, kind in enumerate(inputs))
+            yield Touch(reads, (rows_of(OUTPUT, output, t, t + 1),))
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         """Compute the output in float32 (the float reference)."""

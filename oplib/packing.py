@@ -7,6 +7,7 @@ import numpy as np
 from oplib.operator import Array
 
 QUAD = 4
+TILE = 4  # tokens
 QUAD_ORDER = [0, 2, 1, 3]  # features of a quad, as two words of two features each
 
 

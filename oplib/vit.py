@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from mcuformer.data import Preprocessing
-from mcuformer.errors import ArtifactError, LoweringError
+from mcuformer.errors import ArtifactError
 from mcuformer.subnet import LINEARS, LinearName, SubnetConfig
 from oplib.forms import DEFAULT_FORMS, SOFTMAX_FORMS, SQRT_STEPS, Forms
 from oplib.graph import Graph, GraphBuilder, TensorType
 from oplib.operator import Array
 from oplib.ops.attention import TABLES
+from oplib.passes.merge_low_rank import deployed_rank
 
 PATHS: dict[LinearName, str] = {
     "qkv": "attn.qkv",
@@ -34,10 +35,8 @@ def build_graph(subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS) -> Graph:
     Args:
         forms: which form of each operator the graph names.
 
-    Raises:
-        LoweringError: the passes of the patch embedding do not divide the patch.
     """
-    return _Builder(subnet.merged, forms).build()
+    return _Builder(subnet, forms).build()
 
 
 class _Builder:
@@ -83,25 +82,17 @@ class _Builder:
         }
 
     def _patches(self) -> str:
-        subnet, kernel = self.subnet, self.forms.patch_kernel
+        subnet = self.subnet
         attrs = {
             "patch_size": subnet.patch_size,
             "grid_size": subnet.grid_size,
             "pad_before": subnet.padding[0],
             **self._embedding(),
         }
-        if kernel is None and not self.suffix:
+        if not self.suffix:
             return self.graph.add("patch_embed", "patch_embed", "image", **attrs)
-        kernel = subnet.patch_size if kernel is None else kernel
-        if subnet.patch_size % kernel:
-            raise LoweringError(
-                "the passes do not divide the patch",
-                where="forms.patch_kernel",
-                got=kernel,
-                expected=f"a divisor of {subnet.patch_size}",
-            )
         op = f"patch_embed_passes{self.suffix}"
-        return self.graph.add(op, "patch_embed", "image", kernel=kernel, **attrs)
+        return self.graph.add(op, "patch_embed", "image", kernel=subnet.patch_size, **attrs)
 
     def _convolutions(self) -> str:
         x = "image"
@@ -122,7 +113,7 @@ class _Builder:
         subnet, prefix = self.subnet, f"blocks.{index}"
         block = subnet.blocks[index]
         y = self._norm(f"{prefix}.norm1", x, self.suffix)
-        rank, op = subnet.rank(index, "qkv"), "linear"
+        rank, op = deployed_rank(subnet, index, "qkv", self.forms), "linear"
         if rank is not None:
             y, op = self._first_factor(f"{prefix}.attn.qkv", y, rank)
         parts = [
@@ -161,7 +152,7 @@ class _Builder:
     def _linear(self, index: int, name: LinearName, x: str) -> str:
         path = f"blocks.{index}.{PATHS[name]}"
         out_features = self.subnet.linear_shape(index, name)[1]
-        rank, op = self.subnet.rank(index, name), "linear"
+        rank, op = deployed_rank(self.subnet, index, name, self.forms), "linear"
         if rank is not None:
             x, op = self._first_factor(path, x, rank)
         return self.graph.add(op, path, x, out_features=out_features)
@@ -249,7 +240,10 @@ def check_weights(subnet: SubnetConfig, weights: Mapping[str, Array], where: str
 
 
 def node_params(
-    subnet: SubnetConfig, weights: Mapping[str, Array], preprocessing: Preprocessing
+    subnet: SubnetConfig,
+    weights: Mapping[str, Array],
+    preprocessing: Preprocessing,
+    forms: Forms = DEFAULT_FORMS,
 ) -> dict[str, dict[str, Array]]:
     """Return the float parameters of each node of :func:`build_graph`, by name."""
     params = _tokenizer_params(subnet, weights, preprocessing)
@@ -261,7 +255,8 @@ def node_params(
         for name in ("norm1", "norm2"):
             params[f"{prefix}.{name}"] = _plain(weights, f"{prefix}.{name}")
         for linear in LINEARS:
-            params |= _linear_params(subnet, weights, index, linear)
+            merged = deployed_rank(subnet, index, linear, forms) is None
+            params |= _linear_params(subnet, weights, index, linear, merged)
         if subnet.relative_position is not None:
             tables = {name: weights[f"{prefix}.attn.relative.{name}"] for name in TABLES}
             params[f"{prefix}.attn"] = tables
@@ -308,13 +303,13 @@ def _plain(weights: Mapping[str, Array], path: str) -> dict[str, Array]:
 
 
 def _linear_params(
-    subnet: SubnetConfig, weights: Mapping[str, Array], index: int, name: LinearName
+    subnet: SubnetConfig, weights: Mapping[str, Array], index: int, name: LinearName, merged: bool
 ) -> dict[str, dict[str, Array]]:
     path = f"blocks.{index}.{PATHS[name]}"
     params = {}
     if subnet.rank(index, name) is None:
         last = _plain(weights, path)
-    elif subnet.merged.rank(index, name) is None:  # full-rank factors: one matrix is smaller
+    elif merged:
         last = _plain(weights, f"{path}.u")
         last["weight"] = last["weight"] @ weights[f"{path}.v.weight"]
     else:

@@ -2,9 +2,9 @@
 
     python tools/bench_kernels.py [--json]
 
-Counts are executed instructions in QEMU, packing, bias, zero points and requantisation included; every
-output is compared with the integer reference. The bars are those of CMSIS-NN (commit 99f736a6) and
-TinyEngine (47bb283), measured in the same way.
+Counts are executed instructions in QEMU, packing, bias, zero points and requantisation included;
+every output is compared with the integer reference. The bars are those of CMSIS-NN (commit
+99f736a6) and TinyEngine (47bb283), measured in the same way.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from mcuformer.data import Preprocessing
 from mcuformer.device import Core, Device, MemoryRegion
 from mcuformer.entry import fail
 from mcuformer.errors import McuformerError
 from oplib.firmware import RUNTIME
-from oplib.graph import Node, TensorType
+from oplib.graph import Node
 from oplib.operator import Lowered
 from oplib.ops import OPERATORS
 from oplib.ops.layer_norm import LayerNorm
@@ -283,9 +282,8 @@ def show(result: dict[str, Any]) -> None:
         shape = row["tokens"], row["in_features"], row["out_features"]
         bars = GEMM_BARS[shape]
         name = ", ".join(map(str, shape))
-        print(
-            f"{name:>16} {bars[0]:9.2f} {bars[1]:10.2f} {row['instructions_per_mac']:7.3f}  {row['bit_exact']}"
-        )
+        ours, exact = row["instructions_per_mac"], row["bit_exact"]
+        print(f"{name:>16} {bars[0]:9.2f} {bars[1]:10.2f} {ours:7.3f}  {exact}")
     for key, bar in OTHER_BARS.items():
         print(f"{key:>24} {result[key]:8.3f}   ({bar})")
     print(f"every output equals numpy's: {result['bit_exact']}\n")

@@ -248,12 +248,12 @@ def measure(case: Case, device: Device) -> dict[str, Any]:
     images = rng.integers(0, 256, (16, 16, 16, 3)).astype(np.uint8)
     floating = float_model(subnet, weights, PRE, "random weights", forms)
     integer = quantize(floating, images)
-    plan = schedule(subnet, forms)[1]
+    scheduled = schedule(subnet, forms)
     expected = run_integer(integer, images)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         names = [str(label) for label in range(10)]
-        write_firmware(place / "firmware", integer, plan, device, names)
+        write_firmware(place / "firmware", integer, scheduled, device, names)
         library = host.build(place / "firmware", place / "host")
         exact = bool(np.array_equal(host.run_images(library, images, 10), expected))
         counts = []

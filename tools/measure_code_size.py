@@ -18,10 +18,10 @@ from mcuformer.data import Preprocessing
 from mcuformer.device import Core, Device, Emulation, MemoryRegion
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.firmware import RUNTIME, write_firmware
-from oplib.footprint import AnyScalar, kernels_of, struct_bytes
+from oplib.footprint import kernels_of, struct_bytes
 from oplib.lower import quantize
-from oplib.ops import OPERATORS
 from oplib.schedule import float_model, schedule
+from oplib.structs import call_structs
 from oplib.target.board import LinkedSizes, cross_build, measure
 from oplib.target.linker import CPU_FLAGS, KERNEL_FLAGS
 from oplib.target.tools import run
@@ -59,24 +59,25 @@ def generic_device(core: Core) -> Device:
 def link(core: Core, depth: int, directory: Path) -> LinkedSizes:
     """Export and link the random network."""
     subnet, weights = random_network(depth)
-    plan = schedule(subnet)[1]
+    scheduled = schedule(subnet)
     model = float_model(subnet, weights, PREPROCESSING, "random weights")
     images = np.random.default_rng(1).integers(0, 17, (8, 8, 8, 1), dtype=np.uint8)
     integer = quantize(model, images)
     device = generic_device(core)
     firmware = directory / f"{core}_{depth}"
-    write_firmware(firmware, integer, plan, device, [str(i) for i in range(10)])
+    write_firmware(firmware, integer, scheduled, device, [str(i) for i in range(10)])
     return measure(cross_build(firmware, directory / f"{core}_{depth}_build", "emulated"))
 
 
 def structs(depth: int) -> tuple[int, int]:
     """Return the bytes of all parameter structs, and the number of calls."""
-    graph, _ = schedule(random_network(depth)[0])
+    calls = schedule(random_network(depth)[0]).calls
     sizes = [
-        struct_bytes(OPERATORS[node.op].fields(node, graph.inputs_of(node), AnyScalar()))
-        for node in graph.nodes
+        struct_bytes(struct.fields)
+        for node in calls.nodes
+        for struct in call_structs(calls, node, {})
     ]
-    return sum(sizes), len(sizes)
+    return sum(sizes), len(calls.nodes)
 
 
 def kernel_sizes(core: Core) -> dict[str, int]:
@@ -108,7 +109,7 @@ def main() -> None:
         grown = (deep.code - deep_bytes) - (shallow.code - shallow_bytes)
         call = grown / (deep_calls - shallow_calls)
         sizes = kernel_sizes(core)
-        used = sum(sizes[kernel] for kernel in kernels_of(schedule(random_network(2)[0])[0]))
+        used = sum(sizes[kernel] for kernel in kernels_of(schedule(random_network(2)[0]).calls))
         rest = shallow.code - shallow_bytes - used - round(call * shallow_calls)
         ports[core], tables[core] = rest, sizes
         calls.append(call)

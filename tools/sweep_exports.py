@@ -97,8 +97,8 @@ def run(export: Export, number: int, device: Device, images: int, emulated: int)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         names = [str(label) for label in range(subnet.num_classes)]
-        plan = schedule(subnet, forms)[1]
-        write_firmware(place / "firmware", integer, plan, device, names)
+        scheduled = schedule(subnet, forms)
+        write_firmware(place / "firmware", integer, scheduled, device, names)
         library = host.build(place / "firmware", place / "host")
         on_host = host.run_images(library, pixels, subnet.num_classes)
         elf = qemu.build(place / "firmware", place / "emulated")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
 from oplib.operator import (
+    OUTPUT,
     Array,
     ArraySpec,
     Buffers,
@@ -18,7 +19,11 @@ from oplib.operator import (
     LoweringContext,
     Operator,
     Params,
+    Span,
+    Touch,
+    whole,
 )
+from oplib.ops.linear import tiles
 from oplib.ops.softmax import (
     MAX_TOKENS,
     lower_softmax,
@@ -83,6 +88,22 @@ class Attention(Operator):
             "queries": tile_bytes(head_dim),
             "weights": weights_bytes(node, tokens),
         }
+
+    def touches(
+        self, node: Node, inputs: Sequence[TensorType], output: TensorType
+    ) -> Iterator[Touch]:
+        """Head by head, read a tile of queries, then write their outputs."""
+        if node.overwrites is None:
+            yield from super().touches(node, inputs, output)
+            return
+        tokens, width = inputs[0].shape
+        others = tuple(whole(index, inputs[index]) for index in (1, 2))
+        head_dim = width // node.int_attr("num_heads")
+        for head in range(0, width, head_dim):
+            for first, stop in tiles(tokens):
+                at = [(t * width + head, t * width + head + head_dim) for t in range(first, stop)]
+                queries = tuple(Span(0, *span) for span in at)
+                yield Touch((*queries, *others), tuple(Span(OUTPUT, *span) for span in at))
 
     def relative(self, node: Node, tables: Mapping[str, Array], kind: str) -> Array | None:
         """Return what pairs of tokens add to keys or values, (N, N, head_dim), or None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
 from oplib.operator import (
+    OUTPUT,
     Array,
     ArraySpec,
     Buffers,
@@ -18,8 +19,10 @@ from oplib.operator import (
     LoweringContext,
     Operator,
     Params,
+    Touch,
+    rows_of,
 )
-from oplib.packing import QUAD, even, pack_requant, pack_weight, quads, tile_bytes
+from oplib.packing import QUAD, TILE, even, pack_requant, pack_weight, quads, tile_bytes
 from oplib.quant import (
     QuantParams,
     integer_matmul,
@@ -33,6 +36,12 @@ from oplib.quant import (
 SHIFT_S16 = 8  # 24 fraction bits: an int16 output has scale ratios up to 128
 MAX_IN_FEATURES_S16 = 384  # 384 * 32767 * 127 + 2^29 < 2^31
 MAX_IN_FEATURES = 2**15  # products stay below 2^29, as do the bias and its zero-point part
+
+
+def tiles(tokens: int, *, backward: bool = False) -> list[tuple[int, int]]:
+    """Return first token and end of each tile, in the order of work."""
+    found = [(first, min(first + TILE, tokens)) for first in range(0, tokens, TILE)]
+    return found[::-1] if backward else found
 
 
 def linear_specs(in_features: int, out_features: int) -> tuple[ArraySpec, ...]:
@@ -149,6 +158,20 @@ class Linear(Operator):
     def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
         return {"tile": tile_bytes(inputs[0].shape[-1])} if node.attrs.get("tiled", 1) else {}
 
+    def can_overwrite(self, node: Node, source: TensorType, target: TensorType) -> bool:
+        return bool(node.attrs.get("tiled", 1))
+
+    def touches(
+        self, node: Node, inputs: Sequence[TensorType], output: TensorType
+    ) -> Iterator[Touch]:
+        """Read a tile of tokens, then write it; from the last tile where rows grow."""
+        if node.overwrites is None:
+            yield from super().touches(node, inputs, output)
+            return
+        for first, stop in tiles(output.shape[0], backward=output.shape[1] > inputs[0].shape[1]):
+            reads = (rows_of(0, inputs[0], first, stop),)
+            yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
+
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         result: Array = inputs[0] @ params["weight"].T + params["bias"]
         return result
@@ -214,3 +237,43 @@ class LinearFromS16(Linear):
                 expected=f"at most {MAX_IN_FEATURES_S16}",
             )
         return super().lower(node, params, context)
+
+
+class LinearGelu(Linear):
+    """A linear layer with GELU's table in its epilogue; parts: the layer, the GELU."""
+
+    params: ClassVar[str] = "oplib_linear_s8_params"
+
+
+class LinearAdd(Operator):
+    """A linear layer with the residual addition in its epilogue; parts: the layer, the addition.
+
+    Inputs are the layer's input and the residual stream, which the output overwrites.
+    """
+
+    kernel: ClassVar[str] = "oplib_linear_add_s8"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8", "oplib_tile_linear_add_s8")
+    in_place: ClassVar[tuple[int, ...]] = (1,)
+
+    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+        return inputs[1]
+
+    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        return {"tile": tile_bytes(inputs[0].shape[-1])}
+
+    def touches(
+        self, node: Node, inputs: Sequence[TensorType], output: TensorType
+    ) -> Iterator[Touch]:
+        for first, stop in tiles(output.shape[0]):
+            reads = tuple(rows_of(index, kind, first, stop) for index, kind in enumerate(inputs))
+            yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
+
+    def fields(
+        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+    ) -> tuple[Field, ...]:
+        return Field("linear", "part", 0), Field("add", "part", 1)
+
+    def call_arguments(
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return buffers.inputs[0], buffers.output, buffers.scratch, str(types[0].shape[0])

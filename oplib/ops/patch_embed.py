@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from mcuformer.data import Preprocessing
 from oplib.graph import DType, Node, TensorType
 from oplib.operator import (
+    ALIGNMENT,
+    OUTPUT,
     Array,
     ArraySpec,
     Buffers,
@@ -19,6 +21,10 @@ from oplib.operator import (
     LoweringContext,
     Operator,
     Params,
+    Span,
+    Touch,
+    align,
+    rows_of,
 )
 from oplib.ops.embed_tokens import (
     add_position,
@@ -35,7 +41,7 @@ from oplib.ops.linear import (
     lower_linear,
     pack_linear,
 )
-from oplib.packing import QUAD, even, pack_weight, tile_bytes
+from oplib.packing import QUAD, TILE, even, pack_weight, tile_bytes
 from oplib.quant import QuantParams, multiply16, multiply_high
 
 PIXELS = QuantParams(1.0, -128)  # raw pixel p is the int8 code p - 128
@@ -98,9 +104,72 @@ class PatchEmbed(Operator):
         return inside and node.int_attr("patch_size") * chans % QUAD == 0
 
     def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        if node.overwrites is not None:
+            return {}
         features = self._in_features(node, inputs)
         windows = {} if self.direct(node, inputs) else {"windows": 4 * features}
         return {"tile": tile_bytes(features), **windows}
+
+    def can_overwrite(self, node: Node, source: TensorType, target: TensorType) -> bool:
+        return False  # the image is far larger: oplib.passes.overwrite_image places the tokens
+
+    def _steps(self, node: Node) -> Iterator[tuple[int, int, bool]]:
+        """Yield first token, end and whether a tile is used, of each step over an image."""
+        token, tokens = 0, node.int_attr("grid_size") ** 2
+        while token < tokens:
+            tiled = token >= node.int_attr("tile_from")
+            stop = min(token + (TILE if tiled else 2), tokens)
+            yield token, stop, tiled
+            token = stop
+
+    def _corner(self, node: Node, inputs: Sequence[TensorType], token: int) -> int:
+        """Return the byte of a patch's first pixel; nothing before it is read from then on."""
+        size, chans = inputs[0].shape[0], inputs[0].shape[-1]
+        row, column = divmod(token, node.int_attr("grid_size"))
+        return (row * size + column) * node.int_attr("patch_size") * chans
+
+    def _room(self, node: Node, inputs: Sequence[TensorType], token: int) -> Span:
+        """Return where the tile of a step lies: directly below the strip that it begins in."""
+        features = self._in_features(node, inputs)
+        first = token - token % node.int_attr("grid_size")
+        start = (self._corner(node, inputs, first) - tile_bytes(features)) // ALIGNMENT * ALIGNMENT
+        return Span(0, start, start + tile_bytes(features))
+
+    def bytes_below(self, node: Node, inputs: Sequence[TensorType]) -> int | None:
+        """Return how far below the image the tokens must begin to overwrite it, with `tile_from`.
+
+        None if no distance is enough, because a tile would lie below the image.
+        """
+        out, needed = node.int_attr("out_features"), 0
+        for token, stop, tiled in self._steps(node):
+            room = self._room(node, inputs, token)
+            # a tile is packed before tokens are written; pairs are read while they are
+            free = room.start if tiled else self._corner(node, inputs, token)
+            if tiled and room.start < 0:
+                return None
+            needed = max(needed, stop * out - free)
+        return align(needed)
+
+    def touches(
+        self, node: Node, inputs: Sequence[TensorType], output: TensorType
+    ) -> Iterator[Touch]:
+        """Read patches, strip by strip, where the tokens overwrite the image; else all at once."""
+        if node.overwrites is None:
+            yield from super().touches(node, inputs, output)
+            return
+        size, chans = inputs[0].shape[0], inputs[0].shape[-1]
+        length, rows = node.int_attr("patch_size") * chans, range(node.int_attr("patch_size"))
+        for token, stop, tiled in self._steps(node):
+            corners = [self._corner(node, inputs, t) for t in range(token, stop)]
+            starts = [corner + row * size * chans for corner in corners for row in rows]
+            reads = tuple(Span(0, start, start + length) for start in starts)
+            writes = (rows_of(OUTPUT, output, token, stop),)
+            room = (self._room(node, inputs, token),) if tiled else ()
+            if tiled:
+                yield Touch(reads, (), room=room)
+                yield Touch((), writes, room=room)
+            else:
+                yield Touch(reads, writes, settled=False)
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         tokens = patches(inputs[0], node, params["pad"]) @ params["weight"].T + params["bias"]
@@ -164,6 +233,25 @@ class PatchEmbed(Operator):
     ) -> tuple[str, ...]:
         rows, count = f"(const uint8_t *){buffers.inputs[0]}", node.int_attr("grid_size") ** 2
         return rows, "0", buffers.output, buffers.scratch, "0", str(count)
+
+
+class PatchEmbedStrips(PatchEmbed):
+    """The same of an image that the application hands over, a strip of patches at a time."""
+
+    kernel: ClassVar[str] = "oplib_patch_embed_strips_s8"
+    params: ClassVar[str] = "oplib_patch_embed_s8_params"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_patch_embed_s8", "oplib_tile_pack_s8")
+    fetches_image: ClassVar[bool] = True
+
+    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        row_bytes = inputs[0].shape[1] * inputs[0].shape[2]
+        strip = node.int_attr("patch_size") * row_bytes
+        return {"strip": strip, **super().scratch_parts(node, inputs)}
+
+    def call_arguments(
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return "model_fetch_rows", buffers.output, buffers.scratch
 
 
 class PatchEmbedPasses(PatchEmbed):

@@ -1,7 +1,9 @@
-"""Token overwriting: let an output take over the bytes of an input that dies with it.
+"""Token overwriting: an output takes over the bytes of an input that dies with it.
 
-Source: MCUFormer, section 3.2. Here for the operators whose kernels work in place, element by
-element or row by row: attention's output over q, GELU, the residual addition, the last norm.
+Source: MCUFormer, section 3.2. A linear layer overwrites token by token, from the first where rows
+shrink and from the last where they grow; attention's output overwrites the queries, element-wise
+operators and norms their input. The access order of each operator (:mod:`oplib.access`) is what
+:func:`oplib.check.check_plan` proves it by.
 """
 
 from __future__ import annotations
@@ -19,9 +21,13 @@ def overwrite_tokens(graph: Graph) -> Graph:
 
 
 def _overwriting(graph: Graph, index: int, node: Node) -> Node:
-    for position in OPERATORS[node.op].in_place:
+    if node.overwrites is not None:
+        return node
+    operator = OPERATORS[node.op]
+    for position in operator.in_place:
         name = node.inputs[position]
         dies_here = graph.last_use(name) == index and node.inputs.count(name) == 1
-        if dies_here and graph.tensors[name] == graph.tensors[node.output]:
+        source, target = graph.tensors[name], graph.tensors[node.output]
+        if dies_here and operator.can_overwrite(node, source, target):
             return replace(node, overwrites=position)
     return node

@@ -36,8 +36,12 @@ def run_images(library: Path, images: Array, num_classes: int) -> Array:
     raw = np.ascontiguousarray(images, dtype=np.uint8)
     logits = np.empty((len(raw), num_classes), dtype=np.int32)
     with _loaded(library) as model:
+        fetches = hasattr(model, "host_set_image")
         for index, image in enumerate(raw):
-            ctypes.memmove(model.model_input(), image.ctypes.data, image.nbytes)
+            if fetches:
+                model.host_set_image(ctypes.c_void_p(image.ctypes.data))
+            else:
+                ctypes.memmove(model.model_input(), image.ctypes.data, image.nbytes)
             ctypes.memmove(logits[index].ctypes.data, model.model_run(), logits[index].nbytes)
     return logits
 
@@ -48,6 +52,7 @@ def _loaded(library: Path) -> Iterator[ctypes.CDLL]:
     with tempfile.TemporaryDirectory(prefix="mcuformer-host-") as directory:
         copy = shutil.copy(library, directory)
         model = ctypes.CDLL(copy)
-        model.model_input.restype = ctypes.c_void_p
+        if hasattr(model, "model_input"):
+            model.model_input.restype = ctypes.c_void_p
         model.model_run.restype = ctypes.c_void_p
         yield model

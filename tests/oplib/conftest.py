@@ -18,10 +18,9 @@ from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Node, TensorType
 from oplib.interpret import FloatModel, IntegerModel
 from oplib.lower import quantize
-from oplib.memory import Plan
 from oplib.operator import Buffers, Field, Lowered
 from oplib.ops import OPERATORS
-from oplib.schedule import float_model, schedule
+from oplib.schedule import Schedule, float_model, schedule
 from oplib.vit import random_weights
 
 RUNTIME = Path(__file__).resolve().parents[2] / "oplib" / "runtime"
@@ -54,7 +53,7 @@ class Network:
 
     floating: FloatModel
     integer: IntegerModel
-    plan: Plan
+    scheduled: Schedule
     images: np.ndarray
 
 
@@ -63,6 +62,7 @@ def build_network(
     preprocessing: Preprocessing,
     seed: int = 0,
     forms: Forms = DEFAULT_FORMS,
+    arena_limit: int | None = None,
 ) -> Network:
     """Return a quantised network with random weights and 40 random images."""
     rng = np.random.default_rng(seed + 1)
@@ -72,7 +72,7 @@ def build_network(
         subnet, random_weights(subnet, np.random.default_rng(seed)), preprocessing, "random", forms
     )
     integer = quantize(floating, images)
-    return Network(floating, integer, schedule(subnet, forms)[1], images)
+    return Network(floating, integer, schedule(subnet, forms, arena_limit), images)
 
 
 @pytest.fixture(scope="session")

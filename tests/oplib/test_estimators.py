@@ -10,11 +10,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcuformer.device import Device
+from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import BlockConfig, SubnetConfig, build_block
 from oplib.estimators import paper_criterion_bytes, planned_fits, released_code_bytes
-from oplib.footprint import footprint, weights_bytes
+from oplib.footprint import arena_limit, footprint, weights_bytes
+from oplib.forms import Forms, Passes
 from oplib.schedule import schedule
 
 PAPER_NETWORK = SubnetConfig(
@@ -77,13 +78,18 @@ def test_the_footprint_by_blocks_is_the_whole_plans(
     rng = np.random.default_rng(seed)
     points = digits_space.points()
     subnet = digits_space.sample(points[int(rng.integers(len(points)))], rng)
-    graph, plan = schedule(subnet)
-    cost = footprint(subnet, stm32f100)
-    assert cost.arena_bytes == plan.arena_bytes
-    assert cost.weights_bytes == weights_bytes(graph, graph.nodes)
+    for limit in (None, 4000, 8192):
+        found = schedule(subnet, arena_limit=arena_limit(stm32f100, limit))
+        cost = footprint(subnet, stm32f100, sram_limit=limit)
+        assert cost.arena_bytes == found.plan.arena_bytes
+        assert cost.weights_bytes == weights_bytes(found.calls, found.calls.nodes)
 
 
 def test_an_arena_needs_contiguous_memory(root: Path) -> None:
+    """The paper's network with its whole layers in memory, as the paper schedules it."""
     device = Device.parse(yaml.safe_load((root / "conf/device/stm32f427.yaml").read_text()))
-    assert footprint(PAPER_NETWORK, device).sram_bytes < device.sram_bytes
-    assert not planned_fits(PAPER_NETWORK, device)
+    assert planned_fits(PAPER_NETWORK, device)
+    layered = Forms(passes=Passes(stream_tokens=False))
+    found, budget = footprint(PAPER_NETWORK, device, layered), Budget.of(BudgetConfig(), device)
+    assert found.sram_bytes < device.sram_bytes
+    assert found.exceeds(budget)[0]

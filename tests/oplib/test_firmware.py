@@ -18,7 +18,7 @@ from mcuformer.errors import FirmwareError
 from mcuformer.subnet import SubnetConfig
 from oplib.firmware import write_firmware
 from oplib.footprint import footprint
-from oplib.forms import DEFAULT_FORMS, Forms
+from oplib.forms import DEFAULT_FORMS, Forms, Passes
 from oplib.interpret import run_float, run_integer
 from oplib.target import board, host, qemu
 from oplib.target.linker import board_header, emulated_machine, linker_script
@@ -43,7 +43,7 @@ def check_agreement(
 ) -> EmulatedRun:
     """Check numpy = host C under the sanitizer = emulated chip, and planned = linked."""
     need(*host.TOOLS, *qemu.TOOLS)
-    write_firmware(place / "firmware", network.integer, network.plan, device, NAMES)
+    write_firmware(place / "firmware", network.integer, network.scheduled, device, NAMES)
     expected = run_integer(network.integer, network.images)
     library = host.build(place / "firmware", place / "host", sanitize="undefined")
     assert np.array_equal(host.run_images(library, network.images, 10), expected)
@@ -73,7 +73,64 @@ def test_three_computations_agree(
     macs = small_subnet.macs
     assert np.all((result.instructions > macs) & (result.instructions < 8 * macs))
     board_elf = board.cross_build(tmp_path / "firmware", tmp_path / "device", "device")
-    assert board.measure(board_elf).arena == network.plan.arena_bytes
+    assert board.measure(board_elf).arena == network.scheduled.plan.arena_bytes
+
+
+def odd_subnet(seed: int) -> SubnetConfig:
+    """Draw a network of odd sizes: one token or many, one head or several, quads left half full."""
+    rng = np.random.default_rng(seed)
+    patch = int(rng.choice([1, 2, 3, 4, 8]))
+    head_dim = int(rng.choice([4, 6, 8, 12]))
+    block = {
+        "num_heads": int(rng.integers(1, 5)),
+        "head_dim": head_dim,
+        "mlp_ratio": float(rng.choice([0.7, 1.3, 2.9])),
+    }
+    return SubnetConfig.parse(
+        {
+            "img_size": 8 if patch > 1 else 5,
+            "patch_size": patch,
+            "in_chans": 1 if rng.random() < 0.5 else 3,
+            "num_classes": 10,
+            "embed_dim": int(rng.integers(9, 40)),
+            "rank_ratio": float(rng.choice([0.4, 0.9, 1.0])),
+            "low_rank": ("qkv", "proj", "fc1", "fc2"),
+            "blocks": (block, {**block, "num_heads": 1}),
+        }
+    )
+
+
+ODD_SCHEDULES = (
+    ({}, None),
+    ({"input": "strip"}, 10**6),
+    ({"merge_low_rank": True}, None),
+    ({"stream_tokens": False}, None),
+    ({"stream_tokens": False, "overwrite_tokens": False}, 10**6),
+    ({"stream_tokens": False, "integrate_operators": False}, None),
+)
+
+
+@pytest.mark.parametrize("seed", range(len(ODD_SCHEDULES)))
+def test_odd_shapes_agree_in_every_schedule(
+    random_network, preprocessing: Preprocessing, root: Path, tmp_path: Path, seed: int
+) -> None:
+    """Portable C on the host, dual products on Cortex-M7 and M4, portable C on Cortex-M3."""
+    need(*host.TOOLS, *qemu.TOOLS)
+    device = device_called(root, ("stm32f746", "stm32f405", "stm32f100")[seed % 3])
+    device = device.model_copy(update={"stack_reserve_bytes": 1024})
+    subnet, (passes, limit) = odd_subnet(seed), ODD_SCHEDULES[seed]
+    chans = subnet.in_chans
+    change = {"img_size": subnet.img_size, "channel_order": "RGB" if chans == 3 else "L"}
+    change |= {"mean": (0.4,) * chans, "std": (0.5,) * chans}
+    pre = preprocessing.model_copy(update=change)
+    network = random_network(subnet, pre, seed, Forms(passes=Passes(**passes)), limit)
+    write_firmware(tmp_path / "firmware", network.integer, network.scheduled, device, NAMES)
+    expected = run_integer(network.integer, network.images[:3])
+    library = host.build(tmp_path / "firmware", tmp_path / "host", sanitize="undefined")
+    assert np.array_equal(host.run_images(library, network.images[:3], 10), expected), subnet
+    elf = qemu.build(tmp_path / "firmware", tmp_path / "emulated")
+    result = qemu.run_images(elf, device, network.images[:3], 10)
+    assert np.array_equal(result.logits, expected), subnet
 
 
 CLASS_TOKEN = {"class_token": True}
@@ -139,7 +196,7 @@ def test_equal_inputs_give_equal_bytes(
     contents = []
     for folder in ("a", "b"):
         network = random_network(small_subnet, preprocessing)
-        write_firmware(tmp_path / folder, network.integer, network.plan, stm32f100, NAMES)
+        write_firmware(tmp_path / folder, network.integer, network.scheduled, stm32f100, NAMES)
         files = sorted(path for path in (tmp_path / folder).rglob("*") if path.is_file())
         contents.append([(str(p.relative_to(tmp_path / folder)), p.read_bytes()) for p in files])
     assert contents[0] == contents[1]
@@ -156,7 +213,7 @@ def test_sanitizers_are_silent(
     """The address sanitizer must be loaded before Python, hence a process of its own."""
     need(*host.TOOLS)
     network = random_network(small_subnet, preprocessing)
-    write_firmware(tmp_path / "firmware", network.integer, network.plan, stm32f100, NAMES)
+    write_firmware(tmp_path / "firmware", network.integer, network.scheduled, stm32f100, NAMES)
     library = host.build(tmp_path / "firmware", tmp_path / "asan", sanitize="address,undefined")
     np.save(tmp_path / "images.npy", network.images)
     runtime = subprocess.run(
@@ -187,7 +244,7 @@ def test_a_network_beyond_the_memory_does_not_link(
     ]
     tiny = stm32f100.model_copy(update={"regions": tuple(regions)})
     network = random_network(small_subnet, preprocessing)
-    write_firmware(tmp_path / "firmware", network.integer, network.plan, tiny, NAMES)
+    write_firmware(tmp_path / "firmware", network.integer, network.scheduled, tiny, NAMES)
     with pytest.raises(FirmwareError, match=r"region `sram' overflowed by \d+ bytes"):
         qemu.build(tmp_path / "firmware", tmp_path / "emulated")
 
@@ -202,11 +259,12 @@ def test_an_access_beyond_the_memory_faults(
     """On a generic board the firmware itself forbids what the device does not have."""
     need(*qemu.TOOLS)
     network = random_network(small_subnet, preprocessing)
-    write_firmware(tmp_path / "firmware", network.integer, network.plan, stm32f746, NAMES)
-    source = tmp_path / "firmware" / "src" / "gelu_s8.c"
+    write_firmware(tmp_path / "firmware", network.integer, network.scheduled, stm32f746, NAMES)
+    source = tmp_path / "firmware" / "model.c"
     beyond = 0x20000000 + stm32f746.sram_bytes
-    poke = f"    *(volatile int8_t *){beyond:#x}u = 1;\n    for (int32_t i = 0; i < n; i++)"
-    source.write_text(source.read_text().replace("    for (int32_t i = 0; i < n; i++)", poke))
+    begin = "    uint8_t *const a = model_arena;\n"
+    poke = f"{begin}    *(volatile int8_t *){beyond:#x}u = 1;\n"
+    source.write_text(source.read_text().replace(begin, poke))
     elf = qemu.build(tmp_path / "firmware", tmp_path / "emulated")
     with pytest.raises(FirmwareError, match="exit code 98"):
         qemu.run_images(elf, stm32f746, network.images, 10)
@@ -225,7 +283,7 @@ def test_instructions_are_counted_exactly(
     need(*qemu.TOOLS)
     device = device_called(root, name)
     network = random_network(small_subnet, preprocessing)
-    write_firmware(tmp_path / "firmware", network.integer, network.plan, device, NAMES)
+    write_firmware(tmp_path / "firmware", network.integer, network.scheduled, device, NAMES)
     source = tmp_path / "firmware" / "src" / "classifier_s8.c"
     body = source.read_text()
     counts = []

@@ -85,6 +85,13 @@ typedef struct {
 void oplib_patch_embed_s8(const uint8_t *rows, int32_t first_row, int8_t *y, void *scratch,
                           int32_t token, int32_t count, const oplib_patch_embed_s8_params *p);
 
+/* The same of an image that is handed over: `fetch` puts rows [first, first + count) of the image, each once
+ * and in order, at `rows`.
+ * [out] y  scratch: patch_size rows of the image, rounded up to 8 bytes, and oplib_patch_embed_s8's */
+typedef void (*oplib_fetch_rows)(uint8_t *rows, int32_t first, int32_t count);
+void oplib_patch_embed_strips_s8(oplib_fetch_rows fetch, int8_t *y, void *scratch,
+                                 const oplib_patch_embed_s8_params *p);
+
 /* The same in (patch_size / kernel)^2 passes of small kernels, for int8 and for int16 results, which have
  * no zero point and multipliers of 24 fraction bits. The packed weights of (out_features, kernel^2 *
  * in_chans) lie one pass after the other. */
