@@ -36,8 +36,10 @@ class Device(Value):
 
     Args:
         core: names the compiler's target and the emulated core.
-        regions: the chip's memory map. Weights and code go to `code_region`, the arena to
-            `arena_region`, static data and stack to `data_region`.
+        regions: the chip's memory map. Code goes to `code_region`, the arena to `arena_region`,
+            static data and stack to `data_region`.
+        weights_region: memory-mapped flash that holds the weights, for instance outside the chip;
+            null is `code_region`.
         stack_reserve_bytes: linked as the stack and counted in admission.
         emulation: the QEMU machine of this very chip; without one the regions' sizes are
             emulated on a generic board of the same core.
@@ -51,6 +53,7 @@ class Device(Value):
     code_region: str
     arena_region: str
     data_region: str
+    weights_region: str | None = None
     stack_reserve_bytes: PositiveInt
     emulation: Emulation | None = None
 
@@ -67,8 +70,11 @@ class Device(Value):
             ("code_region", "flash"),
             ("arena_region", "sram"),
             ("data_region", "sram"),
+            ("weights_region", "flash"),
         ):
             name = getattr(self, field)
+            if name is None:
+                continue
             match = [region for region in self.regions if region.name == name]
             if not match or match[0].kind != kind:
                 known = [region.name for region in self.regions if region.kind == kind]
@@ -90,9 +96,28 @@ class Device(Value):
         return sum(region.size_bytes for region in self.regions if region.name in used)
 
     @property
+    def flash_regions(self) -> tuple[str, ...]:
+        """Names of the flash that a firmware uses: for code, and for weights if apart."""
+        weights = self.weights_region
+        return (self.code_region,) if weights is None else (self.code_region, weights)
+
+    @property
+    def used_regions(self) -> tuple[str, ...]:
+        """Names of all memory that a firmware uses, each once."""
+        return tuple(dict.fromkeys((*self.flash_regions, self.arena_region, self.data_region)))
+
+    @property
     def flash_bytes(self) -> int:
         """Flash that a firmware can use."""
-        return self.region(self.code_region).size_bytes
+        return sum(self.region(name).size_bytes for name in dict.fromkeys(self.flash_regions))
+
+    def milliseconds(self, instructions: float) -> float:
+        """Estimate the time of instructions at the device's clock: one a cycle, no wait states.
+
+        An emulator counts instructions, not cycles; a Cortex-M7 may issue two in a cycle, and slow
+        flash may stall any core.
+        """
+        return instructions / self.clock_hz * 1e3
 
 
 class BudgetConfig(Value):
@@ -103,11 +128,17 @@ class BudgetConfig(Value):
 
 
 class Budget(Value):
-    """Hard limits on whole-firmware memory, in bytes; `arena_bytes` is the arena region's size."""
+    """Hard limits on whole-firmware memory, in bytes.
+
+    Args:
+        arena_bytes, code_bytes, weights_bytes: sizes of the regions that each must fit.
+    """
 
     sram_bytes: PositiveInt
     flash_bytes: PositiveInt
     arena_bytes: PositiveInt
+    code_bytes: PositiveInt
+    weights_bytes: PositiveInt
 
     @classmethod
     def of(cls, config: BudgetConfig, device: Device) -> Budget:
@@ -127,7 +158,12 @@ class Budget(Value):
                     expected=f"at most {limit}",
                 )
             limits[field] = limit if wanted is None else wanted
-        return cls(**limits, arena_bytes=device.region(device.arena_region).size_bytes)
+        return cls(
+            **limits,
+            arena_bytes=device.region(device.arena_region).size_bytes,
+            code_bytes=device.region(device.flash_regions[0]).size_bytes,
+            weights_bytes=device.region(device.flash_regions[-1]).size_bytes,
+        )
 
 
 class Footprint(Value):
@@ -156,7 +192,11 @@ class Footprint(Value):
     def exceeds(self, budget: Budget) -> tuple[bool, bool]:
         """Return whether (SRAM, flash) go beyond the budget."""
         over_sram = self.sram_bytes > budget.sram_bytes or self.arena_bytes > budget.arena_bytes
-        return over_sram, self.flash_bytes > budget.flash_bytes
+        over_flash = self.flash_bytes > budget.flash_bytes
+        over_region = (
+            self.code_bytes > budget.code_bytes or self.weights_bytes > budget.weights_bytes
+        )
+        return over_sram, over_flash or over_region
 
     def admissible(self, budget: Budget) -> bool:
         """Tell whether both limits hold."""

@@ -32,8 +32,7 @@ def write_firmware(
     """
     check_plan(scheduled.calls, scheduled.plan)
     machine = emulated_machine(device)
-    names = (device.code_region, device.arena_region, device.data_region)
-    own_regions = {name: device.region(name) for name in names}
+    own_regions = {name: device.region(name) for name in device.used_regions}
     files = {
         **emit(model, scheduled, device, class_names),
         "target.cmake": target_settings(device.core),

@@ -83,6 +83,9 @@ def measure(elf: Path) -> LinkedSizes:
         arena=symbols["model_arena"],
         weights=symbols["model_weights"],
         static=data + bss + sections.get(".arena", 0) - symbols["model_arena"],
-        flash=sections.get(".text", 0) + sections.get(".ARM.exidx", 0) + data,
+        flash=sections.get(".text", 0)
+        + sections.get(".weights", 0)
+        + sections.get(".ARM.exidx", 0)
+        + data,
         symbols=symbols,
     )

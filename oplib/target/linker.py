@@ -23,6 +23,13 @@ GENERIC_MACHINES: dict[Core, str] = {
 }
 GENERIC_CLOCK_HZ = 25_000_000
 GENERIC_FLASH, GENERIC_SRAM, GENERIC_LIMIT = 0x00000000, 0x20000000, 0x400000
+GENERIC_OUTSIDE_LIMIT = 0x1000000
+GENERIC_OUTSIDE: dict[Core, int] = {  # memory beside the chip, for weights
+    "cortex-m0plus": 0x21000000,
+    "cortex-m3": 0x21000000,
+    "cortex-m4": 0x21000000,
+    "cortex-m7": 0x60000000,
+}
 MPU_READ_EXECUTE = 0x06020000  # read-only for all, normal memory
 MPU_READ_WRITE = 0x13020000  # full access, never executed, normal memory
 MPU_MAX_REGIONS = 8
@@ -51,23 +58,26 @@ def emulated_machine(device: Device) -> Machine:
     Raises:
         FirmwareError: the device has more memory than the generic board.
     """
-    names = dict.fromkeys((device.code_region, device.arena_region, device.data_region))
-    regions = {name: device.region(name) for name in names}
+    regions = {name: device.region(name) for name in device.used_regions}
     if device.emulation is not None:
         return Machine(device.emulation.machine, device.emulation.clock_hz, regions, mpu=False)
     moved, next_free = {}, {"flash": GENERIC_FLASH, "sram": GENERIC_SRAM}
+    next_free["outside"] = GENERIC_OUTSIDE[device.core]
+    limits = {"flash": GENERIC_FLASH + GENERIC_LIMIT, "sram": GENERIC_SRAM + GENERIC_LIMIT}
+    limits["outside"] = GENERIC_OUTSIDE[device.core] + GENERIC_OUTSIDE_LIMIT
     for name, region in regions.items():
-        origin = next_free[region.kind]
+        place = "outside" if name == device.weights_region else region.kind
+        origin = next_free[place]
         end = origin + region.size_bytes
-        if end > (GENERIC_FLASH if region.kind == "flash" else GENERIC_SRAM) + GENERIC_LIMIT:
+        if end > limits[place]:
             raise FirmwareError(
                 "more memory than the emulated board has",
                 where=f"device.regions.{name}",
                 got=region.size_bytes,
-                expected=f"at most {GENERIC_LIMIT} bytes of {region.kind}",
+                expected=f"at most {limits[place] - origin} bytes of {region.kind}",
             )
         moved[name] = region.model_copy(update={"origin": origin})
-        next_free[region.kind] = -(-end // 0x100000) * 0x100000
+        next_free[place] = -(-end // 0x100000) * 0x100000
     return Machine(GENERIC_MACHINES[device.core], GENERIC_CLOCK_HZ, moved, mpu=True)
 
 
@@ -83,6 +93,10 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
         for name, region in regions.items()
     ]
     code, arena, data = device.code_region, device.arena_region, device.data_region
+    weights = device.weights_region or code
+    outside = [f"    .weights : {{ . = ALIGN(8); *(.rodata.model_weights) }} > {weights}"]
+    if weights == code:
+        outside = []  # with the rest of .rodata
     return "\n".join(
         [
             LICENCE,
@@ -93,6 +107,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
             "ENTRY(port_reset)",
             "SECTIONS",
             "{",
+            *outside,
             "    .text : {",
             "        LONG(port_stack_end)",
             "        KEEP(*(.vectors))",

@@ -42,7 +42,7 @@ def test_admission_map(root: Path, tmp_path: Path) -> None:
     )
     assert set(found["rho"]["stm32f100"]) == {"paper", "released", "planner", "exact"}
     rows = found["rho"]["stm32f100"]["planner"]
-    assert [len(row) for row in rows] == [3] * 4
+    assert [len(row) for row in rows] == [4] * 4
     assert picture.read_bytes()[1:4] == b"PNG"
 
 

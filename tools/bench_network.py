@@ -1,0 +1,201 @@
+"""Whole networks with random weights on emulated chips: instructions, SRAM, flash, exactness.
+
+    python tools/bench_network.py [NAME ...] [--images 2] [--json]
+
+`deit_tiny` and `paper_320k` (the paper's network for 320 KB) keep their weights in memory-mapped
+external flash; the image lies in SRAM or, for `_strip`, is handed over in strips. SRAM is the
+arena, static data and the stack as measured; every schedule is chosen under the budget shown.
+Instructions are executed ones in QEMU. Milliseconds are an estimate: one instruction a cycle at the
+device's clock, no wait states. All networks take about 4 minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcuformer.data import Preprocessing
+from mcuformer.device import Device
+from mcuformer.entry import compose, fail
+from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.subnet import BlockConfig, SubnetConfig
+from oplib.check import execute
+from oplib.cost import flash_bytes_read
+from oplib.firmware import write_firmware
+from oplib.footprint import arena_limit
+from oplib.forms import Forms, Passes
+from oplib.interpret import run_integer
+from oplib.lower import quantize
+from oplib.schedule import float_model, schedule
+from oplib.target import board, qemu
+from oplib.vit import random_weights
+
+CALIBRATION_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, where it runs and how much SRAM it may take.
+
+    Args:
+        device: of conf/device. budget: bytes of whole-firmware SRAM. strip: the image in strips.
+    """
+
+    subnet: SubnetConfig
+    device: str
+    budget: int
+    strip: bool = False
+
+
+def vit(size: tuple[int, int, int], dim: int, block: BlockConfig, depth: int) -> SubnetConfig:
+    """Return a ViT without class token for images of (size, chans) in patches."""
+    img_size, patch_size, chans = size
+    return SubnetConfig(
+        img_size=img_size,
+        patch_size=patch_size,
+        in_chans=chans,
+        num_classes=1000 if img_size > 100 else 10,
+        embed_dim=dim,
+        blocks=(block,) * depth,
+    )
+
+
+DEIT_TINY = vit((224, 16, 3), 192, BlockConfig(num_heads=3, head_dim=64, mlp_ratio=4.0), 12)
+PAPER = vit((240, 20, 3), 216, BlockConfig(num_heads=4, head_dim=64, mlp_ratio=4.0), 14).model_copy(
+    update={"low_rank": ("qkv", "fc1", "fc2"), "rank_ratio": 0.9}
+)
+NETWORKS = {
+    "deit_tiny": Network(DEIT_TINY, "stm32f746_qspi", 162_000),
+    "deit_tiny_strip": Network(DEIT_TINY, "stm32f746_qspi", 96_000, strip=True),
+    "paper_320k": Network(PAPER, "stm32f746_qspi", 187_000),
+    "paper_320k_strip": Network(PAPER, "stm32f746_qspi", 95_000, strip=True),
+    "cifar_patch": Network(
+        vit((32, 4, 3), 128, BlockConfig(num_heads=2, head_dim=64, mlp_ratio=2.0), 6),
+        "stm32f405",
+        30_000,
+    ),
+    "digits": Network(
+        vit((8, 2, 1), 48, BlockConfig(num_heads=3, head_dim=16, mlp_ratio=2.0), 3),
+        "stm32f100",
+        4_096,
+    ),
+}
+
+
+def preprocessing(subnet: SubnetConfig) -> Preprocessing:
+    """Return what random pixels are normalised by."""
+    chans = subnet.in_chans
+    return Preprocessing(
+        img_size=subnet.img_size,
+        channel_order="RGB" if chans == 3 else "L",
+        value_max=255,
+        mean=(0.5,) * chans,
+        std=(0.25,) * chans,
+    )
+
+
+def bench(name: str, images: int) -> dict[str, Any]:
+    """Build, run and compare one network."""
+    network = NETWORKS[name]
+    device = Device.parse(compose("evolve_search", [f"device={network.device}"])["device"])
+    subnet, rng = network.subnet, np.random.default_rng(0)
+    forms = Forms(passes=Passes(input="strip" if network.strip else "image"))
+    pre = preprocessing(subnet)
+    floating = float_model(subnet, random_weights(subnet, rng), pre, "random weights", forms)
+    shape = (CALIBRATION_IMAGES + images, subnet.img_size, subnet.img_size, subnet.in_chans)
+    pixels = rng.integers(0, 256, shape).astype(np.uint8)
+    model = quantize(floating, pixels[:CALIBRATION_IMAGES])
+    tested = pixels[CALIBRATION_IMAGES:]
+    expected = run_integer(model, tested)
+    scheduled = schedule(subnet, forms, arena_limit(device, network.budget))
+    in_arena = execute(model, scheduled.calls, scheduled.plan, tested[0])
+    classes = [str(index) for index in range(subnet.num_classes)]
+    with tempfile.TemporaryDirectory(prefix="mcuformer-bench-") as place:
+        firmware, build = Path(place) / "firmware", Path(place) / "build"
+        write_firmware(firmware, model, scheduled, device, classes)
+        elf = qemu.build(firmware, build)
+        result = qemu.run_images(elf, device, tested, subnet.num_classes)
+        linked = board.measure(elf)
+    instructions = int(result.instructions.max())
+    groups = {node.attrs["group"] for node in scheduled.calls.nodes if "group" in node.attrs}
+    return {
+        "name": name,
+        "device": device.name,
+        "macs": subnet.macs,
+        "instructions": instructions,
+        "estimated_ms": round(device.milliseconds(instructions), 1),
+        "sram_bytes": linked.arena + linked.static + result.stack_high_water_bytes,
+        "arena_bytes": linked.arena,
+        "static_bytes": linked.static,
+        "stack_bytes": result.stack_high_water_bytes,
+        "lower_bound_bytes": scheduled.plan.lower_bound_bytes,
+        "flash_bytes": linked.flash,
+        "weights_bytes": linked.weights,
+        "flash_bytes_read": flash_bytes_read(scheduled.calls),
+        "budget_bytes": network.budget,
+        "heads_at_a_time": sorted(groups),
+        "bit_exact": bool(
+            np.array_equal(result.logits, expected) and np.array_equal(in_arena, expected[0])
+        ),
+    }
+
+
+def report(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Print a line for each network as it is done; return them all."""
+    print(
+        f"{'network':<17} {'G instr.':>8} {'a MAC':>6} {'~ms*':>7} {'SRAM':>8} {'arena':>8} "
+        f"{'bound':>8} {'stack':>6} {'flash':>10} {'read':>7}  = numpy"
+    )
+    done = []
+    for row in rows:
+        done.append(row)
+        print(
+            f"{row['name']:<17} {row['instructions'] / 1e9:8.4f} "
+            f"{row['instructions'] / row['macs']:6.2f} {row['estimated_ms']:7.0f} "
+            f"{row['sram_bytes']:8,} {row['arena_bytes']:8,} {row['lower_bound_bytes']:8,} "
+            f"{row['stack_bytes']:6,} {row['flash_bytes']:10,} "
+            f"{row['flash_bytes_read'] / 1e6:5.0f} MB  {row['bit_exact']}",
+            flush=True,
+        )
+    print("* estimated: one instruction a cycle at the device's clock, no wait states")
+    return done
+
+
+def main() -> None:
+    """Measure the networks named, or all of them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NETWORKS)}")
+    parser.add_argument("--images", type=int, default=2, help="compared with numpy (2)")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line"
+    )
+    arguments = parser.parse_args()
+    names = arguments.names or list(NETWORKS)
+    try:
+        for name in names:
+            if name not in NETWORKS:
+                raise ConfigError(
+                    "no such network", where="NAME", got=name, expected=", ".join(NETWORKS)
+                )
+        if arguments.images < 1:
+            raise ConfigError(
+                "nothing to compare", where="--images", got=arguments.images, expected="at least 1"
+            )
+        rows = report(bench(name, arguments.images) for name in names)
+    except McuformerError as error:
+        fail(error)
+    if arguments.json:
+        print(json.dumps({"networks": rows}))
+
+
+if __name__ == "__main__":
+    main()
