@@ -11,7 +11,7 @@ import numpy as np
 
 from mcuformer.device import Device
 from oplib.cost import array_specs, flash_bytes_read
-from oplib.graph import Node
+from oplib.graph import Graph, Node
 from oplib.interpret import IntegerModel
 from oplib.operator import ALIGNMENT, Array, Buffers, Field
 from oplib.ops import OPERATORS
@@ -165,9 +165,36 @@ def emit_header(model: IntegerModel, scheduled: Schedule, class_names: Sequence[
     )
 
 
-def emit_model(model: IntegerModel, scheduled: Schedule) -> str:
+class Arena:
+    """Where the generated C finds its buffers: at the plan's offsets in one array."""
+
+    def __init__(self, scheduled: Schedule) -> None:
+        self._plan = scheduled.plan
+
+    def definition(self) -> list[str]:
+        """Return the lines that define the memory."""
+        aligned = f"aligned({ALIGNMENT})"
+        section = 'section(".arena")'
+        return [f"uint8_t model_arena[MODEL_ARENA_BYTES] __attribute__(({aligned}, {section}));"]
+
+    def preparation(self) -> str:
+        """Return the first line of every function that uses the memory."""
+        return "    uint8_t *const a = model_arena;"
+
+    def tensor(self, name: str) -> str:
+        """Return the address of a tensor, as C."""
+        return f"a + {self._plan.offsets[name]}"
+
+    def scratch(self, node: Node) -> str | None:
+        """Return the address of a node's scratch, as C, if it needs any."""
+        if node.name not in self._plan.scratch:
+            return None
+        return f"a + {self._plan.scratch[node.name]}"
+
+
+def emit_model(model: IntegerModel, scheduled: Schedule, memory: Arena) -> str:
     """Emit parameter structs and the call sequence."""
-    calls, plan = scheduled.calls, scheduled.plan
+    calls = scheduled.calls
     lines = [
         LICENCE,
         '#include "model.h"',
@@ -175,8 +202,7 @@ def emit_model(model: IntegerModel, scheduled: Schedule) -> str:
         '#include "model_weights.h"',
         '#include "oplib.h"',
         "",
-        f"uint8_t model_arena[MODEL_ARENA_BYTES] __attribute__((aligned({ALIGNMENT}), "
-        'section(".arena")));',
+        *memory.definition(),
         "",
     ]
     scalars = {name: lowered.scalars for name, lowered in model.lowered.items()}
@@ -184,22 +210,16 @@ def emit_model(model: IntegerModel, scheduled: Schedule) -> str:
         for struct in call_structs(calls, node, scalars):
             lines += _struct_lines(struct)
     if not fetches_image(scheduled):
-        input_at = plan.offsets[calls.input]
-        lines += [
-            "uint8_t *model_input(void)",
-            "{",
-            f"    return model_arena + {input_at};",
-            "}",
-            "",
-        ]
+        image = f"    return {memory.tensor(calls.input)};"
+        lines += ["uint8_t *model_input(void)", "{", memory.preparation(), image, "}", ""]
     lines += [
         "const int32_t *model_run(void)",
         "{",
-        "    uint8_t *const a = model_arena;",
+        memory.preparation(),
         "",
-        *(_call_line(scheduled, node) for node in calls.nodes),
+        *(_call_line(scheduled, node, memory) for node in calls.nodes),
         "",
-        f"    return (const int32_t *)(void *)(a + {plan.offsets[calls.output]});",
+        f"    return (const int32_t *)(void *)({memory.tensor(calls.output)});",
         "}",
         "",
     ]
@@ -242,24 +262,27 @@ def _field_value(field: Field, prefix: str) -> str:
     return _literal(value) + suffix
 
 
-def _call_line(scheduled: Schedule, node: Node) -> str:
-    calls, plan, operator = scheduled.calls, scheduled.plan, OPERATORS[node.op]
-    inputs = tuple(_pointer(scheduled, name, const=True) for name in node.inputs)
-    output = _pointer(scheduled, node.output, const=False)
-    scratch = f"(void *)(a + {plan.scratch[node.name]})" if node.name in plan.scratch else "0"
-    buffers = Buffers(inputs, output, scratch)
+def _call_line(scheduled: Schedule, node: Node, memory: Arena) -> str:
+    calls, operator = scheduled.calls, OPERATORS[node.op]
+    inputs = tuple(
+        "0"  # fetched by the application
+        if operator.fetches_image
+        else _pointer(calls, name, memory, const=True)
+        for name in node.inputs
+    )
+    room = memory.scratch(node)
+    scratch = "0" if room is None else f"(void *)({room})"
+    buffers = Buffers(inputs, _pointer(calls, node.output, memory, const=False), scratch)
     arguments = operator.call_arguments(node, buffers, calls.inputs_of(node))
     params = c_name(call_structs(calls, node, {})[-1].node.name)
     return f"    {operator.kernel}({', '.join(arguments)}, &{params});"
 
 
-def _pointer(scheduled: Schedule, tensor: str, *, const: bool) -> str:
-    if tensor not in scheduled.plan.offsets:
-        return "0"  # fetched by the application
-    ctype = C_TYPES[scheduled.calls.tensors[tensor].dtype]
+def _pointer(calls: Graph, tensor: str, memory: Arena, *, const: bool) -> str:
+    ctype = C_TYPES[calls.tensors[tensor].dtype]
     cast = f"const {ctype} *" if const else f"{ctype} *"
     void = "(void *)" if ctype in ("int16_t", "int32_t") else ""
-    return f"({cast}){void}(a + {scheduled.plan.offsets[tensor]})"
+    return f"({cast}){void}({memory.tensor(tensor)})"
 
 
 def manifest(
@@ -318,7 +341,7 @@ def emit(
     content |= manifest(model, scheduled, device, class_names)
     return {
         "model.h": emit_header(model, scheduled, class_names),
-        "model.c": emit_model(model, scheduled),
+        "model.c": emit_model(model, scheduled, Arena(scheduled)),
         "model_weights.h": emit_weights_header(scheduled),
         "model_weights.c": emit_weights(model, scheduled),
         "manifest.json": json.dumps(content, indent=1) + "\n",

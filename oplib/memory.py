@@ -95,6 +95,30 @@ def arena_tensors(graph: Graph) -> tuple[str, ...]:
     return tuple(name for name in names if not (handed_over and name == graph.input))
 
 
+def heap_blocks(graph: Graph) -> tuple[dict[str, tuple[int, int]], list[int]]:
+    """Return block and start of every tensor and scratch, and the exact size of each block.
+
+    What the planner keeps together is one block, without padding: a heap that checks its borders
+    finds an access beyond any of them.
+    """
+    places = _places(graph)
+    sizes: list[int] = []
+    blocks: dict[str, tuple[int, int]] = {}
+    numbers: dict[str, int] = {}
+    for name, (root, start) in places.items():
+        number = numbers.setdefault(root, len(numbers))
+        if number == len(sizes):
+            sizes.append(0)
+        sizes[number] = max(sizes[number], start + graph.tensors[name].num_bytes)
+        blocks[name] = number, start
+    for node in graph.nodes:
+        scratch = OPERATORS[node.op].scratch_bytes(node, graph.inputs_of(node))
+        if scratch:
+            blocks[f"{SCRATCH}{node.name}"] = len(sizes), 0
+            sizes.append(scratch)
+    return blocks, sizes
+
+
 def plan_memory(graph: Graph) -> Plan:
     """Place every item greedily, in several orders; then exactly, where the bound is not reached.
 

@@ -16,6 +16,7 @@ from oplib.ops.patch_embed import (
     PatchEmbed,
     PatchEmbedPasses,
     PatchEmbedPassesS16,
+    PatchEmbedPassesStrips,
     PatchEmbedStrips,
 )
 from oplib.ops.take_token import TakeToken
@@ -46,6 +47,7 @@ OPERATORS: dict[str, Operator] = {
     "patch_embed": PatchEmbed(),
     "patch_embed_passes": PatchEmbedPasses(),
     "patch_embed_passes_s16": PatchEmbedPassesS16(),
+    "patch_embed_passes_strips": PatchEmbedPassesStrips(),
     "patch_embed_strips": PatchEmbedStrips(),
     "take_token": TakeToken(),
 }

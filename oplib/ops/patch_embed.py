@@ -235,25 +235,6 @@ class PatchEmbed(Operator):
         return rows, "0", buffers.output, buffers.scratch, "0", str(count)
 
 
-class PatchEmbedStrips(PatchEmbed):
-    """The same of an image that the application hands over, a strip of patches at a time."""
-
-    kernel: ClassVar[str] = "oplib_patch_embed_strips_s8"
-    params: ClassVar[str] = "oplib_patch_embed_s8_params"
-    helpers: ClassVar[tuple[str, ...]] = ("oplib_patch_embed_s8", "oplib_tile_pack_s8")
-    fetches_image: ClassVar[bool] = True
-
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
-        row_bytes = inputs[0].shape[1] * inputs[0].shape[2]
-        strip = node.int_attr("patch_size") * row_bytes
-        return {"strip": strip, **super().scratch_parts(node, inputs)}
-
-    def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
-    ) -> tuple[str, ...]:
-        return "model_fetch_rows", buffers.output, buffers.scratch
-
-
 class PatchEmbedPasses(PatchEmbed):
     """The same in passes of kernels ``kernel`` x ``kernel``, whose sums meet in 32 bits.
 
@@ -300,14 +281,46 @@ class PatchEmbedPasses(PatchEmbed):
     def _placement(self, node: Node, inputs: Sequence[TensorType]) -> tuple[Field, ...]:
         return ()
 
-    def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
-    ) -> tuple[str, ...]:
-        return f"(const uint8_t *){buffers.inputs[0]}", buffers.output, buffers.scratch
-
 
 class PatchEmbedPassesS16(PatchEmbedPasses):
     """The same into an int16 residual stream."""
 
     kernel: ClassVar[str] = "oplib_patch_embed_passes_s16"
     dtype: ClassVar[str] = "int16"
+
+    def call_arguments(
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return f"(const uint8_t *){buffers.inputs[0]}", buffers.output, buffers.scratch
+
+
+class _Strips(PatchEmbed):
+    """What is common where the application hands the image over, a strip of patches at a time."""
+
+    fetches_image: ClassVar[bool] = True
+
+    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        row_bytes = inputs[0].shape[1] * inputs[0].shape[2]
+        strip = node.int_attr("patch_size") * row_bytes
+        return {"strip": strip, **super().scratch_parts(node, inputs)}
+
+    def call_arguments(
+        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return "model_fetch_rows", buffers.output, buffers.scratch
+
+
+class PatchEmbedStrips(_Strips):
+    """The whole patch embedding of an image in strips."""
+
+    kernel: ClassVar[str] = "oplib_patch_embed_strips_s8"
+    params: ClassVar[str] = "oplib_patch_embed_s8_params"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_patch_embed_s8", "oplib_tile_pack_s8")
+
+
+class PatchEmbedPassesStrips(_Strips, PatchEmbedPasses):
+    """The decomposed patch embedding of an image in strips."""
+
+    kernel: ClassVar[str] = "oplib_patch_embed_passes_strips_s8"
+    params: ClassVar[str] = "oplib_patch_embed_passes_params"
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_patch_embed_passes_s8", "oplib_tile_pack_s8")

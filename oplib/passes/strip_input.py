@@ -12,14 +12,14 @@ def strip_input(graph: Graph) -> Graph:
     """Return the graph with its patch embedding reading strips of rows.
 
     Raises:
-        LoweringError: another tokenizer, or a patch embedding in passes, reads the image.
+        LoweringError: another tokenizer reads the image, or it becomes an int16 stream.
     """
     first, *rest = graph.nodes
-    if first.op != "patch_embed":
+    if first.op not in ("patch_embed", "patch_embed_passes"):
         raise LoweringError(
-            "only a whole int8 patch embedding takes the image in strips",
+            "only an int8 patch embedding takes the image in strips",
             where="forms.passes.input",
             got=f"strip, with {first.op}",
-            expected="tokenizer=patch, forms.residual=int8 and forms.patch_kernel=null",
+            expected="tokenizer=patch and forms.residual=int8",
         )
-    return replace(graph, nodes=(replace(first, op="patch_embed_strips"), *rest))
+    return replace(graph, nodes=(replace(first, op=f"{first.op}_strips"), *rest))

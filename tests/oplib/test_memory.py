@@ -254,8 +254,8 @@ def test_a_limit_buys_instructions_and_is_kept(small_subnet: SubnetConfig, limit
     assert modelled_instructions(found.calls) <= modelled_instructions(least.calls)
 
 
-def test_strips_need_a_whole_patch_embedding(small_subnet: SubnetConfig) -> None:
-    forms = Forms(patch_kernel=1, passes=Passes(input="strip"))
+def test_strips_need_an_int8_patch_embedding(small_subnet: SubnetConfig) -> None:
+    forms = Forms(residual="int16", passes=Passes(input="strip"))
     with pytest.raises(LoweringError, match=r"forms\.passes\.input: .*strips.*strip, with"):
         schedule(small_subnet, forms)
 

@@ -108,10 +108,14 @@ typedef struct {
     oplib_linear_s8_params linear;
 } oplib_patch_embed_passes_params;
 
-/* scratch: 16 bytes for each channel (padded to an even number), one tile of kernel^2 * in_chans features,
+/* Rows, tokens and strips as in oplib_patch_embed_s8.
+ * scratch: 16 bytes for each channel (padded to an even number), one tile of kernel^2 * in_chans features,
  * and 4 bytes for each of these features */
-void oplib_patch_embed_passes_s8(const uint8_t *image, int8_t *y, void *scratch,
+void oplib_patch_embed_passes_s8(const uint8_t *rows, int32_t first_row, int8_t *y, void *scratch,
+                                 int32_t token, int32_t count,
                                  const oplib_patch_embed_passes_params *p);
+void oplib_patch_embed_passes_strips_s8(oplib_fetch_rows fetch, int8_t *y, void *scratch,
+                                        const oplib_patch_embed_passes_params *p);
 void oplib_patch_embed_passes_s16(const uint8_t *image, int16_t *y, void *scratch,
                                   const oplib_patch_embed_passes_params *p);
 

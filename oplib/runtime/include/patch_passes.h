@@ -26,9 +26,11 @@ OPLIB_INLINE void oplib_add_to_sums(oplib_block_4x2 sum, const int32_t *m, int32
 }
 
 /* Put the accumulators of the patches [token, token + tokens), at most four, into sums: the bias, and one
- * pass for each sub-kernel, whose packed weights lie one pass after the other. */
-static inline void oplib_accumulate_patches(const uint8_t *image, int32_t token, int32_t tokens,
-                                            int32_t *sums, const oplib_patch_embed_passes_params *p)
+ * pass for each sub-kernel, whose packed weights lie one pass after the other. `rows` holds the image from
+ * `first_row` on. */
+static inline void oplib_accumulate_patches(const uint8_t *rows, int32_t first_row, int32_t token,
+                                            int32_t tokens, int32_t *sums,
+                                            const oplib_patch_embed_passes_params *p)
 {
     const int32_t side = p->kernel, length = side * side * p->in_chans;
     const int32_t channels = (p->linear.out_features + 1) / 2 * 2;
@@ -43,7 +45,7 @@ static inline void oplib_accumulate_patches(const uint8_t *image, int32_t token,
                 const int32_t t = token + i;
                 const int32_t top = t / p->grid_size * p->patch_size - p->pad_before + row;
                 const int32_t left = t % p->grid_size * p->patch_size - p->pad_before + column;
-                oplib_gather_window(image, 0, p->img_size, p->in_chans, p->pad, 0x80u, top, left,
+                oplib_gather_window(rows, first_row, p->img_size, p->in_chans, p->pad, 0x80u, top, left,
                                     side, windows + i * length);
             }
             oplib_tile_pack_s8(windows, length, tokens, length, tile);

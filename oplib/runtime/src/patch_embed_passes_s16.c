@@ -10,7 +10,7 @@ void oplib_patch_embed_passes_s16(const uint8_t *image, int16_t *y, void *scratc
         *y++ = *position++;
     for (int32_t t = 0; t < tokens; t += 4) {
         const int32_t now = oplib_tile_tokens(t, tokens);
-        oplib_accumulate_patches(image, t, now, scratch, p);
+        oplib_accumulate_patches(image, 0, t, now, scratch, p);
         for (int32_t i = 0; i < now; i++) {
             for (int32_t o = 0; o < out; o++) {
                 const int32_t m = p->linear.requant[(o & ~1) * 2 + 2 + (o & 1)];

@@ -151,7 +151,14 @@ CASES: dict[str, Callable[[np.random.Generator, str], Case]] = {
 
 
 def test_every_operator_has_a_case() -> None:
-    fused = {"attention_block", "linear_add", "linear_gelu", "mlp_block", "patch_embed_strips"}
+    fused = {
+        "attention_block",
+        "linear_add",
+        "linear_gelu",
+        "mlp_block",
+        "patch_embed_strips",
+        "patch_embed_passes_strips",
+    }
     assert set(CASES) | fused == set(OPERATORS)  # whole networks run these: test_firmware.py
 
 

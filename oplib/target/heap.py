@@ -1,0 +1,60 @@
+"""The host's C with one heap block of exact size for everything the planner keeps together.
+
+In an arena the neighbour of a tensor is another tensor, and an address sanitizer finds no access
+beyond the first. Here it does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from oplib.emit import Arena, emit_model
+from oplib.graph import Node
+from oplib.interpret import IntegerModel
+from oplib.memory import SCRATCH, heap_blocks
+from oplib.schedule import Schedule
+
+
+class Heap(Arena):
+    """Blocks from ``malloc``, allocated at first use."""
+
+    def __init__(self, scheduled: Schedule) -> None:
+        super().__init__(scheduled)
+        self._blocks, self._sizes = heap_blocks(scheduled.calls)
+
+    def definition(self) -> list[str]:
+        """Return the blocks and the function that allocates them."""
+        sizes = ", ".join(map(str, self._sizes))
+        count = len(self._sizes)
+        return [
+            "#include <stdlib.h>",
+            "",
+            f"static uint8_t *blocks[{count}];",
+            "",
+            "static void allocate(void)",
+            "{",
+            f"    static const size_t sizes[{count}] = {{{sizes}}};",
+            f"    for (int32_t i = 0; i < {count}; i++)",
+            "        if (blocks[i] == 0)",
+            "            blocks[i] = malloc(sizes[i]);",
+            "}",
+        ]
+
+    def preparation(self) -> str:
+        """Return the call that allocates."""
+        return "    allocate();"
+
+    def tensor(self, name: str) -> str:
+        """Return a place in a block."""
+        block, start = self._blocks[name]
+        return f"blocks[{block}] + {start}"
+
+    def scratch(self, node: Node) -> str | None:
+        """Return a block of its own."""
+        key = f"{SCRATCH}{node.name}"
+        return self.tensor(key) if key in self._blocks else None
+
+
+def use_heap(firmware: Path, model: IntegerModel, scheduled: Schedule) -> None:
+    """Rewrite ``model.c`` of a firmware folder to take its memory from the heap, for the host."""
+    (firmware / "model.c").write_text(emit_model(model, scheduled, Heap(scheduled)))
