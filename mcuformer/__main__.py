@@ -207,6 +207,7 @@ def write_report(config: ChainConfig) -> None:
         "host": result.host,
         "emulated": None if result.emulated is None else result.emulated.logits,
     }
+    counts = None if result.emulated is None else int(result.emulated.instructions.max())
     content = {
         "device": config.device.name,
         "data": config.data.name,
@@ -225,9 +226,8 @@ def write_report(config: ChainConfig) -> None:
         "admission": admission.dump(),
         **memory_report(config, subnet, result, budget),
         "macs": subnet.macs,
-        "instructions": None
-        if result.emulated is None
-        else int(result.emulated.instructions.max()),
+        "instructions": counts,
+        "estimated_ms": None if counts is None else config.device.milliseconds(counts),
         "not_verified": list(result.missing),
     }
     write_json(run.file("report_measured.json"), "report", content)

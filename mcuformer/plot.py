@@ -11,6 +11,7 @@ from mcuformer.errors import ToolMissingError
 from mcuformer.space import SearchSpace
 
 Index = tuple[int, ...]
+MEMORY_COLORS = 14  # buffers with a colour of their own
 
 
 def _pyplot() -> Any:
@@ -165,3 +166,53 @@ def _draw_admitted(
             )
     figure.colorbar(image, ax=axis, label="admitted fraction")
     _grid_labels(axis, space, "admitted fraction (rho)")
+
+
+def draw_memory(
+    calls: Sequence[str], buffers: Sequence[Mapping[str, int]], limit: int, arena_bytes: int
+) -> bytes:
+    """Draw the bytes that live at each call, stacked by buffer, and the device's limit.
+
+    Args:
+        calls: names in order. buffers: of each call, bytes by name; names without the block's
+        number
+            share a colour. limit: bytes of arena that the device leaves. arena_bytes: as planned.
+
+    Returns:
+        A PNG.
+    """
+    plt = _pyplot()
+    totals: Counter[str] = Counter()
+    merged = [Counter[str]() for _ in calls]
+    for moment, sizes in zip(merged, buffers, strict=True):
+        for name, size in sizes.items():
+            moment[_without_number(name)] += size
+        totals.update(moment)
+    names = [name for name, _ in totals.most_common()]
+    kept, colors = names[:MEMORY_COLORS], plt.get_cmap("tab20").colors
+    width = min(18.0, 4.0 + 0.16 * len(calls))
+    figure, axis = plt.subplots(figsize=(max(width, 8.0), 4.8), layout="constrained")
+    bottom = [0] * len(calls)
+    for index, name in enumerate([*kept, *(["others"] if len(names) > len(kept) else [])]):
+        members = [name] if name in totals and index < len(kept) else names[len(kept) :]
+        heights = [sum(moment[member] for member in members) for moment in merged]
+        color = colors[index % len(colors)]
+        axis.bar(range(len(calls)), heights, 0.95, bottom, label=name, color=color)
+        bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
+    axis.axhline(arena_bytes, color="black", linewidth=1, label=f"arena {arena_bytes:,}")
+    if limit <= 3 * arena_bytes:
+        axis.axhline(limit, color="red", linestyle="--", label=f"limit {limit:,}")
+    else:
+        axis.plot([], [], color="red", linestyle="--", label=f"limit {limit:,}, beyond the picture")
+    axis.set_ylabel("live bytes")
+    axis.set_xlim(-0.6, len(calls) - 0.4)
+    step = -(-len(calls) // 60)
+    axis.set_xticks(range(0, len(calls), step), calls[::step], rotation=90, fontsize=6)
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _png(figure)
+
+
+def _without_number(name: str) -> str:
+    """Return a tensor's name without its block: ``blocks.3.mlp.fc1`` is ``mlp.fc1``."""
+    parts = name.split(".")
+    return ".".join(parts[2:]) if parts[0] == "blocks" else name

@@ -55,6 +55,7 @@ def show_report(report: Mapping[str, Any]) -> None:
         ("flash: total", _count(flash["total"]), f"of {flash['budget']:,}"),
         ("multiply-accumulates", _count(report["macs"]), ""),
         ("instructions an image", _count(report["instructions"]), ""),
+        ("milliseconds, estimated", _estimate(report["estimated_ms"]), "one instruction a cycle"),
     ]
     print_table(table("memory (bytes) and work", ("", "", "budget"), rows))
     admission = report["admission"]
@@ -76,6 +77,10 @@ def _percent(value: float | None) -> str:
 
 def _count(value: int | None) -> str:
     return NOT_VERIFIED if value is None else f"{value:,}"
+
+
+def _estimate(value: float | None) -> str:
+    return NOT_VERIFIED if value is None else f"{value:,.1f}"
 
 
 def _exact(value: bool | None, images: int) -> str:

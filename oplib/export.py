@@ -22,6 +22,7 @@ from mcuformer.artifact import (
 from mcuformer.data import DataConfig, Dataset, load
 from mcuformer.device import Budget, BudgetConfig, Device, Footprint
 from mcuformer.errors import BudgetError, ConfigError, InternalError, ToolMissingError
+from mcuformer.plot import draw_memory
 from mcuformer.progress import say
 from mcuformer.settings import Settings, execute
 from mcuformer.subnet import SubnetConfig
@@ -37,10 +38,10 @@ from oplib.model_file import SEPARATOR, save_model
 from oplib.onnx import export_onnx
 from oplib.operator import Array
 from oplib.quant import QuantParams
-from oplib.schedule import float_model, schedule
+from oplib.schedule import Schedule, float_model, schedule
 from oplib.target.board import LinkedSizes, cross_build, measure
 from oplib.target.tools import installed
-from oplib.timeline import explain
+from oplib.timeline import explain, timeline
 from oplib.timm_vit import TimmVit, refuse_unknown_parts
 from oplib.verify import Comparison, compare
 from oplib.vit import build_graph
@@ -206,6 +207,7 @@ def export(config: ExportConfig) -> None:
     scheduled = schedule(subnet, forms, arena_limit(config.device, limit))
     firmware, build_dir = config.run.file("firmware"), config.run.file("build")
     write_firmware(firmware, integer, scheduled, config.device, dataset.class_names)
+    write_picture(config, scheduled)
     save_model(config.run.path, integer, subnet, forms, dataset.class_names)
     shutil.rmtree(build_dir, ignore_errors=True)
     checked = images[: config.export.check_images]
@@ -237,6 +239,21 @@ def export(config: ExportConfig) -> None:
     except ToolMissingError as error:
         say(f"sizes not verified: {error}")
     write_json(config.run.file("export.json"), "export", content)
+
+
+def write_picture(config: ExportConfig, scheduled: Schedule) -> None:
+    """Write ``memory.png``: what lives at each call, and the limit; say if it cannot be drawn."""
+    limit = arena_limit(config.device, Budget.of(config.budget, config.device).sram_bytes)
+    moments = timeline(scheduled.calls)
+    names = [moment.call for moment in moments]
+    try:
+        picture = draw_memory(
+            names, [moment.buffers for moment in moments], limit or 0, scheduled.plan.arena_bytes
+        )
+    except ToolMissingError as error:
+        say(f"memory.png not drawn: {error}")
+        return
+    write_bytes(config.run.file("memory.png"), picture)
 
 
 def check_budget(config: ExportConfig, subnet: SubnetConfig) -> Footprint:

@@ -1,0 +1,135 @@
+"""What each memory pass saves: peak SRAM of the paper's network and of DeiT-Tiny, pass by pass.
+
+    python tools/ablate_memory.py [--json]
+
+The rows add one pass after the other, as the paper's figure 3 does, and end with streaming, which
+takes the better of a decomposed and a whole patch embedding. The first row runs layer by layer
+without any overwriting, as CMSIS-NN and TinyEngine schedule; percentages are savings against it.
+`image`: the whole image lies in SRAM; `strip`: it is handed over in strips. `flash`: kernels read
+weights in flash; `staged`: as the paper counts, the weights of one layer (or of one pass of the
+patch embedding) are copied to SRAM as well. Bytes are arenas, planned and checked byte by byte,
+working memory included, without static data and stack.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from mcuformer.entry import fail
+from mcuformer.errors import McuformerError
+from mcuformer.subnet import BlockConfig, SubnetConfig
+from oplib.check import check_plan
+from oplib.cost import array_specs
+from oplib.forms import Forms, Passes
+from oplib.graph import Graph, Node
+from oplib.schedule import schedule
+from oplib.timeline import timeline
+
+KERNEL = 4  # of the decomposed patch embedding
+NETWORKS = {
+    "paper_320k": SubnetConfig(
+        img_size=240,
+        patch_size=20,
+        in_chans=3,
+        num_classes=1000,
+        embed_dim=216,
+        rank_ratio=0.9,
+        low_rank=("qkv", "fc1", "fc2"),
+        blocks=(BlockConfig(num_heads=4, head_dim=64, mlp_ratio=4.0),) * 14,
+    ),
+    "deit_tiny": SubnetConfig(
+        img_size=224,
+        patch_size=16,
+        in_chans=3,
+        num_classes=1000,
+        embed_dim=192,
+        blocks=(BlockConfig(num_heads=3, head_dim=64, mlp_ratio=4.0),) * 12,
+    ),
+}
+NONE = {"integrate_operators": False, "overwrite_tokens": False, "stream_tokens": False}
+ROWS: dict[str, tuple[dict[str, bool], tuple[int | None, ...]]] = {
+    "layer by layer": (NONE, (None,)),
+    "+ operator integration": ({**NONE, "integrate_operators": True}, (None,)),
+    "+ patch embedding decomposition": ({**NONE, "integrate_operators": True}, (KERNEL,)),
+    "+ token overwriting": ({"stream_tokens": False}, (KERNEL,)),
+    "+ token streaming": ({}, (KERNEL, None)),  # streamed over the image it needs no decomposition
+}
+INPUTS = ("image", "strip")
+ACCOUNTINGS = ("flash", "staged")
+
+
+def staged_bytes(calls: Graph, node: Node) -> int:
+    """Return the largest weight matrix that a call would copy to SRAM at a time."""
+    sizes = [0]
+    for part in node.leaves:
+        for spec in array_specs(calls, part):
+            if spec.name == "weight":  # passes are staged one at a time
+                passes = spec.shape[0] if len(spec.shape) == 3 else 1
+                sizes.append(spec.num_bytes // passes)
+    return max(sizes)
+
+
+def peaks(subnet: SubnetConfig, forms: Forms) -> dict[str, int]:
+    """Return the peak of both accountings."""
+    found = schedule(subnet, forms)
+    check_plan(found.calls, found.plan)
+    staged = max(
+        moment.num_bytes + staged_bytes(found.calls, node)
+        for moment, node in zip(timeline(found.calls), found.calls.nodes, strict=True)
+    )
+    return {"flash": found.plan.arena_bytes, "staged": staged}
+
+
+def ablate(subnet: SubnetConfig) -> list[dict[str, Any]]:
+    """Return every row of a network: bytes, and percent saved against the first."""
+    rows: list[dict[str, Any]] = []
+    for name, (switched, kernels) in ROWS.items():
+        row: dict[str, Any] = {"row": name}
+        for image in INPUTS:
+            passes = Passes.parse({**switched, "input": image})
+            found = [peaks(subnet, Forms(patch_kernel=k, passes=passes)) for k in kernels]
+            for accounting in ACCOUNTINGS:
+                size = min(each[accounting] for each in found)
+                first = rows[0][image][accounting]["bytes"] if rows else size
+                saved = round(100 * (1 - size / first), 1)
+                row.setdefault(image, {})[accounting] = {"bytes": size, "saved_percent": saved}
+        rows.append(row)
+    return rows
+
+
+def show(name: str, rows: list[dict[str, Any]]) -> None:
+    """Print a network's table."""
+    columns = [(image, accounting) for accounting in ACCOUNTINGS for image in INPUTS]
+    heads = "".join(f"{f'{image}, {accounting}':>20}" for image, accounting in columns)
+    print(f"{name:<32}{heads}")
+    for row in rows:
+        cells = [row[image][accounting] for image, accounting in columns]
+        text = "".join(f"{c['bytes']:>11,} {c['saved_percent']:>6.1f} %" for c in cells)
+        print(f"{row['row']:<32}{text}")
+    print()
+
+
+def main() -> None:
+    """Plan every row and print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line"
+    )
+    arguments = parser.parse_args()
+    try:
+        found = {name: ablate(subnet) for name, subnet in NETWORKS.items()}
+    except McuformerError as error:
+        fail(error)
+    for name, rows in found.items():
+        show(name, rows)
+    if arguments.json:
+        rows = [{"name": name, "rows": rows} for name, rows in found.items()]
+        print(json.dumps({"networks": rows}))
+
+
+if __name__ == "__main__":
+    main()
