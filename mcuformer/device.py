@@ -40,6 +40,8 @@ class Device(Value):
             static data and stack to `data_region`.
         weights_region: memory-mapped flash that holds the weights, for instance outside the chip;
             null is `code_region`.
+        fast_code_region: memory (ITCM) that inner kernels are copied to at start-up; null leaves
+            them in `code_region`. It holds code alone and is not counted as SRAM.
         stack_reserve_bytes: linked as the stack and counted in admission.
         emulation: the QEMU machine of this very chip; without one the regions' sizes are
             emulated on a generic board of the same core.
@@ -54,6 +56,7 @@ class Device(Value):
     arena_region: str
     data_region: str
     weights_region: str | None = None
+    fast_code_region: str | None = None
     stack_reserve_bytes: PositiveInt
     emulation: Emulation | None = None
 
@@ -71,6 +74,7 @@ class Device(Value):
             ("arena_region", "sram"),
             ("data_region", "sram"),
             ("weights_region", "flash"),
+            ("fast_code_region", "sram"),
         ):
             name = getattr(self, field)
             if name is None:
@@ -104,7 +108,10 @@ class Device(Value):
     @property
     def used_regions(self) -> tuple[str, ...]:
         """Names of all memory that a firmware uses, each once."""
-        return tuple(dict.fromkeys((*self.flash_regions, self.arena_region, self.data_region)))
+        fast = () if self.fast_code_region is None else (self.fast_code_region,)
+        return tuple(
+            dict.fromkeys((*self.flash_regions, self.arena_region, self.data_region, *fast))
+        )
 
     @property
     def flash_bytes(self) -> int:

@@ -35,7 +35,7 @@ def write_firmware(
     own_regions = {name: device.region(name) for name in device.used_regions}
     files = {
         **emit(model, scheduled, device, class_names),
-        "target.cmake": target_settings(device.core),
+        "target.cmake": target_settings(device),
         "device.ld": linker_script(device, own_regions),
         "device/board.h": board_header(None),
         "emulated.ld": linker_script(device, machine.regions),

@@ -199,7 +199,9 @@ def admissible(config: TrainConfig, limit: Budget | None) -> Callable[[SubnetCon
     device = config.device
     if device is None or limit is None:
         return None
-    return lambda subnet: footprint(subnet, device, config.forms).admissible(limit)
+    return lambda subnet: footprint(subnet, device, config.forms, limit.sram_bytes).admissible(
+        limit
+    )
 
 
 def run(config: TrainConfig) -> None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mcuformer.device import Core
+from mcuformer.device import Device
 from mcuformer.errors import FirmwareError
 from oplib.target.linker import CPU_FLAGS
 from oplib.target.tools import require, run
 
+FLASHED = (".vectors", ".weights", ".fast_code", ".text", ".ARM.exidx")
 TOOLS = ("cmake", "arm-none-eabi-gcc", "arm-none-eabi-nm", "arm-none-eabi-size")
 
 
@@ -53,9 +54,10 @@ def cross_build(firmware: Path, build_dir: Path, target: Literal["emulated", "de
     return build_dir / "model.elf"
 
 
-def target_settings(core: Core) -> str:
-    """Return ``target.cmake``: the compiler flags of a core."""
-    return f"set(MODEL_CPU_FLAGS {CPU_FLAGS[core]})\n"
+def target_settings(device: Device) -> str:
+    """Return ``target.cmake``: the compiler flags of a device's core and memory."""
+    fast = " -DOPLIB_FAST_CODE_SECTION" if device.fast_code_region is not None else ""
+    return f"set(MODEL_CPU_FLAGS {CPU_FLAGS[device.core]}{fast})\n"
 
 
 def measure(elf: Path) -> LinkedSizes:
@@ -83,9 +85,6 @@ def measure(elf: Path) -> LinkedSizes:
         arena=symbols["model_arena"],
         weights=symbols["model_weights"],
         static=data + bss + sections.get(".arena", 0) - symbols["model_arena"],
-        flash=sections.get(".text", 0)
-        + sections.get(".weights", 0)
-        + sections.get(".ARM.exidx", 0)
-        + data,
+        flash=data + sum(sections.get(name, 0) for name in FLASHED),
         symbols=symbols,
     )

@@ -32,6 +32,7 @@ GENERIC_OUTSIDE: dict[Core, int] = {  # memory beside the chip, for weights
 }
 MPU_READ_EXECUTE = 0x06020000  # read-only for all, normal memory
 MPU_READ_WRITE = 0x13020000  # full access, never executed, normal memory
+MPU_READ_WRITE_EXECUTE = 0x03020000  # for code that was copied
 MPU_MAX_REGIONS = 8
 
 
@@ -44,12 +45,14 @@ class Machine:
         clock_hz: of SysTick.
         regions: code, arena and data region as they lie in the machine.
         mpu: whether the firmware must itself forbid memory beyond the regions.
+        executable: names of regions of SRAM that hold code.
     """
 
     name: str
     clock_hz: int
     regions: dict[str, MemoryRegion]
     mpu: bool
+    executable: tuple[str, ...] = ()
 
 
 def emulated_machine(device: Device) -> Machine:
@@ -78,7 +81,8 @@ def emulated_machine(device: Device) -> Machine:
             )
         moved[name] = region.model_copy(update={"origin": origin})
         next_free[place] = -(-end // 0x100000) * 0x100000
-    return Machine(GENERIC_MACHINES[device.core], GENERIC_CLOCK_HZ, moved, mpu=True)
+    executable = () if device.fast_code_region is None else (device.fast_code_region,)
+    return Machine(GENERIC_MACHINES[device.core], GENERIC_CLOCK_HZ, moved, True, executable)
 
 
 def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
@@ -107,10 +111,10 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
             "ENTRY(port_reset)",
             "SECTIONS",
             "{",
+            f"    .vectors : {{ LONG(port_stack_end) KEEP(*(.vectors)) }} > {code}",
             *outside,
+            *_fast_code(device),
             "    .text : {",
-            "        LONG(port_stack_end)",
-            "        KEEP(*(.vectors))",
             "        *(.text*) *(.rodata*)",
             "        . = ALIGN(8);",
             f"    }} > {code}",
@@ -144,14 +148,30 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
     )
 
 
+def _fast_code(device: Device) -> list[str]:
+    """Return the section that start-up copies to fast memory, before .text takes the kernels."""
+    if device.fast_code_region is None:
+        return []
+    return [
+        "    .fast_code : {",
+        "        . = ALIGN(4);",
+        "        port_fast_code_start = .;",
+        "        *(.fast_code.*)",
+        "        . = ALIGN(4);",
+        "        port_fast_code_end = .;",
+        f"    }} > {device.fast_code_region} AT > {device.code_region}",
+        "    port_fast_code_load = LOADADDR(.fast_code);",
+    ]
+
+
 def board_header(machine: Machine | None) -> str:
     """Return ``board.h``: the memory protection of an emulated board, or nothing."""
     lines = [LICENCE, "#ifndef BOARD_H", "#define BOARD_H"]
     if machine is not None and machine.mpu:
         rows = [
             f"    {{{base:#010x}u, {attributes:#010x}u}}, \\"
-            for region in machine.regions.values()
-            for base, attributes in _mpu_regions(region)
+            for name, region in machine.regions.items()
+            for base, attributes in _mpu_regions(region, executable=name in machine.executable)
         ]
         if len(rows) > MPU_MAX_REGIONS:
             raise FirmwareError(
@@ -164,9 +184,10 @@ def board_header(machine: Machine | None) -> str:
     return "\n".join([*lines, "#endif", ""])
 
 
-def _mpu_regions(region: MemoryRegion) -> list[tuple[int, int]]:
+def _mpu_regions(region: MemoryRegion, *, executable: bool) -> list[tuple[int, int]]:
     """Cover a region exactly with naturally aligned powers of two of at least 32 bytes."""
     access = MPU_READ_EXECUTE if region.kind == "flash" else MPU_READ_WRITE
+    access = MPU_READ_WRITE_EXECUTE if executable else access
     rows, at, left = [], region.origin, region.size_bytes
     while left >= 32:
         size = 1 << (left.bit_length() - 1)

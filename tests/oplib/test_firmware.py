@@ -235,6 +235,38 @@ def test_sanitizers_are_silent(
     assert np.array_equal(np.load(tmp_path / "logits.npy"), expected)
 
 
+def test_kernels_run_from_fast_memory(
+    random_network,
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    stm32f746: Device,
+    tmp_path: Path,
+) -> None:
+    """The STM32F746's ITCM, 16 KB at 0: inner kernels are copied there, weights to QSPI flash."""
+    itcm = {"name": "itcm", "kind": "sram", "origin": 0, "size_bytes": 16384}
+    qspi = {"name": "qspi", "kind": "flash", "origin": 0x90000000, "size_bytes": 1 << 24}
+    content = stm32f746.dump()
+    content |= {"regions": [*content["regions"], itcm, qspi], "fast_code_region": "itcm"}
+    device = Device.parse({**content, "weights_region": "qspi"})
+    network = random_network(small_subnet, preprocessing, seed=3)
+    check_agreement(network, small_subnet, DEFAULT_FORMS, device, tmp_path)
+    addresses = {
+        parts[-1]: int(parts[0], 16)
+        for parts in (
+            line.split()
+            for line in subprocess.run(
+                ["arm-none-eabi-nm", str(tmp_path / "emulated" / "model.elf")],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.splitlines()
+        )
+    }
+    assert addresses["oplib_tile_linear_s8"] >= 0x20000000
+    assert addresses["model_run"] < 0x20000000
+    assert addresses["model_weights"] >= 0x60000000
+
+
 def test_a_network_beyond_the_memory_does_not_link(
     random_network,
     small_subnet: SubnetConfig,

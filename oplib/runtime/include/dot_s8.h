@@ -20,17 +20,22 @@ OPLIB_INLINE oplib_block_2x2 oplib_quad_2x2(oplib_block_2x2 sum, uint32_t x0, ui
     const uint32_t c0k13 = oplib_even_bytes(odd), c1k13 = oplib_odd_bytes(odd);
     const uint32_t t0k02 = oplib_even_bytes(x0), t0k13 = oplib_odd_bytes(x0);
     const uint32_t t1k02 = oplib_even_bytes(x1), t1k13 = oplib_odd_bytes(x1);
-    sum.t0c0 = oplib_dual_multiply_add(t0k13, c0k13, oplib_dual_multiply_add(t0k02, c0k02, sum.t0c0));
-    sum.t0c1 = oplib_dual_multiply_add(t0k13, c1k13, oplib_dual_multiply_add(t0k02, c1k02, sum.t0c1));
-    sum.t1c0 = oplib_dual_multiply_add(t1k13, c0k13, oplib_dual_multiply_add(t1k02, c0k02, sum.t1c0));
-    sum.t1c1 = oplib_dual_multiply_add(t1k13, c1k13, oplib_dual_multiply_add(t1k02, c1k02, sum.t1c1));
+    sum.t0c0 =
+        oplib_dual_multiply_add(t0k13, c0k13, oplib_dual_multiply_add(t0k02, c0k02, sum.t0c0));
+    sum.t0c1 =
+        oplib_dual_multiply_add(t0k13, c1k13, oplib_dual_multiply_add(t0k02, c1k02, sum.t0c1));
+    sum.t1c0 =
+        oplib_dual_multiply_add(t1k13, c0k13, oplib_dual_multiply_add(t1k02, c0k02, sum.t1c0));
+    sum.t1c1 =
+        oplib_dual_multiply_add(t1k13, c1k13, oplib_dual_multiply_add(t1k02, c1k02, sum.t1c1));
     return sum;
 }
 
 /* Add the products of two rows of n features with two packed channels. Every byte of the rows is taken with
  * `flip` exclusive-or'ed. */
-OPLIB_INLINE oplib_block_2x2 oplib_product_2x2(const uint8_t *x0, const uint8_t *x1, const int8_t *w,
-                                               int32_t n, uint32_t flip, oplib_block_2x2 sum)
+OPLIB_INLINE oplib_block_2x2 oplib_product_2x2(const uint8_t *x0, const uint8_t *x1,
+                                               const int8_t *w, int32_t n, uint32_t flip,
+                                               oplib_block_2x2 sum)
 {
     for (; n >= 4; n -= 4, x0 += 4, x1 += 4, w += 8)
         sum = oplib_quad_2x2(sum, oplib_load_u32(x0) ^ flip, oplib_load_u32(x1) ^ flip, w);

@@ -26,11 +26,12 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 #define OPLIB_MICRO_KERNEL
 #endif
 
-/* Ports may give kernels a section of fast memory, for instance -DOPLIB_CODE_SECTION='".itcm"'. */
-#if defined(OPLIB_CODE_SECTION)
-#define OPLIB_FAST_CODE __attribute__((section(OPLIB_CODE_SECTION)))
+/* Kernels that a port may place in fast memory (ITCM): each has a section of its own, which the linker
+ * script of a device with a fast_code_region copies there at start-up. */
+#if defined(OPLIB_FAST_CODE_SECTION)
+#define OPLIB_FAST(name) __attribute__((section(".fast_code." #name)))
 #else
-#define OPLIB_FAST_CODE
+#define OPLIB_FAST(name)
 #endif
 
 /* Keep a value in a register as it is: GCC would turn the addition of a negated product into a subtraction,
@@ -204,7 +205,8 @@ typedef struct {
 
 #if defined(__ARM_FEATURE_DSP)
 /* One word of weights {c0k0, c1k0, c0k1, c1k1} times the pairs (k0, k1) of four tokens, 16 bytes at x. */
-OPLIB_INLINE oplib_block_4x2 oplib_step_4x2(oplib_block_4x2 sum, const char *x, const int8_t *weights)
+OPLIB_INLINE oplib_block_4x2 oplib_step_4x2(oplib_block_4x2 sum, const char *x,
+                                            const int8_t *weights)
 {
     const uint32_t w = oplib_load_u32(__builtin_assume_aligned(weights, 4));
 #if defined(OPLIB_CORTEX_M4) /* loads in a row cost one cycle each after the first */

@@ -12,8 +12,8 @@
  * exclusive-or'ed: 0x80 turns a pixel p into the code p - 128, 0 keeps a code. Outside the image stands
  * pad[channel]. */
 static inline void oplib_gather_window(const uint8_t *image, int32_t first_row, int32_t size,
-                                       int32_t chans, const uint8_t *pad, uint32_t flip, int32_t top,
-                                       int32_t left, int32_t side, int8_t *window)
+                                       int32_t chans, const uint8_t *pad, uint32_t flip,
+                                       int32_t top, int32_t left, int32_t side, int8_t *window)
 {
     for (int32_t row = top; row < top + side; row++) {
         for (int32_t column = left; column < left + side; column++) {

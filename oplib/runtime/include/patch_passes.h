@@ -45,8 +45,8 @@ static inline void oplib_accumulate_patches(const uint8_t *rows, int32_t first_r
                 const int32_t t = token + i;
                 const int32_t top = t / p->grid_size * p->patch_size - p->pad_before + row;
                 const int32_t left = t % p->grid_size * p->patch_size - p->pad_before + column;
-                oplib_gather_window(rows, first_row, p->img_size, p->in_chans, p->pad, 0x80u, top, left,
-                                    side, windows + i * length);
+                oplib_gather_window(rows, first_row, p->img_size, p->in_chans, p->pad, 0x80u, top,
+                                    left, side, windows + i * length);
             }
             oplib_tile_pack_s8(windows, length, tokens, length, tile);
             oplib_each_block(tile, 0, channels, &pass, oplib_add_to_sums, &place);

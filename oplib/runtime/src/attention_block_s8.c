@@ -3,8 +3,8 @@
 
 typedef struct {
     int8_t *keys, *values; /* of the heads at hand, in weight layout */
-    int8_t *slots;         /* (tokens, heads before the last group * head_dim): queries, then outputs */
-    char *queries;         /* tile; behind it the work of one tile of tokens */
+    int8_t *slots; /* (tokens, heads before the last group * head_dim): queries, then outputs */
+    char *queries; /* tile; behind it the work of one tile of tokens */
     char *work;
 } places;
 

@@ -42,8 +42,7 @@ static void sum_weights(const uint16_t *weights, int32_t grid, int32_t *by_row, 
 }
 
 static int64_t relative_value(int32_t patch, int32_t c, const int32_t *by_row,
-                              const int32_t *by_column,
-                              const oplib_attention_relative_s8_params *p)
+                              const int32_t *by_column, const oplib_attention_relative_s8_params *p)
 {
     const int32_t dim = p->attention.head_dim, grid = p->grid_size;
     int64_t sum = 0;

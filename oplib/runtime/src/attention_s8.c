@@ -18,7 +18,8 @@ static void pack_keys(const int8_t *k, int32_t stride, int32_t tokens, int32_t d
 }
 
 /* One head's values in weight layout: two channels a group, zeros behind the last token. */
-static void pack_values(const int8_t *v, int32_t stride, int32_t tokens, int32_t dim, int8_t *values)
+static void pack_values(const int8_t *v, int32_t stride, int32_t tokens, int32_t dim,
+                        int8_t *values)
 {
     const int32_t quads = oplib_quads(tokens);
     for (int32_t c = 0; c < dim; c += 2) {
@@ -33,8 +34,8 @@ static void pack_values(const int8_t *v, int32_t stride, int32_t tokens, int32_t
     }
 }
 
-void oplib_attention_s8(const int8_t *q, const int8_t *k, const int8_t *v, int8_t *y,
-                        void *scratch, int32_t tokens, const oplib_attention_s8_params *p)
+void oplib_attention_s8(const int8_t *q, const int8_t *k, const int8_t *v, int8_t *y, void *scratch,
+                        int32_t tokens, const oplib_attention_s8_params *p)
 {
     const int32_t dim = p->head_dim, stride = p->num_heads * dim, padded = 4 * oplib_quads(dim);
     int8_t *const keys = scratch;

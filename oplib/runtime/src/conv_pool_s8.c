@@ -12,9 +12,8 @@ static void convolve_row(const uint8_t *x, int32_t row, int8_t *out, char *tile,
     for (int32_t column = 0; column < p->conv_size; column += 4) {
         const int32_t now = oplib_tile_tokens(column, p->conv_size);
         for (int32_t i = 0; i < now; i++)
-            oplib_gather_window(x, 0, p->in_size, p->in_chans, p->pad, p->flip,
-                                row * p->stride - 1, (column + i) * p->stride - 1, 3,
-                                windows + i * features);
+            oplib_gather_window(x, 0, p->in_size, p->in_chans, p->pad, p->flip, row * p->stride - 1,
+                                (column + i) * p->stride - 1, 3, windows + i * features);
         oplib_tile_pack_s8(windows, features, now, features, tile);
         oplib_tile_linear_s8(tile, out, chans, now, 0, chans, l);
         for (int32_t i = 0; i < now * chans; i++, out++)
@@ -49,7 +48,8 @@ void oplib_conv_pool_s8(const uint8_t *x, int8_t *y, void *scratch,
     const int32_t chans = p->linear.out_features, length = p->conv_size * chans;
     const int32_t pooled = (p->conv_size + 1) / 2;
     char *const tile = scratch;
-    int8_t *const rows = (int8_t *)scratch + 32 * oplib_quads(p->linear.in_features) + 4 * p->linear.in_features;
+    int8_t *const rows =
+        (int8_t *)scratch + 32 * oplib_quads(p->linear.in_features) + 4 * p->linear.in_features;
     int32_t done = 0;
     for (int32_t i = 0; i < pooled; i++) {
         const int32_t first = i > 0 ? 2 * i - 1 : 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "layer_norm.h"
 
-OPLIB_FAST_CODE void oplib_layer_norm_s8(const int8_t *x, int8_t *y, int32_t tokens,
-                                         const oplib_layer_norm_s8_params *p)
+OPLIB_FAST(oplib_layer_norm_s8)
+void oplib_layer_norm_s8(const int8_t *x, int8_t *y, int32_t tokens,
+                         const oplib_layer_norm_s8_params *p)
 {
     const int32_t n = p->features;
     for (int32_t t = 0; t < tokens; t++, x += n, y += n) {

@@ -26,8 +26,9 @@ OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t *m, int32_t chan
     y[to->at.t3] = finish(sum.t3c0, m[0]);
 }
 
-OPLIB_MICRO_KERNEL void oplib_linear_s8_s16(const int8_t *x, int16_t *y, void *scratch,
-                                            int32_t tokens, const oplib_linear_s8_params *p)
+OPLIB_MICRO_KERNEL
+void oplib_linear_s8_s16(const int8_t *x, int16_t *y, void *scratch, int32_t tokens,
+                         const oplib_linear_s8_params *p)
 {
     const int32_t in = p->in_features, out = p->out_features;
     for (int32_t t = 0; t < tokens; t += 4) {

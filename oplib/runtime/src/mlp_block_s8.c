@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tile.h"
 
-void oplib_mlp_block_s8(int8_t *x, void *scratch, int32_t tokens, const oplib_mlp_block_s8_params *p)
+void oplib_mlp_block_s8(int8_t *x, void *scratch, int32_t tokens,
+                        const oplib_mlp_block_s8_params *p)
 {
     const int32_t n = p->norm->features;
     char *const normal = scratch; /* later what lies between fc2's factors */

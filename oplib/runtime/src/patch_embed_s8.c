@@ -77,8 +77,8 @@ static void pack_patches(const uint8_t *rows, int32_t first_row, int32_t token, 
     oplib_tile_pack_s8(windows, features, tokens, features, tile);
 }
 
-OPLIB_MICRO_KERNEL OPLIB_FAST_CODE static void multiply(const char *tile, const tokens_s8 *place,
-                                                        const oplib_linear_s8_params *p)
+OPLIB_MICRO_KERNEL OPLIB_FAST(multiply)
+static void multiply(const char *tile, const tokens_s8 *place, const oplib_linear_s8_params *p)
 {
     oplib_each_block(tile, 0, p->out_features, p, write_embedded, place);
 }
@@ -138,8 +138,9 @@ void oplib_patch_embed_s8(const uint8_t *rows, int32_t first_row, int8_t *y, voi
             pack_patches(rows, first_row, token, now, tile, p);
             multiply(tile, &place, l);
         } else {
-            embed_two(corner(rows, first_row, token, p), corner(rows, first_row, token + now - 1, p),
-                      y, y + next, position, position == 0 ? 0 : position + next, p);
+            embed_two(corner(rows, first_row, token, p),
+                      corner(rows, first_row, token + now - 1, p), y, y + next, position,
+                      position == 0 ? 0 : position + next, p);
         }
         token += now;
         y += now * out;

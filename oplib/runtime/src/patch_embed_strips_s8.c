@@ -8,8 +8,8 @@ void oplib_patch_embed_strips_s8(oplib_fetch_rows fetch, int8_t *y, void *scratc
     uint8_t *const rows = scratch;
     char *const tile = (char *)scratch + oplib_strip_bytes(p->patch_size, p->img_size, p->in_chans);
     for (int32_t i = 0; i < p->grid_size; i++) {
-        const int32_t first =
-            oplib_fetch_strip(fetch, rows, i * p->patch_size - p->pad_before, p->patch_size, p->img_size);
+        const int32_t first = oplib_fetch_strip(fetch, rows, i * p->patch_size - p->pad_before,
+                                                p->patch_size, p->img_size);
         oplib_patch_embed_s8(rows, first, y, tile, i * p->grid_size, p->grid_size, p);
     }
 }

@@ -14,10 +14,10 @@ OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t m[4], int32_t z,
     y[at.t3] = oplib_requantize(sum.t3c0, m[3], z);
 }
 
-OPLIB_MICRO_KERNEL OPLIB_FAST_CODE void
-oplib_tile_attention_rows_s8(const void *query, const int8_t *keys, const int8_t *values,
-                             int32_t tokens, int8_t *y, int32_t stride, int32_t rows, void *scratch,
-                             const oplib_attention_s8_params *p)
+OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_attention_rows_s8)
+void oplib_tile_attention_rows_s8(const void *query, const int8_t *keys, const int8_t *values,
+                                  int32_t tokens, int8_t *y, int32_t stride, int32_t rows,
+                                  void *scratch, const oplib_attention_s8_params *p)
 {
     const int32_t quads = oplib_quads(tokens), z = p->zero_point;
     const oplib_tile_rows at = oplib_rows(stride, rows);

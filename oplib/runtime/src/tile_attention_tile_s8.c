@@ -13,10 +13,10 @@ OPLIB_INLINE void write_tile(oplib_block_4x2 sum, const int32_t m[4], int32_t z,
     y[14] = (int16_t)oplib_requantize_word(sum.t3c1, m[3], z);
 }
 
-OPLIB_MICRO_KERNEL OPLIB_FAST_CODE void
-oplib_tile_attention_tile_s8(const void *query, const int8_t *keys, const int8_t *values,
-                             int32_t tokens, void *tile, void *scratch,
-                             const oplib_attention_s8_params *p)
+OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_attention_tile_s8)
+void oplib_tile_attention_tile_s8(const void *query, const int8_t *keys, const int8_t *values,
+                                  int32_t tokens, void *tile, void *scratch,
+                                  const oplib_attention_s8_params *p)
 {
     const int32_t quads = oplib_quads(tokens), z = p->zero_point;
     int8_t *const scores = (int8_t *)scratch + 32 * quads;

@@ -2,7 +2,8 @@
 #include "layer_norm.h"
 #include "tile.h"
 
-OPLIB_MICRO_KERNEL OPLIB_FAST_CODE static void normalise_row(const int8_t *x, char *tile, const oplib_layer_norm_s8_params *p)
+OPLIB_MICRO_KERNEL OPLIB_FAST(normalise_row)
+static void normalise_row(const int8_t *x, char *tile, const oplib_layer_norm_s8_params *p)
 {
     const oplib_normal by = oplib_normal_s8(x, p);
     const int32_t *affine = p->affine;
@@ -24,8 +25,9 @@ OPLIB_MICRO_KERNEL OPLIB_FAST_CODE static void normalise_row(const int8_t *x, ch
     }
 }
 
-OPLIB_FAST_CODE void oplib_tile_layer_norm_s8(const int8_t *x, int32_t tokens, void *tile,
-                                              const oplib_layer_norm_s8_params *p)
+OPLIB_FAST(oplib_tile_layer_norm_s8)
+void oplib_tile_layer_norm_s8(const int8_t *x, int32_t tokens, void *tile,
+                              const oplib_layer_norm_s8_params *p)
 {
     const oplib_tile_rows at = oplib_rows(p->features, tokens);
     char *out = tile;

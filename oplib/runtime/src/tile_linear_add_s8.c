@@ -44,10 +44,9 @@ OPLIB_INLINE void add_rows(oplib_block_4x2 sum, const int32_t *m, int32_t channe
     y3[0] = t3c0;
 }
 
-OPLIB_MICRO_KERNEL OPLIB_FAST_CODE void oplib_tile_linear_add_s8(const void *tile, int8_t *x,
-                                                                 int32_t stride, int32_t tokens,
-                                                                 const oplib_linear_s8_params *p,
-                                                                 const oplib_add_s8_params *add)
+OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_linear_add_s8)
+void oplib_tile_linear_add_s8(const void *tile, int8_t *x, int32_t stride, int32_t tokens,
+                              const oplib_linear_s8_params *p, const oplib_add_s8_params *add)
 {
     const residual_s8 place = {
         x,

@@ -25,10 +25,9 @@ OPLIB_INLINE void write_keys(oplib_block_4x2 sum, const int32_t *m, int32_t chan
     k[5] = oplib_requantize(sum.t3c1, m1, z);
 }
 
-OPLIB_MICRO_KERNEL OPLIB_FAST_CODE void oplib_tile_linear_key_s8(const void *tile, int8_t *keys,
-                                                                 int32_t token, int32_t first,
-                                                                 int32_t count,
-                                                                 const oplib_linear_s8_params *p)
+OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_linear_key_s8)
+void oplib_tile_linear_key_s8(const void *tile, int8_t *keys, int32_t token, int32_t first,
+                              int32_t count, const oplib_linear_s8_params *p)
 {
     const keys_s8 place = {keys + token * count, 2 * count, p->zero_point};
     oplib_each_block(tile, first, count, p, write_keys, &place);

@@ -48,10 +48,9 @@ OPLIB_INLINE void write_rows_by_table(oplib_block_4x2 sum, const int32_t *m, int
     next[0] = table[oplib_requantize_word(sum.t3c0, m0, z)];
 }
 
-OPLIB_MICRO_KERNEL OPLIB_FAST_CODE void oplib_tile_linear_s8(const void *tile, int8_t *y,
-                                                             int32_t stride, int32_t tokens,
-                                                             int32_t first, int32_t count,
-                                                             const oplib_linear_s8_params *p)
+OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_linear_s8)
+void oplib_tile_linear_s8(const void *tile, int8_t *y, int32_t stride, int32_t tokens,
+                          int32_t first, int32_t count, const oplib_linear_s8_params *p)
 {
     const rows_s8 place = {y, oplib_rows(stride, tokens), p->zero_point, p->table};
     if (p->table == 0)

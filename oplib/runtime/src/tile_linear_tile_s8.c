@@ -43,9 +43,9 @@ OPLIB_INLINE void write_tile_by_table(oplib_block_4x2 sum, const int32_t *m, int
     y[14] = table[oplib_requantize_word(sum.t3c1, m1, z)];
 }
 
-OPLIB_MICRO_KERNEL OPLIB_FAST_CODE void oplib_tile_linear_tile_s8(const void *tile, void *out,
-                                                                  int32_t first, int32_t count,
-                                                                  const oplib_linear_s8_params *p)
+OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_linear_tile_s8)
+void oplib_tile_linear_tile_s8(const void *tile, void *out, int32_t first, int32_t count,
+                               const oplib_linear_s8_params *p)
 {
     const tile_s8 place = {out, p->zero_point, p->table};
     if (p->table == 0)

@@ -24,10 +24,9 @@ OPLIB_INLINE void write_values(oplib_block_4x2 sum, const int32_t *m, int32_t ch
     v[7] = oplib_requantize(sum.t3c1, m1, z);
 }
 
-OPLIB_MICRO_KERNEL OPLIB_FAST_CODE void oplib_tile_linear_value_s8(const void *tile, int8_t *values,
-                                                                   int32_t token, int32_t tokens,
-                                                                   int32_t first, int32_t count,
-                                                                   const oplib_linear_s8_params *p)
+OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_linear_value_s8)
+void oplib_tile_linear_value_s8(const void *tile, int8_t *values, int32_t token, int32_t tokens,
+                                int32_t first, int32_t count, const oplib_linear_s8_params *p)
 {
     const values_s8 place = {values + 2 * token, 4 * oplib_quads(tokens), p->zero_point};
     oplib_each_block(tile, first, count, p, write_values, &place);

@@ -21,8 +21,9 @@ static uint32_t last_bytes(const uint8_t *x, int32_t count, uint32_t flip)
     return word ^ flip;
 }
 
-OPLIB_FAST_CODE void oplib_tile_pack_rows_s8(const uint8_t *const rows[4], int32_t features,
-                                             uint32_t flip, void *tile)
+OPLIB_FAST(oplib_tile_pack_rows_s8)
+void oplib_tile_pack_rows_s8(const uint8_t *const rows[4], int32_t features, uint32_t flip,
+                             void *tile)
 {
     const uint8_t *x0 = rows[0], *x1 = rows[1], *x2 = rows[2], *x3 = rows[3];
     char *out = tile;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tile.h"
 
-OPLIB_MICRO_KERNEL OPLIB_FAST_CODE void oplib_tile_scores_s8(const void *query, const int8_t *keys,
-                                                             int32_t tokens, int8_t *scores,
-                                                             const oplib_attention_s8_params *p)
+OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_scores_s8)
+void oplib_tile_scores_s8(const void *query, const int8_t *keys, int32_t tokens, int8_t *scores,
+                          const oplib_attention_s8_params *p)
 {
     const int32_t quads = oplib_quads(p->head_dim), stride = 4 * oplib_quads(tokens);
     for (int32_t j = 0; j < tokens; j += 2, keys += 8 * quads, scores += 2) {

@@ -15,9 +15,9 @@ static int32_t largest(const int8_t *scores, int32_t tokens)
 }
 
 /* Put the unnormalised weights of a row into its place in a tile, zeros behind the last; return their sum. */
-OPLIB_MICRO_KERNEL OPLIB_FAST_CODE static uint32_t exponentiate(const int8_t *scores, int32_t tokens,
-                                                                char *tile,
-                                                                const uint16_t *exp_table)
+OPLIB_MICRO_KERNEL OPLIB_FAST(exponentiate)
+static uint32_t exponentiate(const int8_t *scores, int32_t tokens, char *tile,
+                             const uint16_t *exp_table)
 {
     const uint16_t *table = exp_table + largest(scores, tokens);
     uint32_t sum = 0u;

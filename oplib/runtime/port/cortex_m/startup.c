@@ -21,6 +21,9 @@
 /* from the linker script */
 extern uint32_t port_stack_start[], port_stack_end[];
 extern uint32_t port_data_start[], port_data_end[], port_data_load[];
+#ifdef OPLIB_FAST_CODE_SECTION
+extern uint32_t port_fast_code_start[], port_fast_code_end[], port_fast_code_load[];
+#endif
 extern uint32_t port_bss_start[], port_bss_end[];
 
 void port_reset(void);
@@ -69,6 +72,12 @@ __attribute__((noreturn)) void port_reset(void)
 {
 #ifdef BOARD_MPU_REGIONS
     restrict_memory();
+#endif
+#ifdef OPLIB_FAST_CODE_SECTION
+    const uint32_t *code = port_fast_code_load;
+    for (uint32_t *to = port_fast_code_start; to < port_fast_code_end;)
+        *to++ = *code++;
+    __asm__ volatile("dsb\n\tisb" ::: "memory");
 #endif
     const uint32_t *from = port_data_load;
     for (uint32_t *to = port_data_start; to < port_data_end;)
