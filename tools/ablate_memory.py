@@ -17,9 +17,11 @@ import argparse
 import json
 from typing import Any
 
+from bench_network import DEIT_TINY, PAPER
+
 from mcuformer.entry import fail
 from mcuformer.errors import McuformerError
-from mcuformer.subnet import BlockConfig, SubnetConfig
+from mcuformer.subnet import SubnetConfig
 from oplib.check import check_plan
 from oplib.cost import array_specs
 from oplib.forms import Forms, Passes
@@ -28,26 +30,7 @@ from oplib.schedule import schedule
 from oplib.timeline import timeline
 
 KERNEL = 4  # of the decomposed patch embedding
-NETWORKS = {
-    "paper_320k": SubnetConfig(
-        img_size=240,
-        patch_size=20,
-        in_chans=3,
-        num_classes=1000,
-        embed_dim=216,
-        rank_ratio=0.9,
-        low_rank=("qkv", "fc1", "fc2"),
-        blocks=(BlockConfig(num_heads=4, head_dim=64, mlp_ratio=4.0),) * 14,
-    ),
-    "deit_tiny": SubnetConfig(
-        img_size=224,
-        patch_size=16,
-        in_chans=3,
-        num_classes=1000,
-        embed_dim=192,
-        blocks=(BlockConfig(num_heads=3, head_dim=64, mlp_ratio=4.0),) * 12,
-    ),
-}
+NETWORKS = {"paper_320k": PAPER, "deit_tiny": DEIT_TINY}
 NONE = {"integrate_operators": False, "overwrite_tokens": False, "stream_tokens": False}
 ROWS: dict[str, tuple[dict[str, bool], tuple[int | None, ...]]] = {
     "layer by layer": (NONE, (None,)),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from oplib.target import qemu
 
 
 def run_tool(root: Path, name: str, *arguments: str) -> dict[str, Any]:
@@ -80,3 +83,59 @@ def test_compare_sampling(root: Path, tmp_path: Path) -> None:
     assert all(set(row) >= {"smallest", "median", "largest"} for row in rows)
     epochs = {row["sampling"]: row["epochs"] for row in rows if row["seed"] == 0}
     assert epochs["sandwich"] < epochs["uniform"] < epochs["budget_aware"]  # equal compute
+
+
+GEMM_SHAPES = [
+    (64, 64, 64),
+    (64, 192, 768),
+    (197, 192, 192),
+    (197, 192, 576),
+    (197, 768, 192),
+    (225, 240, 80),
+]
+
+
+def test_kernels_stay_below_their_bars(root: Path) -> None:
+    """Instructions are exact and repeat: what was reached is kept."""
+    for program in qemu.TOOLS:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} not found; `make setup` installs it")
+    found = run_tool(root, "bench_kernels")
+    assert found["core"] == "cortex-m7"
+    for core in (found, found["m4"]):
+        shapes = [(r["tokens"], r["in_features"], r["out_features"]) for r in core["gemm"]]
+        assert shapes == GEMM_SHAPES
+        for row in core["gemm"]:
+            assert row["bit_exact"]
+            assert row["instructions_per_mac"] <= (1.05 if row["in_features"] == 64 else 0.95)
+        assert core["bit_exact"]
+        assert core["attention_per_mac"] <= 1.10
+        assert core["softmax_per_score"] <= 10
+        assert core["layer_norm_per_element"] <= 13
+        assert core["gelu_per_element"] <= 2
+        assert core["patch_embed_per_mac"] <= 0.95
+
+
+def test_small_networks_stay_below_their_bars(root: Path) -> None:
+    for program in qemu.TOOLS:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} not found; `make setup` installs it")
+    found = run_tool(root, "bench_network", "cifar_patch", "digits")["networks"]
+    assert [row["name"] for row in found] == ["cifar_patch", "digits"]
+    for row, limit in zip(found, (30_000, 4_096), strict=True):
+        assert row["bit_exact"]
+        assert row["sram_bytes"] <= limit
+        assert row["arena_bytes"] <= 1.02 * row["lower_bound_bytes"]
+
+
+def test_the_memory_ablation_saves_with_every_pass(root: Path) -> None:
+    for network in run_tool(root, "ablate_memory")["networks"]:
+        rows = network["rows"]
+        assert rows[0]["row"] == "layer by layer"
+        assert len(rows) == 5
+        for image in ("image", "strip"):
+            for accounting in ("flash", "staged"):
+                sizes = [row[image][accounting]["bytes"] for row in rows]
+                assert sizes == sorted(sizes, reverse=True)
+                saved = rows[-1][image][accounting]["saved_percent"]
+                assert saved == pytest.approx(100 * (1 - sizes[-1] / sizes[0]), abs=0.06)

@@ -42,6 +42,14 @@ OPLIB_INLINE void oplib_each_block(const void *tile, int32_t first, int32_t coun
     }
 }
 
+/* A requantised word, through the middle of GELU's table if `by_table`, a constant where it is inlined. */
+OPLIB_INLINE int32_t oplib_finish(int32_t acc, int32_t m, int32_t zero_point, int by_table,
+                                  const int8_t *middle)
+{
+    const int32_t value = oplib_requantize_word(acc, m, zero_point);
+    return by_table != 0 ? middle[value] : value;
+}
+
 /* Four rows in memory; a tile of fewer tokens repeats its last one. */
 typedef struct {
     int32_t t1, t2, t3; /* distances from the first row, in elements */

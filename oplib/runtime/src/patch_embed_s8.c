@@ -10,33 +10,32 @@ typedef struct {
     int32_t zero_point;
 } tokens_s8;
 
+/* z0, z1: of the two channels of a token, its position included */
+OPLIB_INLINE void write_token(int8_t *y, int32_t second, int32_t c0, int32_t c1, const int32_t *m,
+                              int32_t z0, int32_t z1)
+{
+    y[second] = oplib_requantize(c1, m[1], z1);
+    y[0] = oplib_requantize(c0, m[0], z0);
+}
+
 OPLIB_INLINE void write_embedded(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
                                  int32_t second, const void *place)
 {
     const tokens_s8 *to = place;
-    const int32_t m0 = m[0], m1 = m[1], z = to->zero_point;
-    const int32_t t1 = to->at.t1, t2 = to->at.t2, t3 = to->at.t3;
-    int8_t *y0 = to->y + channel, *y1 = y0 + second;
+    const int32_t z = to->zero_point, t1 = to->at.t1, t2 = to->at.t2, t3 = to->at.t3;
+    int8_t *y = to->y + channel;
     if (to->position == 0) {
-        y1[0] = oplib_requantize(sum.t0c1, m1, z);
-        y0[0] = oplib_requantize(sum.t0c0, m0, z);
-        y1[t1] = oplib_requantize(sum.t1c1, m1, z);
-        y0[t1] = oplib_requantize(sum.t1c0, m0, z);
-        y1[t2] = oplib_requantize(sum.t2c1, m1, z);
-        y0[t2] = oplib_requantize(sum.t2c0, m0, z);
-        y1[t3] = oplib_requantize(sum.t3c1, m1, z);
-        y0[t3] = oplib_requantize(sum.t3c0, m0, z);
+        write_token(y, second, sum.t0c0, sum.t0c1, m, z, z);
+        write_token(y + t1, second, sum.t1c0, sum.t1c1, m, z, z);
+        write_token(y + t2, second, sum.t2c0, sum.t2c1, m, z, z);
+        write_token(y + t3, second, sum.t3c0, sum.t3c1, m, z, z);
         return;
     }
-    const int8_t *p0 = to->position + channel, *p1 = p0 + second;
-    y1[0] = oplib_requantize(sum.t0c1, m1, z + p1[0]);
-    y0[0] = oplib_requantize(sum.t0c0, m0, z + p0[0]);
-    y1[t1] = oplib_requantize(sum.t1c1, m1, z + p1[t1]);
-    y0[t1] = oplib_requantize(sum.t1c0, m0, z + p0[t1]);
-    y1[t2] = oplib_requantize(sum.t2c1, m1, z + p1[t2]);
-    y0[t2] = oplib_requantize(sum.t2c0, m0, z + p0[t2]);
-    y1[t3] = oplib_requantize(sum.t3c1, m1, z + p1[t3]);
-    y0[t3] = oplib_requantize(sum.t3c0, m0, z + p0[t3]);
+    const int8_t *p = to->position + channel;
+    write_token(y, second, sum.t0c0, sum.t0c1, m, z + p[0], z + p[second]);
+    write_token(y + t1, second, sum.t1c0, sum.t1c1, m, z + p[t1], z + p[t1 + second]);
+    write_token(y + t2, second, sum.t2c0, sum.t2c1, m, z + p[t2], z + p[t2 + second]);
+    write_token(y + t3, second, sum.t3c0, sum.t3c1, m, z + p[t3], z + p[t3 + second]);
 }
 
 /* The first pixel of a patch that lies wholly inside the image. */

@@ -7,40 +7,37 @@ typedef struct {
     const int8_t *table;
 } tile_s8;
 
+/* A tile has room for the padding behind an odd last channel. */
+OPLIB_INLINE void write(oplib_block_4x2 sum, const int32_t *m, int32_t channel, const tile_s8 *to,
+                        int by_table, const int8_t *middle)
+{
+    const int32_t m0 = m[0], m1 = m[1], z = to->zero_point;
+    int16_t *y = to->tile + oplib_tile_channel(channel);
+    y[0] = (int16_t)oplib_finish(sum.t0c0, m0, z, by_table, middle);
+    y[2] = (int16_t)oplib_finish(sum.t1c0, m0, z, by_table, middle);
+    y[4] = (int16_t)oplib_finish(sum.t2c0, m0, z, by_table, middle);
+    y[6] = (int16_t)oplib_finish(sum.t3c0, m0, z, by_table, middle);
+    y[8] = (int16_t)oplib_finish(sum.t0c1, m1, z, by_table, middle);
+    y[10] = (int16_t)oplib_finish(sum.t1c1, m1, z, by_table, middle);
+    y[12] = (int16_t)oplib_finish(sum.t2c1, m1, z, by_table, middle);
+    y[14] = (int16_t)oplib_finish(sum.t3c1, m1, z, by_table, middle);
+}
+
 OPLIB_INLINE void write_tile(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,
                              const void *place)
 {
-    const tile_s8 *to = place;
-    const int32_t m0 = m[0], m1 = m[1], z = to->zero_point;
-    int16_t *y = to->tile + oplib_tile_channel(channel);
-    (void)second; /* a tile has room for the padding */
-    y[0] = (int16_t)oplib_requantize_word(sum.t0c0, m0, z);
-    y[2] = (int16_t)oplib_requantize_word(sum.t1c0, m0, z);
-    y[4] = (int16_t)oplib_requantize_word(sum.t2c0, m0, z);
-    y[6] = (int16_t)oplib_requantize_word(sum.t3c0, m0, z);
-    y[8] = (int16_t)oplib_requantize_word(sum.t0c1, m1, z);
-    y[10] = (int16_t)oplib_requantize_word(sum.t1c1, m1, z);
-    y[12] = (int16_t)oplib_requantize_word(sum.t2c1, m1, z);
-    y[14] = (int16_t)oplib_requantize_word(sum.t3c1, m1, z);
+    (void)second;
+    write(sum, m, channel, place, 0, 0);
 }
 
 OPLIB_INLINE void write_tile_by_table(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
                                       int32_t second, const void *place)
 {
     const tile_s8 *to = place;
-    const int32_t m0 = m[0], m1 = m[1], z = to->zero_point;
-    const int8_t *table = to->table + 128;
-    OPLIB_OPAQUE(table);
-    int16_t *y = to->tile + oplib_tile_channel(channel);
+    const int8_t *middle = to->table + 128;
     (void)second;
-    y[0] = table[oplib_requantize_word(sum.t0c0, m0, z)];
-    y[2] = table[oplib_requantize_word(sum.t1c0, m0, z)];
-    y[4] = table[oplib_requantize_word(sum.t2c0, m0, z)];
-    y[6] = table[oplib_requantize_word(sum.t3c0, m0, z)];
-    y[8] = table[oplib_requantize_word(sum.t0c1, m1, z)];
-    y[10] = table[oplib_requantize_word(sum.t1c1, m1, z)];
-    y[12] = table[oplib_requantize_word(sum.t2c1, m1, z)];
-    y[14] = table[oplib_requantize_word(sum.t3c1, m1, z)];
+    OPLIB_OPAQUE(middle);
+    write(sum, m, channel, to, 1, middle);
 }
 
 OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_linear_tile_s8)
