@@ -55,7 +55,11 @@ def show_report(report: Mapping[str, Any]) -> None:
         ("flash: total", _count(flash["total"]), f"of {flash['budget']:,}"),
         ("multiply-accumulates", _count(report["macs"]), ""),
         ("instructions an image", _count(report["instructions"]), ""),
-        ("milliseconds, estimated", _estimate(report["estimated_ms"]), "one instruction a cycle"),
+        (
+            "milliseconds, estimated",
+            _estimate(report.get("estimated_ms")),
+            "one instruction a cycle",
+        ),
     ]
     print_table(table("memory (bytes) and work", ("", "", "budget"), rows))
     admission = report["admission"]

@@ -175,7 +175,7 @@ def read_qat(
     path = config.run.file("qat.json")
     content = read_json(path, "qat")
     trained = Forms.parse(content["forms"], where=str(path))
-    if trained != config.forms:
+    if trained.arithmetic != config.forms.arithmetic:
         raise ConfigError(
             "evolve.qat trained for other forms",
             where="forms",

@@ -17,6 +17,7 @@ from oplib.schedule import Choice, block_calls, choose, one_block
 from oplib.structs import call_structs
 
 PRODUCT = "oplib_product_4x2"  # a function of its own on cores without dual products
+FETCH_BYTES = 4  # static data of the emulated application that hands over strips
 STRUCT_BYTES = {
     "int32_t": 4,
     "uint32_t": 4,
@@ -49,7 +50,7 @@ def footprint(
     code = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
     return Footprint(
         arena_bytes=max(choice.arena_bytes for choice in chosen.values()),
-        static_bytes=STATIC_BYTES,
+        static_bytes=STATIC_BYTES + (FETCH_BYTES if forms.passes.input == "strip" else 0),
         stack_bytes=device.stack_reserve_bytes,
         weights_bytes=parts[0].rest_weights + sum(part.block_weights for part in parts),
         code_bytes=code + parts[0].rest_code + sum(part.block_code for part in parts),

@@ -54,5 +54,11 @@ class Forms(Value):
     patch_kernel: Annotated[int, Field(gt=0)] | None = None
     passes: Passes = Passes()
 
+    @property
+    def arithmetic(self) -> Forms:
+        """The forms without what changes no integer: equal where two networks compute the same."""
+        passes = Passes(merge_low_rank=self.passes.merge_low_rank)
+        return self.model_copy(update={"passes": passes, "patch_kernel": None})
+
 
 DEFAULT_FORMS = Forms()

@@ -79,7 +79,6 @@ def choose(
     }
 
 
-@lru_cache(maxsize=65536)
 def block_calls(subnet: SubnetConfig, forms: Forms, choice: Choice) -> Graph:
     """Return the calls of a subnet of one block."""
     graph = build_graph(subnet, forms)
