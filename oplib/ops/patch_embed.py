@@ -231,7 +231,7 @@ class PatchEmbed(Operator):
     def call_arguments(
         self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        rows, count = f"(const uint8_t *){buffers.inputs[0]}", node.int_attr("grid_size") ** 2
+        rows, count = buffers.inputs[0], node.int_attr("grid_size") ** 2
         return rows, "0", buffers.output, buffers.scratch, "0", str(count)
 
 
@@ -291,7 +291,7 @@ class PatchEmbedPassesS16(PatchEmbedPasses):
     def call_arguments(
         self, node: Node, buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return f"(const uint8_t *){buffers.inputs[0]}", buffers.output, buffers.scratch
+        return buffers.inputs[0], buffers.output, buffers.scratch
 
 
 class _Strips(PatchEmbed):
