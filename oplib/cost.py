@@ -52,13 +52,15 @@ def _instructions(graph: Graph, node: Node) -> float:
 
 def _part_instructions(graph: Graph, node: Node, part: Node) -> float:
     kind, source = graph.tensors[part.output], graph.tensors[part.inputs[0]]
-    streamed = bool(node.parts)
+    streamed = node.op in ("attention_block", "mlp_block")  # the tile is there already
     if part.op.startswith(("linear", "classifier", "patch_embed", "conv_pool")):
         weights = next(s for s in array_specs(graph, part) if s.name == "weight").num_bytes
         places = graph.tensors[part.output].size // part.int_attr("out_features")
-        tiled = part.attrs.get("tiled", 1) and part.op != "classifier"
+        untiled = 0 if part.attrs.get("tiled", 1) and part.op != "classifier" else places
+        untiled = min(places, int(part.attrs.get("tile_from", untiled)))
+        products = weights * (MAC * (places - untiled) + MAC_UNTILED * untiled)
         pack = 0.0 if streamed else PACK * places * weights / part.int_attr("out_features")
-        return places * weights * (MAC if tiled else MAC_UNTILED) + OUTPUT * kind.size + pack
+        return products + OUTPUT * kind.size + pack
     if part.op.startswith("attention"):
         tokens = kind.shape[0]
         scores = part.int_attr("num_heads") * tokens**2
@@ -66,7 +68,7 @@ def _part_instructions(graph: Graph, node: Node, part: Node) -> float:
         return 2 * MAC * tokens * kind.size + SOFTMAX * scores + OUTPUT * kind.size + pack
     if part.op.startswith("layer_norm"):
         return NORM * source.size
-    return (EPILOGUE if streamed else ELEMENT) * source.size
+    return (EPILOGUE if node.parts else ELEMENT) * source.size
 
 
 def array_specs(graph: Graph, node: Node) -> tuple[ArraySpec, ...]:

@@ -72,7 +72,7 @@ def test_what_cannot_be_exported_is_refused(files: tuple[Path, Path], tmp_path: 
         assert message in result.stderr
         assert not (tmp_path / "run" / "firmware").exists()
 
-    refused("budget: the network does not fit stm32f100", "budget.sram_bytes=1000")
+    refused("the network does not fit stm32f100; memory peaks at ", "budget.sram_bytes=1000")
     refused("weights: a network of your own needs both", "weights=null")
     vit.write_text(yaml.safe_dump(VIT | {"depth": 3}))
     refused("weight blocks.2.norm1.weight does not fit the network (got nothing")

@@ -63,11 +63,13 @@ OPLIB_INLINE int32_t oplib_multiply_high(int32_t acc, int32_t multiplier, int32_
 OPLIB_INLINE int32_t oplib_saturate_shifted_s8(int32_t value, int32_t shift)
 {
 #if defined(__ARM_FEATURE_DSP)
-    int32_t result;
-    if (shift == 0)
-        __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
+    int32_t result; /* an immediate must be written out to be one at every level of optimisation */
+    if (shift == 7)
+        __asm__("ssat %0, #8, %1, asr #7" : "=r"(result) : "r"(value));
+    else if (shift == 16)
+        __asm__("ssat %0, #8, %1, asr #16" : "=r"(result) : "r"(value));
     else
-        __asm__("ssat %0, #8, %1, asr %2" : "=r"(result) : "r"(value), "I"(shift));
+        __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value >> shift));
     return result;
 #else
     const int32_t shifted = value >> shift;
