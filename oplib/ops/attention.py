@@ -66,6 +66,7 @@ class Attention(Operator):
     helpers: ClassVar[tuple[str, ...]] = (
         "oplib_softmax_s8",
         "oplib_tile_attention_rows_s8",
+        "oplib_tile_pack_rows_s8",
         "oplib_tile_pack_s8",
         "oplib_tile_scores_s8",
         "oplib_tile_softmax_s8",

@@ -37,6 +37,7 @@ class AttentionBlock(Operator):
         "oplib_tile_linear_s8",
         "oplib_tile_linear_tile_s8",
         "oplib_tile_linear_value_s8",
+        "oplib_tile_pack_rows_s8",
         "oplib_tile_pack_s8",
         "oplib_tile_scores_s8",
         "oplib_tile_softmax_s8",

@@ -48,7 +48,11 @@ class ConvPool(Operator):
     """
 
     kernel: ClassVar[str] = "oplib_conv_pool_s8"
-    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8", "oplib_tile_linear_s8")
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+        "oplib_tile_linear_s8",
+    )
 
     def _conv_size(self, node: Node, inputs: Sequence[TensorType]) -> int:
         return -(-inputs[0].shape[0] // node.int_attr("stride"))

@@ -142,7 +142,11 @@ class Linear(Operator):
     """``y = x W^T + b`` a token; (tokens, in) to (tokens, out)."""
 
     kernel: ClassVar[str] = "oplib_linear_s8"
-    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8", "oplib_tile_linear_s8")
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+        "oplib_tile_linear_s8",
+    )
     in_place: ClassVar[tuple[int, ...]] = (0,)
     shift: ClassVar[int] = 0
 
@@ -206,7 +210,10 @@ class LinearToS16(Linear):
     """The same with an int16 output: what lies between two factors at 16 bits."""
 
     kernel: ClassVar[str] = "oplib_linear_s8_s16"
-    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8",)
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+    )
     in_place: ClassVar[tuple[int, ...]] = ()
     shift: ClassVar[int] = SHIFT_S16
     params: ClassVar[str] = "oplib_linear_s8_params"
@@ -252,7 +259,11 @@ class LinearAdd(Operator):
     """
 
     kernel: ClassVar[str] = "oplib_linear_add_s8"
-    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8", "oplib_tile_linear_add_s8")
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+        "oplib_tile_linear_add_s8",
+    )
     in_place: ClassVar[tuple[int, ...]] = (1,)
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:

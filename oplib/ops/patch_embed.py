@@ -76,7 +76,10 @@ class PatchEmbed(Operator):
     """
 
     kernel: ClassVar[str] = "oplib_patch_embed_s8"
-    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8",)
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+    )
     dtype: ClassVar[str] = "int8"
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
@@ -244,7 +247,10 @@ class PatchEmbedPasses(PatchEmbed):
 
     kernel: ClassVar[str] = "oplib_patch_embed_passes_s8"
     params: ClassVar[str] = "oplib_patch_embed_passes_params"
-    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_pack_s8",)
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+    )
 
     def _passes(self, node: Node, inputs: Sequence[TensorType]) -> tuple[int, int]:
         """Return how many passes there are, and the features of one."""
@@ -315,7 +321,11 @@ class PatchEmbedStrips(_Strips):
 
     kernel: ClassVar[str] = "oplib_patch_embed_strips_s8"
     params: ClassVar[str] = "oplib_patch_embed_s8_params"
-    helpers: ClassVar[tuple[str, ...]] = ("oplib_patch_embed_s8", "oplib_tile_pack_s8")
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_patch_embed_s8",
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+    )
 
 
 class PatchEmbedPassesStrips(_Strips, PatchEmbedPasses):
@@ -323,4 +333,8 @@ class PatchEmbedPassesStrips(_Strips, PatchEmbedPasses):
 
     kernel: ClassVar[str] = "oplib_patch_embed_passes_strips_s8"
     params: ClassVar[str] = "oplib_patch_embed_passes_params"
-    helpers: ClassVar[tuple[str, ...]] = ("oplib_patch_embed_passes_s8", "oplib_tile_pack_s8")
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_patch_embed_passes_s8",
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+    )

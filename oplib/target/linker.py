@@ -69,7 +69,8 @@ def emulated_machine(device: Device) -> Machine:
     limits = {"flash": GENERIC_FLASH + GENERIC_LIMIT, "sram": GENERIC_SRAM + GENERIC_LIMIT}
     limits["outside"] = GENERIC_OUTSIDE[device.core] + GENERIC_OUTSIDE_LIMIT
     for name, region in regions.items():
-        place = "outside" if name == device.weights_region else region.kind
+        apart = name == device.weights_region and name != device.code_region
+        place = "outside" if apart else region.kind
         origin = next_free[place]
         end = origin + region.size_bytes
         if end > limits[place]:
