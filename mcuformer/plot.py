@@ -188,7 +188,7 @@ def draw_memory(
         for name, size in sizes.items():
             moment[_without_number(name)] += size
         totals.update(moment)
-    names = [name for name, _ in totals.most_common()]
+    names = sorted(totals, key=lambda name: (name.startswith("scratch"), -totals[name]))
     kept, colors = names[:MEMORY_COLORS], plt.get_cmap("tab20").colors
     width = min(18.0, 4.0 + 0.16 * len(calls))
     figure, axis = plt.subplots(figsize=(max(width, 8.0), 4.8), layout="constrained")
@@ -200,7 +200,9 @@ def draw_memory(
         axis.bar(range(len(calls)), heights, 0.95, bottom, label=name, color=color)
         bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
     axis.axhline(arena_bytes, color="black", linewidth=1, label=f"arena {arena_bytes:,}")
-    if limit <= 3 * arena_bytes:
+    shown = limit <= 3 * arena_bytes
+    axis.set_ylim(0, 1.05 * max(arena_bytes, limit if shown else 0))
+    if shown:
         axis.axhline(limit, color="red", linestyle="--", label=f"limit {limit:,}")
     else:
         axis.plot([], [], color="red", linestyle="--", label=f"limit {limit:,}, beyond the picture")

@@ -61,6 +61,7 @@ def test_export_twice_byte_for_byte(files: tuple[Path, Path], tmp_path: Path) ->
     manifest = json.loads((tmp_path / "one" / "firmware" / "manifest.json").read_text())
     assert manifest["class_names"] == [str(i) for i in range(10)]
     assert manifest["preprocessing"]["value_max"] == 16
+    assert (tmp_path / "one" / "memory.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_cannot_be_exported_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
