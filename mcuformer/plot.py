@@ -174,9 +174,11 @@ def draw_memory(
     """Draw the bytes that live at each call, stacked by buffer, and the device's limit.
 
     Args:
-        calls: names in order. buffers: of each call, bytes by name; names without the block's
-        number
-            share a colour. limit: bytes of arena that the device leaves. arena_bytes: as planned.
+        calls: names in order.
+        buffers: of each call, bytes by name; names that differ by the block's number alone share
+            a colour.
+        limit: bytes of arena that the device leaves.
+        arena_bytes: as planned.
 
     Returns:
         A PNG.

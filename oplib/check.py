@@ -1,4 +1,6 @@
-"""Proof of a memory plan, by walking what every kernel reads and writes; no planner code is used.
+"""Proof of a memory plan, by walking what every kernel reads and writes.
+
+Only the plan itself and the list of its tensors come from the planner.
 
 Each byte of the arena remembers which byte of which tensor it holds. A kernel that reads a byte
 must find there what it expects; whatever it writes or uses as scratch replaces what was there. So

@@ -19,8 +19,7 @@ class Moment:
     Args:
         call: the node's name. op: its operator.
         buffers: bytes of each tensor and part of scratch; of a tensor that is being overwritten
-        only
-            what its successor does not cover.
+            only what its successor does not cover.
     """
 
     call: str

@@ -2,7 +2,7 @@
 
 Source: MCUFormer, section 3.2. A linear layer overwrites token by token, from the first where rows
 shrink and from the last where they grow; attention's output overwrites the queries, element-wise
-operators and norms their input. The access order of each operator (:mod:`oplib.access`) is what
+operators and norms their input. The access order of each operator (``touches``) is what
 :func:`oplib.check.check_plan` proves it by.
 """
 

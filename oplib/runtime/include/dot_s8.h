@@ -50,7 +50,7 @@ OPLIB_INLINE oplib_block_2x2 oplib_product_2x2(const uint8_t *x0, const uint8_t 
     return sum;
 }
 
-/* x . w over n elements, both rows */
+/* x . w over n elements, both plain rows */
 static inline int32_t oplib_dot_s8(const int8_t *x, const int8_t *w, int32_t n)
 {
     int32_t sum = 0;
