@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mcuformer import entry
-from mcuformer.artifact import (
+from mcuformer.data.dataset import DataConfig, load
+from mcuformer.run import entry
+from mcuformer.run.artifact import (
     Stage,
     canonical_json,
     digest,
@@ -15,11 +16,9 @@ from mcuformer.artifact import (
     save_arrays,
     write_json,
 )
-from mcuformer.data import DataConfig, load
-from mcuformer.settings import Settings, execute
+from mcuformer.run.command import Settings, execute
 from mcuformer.subnet import SubnetConfig
 from supernet.recipe import Recipe
-from supernet.timm_data import READERS
 
 
 class FinetuneConfig(Settings):
@@ -58,7 +57,7 @@ def finetune(config: FinetuneConfig) -> None:
     path = subnet_file(config)
     subnet = read_value(path, "subnet", SubnetConfig)
     config.data.check_network(subnet)
-    dataset = load(config.data, subnet.img_size, READERS)
+    dataset = load(config.data, subnet.img_size)
 
     import torch
 

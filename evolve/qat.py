@@ -12,8 +12,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mcuformer import entry
-from mcuformer.artifact import (
+from mcuformer.data.dataset import DataConfig, load
+from mcuformer.run import entry
+from mcuformer.run.artifact import (
     Stage,
     canonical_json,
     digest,
@@ -23,15 +24,13 @@ from mcuformer.artifact import (
     save_arrays,
     write_json,
 )
-from mcuformer.data import DataConfig, load
-from mcuformer.settings import Settings, execute
+from mcuformer.run.command import Settings, execute
 from mcuformer.subnet import SubnetConfig
-from oplib.calibrate import DEFAULT_QUANT, QuantSettings, calibrate, choose_quant
 from oplib.forms import Forms
-from oplib.lower import prepare
-from oplib.schedule import float_model
+from oplib.network.vit import float_model
+from oplib.quantize.calibrate import DEFAULT_QUANT, QuantSettings, calibrate, choose_quant
+from oplib.quantize.lower import prepare
 from supernet.recipe import Recipe
-from supernet.timm_data import READERS
 
 INPUTS = ("finetuned_subnet.json", "model.safetensors")
 
@@ -62,7 +61,7 @@ def train_aware(config: QatConfig) -> None:
     weights_file = config.run.file("model.safetensors")
     subnet = read_value(config.run.file("finetuned_subnet.json"), "subnet", SubnetConfig)
     config.data.check_network(subnet)
-    dataset = load(config.data, subnet.img_size, READERS)
+    dataset = load(config.data, subnet.img_size)
     weights = load_arrays(weights_file)
     model = float_model(subnet, weights, dataset.preprocessing, str(weights_file), config.forms)
     few = dataset.steering.images[: config.calibration_images]
@@ -71,7 +70,7 @@ def train_aware(config: QatConfig) -> None:
 
     import torch
 
-    from evolve.rounded_network import RoundedNetwork
+    from evolve.qat_network import RoundedNetwork
     from supernet.data import BatchSource
     from supernet.task import Task, seed_everything
     from supernet.trainer import train

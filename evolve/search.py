@@ -6,19 +6,18 @@ import json
 import sys
 from typing import Any
 
-from evolve.population import Variation
-from evolve.quality import check_feasible
-from evolve.strategies.evolution import Candidate, EvolutionConfig, evolve
+from evolve.space_search.quality import check_feasible
+from evolve.subnet_search.evolution import Candidate, EvolutionConfig, evolve
+from evolve.subnet_search.population import Variation
 from evolve.target import TargetSettings
-from mcuformer import entry
-from mcuformer.artifact import Stage, read_json, save_arrays, write_bytes, write_json
-from mcuformer.data import DataConfig, load
-from mcuformer.progress import say, track
+from mcuformer.data.dataset import DataConfig, load
+from mcuformer.run import entry
+from mcuformer.run.artifact import Stage, read_json, save_arrays, write_bytes, write_json
+from mcuformer.run.command import execute
+from mcuformer.run.progress import say, track
 from mcuformer.seed import stream
-from mcuformer.settings import execute
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
-from supernet.timm_data import READERS
 
 
 class SearchConfig(TargetSettings):
@@ -52,7 +51,7 @@ def search(config: SearchConfig) -> None:
     point = SpacePoint.parse(own, where=str(supernet_file))
     budget = config.limit()
     check_feasible([point], space, config.cost, budget)
-    dataset = load(config.data, space.smallest(point).img_size, READERS)
+    dataset = load(config.data, space.smallest(point).img_size)
 
     import torch
 

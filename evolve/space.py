@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evolve.history import History, Index, Visit
-from evolve.quality import (
+from evolve.space_search.history import History, Index, Visit
+from evolve.space_search.quality import (
     Admission,
     check_feasible,
     mean_accuracy,
@@ -21,8 +21,13 @@ from evolve.quality import (
 )
 from evolve.space_search.selectors import SelectorConfig, select_point
 from evolve.target import TargetSettings
-from mcuformer import __version__, entry
-from mcuformer.artifact import (
+from mcuformer import __version__
+from mcuformer.data.dataset import DataConfig, Dataset, load
+from mcuformer.device import Budget
+from mcuformer.errors import BudgetError, ConfigError
+from mcuformer.pictures import draw_space_search
+from mcuformer.run import entry
+from mcuformer.run.artifact import (
     Stage,
     canonical_json,
     digest,
@@ -31,18 +36,13 @@ from mcuformer.artifact import (
     write_bytes,
     write_json,
 )
-from mcuformer.data import DataConfig, Dataset, load
-from mcuformer.device import Budget
-from mcuformer.errors import BudgetError, ConfigError
-from mcuformer.plot import draw_space_search
-from mcuformer.progress import say
+from mcuformer.run.command import execute
+from mcuformer.run.progress import say
 from mcuformer.seed import stream
-from mcuformer.settings import execute
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
-from supernet.timm_data import READERS
 
 if TYPE_CHECKING:
     from supernet.task import Task
@@ -163,7 +163,7 @@ class SpaceLandscape:
 
     def _dataset(self, img_size: int) -> Dataset:
         if img_size not in self.datasets:
-            self.datasets[img_size] = load(self.config.data, img_size, READERS)
+            self.datasets[img_size] = load(self.config.data, img_size)
         return self.datasets[img_size]
 
     def _accuracy(self, point: SpacePoint, epochs: int, admitted: list[SubnetConfig]) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mcuformer.device import Budget, BudgetConfig, Device, Footprint
-from mcuformer.settings import Settings
+from mcuformer.run.command import Settings
 from mcuformer.subnet import SubnetConfig
-from oplib.footprint import footprint
 from oplib.forms import Forms
+from oplib.plan.footprint import footprint
 
 
 class TargetSettings(Settings):

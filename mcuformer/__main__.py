@@ -18,33 +18,32 @@ import numpy as np
 from evolve import finetune as finetune_command
 from evolve import search as search_command
 from evolve import space as space_command
-from evolve.quality import measure_admission, sample_space
+from evolve.space_search.quality import measure_admission, sample_space
 from evolve.space_search.selectors import SelectorConfig
-from evolve.strategies.evolution import EvolutionConfig
+from evolve.subnet_search.evolution import EvolutionConfig
 from evolve.target import TargetSettings
-from mcuformer import entry
-from mcuformer.artifact import RunDir, Stage, load_arrays, read_json, read_value, write_json
-from mcuformer.data import DataConfig, Dataset, Split, load
+from mcuformer.data.dataset import DataConfig, Dataset, Split, load
 from mcuformer.device import Budget
 from mcuformer.errors import ArtifactError, ConfigError, McuformerError
-from mcuformer.progress import say
 from mcuformer.report import print_table, show_report, table
+from mcuformer.run import entry
+from mcuformer.run.artifact import RunDir, Stage, load_arrays, read_json, read_value, write_json
+from mcuformer.run.command import Settings, execute_locked
+from mcuformer.run.progress import say
 from mcuformer.seed import stream
-from mcuformer.settings import Settings, execute_locked
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
 from oplib import export as export_command
-from oplib.interpret import run_float
-from oplib.model_file import load_model
-from oplib.predict import predict
-from oplib.schedule import float_model
+from oplib.network.model_file import load_model
+from oplib.network.reference import run_float
+from oplib.network.vit import float_model
 from oplib.target.board import measure
+from oplib.target.compare import Comparison, compare
+from oplib.target.predict import predict
 from oplib.target.tools import installed
-from oplib.verify import Comparison, compare
 from supernet import train as train_command
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
-from supernet.timm_data import READERS
 
 ADMISSION_SAMPLES = 1000
 
@@ -192,7 +191,7 @@ def write_report(config: ChainConfig) -> None:
     """Measure everything on the test part and write it, apart from the stages' seconds."""
     run = config.run
     integer, subnet, _ = load_model(run.path)
-    dataset = load(config.data, subnet.img_size, READERS)
+    dataset = load(config.data, subnet.img_size)
     test = dataset.test
     point = read_json(run.file("space.json"), "space")["point"]
     result = compare(

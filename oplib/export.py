@@ -9,8 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mcuformer import entry
-from mcuformer.artifact import (
+from mcuformer.data.dataset import DataConfig, Dataset, load
+from mcuformer.device import Budget, BudgetConfig, Device, Footprint
+from mcuformer.errors import BudgetError, ConfigError, InternalError, ToolMissingError
+from mcuformer.pictures import draw_memory
+from mcuformer.run import entry
+from mcuformer.run.artifact import (
     Arrays,
     Stage,
     load_arrays,
@@ -19,33 +23,29 @@ from mcuformer.artifact import (
     write_bytes,
     write_json,
 )
-from mcuformer.data import DataConfig, Dataset, load
-from mcuformer.device import Budget, BudgetConfig, Device, Footprint
-from mcuformer.errors import BudgetError, ConfigError, InternalError, ToolMissingError
-from mcuformer.plot import draw_memory
-from mcuformer.progress import say
-from mcuformer.settings import Settings, execute
+from mcuformer.run.command import Settings, execute
+from mcuformer.run.progress import say
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
-from oplib.calibrate import DEFAULT_QUANT, QuantSettings, calibrate
-from oplib.firmware import write_firmware
-from oplib.footprint import arena_limit, footprint
+from oplib.codegen.onnx import export_onnx
 from oplib.forms import Forms
-from oplib.interpret import FloatModel, IntegerModel
-from oplib.layers import layer_report, warnings
-from oplib.lower import lower, lower_with, prepare
-from oplib.model_file import SEPARATOR, save_model
-from oplib.onnx import export_onnx
-from oplib.operator import Array
-from oplib.quant import QuantParams
-from oplib.schedule import Schedule, float_model, schedule
+from oplib.network.builder import build_graph
+from oplib.network.model_file import SEPARATOR, save_model
+from oplib.network.reference import FloatModel, IntegerModel
+from oplib.network.timm_vit import TimmVit, refuse_unknown_parts
+from oplib.network.vit import float_model
+from oplib.ops.base import Array
+from oplib.ops.quant import QuantParams
+from oplib.plan.footprint import arena_limit, footprint
+from oplib.plan.schedule import Schedule, schedule
+from oplib.plan.timeline import explain, timeline
+from oplib.quantize.calibrate import DEFAULT_QUANT, QuantSettings, calibrate
+from oplib.quantize.layer_quality import layer_report, warnings
+from oplib.quantize.lower import lower, lower_with, prepare
 from oplib.target.board import LinkedSizes, cross_build, measure
+from oplib.target.compare import Comparison, compare
+from oplib.target.firmware import write_firmware
 from oplib.target.tools import installed
-from oplib.timeline import explain, timeline
-from oplib.timm_vit import TimmVit, refuse_unknown_parts
-from oplib.verify import Comparison, compare
-from oplib.vit import build_graph
-from supernet.timm_data import READERS
 
 SOURCES = {
     "finetuned": ("model.safetensors", "finetuned_subnet.json"),
@@ -200,7 +200,7 @@ def export(config: ExportConfig) -> None:
     """
     subnet, weights = read_network(config)
     cost = check_budget(config, subnet)
-    dataset = load(config.data, subnet.img_size, READERS)
+    dataset = load(config.data, subnet.img_size)
     images, forms = dataset.steering.images, config.forms
     model, integer = lower_network(config, subnet, weights, dataset)
     limit = Budget.of(config.budget, config.device).sram_bytes

@@ -85,26 +85,3 @@ class Graph:
         if tensor == self.output:
             return len(self.nodes)
         return max(i for i, node in enumerate(self.nodes) if tensor in (*node.inputs, node.output))
-
-
-class GraphBuilder:
-    """Collect nodes; each operator's shape rule gives its output's type."""
-
-    def __init__(self, input_name: str, input_type: TensorType) -> None:
-        self._tensors = {input_name: input_type}
-        self._nodes: list[Node] = []
-        self._input = input_name
-
-    def add(self, op: str, name: str, *inputs: str, **attrs: int | float) -> str:
-        """Append a node called `name` and return its output tensor, which bears the same name."""
-        from oplib.ops import OPERATORS
-
-        node = Node(name, op, inputs, name, attrs)
-        types = tuple(self._tensors[tensor] for tensor in inputs)
-        self._tensors[name] = OPERATORS[op].output_type(node, types)
-        self._nodes.append(node)
-        return name
-
-    def build(self, output: str) -> Graph:
-        """Return the graph that ends in `output`."""
-        return Graph(dict(self._tensors), tuple(self._nodes), self._input, output)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mcuformer.data import Images, Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.data.readers import Images
 from mcuformer.errors import ConfigError
 from supernet.recipe import Recipe
 

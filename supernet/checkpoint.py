@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mcuformer.artifact import (
+from mcuformer.errors import ArtifactError
+from mcuformer.run.artifact import (
     load_arrays,
     read_json,
     replacing_directory,
     save_arrays,
     write_json,
 )
-from mcuformer.errors import ArtifactError
 
 Tensors = dict[str, Tensor]
 

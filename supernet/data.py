@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mcuformer.data import Images, LazyImages, Preprocessing, Split
+from mcuformer.data.dataset import Split
+from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.data.readers import Images, LazyImages
 from mcuformer.seed import stream
 from supernet.augment import Augmentation
 from supernet.recipe import Recipe

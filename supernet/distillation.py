@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcuformer.artifact import file_digest, load_arrays
 from mcuformer.errors import ConfigError
+from mcuformer.run.artifact import file_digest, load_arrays
 from supernet.model import Supernet
 from supernet.recipe import Distillation, TimmTeacher
 

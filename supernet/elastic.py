@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from supernet.fake_quant import fake_quantize_input, fake_quantize_weight
+from supernet.rounding import fake_quantize_input, fake_quantize_weight
 
 
 class Linear(nn.Linear):

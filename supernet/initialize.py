@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mcuformer.artifact import load_arrays
 from mcuformer.errors import ArtifactError
-from mcuformer.progress import say
+from mcuformer.run.artifact import load_arrays
+from mcuformer.run.progress import say
 from supernet.elastic import ElasticLinear
 from supernet.low_rank import ElasticLowRankLinear
 from supernet.model import ElasticBlock, Supernet

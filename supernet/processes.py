@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mcuformer.errors import ConfigError
-from mcuformer.progress import process_count
+from mcuformer.run.progress import process_count
 
 
 class Processes:

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mcuformer.artifact import write_bytes
-from mcuformer.data import Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.run.artifact import write_bytes
 from mcuformer.subnet import SubnetConfig
 
 ARCHITECTURE = "mcuformer_vit"

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mcuformer.artifact import canonical_json, digest, file_digest
-from mcuformer.data import Dataset
+from mcuformer.data.dataset import Dataset
+from mcuformer.run.artifact import canonical_json, digest, file_digest
 from mcuformer.seed import derive
 from mcuformer.space import SearchSpace, SpacePoint
 from supernet.data import BatchSource, pad_value
@@ -20,14 +20,7 @@ from supernet.distillation import teacher_identity
 from supernet.initialize import initialize
 from supernet.model import Supernet
 from supernet.recipe import Recipe
-from supernet.sampling import (
-    Admissible,
-    Pool,
-    Sampler,
-    SamplingConfig,
-    build_sampler,
-    heeds_budget,
-)
+from supernet.sampling import Admissible, Pool, Sampler, SamplingConfig, build_sampler, heeds_budget
 
 
 @dataclass(frozen=True)

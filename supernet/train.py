@@ -12,21 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcuformer import entry
-from mcuformer.artifact import Stage, locked, read_json, save_arrays, write_bytes, write_json
-from mcuformer.data import DataConfig, load
+from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.errors import ConfigError
-from mcuformer.progress import process_count, say
-from mcuformer.settings import Settings, execute
+from mcuformer.run import entry
+from mcuformer.run.artifact import Stage, locked, read_json, save_arrays, write_bytes, write_json
+from mcuformer.run.command import Settings, execute
+from mcuformer.run.progress import process_count, say
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import PositiveInt, RankRatio, SubnetConfig
 from mcuformer.value import Value
-from oplib.footprint import footprint
 from oplib.forms import DEFAULT_FORMS, Forms
+from oplib.plan.footprint import footprint
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
-from supernet.timm_data import READERS
 
 if TYPE_CHECKING:
     from supernet.processes import Processes
@@ -140,7 +139,7 @@ def train(config: TrainConfig) -> None:
     """
     point = resolve_point(config)
     img_size = config.space.smallest(point or config.space.points()[0]).img_size
-    dataset = load(config.data, img_size, READERS)
+    dataset = load(config.data, img_size)
 
     import torch
 

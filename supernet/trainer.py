@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcuformer.artifact import write_bytes
 from mcuformer.errors import ArtifactError, McuformerError
-from mcuformer.progress import Meter, duration, say
+from mcuformer.run.artifact import write_bytes
+from mcuformer.run.progress import Meter, duration, say
 from mcuformer.seed import stream
 from supernet.checkpoint import Snapshot, newest, remove_unfinished
 from supernet.distillation import build_teacher, distilled_loss
-from supernet.fake_quant import set_fake_quant
 from supernet.processes import Processes
 from supernet.recipe import Distillation, build_mixup, build_optimizer, build_scheduler
+from supernet.rounding import set_fake_quant
 from supernet.task import Task, seed_everything
 
 LOSS_MEMORY = 0.98  # of the running mean of the loss, a step

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from mcuformer.data import DataConfig, Preprocessing
+from mcuformer.data.dataset import DataConfig
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import BlockConfig, SubnetConfig

@@ -19,15 +19,15 @@ from typing import Any
 
 from bench_network import DEIT_TINY, PAPER
 
-from mcuformer.entry import fail
 from mcuformer.errors import McuformerError
+from mcuformer.run.entry import fail
 from mcuformer.subnet import SubnetConfig
-from oplib.check import check_plan
-from oplib.cost import array_specs
 from oplib.forms import Forms, Passes
 from oplib.graph import Graph, Node
-from oplib.schedule import schedule
-from oplib.timeline import timeline
+from oplib.plan.check_plan import check_plan
+from oplib.plan.instructions import array_specs
+from oplib.plan.schedule import schedule
+from oplib.plan.timeline import timeline
 
 KERNEL = 4  # of the decomposed patch embedding
 NETWORKS = {"paper_320k": PAPER, "deit_tiny": DEIT_TINY}

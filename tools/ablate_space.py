@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from mcuformer.artifact import read_json
-from mcuformer.entry import fail
 from mcuformer.errors import McuformerError
+from mcuformer.run.artifact import read_json
+from mcuformer.run.entry import fail
 
 VISITS, VISIT_EPOCHS, SUPERNET_EPOCHS = 8, 10, 60
 ROWS = [

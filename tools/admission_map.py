@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from evolve.quality import sample_point
-from mcuformer.artifact import write_bytes
+from evolve.space_search.quality import sample_point
 from mcuformer.device import Device
-from mcuformer.entry import compose, fail
 from mcuformer.errors import ConfigError, McuformerError
-from mcuformer.plot import draw_admission_maps
+from mcuformer.pictures import draw_admission_maps
+from mcuformer.run.artifact import write_bytes
+from mcuformer.run.entry import compose, fail
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
-from oplib.estimators import ESTIMATORS, released_code_bytes
+from oplib.plan.published_estimates import ESTIMATORS, released_code_bytes
 
 Map = dict[tuple[int, ...], float]
 

@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 
 from mcuformer.device import Core, Device, MemoryRegion
-from mcuformer.entry import fail
 from mcuformer.errors import McuformerError
-from oplib.firmware import RUNTIME
+from mcuformer.run.entry import fail
 from oplib.graph import Node
-from oplib.operator import Lowered
-from oplib.ops import OPERATORS
+from oplib.ops.base import Lowered
 from oplib.ops.layer_norm import LayerNorm
+from oplib.ops.packing import QUAD_ORDER, quads
+from oplib.ops.registry import OPERATORS
 from oplib.ops.softmax import exp_table
-from oplib.packing import QUAD_ORDER, quads
 from oplib.target import qemu
+from oplib.target.firmware import RUNTIME
 from oplib.target.linker import (
     CPU_FLAGS,
     KERNEL_FLAGS,

@@ -21,21 +21,21 @@ from typing import Any
 
 import numpy as np
 
-from mcuformer.data import Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
-from mcuformer.entry import compose, fail
 from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.run.entry import compose, fail
 from mcuformer.subnet import BlockConfig, SubnetConfig
-from oplib.check import execute
-from oplib.cost import flash_bytes_read
-from oplib.firmware import write_firmware
-from oplib.footprint import arena_limit
 from oplib.forms import Forms, Passes
-from oplib.interpret import run_integer
-from oplib.lower import quantize
-from oplib.schedule import float_model, schedule
+from oplib.network.reference import run_integer
+from oplib.network.vit import float_model, random_weights
+from oplib.plan.check_plan import execute
+from oplib.plan.footprint import arena_limit
+from oplib.plan.instructions import flash_bytes_read
+from oplib.plan.schedule import schedule
+from oplib.quantize.lower import quantize
 from oplib.target import board, qemu
-from oplib.vit import random_weights
+from oplib.target.firmware import write_firmware
 
 CALIBRATION_IMAGES = 4
 

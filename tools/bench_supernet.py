@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcuformer.entry import compose, fail
 from mcuformer.errors import ConfigError, McuformerError
-from mcuformer.progress import track
+from mcuformer.run.entry import compose, fail
+from mcuformer.run.progress import track
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from evolve.history import History, Index, Visit
-from evolve.space_search.random import RandomConfig
+from evolve.space_search.history import History, Index, Visit
+from evolve.space_search.random_points import RandomConfig
 from evolve.space_search.selectors import SelectorConfig, select_point
 from evolve.space_search.trend import TrendConfig
 from evolve.space_search.trend_paper import TrendPaperConfig

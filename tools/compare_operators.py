@@ -21,18 +21,18 @@ from typing import Any
 
 import numpy as np
 
-from mcuformer.artifact import RunDir, load_arrays, read_json, read_value
-from mcuformer.data import DataConfig, Preprocessing, load
+from mcuformer.data.dataset import DataConfig, load
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
-from mcuformer.entry import compose, fail
 from mcuformer.errors import ArtifactError, McuformerError
-from mcuformer.progress import track
+from mcuformer.run.artifact import RunDir, load_arrays, read_json, read_value
+from mcuformer.run.entry import compose, fail
+from mcuformer.run.progress import track
 from mcuformer.subnet import SubnetConfig, build_block
-from oplib.firmware import write_firmware
 from oplib.forms import SQRT_STEPS, Forms, Passes
 from oplib.graph import Node
-from oplib.interpret import run_integer
-from oplib.lower import quantize
+from oplib.network.reference import run_integer
+from oplib.network.vit import float_model, random_weights
 from oplib.ops.gelu import GeluPolynomial, GeluSigmoid, gelu
 from oplib.ops.layer_norm import isqrt
 from oplib.ops.softmax import (
@@ -43,10 +43,10 @@ from oplib.ops.softmax import (
     exp_table,
     softmax_weights,
 )
-from oplib.schedule import float_model, schedule
+from oplib.plan.schedule import schedule
+from oplib.quantize.lower import quantize
 from oplib.target import host, qemu
-from oplib.vit import random_weights
-from supernet.timm_data import READERS
+from oplib.target.firmware import write_firmware
 
 PRE = Preprocessing(img_size=16, channel_order="RGB", mean=(0.5,) * 3, std=(0.25,) * 3)
 BLOCK = build_block(3, 16, 2.0)
@@ -306,7 +306,7 @@ def error_in_steps(
     case: Case, floating: Any, integer: Any, images: np.ndarray
 ) -> tuple[float, float]:
     """Return the errors of one operator's output, in its steps, on the integer network's inputs."""
-    from oplib.ops import OPERATORS
+    from oplib.ops.registry import OPERATORS
 
     node = next(n for n in integer.graph.nodes if n.name.endswith(case.node))
     codes: dict[str, np.ndarray] = {integer.graph.input: images}
@@ -328,7 +328,7 @@ def accuracies(run: RunDir) -> dict[str, float]:
     data_config = DataConfig.parse(stage["data"])
     subnet = read_value(run.file("finetuned_subnet.json"), "subnet", SubnetConfig)
     weights = load_arrays(run.file("model.safetensors"))
-    data = load(data_config, subnet.img_size, READERS)
+    data = load(data_config, subnet.img_size)
     found = {}
     for case in CASES:
         kernel = case.forms.get("patch_kernel")

@@ -17,17 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from mcuformer.artifact import RunDir, load_arrays, read_json, read_value
-from mcuformer.data import DataConfig, Dataset, load
-from mcuformer.entry import fail
+from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.errors import McuformerError
+from mcuformer.run.artifact import RunDir, load_arrays, read_json, read_value
+from mcuformer.run.entry import fail
 from mcuformer.subnet import SubnetConfig
-from oplib.calibrate import QuantSettings
 from oplib.forms import Forms
-from oplib.interpret import run_float, run_integer
-from oplib.lower import quantize
-from oplib.schedule import float_model
-from supernet.timm_data import READERS
+from oplib.network.reference import run_float, run_integer
+from oplib.network.vit import float_model
+from oplib.quantize.calibrate import QuantSettings
+from oplib.quantize.lower import quantize
 
 BATCH_SIZE = 256
 WIDE = {"residual": "int16"}
@@ -54,7 +53,7 @@ def read_run(path: Path) -> tuple[SubnetConfig, dict[str, Any], Dataset]:
     run = RunDir(str(path))
     stage = read_json(run.file("stages/evolve.finetune.json"), "stage")["config"]
     subnet = read_value(run.file("finetuned_subnet.json"), "subnet", SubnetConfig)
-    data = load(DataConfig.parse(stage["data"]), subnet.img_size, READERS)
+    data = load(DataConfig.parse(stage["data"]), subnet.img_size)
     return subnet, load_arrays(run.file("model.safetensors")), data
 
 

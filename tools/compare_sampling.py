@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mcuformer.data import Dataset, load
+from mcuformer.data.dataset import Dataset, load
 from mcuformer.device import Budget
-from mcuformer.entry import compose, fail
 from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.run.entry import compose, fail
 from supernet.evaluate import accuracy_percent
 from supernet.sampling import (
     BudgetAwareSampling,
@@ -38,7 +38,6 @@ from supernet.sampling import (
     build_sampler,
 )
 from supernet.task import SupernetSetting, subnet_pool, supernet_task
-from supernet.timm_data import READERS
 from supernet.train import TrainConfig, admissible, budget, budget_identity, resolve_point
 from supernet.trainer import train
 
@@ -139,7 +138,7 @@ def main() -> int:
         torch.set_num_threads(config.threads)
         point = resolve_point(config)
         img_size = config.space.smallest(point or config.space.points()[0]).img_size
-        dataset = load(config.data, img_size, READERS)
+        dataset = load(config.data, img_size)
         if arguments.train_images is not None:
             few = dataset.train.take(np.arange(min(arguments.train_images, len(dataset.train))))
             dataset = replace(dataset, train=few)

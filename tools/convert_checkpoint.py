@@ -13,10 +13,10 @@ import argparse
 import json
 from pathlib import Path
 
-from mcuformer.artifact import read_value, save_arrays, write_json
-from mcuformer.data import Preprocessing
-from mcuformer.entry import fail
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.errors import McuformerError
+from mcuformer.run.artifact import read_value, save_arrays, write_json
+from mcuformer.run.entry import fail
 from mcuformer.subnet import SubnetConfig
 from supernet.convert import ReleasedCheckpoint
 from supernet.registry import write_timm_config

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mcuformer.artifact import write_bytes
-from mcuformer.entry import fail
+from mcuformer.data.readers import CIFAR10_TRAIN
 from mcuformer.errors import DataError, McuformerError
-from mcuformer.formats import CIFAR10_TRAIN
+from mcuformer.run.artifact import write_bytes
+from mcuformer.run.entry import fail
 
 ROWS, COLUMNS, SIDE = 25, 40, 32
 

@@ -14,18 +14,18 @@ from typing import get_args
 
 import numpy as np
 
-from mcuformer.data import Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Core, Device, Emulation, MemoryRegion
 from mcuformer.subnet import BlockConfig, SubnetConfig
-from oplib.firmware import RUNTIME, write_firmware
-from oplib.footprint import kernels_of, struct_bytes
-from oplib.lower import quantize
-from oplib.schedule import float_model, schedule
-from oplib.structs import call_structs
+from oplib.network.vit import float_model, random_weights
+from oplib.plan.footprint import kernels_of, struct_bytes
+from oplib.plan.param_structs import call_structs
+from oplib.plan.schedule import schedule
+from oplib.quantize.lower import quantize
 from oplib.target.board import LinkedSizes, cross_build, measure
+from oplib.target.firmware import RUNTIME, write_firmware
 from oplib.target.linker import CPU_FLAGS, KERNEL_FLAGS
 from oplib.target.tools import run
-from oplib.vit import random_weights
 
 PREPROCESSING = Preprocessing(img_size=8, channel_order="L", value_max=16, mean=(0.5,), std=(0.5,))
 

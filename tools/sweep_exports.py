@@ -18,21 +18,21 @@ from typing import Any
 
 import numpy as np
 
-from mcuformer.data import Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
-from mcuformer.entry import compose, fail
 from mcuformer.errors import ConfigError, McuformerError
-from mcuformer.progress import track
+from mcuformer.run.entry import compose, fail
+from mcuformer.run.progress import track
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, draw
 from mcuformer.subnet import SubnetConfig
-from oplib.firmware import write_firmware
 from oplib.forms import Forms
-from oplib.interpret import run_integer
-from oplib.lower import quantize
-from oplib.schedule import float_model, schedule
+from oplib.network.reference import run_integer
+from oplib.network.vit import float_model, random_weights
+from oplib.plan.schedule import schedule
+from oplib.quantize.lower import quantize
 from oplib.target import host, qemu
-from oplib.vit import random_weights
+from oplib.target.firmware import write_firmware
 
 SPACES = {"digits": (), "fashion_mnist": ("data.root=unused",)}
 CHANGES: tuple[dict[str, Any], ...] = (

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol
 import numpy as np
 from pydantic import Field
 
-from evolve.history import History, Index, Visit
+from evolve.space_search.history import History, Index, Visit
 from mcuformer.errors import ConfigError
 from mcuformer.subnet import PositiveInt
 from mcuformer.value import Value

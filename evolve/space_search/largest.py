@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from evolve.history import Index
+from evolve.space_search.history import Index
 from evolve.space_search.landscape import Landscape, SearchBudget
 
 

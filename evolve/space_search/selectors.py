@@ -7,12 +7,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from evolve.history import Index
-from evolve.space_search import joint, largest, random, tinynas, trend, trend_paper
+from evolve.space_search import joint, largest, random_points, tinynas, trend, trend_paper
+from evolve.space_search.history import Index
 from evolve.space_search.joint import JointConfig
 from evolve.space_search.landscape import Landscape
 from evolve.space_search.largest import LargestConfig
-from evolve.space_search.random import RandomConfig
+from evolve.space_search.random_points import RandomConfig
 from evolve.space_search.tinynas import TinynasConfig
 from evolve.space_search.trend import TrendConfig
 from evolve.space_search.trend_paper import TrendPaperConfig
@@ -31,7 +31,7 @@ def select_point(config: SelectorConfig, landscape: Landscape, rng: np.random.Ge
         case TrendPaperConfig():
             return trend_paper.select(config, landscape, rng)
         case RandomConfig():
-            return random.select(config, landscape, rng)
+            return random_points.select(config, landscape, rng)
         case LargestConfig():
             return largest.select(config, landscape, rng)
         case TinynasConfig():

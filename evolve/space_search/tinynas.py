@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from evolve.history import Index
+from evolve.space_search.history import Index
 from evolve.space_search.landscape import Landscape, SearchBudget
 
 

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from evolve.history import Index, Visit
+from evolve.space_search.history import Index, Visit
 from evolve.space_search.landscape import Landscape, TrendBudget, visit_first
-from evolve.trend import fit_around, moved, neighbours, threshold_step
+from evolve.space_search.plane import fit_around, moved, neighbours, threshold_step
 from mcuformer.subnet import PositiveInt
 
 

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from evolve.history import Index
+from evolve.space_search.history import Index
 from evolve.space_search.landscape import Landscape, TrendBudget, visit_first
-from evolve.trend import fit_around, floor_step, moved, nearest
+from evolve.space_search.plane import fit_around, floor_step, moved, nearest
 
 
 class TrendPaperConfig(TrendBudget):

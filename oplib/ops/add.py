@@ -9,8 +9,8 @@ import numpy as np
 
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
-from oplib.quant import multiplier, saturate, saturate16
+from oplib.ops.base import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
+from oplib.ops.quant import multiplier, saturate, saturate16
 
 MAX_MULTIPLIER = 2**21  # (2 * 255 + 2) * 2^21 + 2^15 + 2^23 < 2^31
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
-from oplib.operator import (
+from oplib.ops.base import (
     OUTPUT,
     Array,
     ArraySpec,
@@ -24,6 +24,8 @@ from oplib.operator import (
     whole,
 )
 from oplib.ops.linear import tiles
+from oplib.ops.packing import QUAD, even, quads, tile_bytes
+from oplib.ops.quant import INT8_MAX, integer_matmul, multiplier, requantize
 from oplib.ops.softmax import (
     MAX_TOKENS,
     lower_softmax,
@@ -31,8 +33,6 @@ from oplib.ops.softmax import (
     softmax_specs,
     softmax_weights,
 )
-from oplib.packing import QUAD, even, quads, tile_bytes
-from oplib.quant import INT8_MAX, integer_matmul, multiplier, requantize
 
 TABLES = ("key_rows", "key_cols", "value_rows", "value_cols")
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from oplib.graph import Node, TensorType
-from oplib.operator import OUTPUT, Buffers, Field, Operator, Touch, align, rows_of, whole
 from oplib.ops.attention import weights_bytes
+from oplib.ops.base import OUTPUT, Buffers, Field, Operator, Touch, align, rows_of, whole
 from oplib.ops.linear import tiles
-from oplib.packing import QUAD, quads, tile_bytes
+from oplib.ops.packing import QUAD, quads, tile_bytes
 
 
 class AttentionBlock(Operator):

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, Buffers, Lowered, LoweringContext, Params
+from oplib.ops.base import Array, Buffers, Lowered, LoweringContext, Params
 from oplib.ops.linear import Linear, accumulate, lower_linear, smallest_weight_scale
-from oplib.quant import QuantParams, multiply_high, quantize_weight
+from oplib.ops.quant import QuantParams, multiply_high, quantize_weight
 
 
 class Classifier(Linear):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from oplib.graph import Node, TensorType
-from oplib.operator import (
+from oplib.ops.base import (
     Array,
     ArraySpec,
     Buffers,
@@ -20,9 +20,9 @@ from oplib.operator import (
     Params,
 )
 from oplib.ops.linear import accumulate, linear_fields, linear_specs, lower_linear, pack_linear
+from oplib.ops.packing import tile_bytes
 from oplib.ops.patch_embed import PIXELS, fold_normalisation
-from oplib.packing import tile_bytes
-from oplib.quant import requantize
+from oplib.ops.quant import requantize
 
 
 def windows(x: Array, stride: int, pad: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from oplib.graph import Node, TensorType
-from oplib.operator import (
+from oplib.ops.base import (
     Array,
     ArraySpec,
     Buffers,
@@ -18,7 +18,7 @@ from oplib.operator import (
     Operator,
     Params,
 )
-from oplib.quant import QuantParams, multiplier, multiply_high, saturate, saturate16
+from oplib.ops.quant import QuantParams, multiplier, multiply_high, saturate, saturate16
 
 
 def position_specs(node: Node, tokens: int, dtype: str) -> tuple[ArraySpec, ...]:

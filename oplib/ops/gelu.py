@@ -10,7 +10,7 @@ from scipy.special import erf
 
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
-from oplib.operator import (
+from oplib.ops.base import (
     Array,
     ArraySpec,
     Buffers,
@@ -20,8 +20,8 @@ from oplib.operator import (
     Operator,
     Params,
 )
+from oplib.ops.quant import multiplier, requantize
 from oplib.ops.softmax import ONE, exp2_polynomial
-from oplib.quant import multiplier, requantize
 
 CLIP = 7246  # 1.769 with 12 fraction bits
 CURVATURE = 9463  # 0.2888 with 15 fraction bits

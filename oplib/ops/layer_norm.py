@@ -10,7 +10,7 @@ import numpy as np
 from mcuformer.errors import LoweringError
 from oplib.forms import SQRT_STEPS as SQRT_FORMS
 from oplib.graph import Node, TensorType
-from oplib.operator import (
+from oplib.ops.base import (
     Array,
     ArraySpec,
     Buffers,
@@ -20,7 +20,7 @@ from oplib.operator import (
     Operator,
     Params,
 )
-from oplib.quant import multiply_high, saturate
+from oplib.ops.quant import multiply_high, saturate
 
 MAX_FEATURES = 511
 SQRT_STEPS = SQRT_FORMS["newton4"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
-from oplib.operator import (
+from oplib.ops.base import (
     OUTPUT,
     Array,
     ArraySpec,
@@ -22,8 +22,8 @@ from oplib.operator import (
     Touch,
     rows_of,
 )
-from oplib.packing import QUAD, TILE, even, pack_requant, pack_weight, quads, tile_bytes
-from oplib.quant import (
+from oplib.ops.packing import QUAD, TILE, even, pack_requant, pack_weight, quads, tile_bytes
+from oplib.ops.quant import (
     QuantParams,
     integer_matmul,
     multiplier,

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
-from oplib.quant import multiplier, requantize
+from oplib.ops.base import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
+from oplib.ops.quant import multiplier, requantize
 
 
 def first_token(node: Node) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from oplib.graph import Node, TensorType
-from oplib.operator import OUTPUT, Buffers, Field, Operator, Touch, rows_of
+from oplib.ops.base import OUTPUT, Buffers, Field, Operator, Touch, rows_of
 from oplib.ops.linear import tiles
-from oplib.packing import tile_bytes
+from oplib.ops.packing import tile_bytes
 
 
 class MlpBlock(Operator):

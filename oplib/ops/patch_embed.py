@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from mcuformer.data import Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
 from oplib.graph import DType, Node, TensorType
-from oplib.operator import (
+from oplib.ops.base import (
     ALIGNMENT,
     OUTPUT,
     Array,
@@ -41,8 +41,8 @@ from oplib.ops.linear import (
     lower_linear,
     pack_linear,
 )
-from oplib.packing import QUAD, TILE, even, pack_weight, tile_bytes
-from oplib.quant import QuantParams, multiply16, multiply_high
+from oplib.ops.packing import QUAD, TILE, even, pack_weight, tile_bytes
+from oplib.ops.quant import QuantParams, multiply16, multiply_high
 
 PIXELS = QuantParams(1.0, -128)  # raw pixel p is the int8 code p - 128
 
@@ -114,7 +114,7 @@ class PatchEmbed(Operator):
         return {"tile": tile_bytes(features), **windows}
 
     def can_overwrite(self, node: Node, source: TensorType, target: TensorType) -> bool:
-        return False  # the image is far larger: oplib.passes.overwrite_image places the tokens
+        return False  # the image is far larger: plan.passes.overwrite_image places them
 
     def _steps(self, node: Node) -> Iterator[tuple[int, int, bool]]:
         """Yield first token, end and whether a tile is used, of each step over an image."""

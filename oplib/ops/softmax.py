@@ -7,7 +7,7 @@ import numpy as np
 from mcuformer.errors import LoweringError
 from oplib.forms import SOFTMAX_FORMS
 from oplib.graph import Node
-from oplib.operator import Array, ArraySpec, Field
+from oplib.ops.base import Array, ArraySpec, Field
 
 TABLE_SIZE = 256
 ONE = 32767

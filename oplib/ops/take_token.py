@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from oplib.graph import Node, TensorType
-from oplib.operator import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
+from oplib.ops.base import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
 
 
 class TakeToken(Operator):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from oplib.emit import Arena, emit_model
+from oplib.codegen.model_c import Arena, emit_model
 from oplib.graph import Node
-from oplib.interpret import IntegerModel
-from oplib.memory import SCRATCH, heap_blocks
-from oplib.schedule import Schedule
+from oplib.network.reference import IntegerModel
+from oplib.plan.arena import SCRATCH, heap_blocks
+from oplib.plan.schedule import Schedule
 
 
 class Heap(Arena):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oplib.operator import Array
+from oplib.ops.base import Array
 from oplib.target.tools import require, run
 
 TOOLS = ("cmake", "cc")

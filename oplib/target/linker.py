@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mcuformer.device import Core, Device, MemoryRegion
 from mcuformer.errors import FirmwareError
-from oplib.emit import LICENCE
+from oplib.codegen.model_c import LICENCE
 
 CPU_FLAGS: dict[Core, str] = {
     "cortex-m0plus": "-mcpu=cortex-m0plus -mthumb",

@@ -10,7 +10,7 @@ import numpy as np
 
 from mcuformer.device import Device
 from mcuformer.errors import FirmwareError
-from oplib.operator import Array
+from oplib.ops.base import Array
 from oplib.target.board import cross_build
 from oplib.target.linker import Machine, emulated_machine
 from oplib.target.tools import require, run

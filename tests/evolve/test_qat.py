@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from evolve.rounded_network import RoundedNetwork
-from mcuformer.data import Preprocessing
+from evolve.qat_network import RoundedNetwork
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.subnet import SubnetConfig
-from oplib.calibrate import calibrate, choose_quant
 from oplib.forms import Forms
-from oplib.interpret import run_integer
-from oplib.lower import lower_with
-from oplib.schedule import float_model
-from oplib.vit import random_weights
+from oplib.network.reference import run_integer
+from oplib.network.vit import float_model, random_weights
+from oplib.quantize.calibrate import calibrate, choose_quant
+from oplib.quantize.lower import lower_with
 from supernet.data import to_tensor
-from supernet.quantized import LearnedRounding, round_half_up, rounded_weight
+from supernet.rounding import LearnedRounding, round_half_up, rounded_weight
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plain": ({}, {}),

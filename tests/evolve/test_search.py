@@ -7,14 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolve.population import Variation
-from evolve.quality import Admission, check_feasible, measure_admission, sample_space, score
-from evolve.strategies.evolution import Candidate, EvolutionConfig, evolve
+from evolve.space_search.quality import (
+    Admission,
+    check_feasible,
+    measure_admission,
+    sample_space,
+    score,
+)
+from evolve.subnet_search.evolution import Candidate, EvolutionConfig, evolve
+from evolve.subnet_search.population import Variation
 from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.errors import BudgetError
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
-from oplib.footprint import footprint
+from oplib.plan.footprint import footprint
 
 
 @pytest.fixture

@@ -70,8 +70,8 @@ def test_timm_loads_the_exported_network(finished: Path) -> None:
     """In a fresh process, timm imported after supernet: the float accuracy of the report."""
     program = f"""
 import supernet, timm, torch
-from mcuformer.data import DataConfig, load
-from mcuformer.entry import compose
+from mcuformer.data.dataset import DataConfig, load
+from mcuformer.run.entry import compose
 from supernet.evaluate import accuracy_percent
 vit = timm.create_model("local-dir:{finished}").eval()
 data = load(DataConfig.parse(compose("mcuformer", [])["data"]))

@@ -13,7 +13,7 @@ import torch
 import yaml
 from timm.models.vision_transformer import VisionTransformer
 
-from mcuformer.artifact import file_digest, save_arrays
+from mcuformer.run.artifact import file_digest, save_arrays
 from supernet.checkpoint import model_arrays
 
 VIT = {

@@ -11,16 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcuformer.data import DataConfig, Dataset, load
-from mcuformer.entry import compose
-from supernet.timm_data import READERS
+from mcuformer.data.dataset import DataConfig, Dataset, load
+from mcuformer.run.entry import compose
 
 DATA = os.environ.get("MCUFORMER_DATA")
 pytestmark = pytest.mark.skipif(not DATA, reason="MCUFORMER_DATA names no directory of data sets")
 
 
 def read(*overrides: str) -> Dataset:
-    return load(DataConfig.parse(compose("supernet_train", overrides)["data"]), readers=READERS)
+    return load(DataConfig.parse(compose("supernet_train", overrides)["data"]))
 
 
 def sizes(data: Dataset) -> tuple[int, int, int]:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mcuformer import entry
+from mcuformer.run import entry
 from supernet import train
 
 SMALL = [

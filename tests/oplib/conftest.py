@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcuformer.data import Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Node, TensorType
-from oplib.interpret import FloatModel, IntegerModel
-from oplib.lower import quantize
-from oplib.operator import Buffers, Field, Lowered
-from oplib.ops import OPERATORS
-from oplib.schedule import Schedule, float_model, schedule
-from oplib.vit import random_weights
+from oplib.network.reference import FloatModel, IntegerModel
+from oplib.network.vit import float_model, random_weights
+from oplib.ops.base import Buffers, Field, Lowered
+from oplib.ops.registry import OPERATORS
+from oplib.plan.schedule import Schedule, schedule
+from oplib.quantize.lower import quantize
 
 RUNTIME = Path(__file__).resolve().parents[2] / "oplib" / "runtime"
 FLAGS = [

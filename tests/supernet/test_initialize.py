@@ -9,8 +9,8 @@ import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from mcuformer.artifact import save_arrays
 from mcuformer.errors import ArtifactError
+from mcuformer.run.artifact import save_arrays
 from mcuformer.space import SearchSpace
 from supernet.checkpoint import model_arrays
 from supernet.initialize import initialize

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from mcuformer.data import Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.space import SearchSpace
 from supernet.data import pad_value
 from supernet.model import Supernet

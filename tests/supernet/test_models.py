@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.models.vision_transformer import VisionTransformer
 
-from mcuformer.data import Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import BlockConfig, SubnetConfig, build_block
-from oplib.footprint import footprint
-from oplib.interpret import run_float
-from oplib.schedule import float_model
+from oplib.network.reference import run_float
+from oplib.network.vit import float_model
+from oplib.plan.footprint import footprint
 from supernet.checkpoint import model_arrays
 from supernet.data import pad_value, to_tensor
 from supernet.extract import extract

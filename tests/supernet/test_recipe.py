@@ -10,17 +10,18 @@ import pytest
 import timm
 import torch
 
-from mcuformer.artifact import read_json, save_arrays
-from mcuformer.data import DataConfig, Dataset, Preprocessing, load
+from mcuformer.data.dataset import DataConfig, Dataset, load
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.errors import ConfigError
+from mcuformer.run.artifact import read_json, save_arrays
 from mcuformer.space import SearchSpace
 from supernet import trainer
 from supernet.augment import Augmentation, shift
 from supernet.checkpoint import model_arrays, newest
 from supernet.data import BatchSource
 from supernet.distillation import build_teacher, distilled_loss
-from supernet.fake_quant import fake_quantize_input, fake_quantize_weight
 from supernet.recipe import Distillation, Recipe, TimmTeacher
+from supernet.rounding import fake_quantize_input, fake_quantize_weight
 from supernet.sampling import SandwichSampling
 from supernet.task import SupernetSetting, Task, supernet_task
 from supernet.trainer import train

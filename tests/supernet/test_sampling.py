@@ -9,7 +9,7 @@ import pytest
 from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.errors import BudgetError, ConfigError
 from mcuformer.space import SearchSpace
-from oplib.footprint import footprint
+from oplib.plan.footprint import footprint
 from supernet.sampling import (
     BudgetAwareSampling,
     Pool,

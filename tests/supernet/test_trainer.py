@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcuformer.data import DataConfig, Dataset, Split, load
+from mcuformer.data.dataset import DataConfig, Dataset, Split, load
 from mcuformer.errors import ArtifactError, McuformerError
 from mcuformer.space import SearchSpace
 from supernet import checkpoint

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolve.history import History, Index, Visit
+from evolve.space_search.history import History, Index, Visit
 from evolve.space_search.joint import JointConfig
 from evolve.space_search.landscape import shuffled, stratified
 from evolve.space_search.largest import LargestConfig
-from evolve.space_search.random import RandomConfig
+from evolve.space_search.random_points import RandomConfig
 from evolve.space_search.selectors import SelectorConfig, select_point
 from evolve.space_search.tinynas import TinynasConfig
 from evolve.space_search.trend import TrendConfig

@@ -7,14 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from mcuformer.data import Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
 from oplib.graph import Node, TensorType
-from oplib.operator import LoweringContext
-from oplib.ops import OPERATORS
+from oplib.ops.base import LoweringContext
 from oplib.ops.gelu import GeluPolynomial, GeluSigmoid, gelu
 from oplib.ops.layer_norm import isqrt
+from oplib.ops.quant import symmetric, symmetric16
+from oplib.ops.registry import OPERATORS
 from oplib.ops.softmax import ONE, exp2_polynomial, exp_shift
-from oplib.quant import symmetric, symmetric16
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mcuformer.data import Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
 from oplib.graph import Node, TensorType
-from oplib.operator import LoweringContext
-from oplib.ops import OPERATORS
 from oplib.ops.attention import TABLES, scores_name
-from oplib.quant import QuantParams, affine, symmetric, symmetric16
+from oplib.ops.base import LoweringContext
+from oplib.ops.quant import QuantParams, affine, symmetric, symmetric16
+from oplib.ops.registry import OPERATORS
 
 PRE = Preprocessing(
     img_size=7, channel_order="RGB", mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4), value_max=255

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from mcuformer.data import Preprocessing
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
-from oplib.operator import LoweringContext
-from oplib.ops import OPERATORS
+from oplib.ops.base import LoweringContext
 from oplib.ops.layer_norm import isqrt
-from oplib.quant import QuantParams
+from oplib.ops.quant import QuantParams
+from oplib.ops.registry import OPERATORS
 
 
 def test_square_root_bounds_of_the_paper() -> None:

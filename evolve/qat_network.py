@@ -1,0 +1,186 @@
+"""The exporter's graph in torch, rounding every tensor that the firmware rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from oplib.graph import Node
+from oplib.network.model_file import SEPARATOR
+from oplib.network.reference import FloatModel
+from oplib.ops.attention import pair_rows, scores_name
+from oplib.ops.patch_embed import fold_normalisation
+from oplib.ops.quant import QuantParams
+from oplib.ops.registry import family
+from supernet.rounding import LearnedRounding, rounded_weight
+
+CODES = {"int8": (-128, 127), "int16": (-32768, 32767)}
+
+
+class RoundedNetwork(nn.Module):
+    """A float graph that rounds where the firmware does; takes normalised images (B, C, H, W).
+
+    Args:
+        model: graph and float parameters, which become trainable.
+        quant: scale and zero point of every tensor, and of values inside operators.
+    """
+
+    def __init__(self, model: FloatModel, quant: Mapping[str, QuantParams]) -> None:
+        super().__init__()
+        self.graph, self.pre = model.graph, model.preprocessing
+        self.values = nn.ParameterDict()
+        for name, arrays in model.params.items():
+            for kind, array in arrays.items():
+                tensor = torch.from_numpy(np.array(array, np.float32))
+                learned = kind != "pad"
+                key = f"{name}{SEPARATOR}{kind}".replace(".", "/")
+                self.values[key] = nn.Parameter(tensor, requires_grad=learned)
+        self.rounding = nn.ModuleDict()
+        for name, found in quant.items():
+            kind = self.graph.tensors[name].dtype if name in self.graph.tensors else "int8"
+            if kind in CODES:
+                low, high = CODES[kind]
+                rounding = LearnedRounding(found.scale, found.zero_point, low, high)
+                self.rounding[name.replace(".", "/")] = rounding
+
+    def value(self, node: str, kind: str) -> Tensor:
+        """Return a parameter of a node."""
+        found: Tensor = self.values[f"{node}{SEPARATOR}{kind}".replace(".", "/")]
+        return found
+
+    def rounded(self, x: Tensor, name: str) -> Tensor:
+        """Round a tensor as the firmware does."""
+        key = name.replace(".", "/")
+        return self.rounding[key](x) if key in self.rounding else x
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, K)."""
+        tensors = {self.graph.input: images.permute(0, 2, 3, 1)}  # NCHW -> NHWC
+        for node in self.graph.nodes:
+            tensors[node.output] = self.apply_node(node, [tensors[name] for name in node.inputs])
+        return tensors[self.graph.output]
+
+    def apply_node(self, node: Node, inputs: Sequence[Tensor]) -> Tensor:
+        """Return the rounded output of one node of the graph."""
+        output: Tensor = getattr(self, family(node.op))(node, *inputs)
+        return self.rounded(output, node.output)
+
+    def weight(self, node: Node, *, pixels: bool = False) -> Tensor:
+        """Return a node's rounded weight; of raw pixels, it is rounded as it is folded."""
+        weight = self.value(node.name, "weight")
+        if not pixels:
+            return rounded_weight(weight)
+        ones = np.ones(weight.shape, np.float32)
+        gain = torch.from_numpy(fold_normalisation(ones, np.zeros(1), self.pre)[0].astype("f4"))
+        return rounded_weight(weight * gain) / gain
+
+    def position(self, node: Node, x: Tensor) -> Tensor:
+        """Put tokens (B, n, D) behind the class token and add positions."""
+        if not node.attrs["positions"]:
+            return x
+        first = x.new_zeros(len(x), int(node.attrs["first"]), x.shape[-1])
+        rounding = self.rounding[node.output.replace(".", "/")]
+        assert isinstance(rounding, LearnedRounding)
+        scale = rounding.scale
+        steps = self.value(node.name, "position") / scale
+        whole = steps + (torch.round(steps) - steps).detach()
+        return torch.cat([first, x], dim=1) + whole * scale
+
+    def patch_embed(self, node: Node, x: Tensor) -> Tensor:
+        """Embed the patches of (B, H, W, C)."""
+        side, before = int(node.attrs["patch_size"]), int(node.attrs["pad_before"])
+        after = int(node.attrs["grid_size"]) * side - x.shape[1] - before
+        pad = self.value(node.name, "pad")
+        x = functional.pad(x - pad, (0, 0, before, after, before, after)) + pad
+        batch, height, width, chans = x.shape
+        x = x.reshape(batch, height // side, side, width // side, side, chans)
+        x = x.transpose(2, 3).reshape(batch, -1, side * side * chans)
+        bias = self.value(node.name, "bias")
+        return self.position(node, functional.linear(x, self.weight(node, pixels=True), bias))
+
+    def conv_pool(self, node: Node, x: Tensor) -> Tensor:
+        """Convolve, ReLU and pool (B, H, W, C)."""
+        pixels = node.inputs[0] == self.graph.input
+        pad, stride = self.value(node.name, "pad"), int(node.attrs["stride"])
+        x = functional.pad(x - pad, (0, 0, 1, 1, 1, 1)) + pad
+        weight = self.weight(node, pixels=pixels)
+        kernel = weight.view(len(weight), 3, 3, -1).permute(0, 3, 1, 2)
+        bias = self.value(node.name, "bias")
+        x = functional.conv2d(x.permute(0, 3, 1, 2), kernel, bias, stride=stride)
+        x = self.rounded(functional.relu(x), node.output)
+        return functional.max_pool2d(x, 3, stride=2, padding=1).permute(0, 2, 3, 1)
+
+    def embed_tokens(self, node: Node, x: Tensor) -> Tensor:
+        """Make (B, H, W, D) tokens."""
+        return self.position(node, x.flatten(1, 2))
+
+    def linear(self, node: Node, x: Tensor) -> Tensor:
+        """Map (..., in) to (..., out)."""
+        return functional.linear(x, self.weight(node), self.value(node.name, "bias"))
+
+    classifier = linear
+
+    def layer_norm(self, node: Node, x: Tensor) -> Tensor:
+        """Normalise the last axis."""
+        weight, bias = (self.value(node.name, kind) for kind in ("weight", "bias"))
+        return functional.layer_norm(x, x.shape[-1:], weight, bias, node.attrs["eps"])
+
+    def attention(self, node: Node, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend; q, k, v (B, N, Q)."""
+        heads = int(node.attrs["num_heads"])
+        q, k, v = (x.reshape(*x.shape[:2], heads, -1).transpose(1, 2) for x in (q, k, v))
+        scores = q @ k.transpose(-2, -1)
+        if node.op == "attention_relative":
+            added = self.relative(node, "key", node.inputs[1])
+            scores = scores + torch.einsum("bhid,ijd->bhij", q, added)
+        scores = self.rounded(scores * q.shape[-1] ** -0.5, scores_name(node))
+        weights = scores.softmax(dim=-1)
+        out = weights @ v
+        if node.op == "attention_relative":
+            added = self.relative(node, "value", node.inputs[2])
+            out = out + torch.einsum("bhij,ijd->bhid", weights, added)
+        return out.transpose(1, 2).flatten(2)
+
+    def relative(self, node: Node, kind: str, tensor: str) -> Tensor:
+        """Return what pairs of tokens add, (N, N, head_dim)."""
+        names = ("grid_size", "max_distance", "first")
+        rows, cols = pair_rows(*(int(node.attrs[name]) for name in names))
+        by_row, by_col = (
+            self.rounded(self.value(node.name, f"{kind}_{axis}"), tensor)
+            for axis in ("rows", "cols")
+        )
+        return by_row[torch.from_numpy(rows)] + by_col[torch.from_numpy(cols)]
+
+    def gelu(self, node: Node, x: Tensor) -> Tensor:
+        """Return the exact GELU."""
+        return functional.gelu(x)
+
+    def add(self, node: Node, a: Tensor, b: Tensor) -> Tensor:
+        """Add the residual."""
+        return a + b
+
+    def mean_pool(self, node: Node, x: Tensor) -> Tensor:
+        """Average the tokens."""
+        return x[:, int(node.attrs.get("first", 0)) :].mean(dim=1)
+
+    def take_token(self, node: Node, x: Tensor) -> Tensor:
+        """Return the class token."""
+        return x[:, 0]
+
+    def learned(self) -> tuple[dict[str, Any], dict[str, float]]:
+        """Return the parameters (``node|kind``) and the scale of every rounded tensor."""
+        params, scales = {}, {}
+        for name, tensor in self.state_dict().items():
+            part, _, key = name.partition(".")
+            values = tensor.detach().cpu().numpy()
+            if part == "values":
+                params[key.replace("/", ".")] = values
+            else:
+                rounded = key.removesuffix(".log_scale").replace("/", ".")
+                scales[rounded] = float(np.exp(values.astype(np.float64))[0])
+        return params, scales

@@ -1,0 +1,1 @@
+"""Data sets as numpy arrays: readers, preprocessing, splits."""

@@ -1,0 +1,122 @@
+"""How pictures become the network's raw pixels, and raw pixels its normalised input.
+
+Training, calibration and the firmware see the same pixels: every image is ``uint8`` of shape
+(H, W, C), from 0 to `value_max`, and :meth:`Preprocessing.normalize` is the one place where it
+becomes a float. The firmware takes the raw pixels; normalisation is folded into its first layer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from mcuformer.data.readers import Images
+from mcuformer.errors import DataError
+from mcuformer.subnet import PositiveInt
+from mcuformer.value import Value
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+Floats = npt.NDArray[np.float32]
+
+
+class Preprocessing(Value):
+    """How a picture becomes the network's input; carried to the manifest and the C header.
+
+    Args:
+        img_size: side of the square image in pixels.
+        channel_order: ``L`` (grey) or ``RGB``.
+        value_max: largest raw pixel value; the smallest is 0.
+        mean, std: per channel, of pixels scaled to [0, 1].
+        resize: interpolation used to reach `img_size`.
+        crop: a picture that is no square is stretched, or its centre cut out.
+    """
+
+    img_size: PositiveInt
+    channel_order: Literal["L", "RGB"]
+    value_max: Annotated[int, Field(ge=1, le=255)] = 255
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0.0)], ...]
+    resize: Literal["bilinear", "bicubic", "box"] = "bilinear"
+    crop: Literal["stretch", "center"] = "stretch"
+
+    @model_validator(mode="after")
+    def _check(self) -> Preprocessing:
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != self.in_chans:
+                raise ValueError(f"{name} needs {self.in_chans} values for {self.channel_order}")
+        return self
+
+    @property
+    def in_chans(self) -> int:
+        """Channels of an image."""
+        return len(self.channel_order)
+
+    @property
+    def pad_value(self) -> tuple[int, ...]:
+        """Raw pixel of each channel nearest to the normalised zero; padding is made of it."""
+        return tuple(
+            int(np.clip(np.floor(mean * self.value_max + 0.5), 0, self.value_max))
+            for mean in self.mean
+        )
+
+    def normalize(self, images: Images) -> Floats:
+        """Return ``(pixel / value_max - mean) / std``.
+
+        Args:
+            images: raw pixels, (..., H, W, C).
+        """
+        scaled = images.astype(np.float32) / np.float32(self.value_max)
+        mean, std = (np.array(values, dtype=np.float32) for values in (self.mean, self.std))
+        return (scaled - mean) / std
+
+    def read_image(self, path: Path) -> Images:
+        """Read a picture file as raw pixels (H, W, C) of the network's size.
+
+        Raises:
+            DataError: the file is missing or no picture.
+        """
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(path) as picture:
+                return self.read_picture(picture)
+        except FileNotFoundError as error:
+            raise DataError("no such image", where=path) from error
+        except (UnidentifiedImageError, OSError) as error:
+            raise DataError(f"not a readable image: {error}", where=path) from error
+
+    def read_picture(self, picture: Picture) -> Images:
+        """Return an opened picture as raw pixels (H, W, C) of the network's size."""
+        pixels = np.asarray(picture.convert(self.channel_order), dtype=np.float64)
+        raw = np.floor(pixels * (self.value_max / 255.0) + 0.5).astype(np.uint8)
+        return self.resized(raw.reshape(*raw.shape[:2], self.in_chans))
+
+    def to_picture(self, image: Images) -> Picture:
+        """Return a raw image (H, W, C) as an RGB picture, the inverse of :meth:`read_picture`."""
+        from PIL import Image
+
+        pixels = np.floor(image * (255.0 / self.value_max) + 0.5).astype(np.uint8)
+        return Image.fromarray(pixels[..., 0] if self.in_chans == 1 else pixels).convert("RGB")
+
+    def resized(self, image: Images) -> Images:
+        """Return a raw image (H, W, C) at the network's size."""
+        if image.shape[:2] == (self.img_size, self.img_size):
+            return image
+        from PIL import Image
+
+        if self.crop == "center":
+            side = min(image.shape[:2])
+            top, left = ((length - side) // 2 for length in image.shape[:2])
+            image = image[top : top + side, left : left + side]
+        size, method = (self.img_size, self.img_size), Image.Resampling[self.resize.upper()]
+        planes = [
+            np.asarray(Image.fromarray(image[..., c]).resize(size, method))
+            for c in range(image.shape[-1])
+        ]
+        return np.stack(planes, axis=-1)

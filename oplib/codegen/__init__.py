@@ -1,0 +1,1 @@
+"""Generated files: the C of one network, and ONNX."""

@@ -1,0 +1,1 @@
+"""A vision transformer as an operator graph: building it, its weights, the numpy references."""

@@ -1,0 +1,70 @@
+"""Integer networks as files: arrays in safetensors, the rest in JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.errors import ArtifactError
+from mcuformer.run.artifact import load_arrays, read_json, save_arrays, write_json
+from mcuformer.subnet import SubnetConfig
+from oplib.forms import Forms
+from oplib.network.builder import build_graph
+from oplib.network.reference import IntegerModel
+from oplib.ops.base import Lowered
+from oplib.ops.quant import QuantParams
+
+SEPARATOR = "|"
+
+
+def save_model(
+    directory: Path,
+    model: IntegerModel,
+    subnet: SubnetConfig,
+    forms: Forms,
+    class_names: tuple[str, ...],
+) -> None:
+    """Write ``model_int8.safetensors`` and ``model_int8.json``."""
+    arrays = {
+        f"{node}{SEPARATOR}{name}": values
+        for node, lowered in model.lowered.items()
+        for name, values in lowered.arrays.items()
+    }
+    content: dict[str, Any] = {
+        "subnet": subnet.dump(),
+        "forms": forms.dump(),
+        "preprocessing": model.preprocessing.dump(),
+        "class_names": list(class_names),
+        "quant": {name: [q.scale, q.zero_point] for name, q in model.quant.items()},
+        "scalars": {node: lowered.scalars for node, lowered in model.lowered.items()},
+    }
+    save_arrays(directory / "model_int8.safetensors", arrays)
+    write_json(directory / "model_int8.json", "model_int8", content)
+
+
+def load_model(directory: Path) -> tuple[IntegerModel, SubnetConfig, tuple[str, ...]]:
+    """Read what :func:`save_model` wrote.
+
+    Raises:
+        ArtifactError: a file is missing, damaged or foreign.
+    """
+    path = directory / "model_int8.json"
+    content = read_json(path, "model_int8")
+    try:
+        subnet = SubnetConfig.parse(content["subnet"], where=str(path))
+        forms = Forms.parse(content["forms"], where=str(path))
+        preprocessing = Preprocessing.parse(content["preprocessing"], where=str(path))
+        quant = {name: QuantParams(float(s), int(z)) for name, (s, z) in content["quant"].items()}
+        lowered = {node: Lowered({}, dict(s)) for node, s in content["scalars"].items()}
+        class_names = tuple(str(name) for name in content["class_names"])
+        for key, values in load_arrays(directory / "model_int8.safetensors").items():
+            node, _, name = key.partition(SEPARATOR)
+            lowered[node].arrays[name] = values
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"damaged: {error!r}", where=path) from error
+    return (
+        IntegerModel(build_graph(subnet, forms), quant, lowered, preprocessing),
+        subnet,
+        class_names,
+    )

@@ -1,0 +1,1 @@
+"""What runs in which order and where: schedules, memory plans, their proof and their costs."""

@@ -1,0 +1,191 @@
+"""Proof of a memory plan, by walking what every kernel reads and writes.
+
+Only the plan itself and the list of its tensors come from the planner.
+
+Each byte of the arena remembers which byte of which tensor it holds. A kernel that reads a byte
+must find there what it expects; whatever it writes or uses as scratch replaces what was there. So
+bytes may be shared in any way that destroys nothing too early, and in no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from mcuformer.errors import PlanError
+from oplib.graph import Graph, Node
+from oplib.network.reference import IntegerModel, run_node
+from oplib.ops.base import ALIGNMENT, OUTPUT, Array, Span, Touch
+from oplib.ops.registry import OPERATORS
+from oplib.plan.arena import Plan, arena_tensors
+
+NOTHING = -1
+TENSOR_SHIFT = 32  # a byte's content: number of the tensor, number of the byte
+
+
+def check_plan(graph: Graph, plan: Plan) -> None:
+    """Check that no byte is destroyed before its last reader.
+
+    Raises:
+        PlanError: naming the node, the tensor and the byte, or a buffer outside the arena.
+    """
+    _check_places(graph, plan)
+    numbers = {name: number for number, name in enumerate(graph.tensors)}
+    held: npt.NDArray[np.int64] = np.full(plan.arena_bytes, NOTHING, np.int64)
+
+    def content(name: str, start: int, stop: int) -> Array:
+        return (numbers[name] << TENSOR_SHIFT) + np.arange(start, stop, dtype=np.int64)
+
+    def write(name: str, start: int, stop: int) -> None:
+        at = plan.offsets[name]
+        held[at + start : at + stop] = content(name, start, stop)
+
+    def read(name: str, start: int, stop: int, node: Node) -> None:
+        at = plan.offsets[name]
+        wrong = np.flatnonzero(held[at + start : at + stop] != content(name, start, stop))
+        if len(wrong):
+            byte = start + int(wrong[0])
+            raise PlanError(
+                f"reads byte {byte} of {name}, which {_owner(graph, held[at + byte])} has replaced",
+                where=node.name,
+            )
+
+    arena = set(arena_tensors(graph))
+    if graph.input in arena:
+        write(graph.input, 0, graph.tensors[graph.input].num_bytes)
+    for node in graph.nodes:
+        _scratch(graph, plan, node, held)
+        for touch in _touches(graph, node):
+            _check_apart(graph, plan, node, touch, touch.room)
+            if not touch.settled:
+                _check_apart(graph, plan, node, touch, touch.reads)
+            for span in touch.room:
+                at = plan.offsets[_tensor(node, span)]
+                held[at + span.start : at + span.stop] = NOTHING
+            for span in touch.reads:
+                if _tensor(node, span) in arena:
+                    read(_tensor(node, span), span.start, span.stop, node)
+            for span in touch.writes:
+                write(_tensor(node, span), span.start, span.stop)
+        _scratch(graph, plan, node, held)
+        read(node.output, 0, graph.tensors[node.output].num_bytes, node)
+
+
+def _touches(graph: Graph, node: Node) -> Iterator[Touch]:
+    output = graph.tensors[node.output]
+    return OPERATORS[node.op].touches(node, graph.inputs_of(node), output)
+
+
+def _tensor(node: Node, span: Span) -> str:
+    return node.output if span.tensor == OUTPUT else node.inputs[span.tensor]
+
+
+def _owner(graph: Graph, held: int) -> str:
+    return "scratch" if held == NOTHING else list(graph.tensors)[int(held) >> TENSOR_SHIFT]
+
+
+def _scratch_span(graph: Graph, plan: Plan, node: Node) -> tuple[int, int]:
+    size = OPERATORS[node.op].scratch_bytes(node, graph.inputs_of(node))
+    start = plan.scratch[node.name] if size else 0
+    return start, start + size
+
+
+def _scratch(graph: Graph, plan: Plan, node: Node, held: Array) -> None:
+    start, stop = _scratch_span(graph, plan, node)
+    held[start:stop] = NOTHING
+
+
+def _check_places(graph: Graph, plan: Plan) -> None:
+    for name in arena_tensors(graph):
+        start = plan.offsets[name]
+        _check_inside(plan, name, start, start + graph.tensors[name].num_bytes)
+    for node in graph.nodes:
+        _check_inside(plan, f"{node.name}'s scratch", *_scratch_span(graph, plan, node))
+
+
+def _check_inside(plan: Plan, name: str, start: int, stop: int) -> None:
+    if start < 0 or start % ALIGNMENT or stop > plan.arena_bytes:
+        raise PlanError(f"bytes [{start}, {stop}) are outside the arena or unaligned", where=name)
+
+
+def _check_apart(
+    graph: Graph, plan: Plan, node: Node, touch: Touch, used: tuple[Span, ...]
+) -> None:
+    """Check that a step writes nothing over bytes in use at the same time."""
+    busy = np.zeros(plan.arena_bytes, dtype=bool)
+    arena = arena_tensors(graph)
+    for span in used:
+        if _tensor(node, span) in arena:
+            at = plan.offsets[_tensor(node, span)]
+            busy[at + span.start : at + span.stop] = True
+    for span in touch.writes:
+        at = plan.offsets[_tensor(node, span)]
+        if busy[at + span.start : at + span.stop].any():
+            raise PlanError(
+                f"writes {node.output} over bytes that are in use; {node.op} cannot",
+                where=node.name,
+            )
+
+
+def execute(model: IntegerModel, graph: Graph, plan: Plan, image: Array, seed: int = 0) -> Array:
+    """Run a scheduled graph on one raw image inside a byte arena, as the firmware's memory would.
+
+    Every node sees only what its reads find in the arena at their time, and every byte that the
+    plan holds dead, and all scratch, is filled with random bytes before each node. A plan that lets
+    a tensor die too early changes the logits.
+
+    Returns:
+        int32 logits (K,).
+    """
+    rng = np.random.default_rng(seed)
+    arena = rng.integers(0, 256, plan.arena_bytes).astype(np.uint8)
+    inside = set(arena_tensors(graph))
+    outside = {graph.input: image.reshape(-1).view(np.uint8)}
+    if graph.input in inside:
+        at = plan.offsets[graph.input]
+        arena[at : at + image.nbytes] = image.reshape(-1)
+    for index, node in enumerate(graph.nodes):
+        _poison(graph, plan, index, arena, rng)
+        seen = {
+            name: rng.integers(0, 256, graph.tensors[name].num_bytes).astype(np.uint8)
+            for name in node.inputs
+        }
+        for touch in _touches(graph, node):
+            for span in touch.room:
+                at = plan.offsets[_tensor(node, span)]
+                noise = rng.integers(0, 256, span.stop - span.start)
+                arena[at + span.start : at + span.stop] = noise
+            for span in touch.reads:
+                name = _tensor(node, span)
+                source = arena[plan.offsets[name] :] if name in inside else outside[name]
+                seen[name][span.start : span.stop] = source[span.start : span.stop]
+            for span in touch.writes:
+                at = plan.offsets[node.output]
+                noise = rng.integers(0, 256, span.stop - span.start)
+                arena[at + span.start : at + span.stop] = noise
+        values = {
+            name: raw.view(graph.tensors[name].dtype).reshape(1, *graph.tensors[name].shape)
+            for name, raw in seen.items()
+        }
+        result = np.ascontiguousarray(run_node(model, node, values)[0])
+        at = plan.offsets[node.output]
+        arena[at : at + result.nbytes] = result.reshape(-1).view(np.uint8)
+        start, stop = _scratch_span(graph, plan, node)
+        arena[start:stop] = rng.integers(0, 256, stop - start)
+    at, kind = plan.offsets[graph.output], graph.tensors[graph.output]
+    return arena[at : at + kind.num_bytes].view(kind.dtype).copy()
+
+
+def _poison(graph: Graph, plan: Plan, index: int, arena: Array, rng: np.random.Generator) -> None:
+    """Fill what no later node reads, and the scratch of this one, with random bytes."""
+    written = {graph.input, *(node.output for node in graph.nodes[:index])}
+    needed = {name for node in graph.nodes[index:] for name in node.inputs}
+    dead = np.ones(plan.arena_bytes, dtype=bool)
+    for name in written & needed & set(plan.offsets):
+        at = plan.offsets[name]
+        dead[at : at + graph.tensors[name].num_bytes] = False
+    start, stop = _scratch_span(graph, plan, graph.nodes[index])
+    dead[start:stop] = True
+    arena[dead] = rng.integers(0, 256, int(dead.sum()))

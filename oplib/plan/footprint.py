@@ -1,0 +1,126 @@
+"""What a subnet costs on a device, before anything is compiled, by the exporter's own planner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from mcuformer.device import Device, Footprint
+from mcuformer.subnet import SubnetConfig
+from oplib.forms import DEFAULT_FORMS, Forms
+from oplib.graph import Graph, Node
+from oplib.ops.base import Field
+from oplib.ops.registry import OPERATORS
+from oplib.plan.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BYTES
+from oplib.plan.param_structs import call_structs
+from oplib.plan.schedule import Choice, block_calls, choose, one_block
+
+PRODUCT = "oplib_product_4x2"  # a function of its own on cores without dual products
+FETCH_BYTES = 4  # static data of the emulated application that hands over strips
+STRUCT_BYTES = {
+    "int32_t": 4,
+    "uint32_t": 4,
+    "uint64_t": 8,
+    "uint8_t[4]": 4,
+    "array": 4,
+    "part": 4,
+}
+
+
+def footprint(
+    subnet: SubnetConfig,
+    device: Device,
+    forms: Forms = DEFAULT_FORMS,
+    sram_limit: int | None = None,
+) -> Footprint:
+    """Return the bytes of the subnet's firmware on `device`.
+
+    Arena and weights equal what the linker measures; code is a table by kernel and core. Blocks are
+    planned one at a time (:func:`oplib.plan.schedule.one_block`).
+
+    Args:
+        sram_limit: the budget, which lets the schedule use more memory for fewer instructions; None
+            is the least memory.
+    """
+    chosen = choose(subnet, forms, arena_limit(device, sram_limit))
+    costs = {block: _costs(one_block(subnet, block), forms, c) for block, c in chosen.items()}
+    parts = [costs[block] for block in subnet.blocks]
+    core, kernels = device.core, set().union(*(cost.kernels for cost in costs.values()))
+    code = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
+    return Footprint(
+        arena_bytes=max(choice.arena_bytes for choice in chosen.values()),
+        static_bytes=STATIC_BYTES + (FETCH_BYTES if forms.passes.input == "strip" else 0),
+        stack_bytes=device.stack_reserve_bytes,
+        weights_bytes=parts[0].rest_weights + sum(part.block_weights for part in parts),
+        code_bytes=code + parts[0].rest_code + sum(part.block_code for part in parts),
+    )
+
+
+def arena_limit(device: Device, sram_limit: int | None) -> int | None:
+    """Return the bytes of arena that a budget leaves; all of a region if there is no budget."""
+    if sram_limit is None:
+        return None
+    left = sram_limit - device.stack_reserve_bytes - STATIC_BYTES
+    return max(0, min(left, device.region(device.arena_region).size_bytes))
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """Bytes of flash of a network of one block: the block's share, and the rest's."""
+
+    block_weights: int
+    rest_weights: int
+    block_code: int
+    rest_code: int
+    kernels: frozenset[str]
+
+
+@lru_cache(maxsize=65536)
+def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice) -> _Costs:
+    calls = block_calls(subnet, forms, choice)
+    block = [node for node in calls.nodes if node.name.startswith("blocks.")]
+    rest = [node for node in calls.nodes if not node.name.startswith("blocks.")]
+    return _Costs(
+        weights_bytes(calls, block),
+        weights_bytes(calls, rest),
+        calls_bytes(calls, block),
+        calls_bytes(calls, rest),
+        frozenset(kernels_of(calls)),
+    )
+
+
+def kernels_of(graph: Graph) -> set[str]:
+    """Return the C functions that a graph calls, directly or inside another kernel."""
+    operators = [OPERATORS[node.op] for node in graph.nodes]
+    found = {name for operator in operators for name in (operator.kernel, *operator.helpers)}
+    return found | {PRODUCT}
+
+
+def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
+    """Return the bytes of the nodes' constant arrays in flash, tables and multipliers included."""
+    return sum(
+        spec.num_bytes
+        for node in nodes
+        for part in node.leaves
+        for spec in OPERATORS[part.op].array_specs(part, graph.inputs_of(part))
+    )
+
+
+def calls_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
+    """Return the bytes of the nodes' calls and parameter structs."""
+    return sum(
+        CALL_BYTES + sum(struct_bytes(found.fields) for found in call_structs(graph, node, {}))
+        for node in nodes
+    )
+
+
+def struct_bytes(fields: tuple[Field, ...]) -> int:
+    """Return ``sizeof`` of a parameter struct on a 32-bit target."""
+    size, alignment = 0, 4
+    for field in fields:
+        item = struct_bytes(field.value) if field.ctype == "struct" else STRUCT_BYTES[field.ctype]
+        step = 8 if field.ctype == "uint64_t" else 4
+        alignment = max(alignment, step)
+        size = -(-size // step) * step + item
+    return -(-size // alignment) * alignment

@@ -1,0 +1,61 @@
+"""Named memory estimators: the paper's, the released code's, and our planner, for comparison.
+
+Only the planner decides what is admissible; the others reproduce published tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from mcuformer.device import Budget, BudgetConfig, Device
+from mcuformer.subnet import LINEARS, SubnetConfig
+from oplib.plan.footprint import footprint
+
+Estimator = Callable[[SubnetConfig, Device], bool]
+
+
+def released_code_bytes(subnet: SubnetConfig) -> float:
+    """Return the released code's estimate (liangyn22/MCUFormer, memory filter), in bytes at int8.
+
+    ``E [(n' + 1)(1 + m) + E m r]`` with ``n' = (img_size / patch_size)^2`` not rounded and m the
+    largest MLP ratio: input and output of the first MLP layer with a class token, and one factor.
+    """
+    tokens = (subnet.img_size / subnet.patch_size) ** 2
+    ratio = max(block.mlp_ratio for block in subnet.blocks)
+    dim = subnet.embed_dim
+    return dim * ((tokens + 1) * (1 + ratio) + dim * ratio * subnet.rank_ratio)
+
+
+def paper_criterion_bytes(subnet: SubnetConfig) -> float:
+    """Return the paper's criterion (MCUFormer, section 3.1), in bytes at int8.
+
+    The largest weight matrix of a fully connected layer plus the largest of its inputs and outputs
+    (token overwriting); with a class token, as the paper's networks have.
+    """
+    tokens = subnet.num_patches + 1
+    weights, activations = 0, 0
+    for block in set(subnet.blocks):
+        index = subnet.blocks.index(block)
+        for name in LINEARS:
+            features_in, features_out = subnet.linear_shape(index, name)
+            rank = subnet.rank(index, name)
+            middle = [] if rank is None else [rank]
+            widths = [features_in, *middle, features_out]
+            pairs = pairwise(widths)
+            weights = max(weights, *(a * b for a, b in pairs))
+            activations = max(activations, *(tokens * width for width in widths))
+    return weights + activations
+
+
+def planned_fits(subnet: SubnetConfig, device: Device) -> bool:
+    """Tell whether the exporter's plan fits the SRAM, region by region."""
+    budget = Budget.of(BudgetConfig(), device)
+    return not footprint(subnet, device).exceeds(budget)[0]
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "paper": lambda subnet, device: paper_criterion_bytes(subnet) <= device.sram_bytes,
+    "released": lambda subnet, device: released_code_bytes(subnet) <= device.sram_bytes,
+    "planner": planned_fits,
+}

@@ -1,0 +1,143 @@
+"""The schedule of a subnet: its graph, the calls after the memory passes, and their plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from mcuformer.subnet import BlockConfig, SubnetConfig
+from oplib.forms import DEFAULT_FORMS, Forms
+from oplib.graph import Graph
+from oplib.network.builder import build_graph
+from oplib.plan.arena import Plan, plan_memory
+from oplib.plan.instructions import modelled_instructions
+from oplib.plan.passes.decompose_patch_embed import decompose_patch_embed
+from oplib.plan.passes.integrate_operators import integrate_operators
+from oplib.plan.passes.overwrite_image import overwrite_image
+from oplib.plan.passes.overwrite_tokens import overwrite_tokens
+from oplib.plan.passes.stream_tokens import Variant, stream_tokens, streamable
+from oplib.plan.passes.strip_input import strip_input
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What runs in which order and where.
+
+    Args:
+        graph: one node an operator; what the references run and weights are named by.
+        calls: one node a kernel call, after the passes.
+        plan: of the calls' memory.
+    """
+
+    graph: Graph
+    calls: Graph
+    plan: Plan
+
+
+@lru_cache(maxsize=4096)
+def schedule(
+    subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS, arena_limit: int | None = None
+) -> Schedule:
+    """Return the schedule of a subnet; no weights are needed.
+
+    Each half of a block and the patch embedding has variants: streamed with more or fewer heads at
+    a time, or layer by layer; with the tokens over the image or apart. With a limit each takes the
+    variant with the fewest modelled instructions that fits it; without one, or if none fits, the
+    network gets the least peak, and each the fewest instructions within it.
+
+    Args:
+        arena_limit: bytes of arena that the budget leaves.
+
+    Raises:
+        LoweringError: a pass does not take the network.
+    """
+    graph = build_graph(subnet, forms)
+    chosen = choose(subnet, forms, arena_limit)
+    over_image = any(choice.over_image for choice in chosen.values())
+    variants = {index: chosen[block].variant for index, block in enumerate(subnet.blocks)}
+    calls = _apply(graph, forms, variants, over_image=over_image)
+    return Schedule(graph, calls, plan_memory(calls))
+
+
+def choose(
+    subnet: SubnetConfig, forms: Forms, arena_limit: int | None
+) -> dict[BlockConfig, Choice]:
+    """Return the variant of each distinct block; arguments as :func:`schedule`'s."""
+    found = {block: _block_choices(one_block(subnet, block), forms) for block in subnet.blocks}
+    least = max(min(choice.arena_bytes for choice in choices) for choices in found.values())
+    limit = least if arena_limit is None else max(least, arena_limit)
+    return {
+        block: min(
+            (choice for choice in choices if choice.arena_bytes <= limit),
+            key=lambda choice: (choice.instructions, choice.arena_bytes),
+        )
+        for block, choices in found.items()
+    }
+
+
+def block_calls(subnet: SubnetConfig, forms: Forms, choice: Choice) -> Graph:
+    """Return the calls of a subnet of one block."""
+    graph = build_graph(subnet, forms)
+    return _apply(graph, forms, {0: choice.variant}, over_image=choice.over_image)
+
+
+def one_block(subnet: SubnetConfig, block: BlockConfig) -> SubnetConfig:
+    """Return the subnet with one of its blocks alone.
+
+    The residual stream is one buffer for the whole network and all else lives inside one block, so
+    the largest sum of live bytes is that of the worst block.
+    """
+    return subnet.model_copy(update={"blocks": (block,)})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A variant of a network of one block, and what it costs."""
+
+    variant: Variant
+    over_image: bool
+    arena_bytes: int
+    instructions: int
+
+
+@lru_cache(maxsize=65536)
+def _block_choices(subnet: SubnetConfig, forms: Forms) -> tuple[Choice, ...]:
+    graph = build_graph(subnet, forms)
+    return tuple(
+        Choice(variant, over_image, plan_memory(calls).arena_bytes, modelled_instructions(calls))
+        for variant, over_image, calls in _candidates(graph, forms)
+    )
+
+
+def _candidates(graph: Graph, forms: Forms) -> Iterator[tuple[Variant, bool, Graph]]:
+    heads, mlp = streamable(graph, 0) if forms.passes.stream_tokens else (0, False)
+    for over_image in (False, True) if _can_overwrite_image(graph, forms) else (False,):
+        for group in range(heads + 1):
+            for streamed in (False, True) if mlp else (False,):
+                for tiled in (True,) if group and streamed else (True, False):
+                    variant = Variant(group, streamed, tiled)
+                    calls = _apply(graph, forms, {0: variant}, over_image=over_image)
+                    yield variant, over_image, calls
+
+
+def _can_overwrite_image(graph: Graph, forms: Forms) -> bool:
+    wanted = forms.passes.overwrite_tokens and forms.passes.stream_tokens
+    whole = forms.passes.input == "image" and forms.patch_kernel is None
+    return wanted and whole and overwrite_image(graph) is not None
+
+
+def _apply(
+    graph: Graph, forms: Forms, variants: Mapping[int, Variant], *, over_image: bool
+) -> Graph:
+    """Run the passes that are switched on."""
+    graph = decompose_patch_embed(graph, forms.patch_kernel)
+    if forms.passes.input == "strip":
+        graph = strip_input(graph)
+    graph = stream_tokens(graph, variants)
+    if forms.passes.integrate_operators:
+        graph = integrate_operators(graph)
+    if forms.passes.overwrite_tokens:
+        graph = overwrite_tokens(graph)
+    placed = overwrite_image(graph) if over_image else None
+    return graph if placed is None else placed

@@ -1,0 +1,87 @@
+"""Which bytes live at which call: a schedule's memory timeline, its peak, what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from oplib.forms import Forms
+from oplib.graph import Graph
+from oplib.ops.registry import OPERATORS
+from oplib.plan.arena import arena_tensors
+from oplib.plan.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The buffers that live during one call, in bytes.
+
+    Args:
+        call: the node's name. op: its operator.
+        buffers: bytes of each tensor and part of scratch; of a tensor that is being overwritten
+            only what its successor does not cover.
+    """
+
+    call: str
+    op: str
+    buffers: Mapping[str, int]
+
+    @property
+    def num_bytes(self) -> int:
+        """All live bytes."""
+        return sum(self.buffers.values())
+
+
+def timeline(calls: Graph) -> list[Moment]:
+    """Return what lives during each call of a scheduled graph."""
+    names = arena_tensors(calls)
+    last = {name: calls.last_use(name) for name in names}
+    first = dict.fromkeys(names, 0) | {n.output: i for i, n in enumerate(calls.nodes)}
+    moments = []
+    for index, node in enumerate(calls.nodes):
+        live = {
+            name: calls.tensors[name].num_bytes
+            for name in names
+            if first[name] <= index <= last[name]
+        }
+        if node.overwrites is not None:
+            source = node.inputs[node.overwrites]
+            covered = max(0, live[node.output] - node.below)
+            live[source] = max(0, live[source] - covered)
+        scratch = OPERATORS[node.op].scratch_parts(node, calls.inputs_of(node))
+        live |= {f"scratch: {part}": size for part, size in scratch.items() if size}
+        moments.append(Moment(node.name, node.op, {k: v for k, v in live.items() if v}))
+    return moments
+
+
+def peak(calls: Graph) -> Moment:
+    """Return the call with the most live bytes."""
+    return max(timeline(calls), key=lambda moment: moment.num_bytes)
+
+
+def explain(scheduled: Schedule, forms: Forms) -> str:
+    """Tell in one line what peaks, what lives then, and what would help."""
+    moment = peak(scheduled.calls)
+    live = sorted(moment.buffers.items(), key=lambda item: -item[1])
+    parts = ", ".join(f"{name} {size}" for name, size in live)
+    advice = _advice(moment, forms)
+    return (
+        f"memory peaks at {moment.call} ({moment.op}): {parts} bytes"
+        f"{'; ' + advice if advice else ''}"
+    )
+
+
+def _advice(moment: Moment, forms: Forms) -> str:
+    """Name the settings that would lower this peak."""
+    found = []
+    if not forms.passes.stream_tokens:
+        found.append("forms.passes.stream_tokens=true")
+    if not forms.passes.overwrite_tokens:
+        found.append("forms.passes.overwrite_tokens=true")
+    if "image" in moment.buffers and forms.passes.input == "image":
+        found.append("forms.passes.input=strip")
+    if forms.residual == "int16" and not moment.op.startswith("patch_embed"):
+        found.append("forms.residual=int8")
+    if not moment.op.startswith(("patch_embed", "conv_pool")):
+        found.append("fewer tokens (a larger patch_size)")
+    return "what would help: " + ", ".join(found) if found else ""

@@ -1,0 +1,1 @@
+"""From float to integers: calibration, lowering, and how well each layer survives."""

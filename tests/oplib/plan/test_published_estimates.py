@@ -1,0 +1,95 @@
+"""Published numbers of the named estimators, and the planner's own promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcuformer.device import Budget, BudgetConfig, Device
+from mcuformer.space import SearchSpace, SpacePoint
+from mcuformer.subnet import BlockConfig, SubnetConfig, build_block
+from oplib.forms import Forms, Passes
+from oplib.plan.footprint import arena_limit, footprint, weights_bytes
+from oplib.plan.published_estimates import paper_criterion_bytes, planned_fits, released_code_bytes
+from oplib.plan.schedule import schedule
+
+PAPER_NETWORK = SubnetConfig(
+    img_size=240,
+    patch_size=20,
+    in_chans=3,
+    num_classes=1000,
+    embed_dim=216,
+    rank_ratio=0.9,
+    blocks=(BlockConfig(num_heads=4, head_dim=64, mlp_ratio=4.0),) * 14,
+)
+
+
+@pytest.fixture(scope="module")
+def space_t(root: Path) -> SearchSpace:
+    return SearchSpace.parse(yaml.safe_load((root / "conf/space/t.yaml").read_text()))
+
+
+def rho(space: SearchSpace, point: SpacePoint, limit: int) -> float:
+    """Average over the three widths at the largest MLP ratio, as the published table does."""
+    subnets = [space.subnet(point, dim, (build_block(4, 64, 4.0),)) for dim in space.embed_dim]
+    return round(float(np.mean([released_code_bytes(s) <= limit for s in subnets])), 3)
+
+
+def test_golden_rho_table(space_t: SearchSpace) -> None:
+    """Method page, 3.5, all 180 cells."""
+
+    # (KiB, patch): the largest rank ratio at which rho is still 1, 2/3 and 1/3; elsewhere it is 1
+    last = {
+        (320, 16): (0.4, 0.75, 0.95),
+        (320, 20): (0.9, 0.95, 0.95),
+        (256, 16): (0.0, 0.0, 0.6),
+        (256, 20): (0.55, 0.8, 0.95),
+        (256, 24): (0.8, 0.95, 0.95),
+    }
+
+    def expected(kib: int, ratio: float, patch: int) -> float:
+        whole, two_thirds, third = last.get((kib, patch), (0.95, 0.95, 0.95))
+        steps = ((whole, 1.0), (two_thirds, 0.667), (third, 0.333))
+        return next((rho for limit, rho in steps if ratio <= limit), 0.0)
+
+    points = space_t.points()
+    assert len(points) == 60
+    for kib in (256, 320, 512):
+        for point in points:
+            found = rho(space_t, point, kib * 1024)
+            assert found == expected(kib, point.rank_ratio, point.patch_size), (kib, point)
+
+
+def test_golden_paper_criterion() -> None:
+    """Method page, 4.5: the largest factor plus the largest activation of a layer."""
+    assert paper_criterion_bytes(PAPER_NETWORK) == 292_896
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_footprint_by_blocks_is_the_whole_plans(
+    digits_space: SearchSpace, stm32f100: Device, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    points = digits_space.points()
+    subnet = digits_space.sample(points[int(rng.integers(len(points)))], rng)
+    for limit in (None, 4000, 8192):
+        found = schedule(subnet, arena_limit=arena_limit(stm32f100, limit))
+        cost = footprint(subnet, stm32f100, sram_limit=limit)
+        assert cost.arena_bytes == found.plan.arena_bytes
+        assert cost.weights_bytes == weights_bytes(found.calls, found.calls.nodes)
+
+
+def test_an_arena_needs_contiguous_memory(root: Path) -> None:
+    """The paper's network with its whole layers in memory, as the paper schedules it."""
+    device = Device.parse(yaml.safe_load((root / "conf/device/stm32f427.yaml").read_text()))
+    assert planned_fits(PAPER_NETWORK, device)
+    layered = Forms(passes=Passes(stream_tokens=False))
+    found, budget = footprint(PAPER_NETWORK, device, layered), Budget.of(BudgetConfig(), device)
+    assert found.sram_bytes < device.sram_bytes
+    assert found.exceeds(budget)[0]
