@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,19 @@ from torch.nn import functional
 from oplib.graph import Node
 from oplib.network.model_file import SEPARATOR
 from oplib.network.reference import FloatModel
-from oplib.ops.attention import pair_rows, scores_name
-from oplib.ops.patch_embed import fold_normalisation
+from oplib.ops.attention import (
+    AttentionAttributes,
+    RelativeAttributes,
+    pair_rows,
+    scores_name,
+)
+from oplib.ops.conv_pool import ConvPoolAttributes
+from oplib.ops.embed_tokens import EmbeddingAttributes
+from oplib.ops.layer_norm import LayerNormAttributes
+from oplib.ops.mean_pool import MeanPoolAttributes
+from oplib.ops.patch_embed import PatchAttributes, fold_normalisation
 from oplib.ops.quant import QuantParams
-from oplib.ops.registry import family
+from oplib.ops.registry import OPERATORS
 from supernet.rounding import LearnedRounding, rounded_weight
 
 CODES = {"int8": (-128, 127), "int16": (-32768, 32767)}
@@ -67,7 +76,7 @@ class RoundedNetwork(nn.Module):
 
     def apply_node(self, node: Node, inputs: Sequence[Tensor]) -> Tensor:
         """Return the rounded output of one node of the graph."""
-        output: Tensor = getattr(self, family(node.op))(node, *inputs)
+        output = TORCH_FORMS[OPERATORS[node.op].family](self, node, *inputs)
         return self.rounded(output, node.output)
 
     def weight(self, node: Node, *, pixels: bool = False) -> Tensor:
@@ -80,97 +89,17 @@ class RoundedNetwork(nn.Module):
         return rounded_weight(weight * gain) / gain
 
     def position(self, node: Node, x: Tensor) -> Tensor:
-        """Put tokens (B, n, D) behind the class token and add positions."""
-        if not node.attrs["positions"]:
+        """Put the class token in front of tokens (B, n, D) and add positions."""
+        attrs = node.attributes(EmbeddingAttributes)
+        if not attrs.positions:
             return x
-        first = x.new_zeros(len(x), int(node.attrs["first"]), x.shape[-1])
+        first = x.new_zeros(len(x), attrs.first, x.shape[-1])
         rounding = self.rounding[node.output.replace(".", "/")]
         assert isinstance(rounding, LearnedRounding)
         scale = rounding.scale
         steps = self.value(node.name, "position") / scale
         whole = steps + (torch.round(steps) - steps).detach()
         return torch.cat([first, x], dim=1) + whole * scale
-
-    def patch_embed(self, node: Node, x: Tensor) -> Tensor:
-        """Embed the patches of (B, H, W, C)."""
-        side, before = int(node.attrs["patch_size"]), int(node.attrs["pad_before"])
-        after = int(node.attrs["grid_size"]) * side - x.shape[1] - before
-        pad = self.value(node.name, "pad")
-        x = functional.pad(x - pad, (0, 0, before, after, before, after)) + pad
-        batch, height, width, chans = x.shape
-        x = x.reshape(batch, height // side, side, width // side, side, chans)
-        x = x.transpose(2, 3).reshape(batch, -1, side * side * chans)
-        bias = self.value(node.name, "bias")
-        return self.position(node, functional.linear(x, self.weight(node, pixels=True), bias))
-
-    def conv_pool(self, node: Node, x: Tensor) -> Tensor:
-        """Convolve, ReLU and pool (B, H, W, C)."""
-        pixels = node.inputs[0] == self.graph.input
-        pad, stride = self.value(node.name, "pad"), int(node.attrs["stride"])
-        x = functional.pad(x - pad, (0, 0, 1, 1, 1, 1)) + pad
-        weight = self.weight(node, pixels=pixels)
-        kernel = weight.view(len(weight), 3, 3, -1).permute(0, 3, 1, 2)
-        bias = self.value(node.name, "bias")
-        x = functional.conv2d(x.permute(0, 3, 1, 2), kernel, bias, stride=stride)
-        x = self.rounded(functional.relu(x), node.output)
-        return functional.max_pool2d(x, 3, stride=2, padding=1).permute(0, 2, 3, 1)
-
-    def embed_tokens(self, node: Node, x: Tensor) -> Tensor:
-        """Make (B, H, W, D) tokens."""
-        return self.position(node, x.flatten(1, 2))
-
-    def linear(self, node: Node, x: Tensor) -> Tensor:
-        """Map (..., in) to (..., out)."""
-        return functional.linear(x, self.weight(node), self.value(node.name, "bias"))
-
-    classifier = linear
-
-    def layer_norm(self, node: Node, x: Tensor) -> Tensor:
-        """Normalise the last axis."""
-        weight, bias = (self.value(node.name, kind) for kind in ("weight", "bias"))
-        return functional.layer_norm(x, x.shape[-1:], weight, bias, node.attrs["eps"])
-
-    def attention(self, node: Node, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend; q, k, v (B, N, Q)."""
-        heads = int(node.attrs["num_heads"])
-        q, k, v = (x.reshape(*x.shape[:2], heads, -1).transpose(1, 2) for x in (q, k, v))
-        scores = q @ k.transpose(-2, -1)
-        if node.op == "attention_relative":
-            added = self.relative(node, "key", node.inputs[1])
-            scores = scores + torch.einsum("bhid,ijd->bhij", q, added)
-        scores = self.rounded(scores * q.shape[-1] ** -0.5, scores_name(node))
-        weights = scores.softmax(dim=-1)
-        out = weights @ v
-        if node.op == "attention_relative":
-            added = self.relative(node, "value", node.inputs[2])
-            out = out + torch.einsum("bhij,ijd->bhid", weights, added)
-        return out.transpose(1, 2).flatten(2)
-
-    def relative(self, node: Node, kind: str, tensor: str) -> Tensor:
-        """Return what pairs of tokens add, (N, N, head_dim)."""
-        names = ("grid_size", "max_distance", "first")
-        rows, cols = pair_rows(*(int(node.attrs[name]) for name in names))
-        by_row, by_col = (
-            self.rounded(self.value(node.name, f"{kind}_{axis}"), tensor)
-            for axis in ("rows", "cols")
-        )
-        return by_row[torch.from_numpy(rows)] + by_col[torch.from_numpy(cols)]
-
-    def gelu(self, node: Node, x: Tensor) -> Tensor:
-        """Return the exact GELU."""
-        return functional.gelu(x)
-
-    def add(self, node: Node, a: Tensor, b: Tensor) -> Tensor:
-        """Add the residual."""
-        return a + b
-
-    def mean_pool(self, node: Node, x: Tensor) -> Tensor:
-        """Average the tokens."""
-        return x[:, int(node.attrs.get("first", 0)) :].mean(dim=1)
-
-    def take_token(self, node: Node, x: Tensor) -> Tensor:
-        """Return the class token."""
-        return x[:, 0]
 
     def learned(self) -> tuple[dict[str, Any], dict[str, float]]:
         """Return the parameters (``node|kind``) and the scale of every rounded tensor."""
@@ -184,3 +113,111 @@ class RoundedNetwork(nn.Module):
                 rounded = key.removesuffix(".log_scale").replace("/", ".")
                 scales[rounded] = float(np.exp(values.astype(np.float64))[0])
         return params, scales
+
+
+def patch_embed(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
+    """Embed the patches of (B, H, W, C)."""
+    attrs = node.attributes(PatchAttributes)
+    side, before, after = attrs.patch_size, attrs.pad_before, attrs.pad_after(x.shape[1])
+    pad = network.value(node.name, "pad")
+    x = functional.pad(x - pad, (0, 0, before, after, before, after)) + pad
+    batch, height, width, chans = x.shape
+    x = x.reshape(batch, height // side, side, width // side, side, chans)
+    x = x.transpose(2, 3).reshape(batch, -1, side * side * chans)
+    bias = network.value(node.name, "bias")
+    return network.position(node, functional.linear(x, network.weight(node, pixels=True), bias))
+
+
+def conv_pool(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
+    """Convolve, ReLU and pool (B, H, W, C)."""
+    pixels = node.inputs[0] == network.graph.input
+    pad, stride = network.value(node.name, "pad"), node.attributes(ConvPoolAttributes).stride
+    x = functional.pad(x - pad, (0, 0, 1, 1, 1, 1)) + pad
+    weight = network.weight(node, pixels=pixels)
+    kernel = weight.view(len(weight), 3, 3, -1).permute(0, 3, 1, 2)
+    bias = network.value(node.name, "bias")
+    x = functional.conv2d(x.permute(0, 3, 1, 2), kernel, bias, stride=stride)
+    x = network.rounded(functional.relu(x), node.output)
+    return functional.max_pool2d(x, 3, stride=2, padding=1).permute(0, 2, 3, 1)
+
+
+def embed_tokens(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
+    """Make (B, H, W, D) tokens."""
+    return network.position(node, x.flatten(1, 2))
+
+
+def linear(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
+    """Map (..., in) to (..., out)."""
+    return functional.linear(x, network.weight(node), network.value(node.name, "bias"))
+
+
+def layer_norm(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
+    """Normalise the last axis."""
+    eps = node.attributes(LayerNormAttributes).eps
+    weight, bias = (network.value(node.name, kind) for kind in ("weight", "bias"))
+    return functional.layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+
+def attention(network: RoundedNetwork, node: Node, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend; q, k, v (B, N, Q)."""
+    heads = node.attributes(AttentionAttributes).num_heads
+    is_relative = isinstance(node.attrs, RelativeAttributes)
+    q, k, v = (x.reshape(*x.shape[:2], heads, -1).transpose(1, 2) for x in (q, k, v))
+    scores = q @ k.transpose(-2, -1)
+    if is_relative:
+        added = relative(network, node, "key", node.inputs[1])
+        scores = scores + torch.einsum("bhid,ijd->bhij", q, added)
+    scores = network.rounded(scores * q.shape[-1] ** -0.5, scores_name(node))
+    weights = scores.softmax(dim=-1)
+    out = weights @ v
+    if is_relative:
+        added = relative(network, node, "value", node.inputs[2])
+        out = out + torch.einsum("bhij,ijd->bhid", weights, added)
+    return out.transpose(1, 2).flatten(2)
+
+
+def relative(network: RoundedNetwork, node: Node, kind: str, tensor: str) -> Tensor:
+    """Return what pairs of tokens add, (N, N, head_dim)."""
+    attrs = node.attributes(RelativeAttributes)
+    rows, cols = pair_rows(attrs.grid_size, attrs.max_distance, attrs.first)
+    by_row, by_col = (
+        network.rounded(network.value(node.name, f"{kind}_{axis}"), tensor)
+        for axis in ("rows", "columns")
+    )
+    return by_row[torch.from_numpy(rows)] + by_col[torch.from_numpy(cols)]
+
+
+def add(network: RoundedNetwork, node: Node, a: Tensor, b: Tensor) -> Tensor:
+    """Add the residual."""
+    return a + b
+
+
+def mean_pool(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
+    """Average the tokens."""
+    return x[:, node.attributes(MeanPoolAttributes).first :].mean(dim=1)
+
+
+def take_token(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
+    """Return the class token."""
+    return x[:, 0]
+
+
+def unary(function: Callable[[Tensor], Tensor]) -> TorchForm:
+    """Return the form of a function of one tensor."""
+    return lambda network, node, x: function(x)
+
+
+TorchForm = Callable[..., Tensor]  # of the network, the node and its inputs
+TORCH_FORMS: dict[str, TorchForm] = {  # by an operator's family
+    "add": add,
+    "attention": attention,
+    "conv_pool": conv_pool,
+    "embed_tokens": embed_tokens,
+    "gelu": unary(functional.gelu),
+    "layer_norm": layer_norm,
+    "linear": linear,
+    "mean_pool": mean_pool,
+    "patch_embed": patch_embed,
+    "relu": unary(functional.relu),
+    "take_token": take_token,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mcuformer.errors import ConfigError
 from mcuformer.subnet import (
+    Activation,
     BlockConfig,
     LinearName,
     PositiveInt,
@@ -69,6 +70,7 @@ class SearchSpace(Value):
     depth: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     num_heads: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     mlp_ratio: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    activation: Annotated[tuple[Activation, ...], Field(min_length=1)] = ("gelu",)
     head_dim: PositiveInt = 64
     qkv_dim: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
     low_rank: tuple[LinearName, ...] = ("qkv", "fc1", "fc2")
@@ -104,6 +106,13 @@ class SearchSpace(Value):
     def _ascending(cls, choices: Any) -> Any:
         if choices is not None and list(choices) != sorted(set(choices)):
             raise ValueError("choices must ascend without repetition")
+        return choices
+
+    @field_validator("activation")
+    @classmethod
+    def _distinct(cls, choices: Any) -> Any:
+        if len(choices) != len(set(choices)):
+            raise ValueError("choices must not repeat")
         return choices
 
     @model_validator(mode="after")
@@ -176,10 +185,29 @@ class SearchSpace(Value):
                     expected=f"one of {list(choices)}",
                 )
 
-    def block(self, num_heads: int, mlp_ratio: float, attn_dim: int) -> BlockConfig:
-        """Build a block; its attention width is `attn_dim` only where `qkv_dim` is free."""
-        head_dim = self.head_dim if self.qkv_dim is None else attn_dim // num_heads
-        return build_block(num_heads, head_dim, mlp_ratio)
+    @property
+    def block_genes(self) -> dict[str, tuple[Any, ...]]:
+        """The genes of a block, by their names in :class:`BlockConfig`, each with its choices.
+
+        Numbers ascend. The order is that of drawing; a gene with one choice draws nothing.
+        """
+        genes: dict[str, tuple[Any, ...]] = {
+            "num_heads": self.num_heads,
+            "mlp_ratio": self.mlp_ratio,
+        }
+        if self.qkv_dim is not None:
+            genes["attn_dim"] = self.qkv_dim
+        return genes | {"activation": self.activation}
+
+    def block(self, genes: Mapping[str, Any]) -> BlockConfig:
+        """Build a block of one choice for each of :attr:`block_genes`."""
+        heads = genes["num_heads"]
+        head_dim = self.head_dim if self.qkv_dim is None else genes["attn_dim"] // heads
+        return build_block(heads, head_dim, genes["mlp_ratio"], genes["activation"])
+
+    def genes_of(self, block: BlockConfig) -> dict[str, Any]:
+        """Return the genes of a block, the inverse of :meth:`block`."""
+        return {name: getattr(block, name) for name in self.block_genes}
 
     def subnet(
         self,
@@ -228,20 +256,18 @@ class SearchSpace(Value):
         return self.subnet(point, embed_dim, blocks, tokenizer, joint=joint)
 
     def sample_block(self, rng: np.random.Generator) -> BlockConfig:
-        """Draw heads, MLP ratio and (where free) attention width of one block."""
-        heads, ratio = draw(self.num_heads, rng), draw(self.mlp_ratio, rng)
-        attn_dim = heads * self.head_dim if self.qkv_dim is None else draw(self.qkv_dim, rng)
-        return self.block(heads, ratio, attn_dim)
+        """Draw every gene of one block uniformly."""
+        return self.block({name: draw(choices, rng) for name, choices in self.block_genes.items()})
 
     def largest(self, point: SpacePoint, *, joint: bool = False) -> SubnetConfig:
         """Return the largest subnet of `point`: the shape of its supernet's weights."""
-        block = self.block(max(self.num_heads), max(self.mlp_ratio), max(self.qkv_dim or (0,)))
+        block = self.block({name: choices[-1] for name, choices in self.block_genes.items()})
         blocks, tokenizer = (block,) * max(self.depth), self.tokenizer[-1]
         return self.subnet(point, max(self.embed_dim), blocks, tokenizer, joint=joint)
 
     def smallest(self, point: SpacePoint, *, joint: bool = False) -> SubnetConfig:
         """Return the smallest subnet of `point`."""
-        block = self.block(min(self.num_heads), min(self.mlp_ratio), min(self.qkv_dim or (0,)))
+        block = self.block({name: choices[0] for name, choices in self.block_genes.items()})
         blocks, tokenizer = (block,) * min(self.depth), self.tokenizer[-1]
         return self.subnet(point, min(self.embed_dim), blocks, tokenizer, joint=joint)
 
@@ -259,15 +285,14 @@ class SearchSpace(Value):
             and subnet.depth in self.depth
             and subnet.tokenizer in self.tokenizer
             and all(
-                block.num_heads in self.num_heads
-                and block.mlp_ratio in self.mlp_ratio
-                and (self.qkv_dim is None or block.attn_dim in self.qkv_dim)
+                getattr(block, name) in choices
                 for block in subnet.blocks
+                for name, choices in self.block_genes.items()
             )
         )
         if not genes_fit:
             return False
-        blocks = tuple(self.block(b.num_heads, b.mlp_ratio, b.attn_dim) for b in subnet.blocks)
+        blocks = tuple(self.block(self.genes_of(block)) for block in subnet.blocks)
         joint = subnet.full_rank_factors
         built = self.subnet(point, subnet.embed_dim, blocks, subnet.tokenizer, joint=joint)
         return built == subnet

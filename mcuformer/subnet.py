@@ -15,6 +15,7 @@ PositiveInt = Annotated[int, Field(gt=0)]
 RankRatio = Annotated[float, Field(gt=0.0, le=1.0)]
 LinearName = Literal["qkv", "proj", "fc1", "fc2"]
 Tokenizer = Literal["patch", "conv1", "conv2"]
+Activation = Literal["gelu", "relu"]
 
 NUM_CONVS: dict[Tokenizer, int] = {"patch": 0, "conv1": 1, "conv2": 2}
 LINEARS: tuple[LinearName, ...] = ("qkv", "proj", "fc1", "fc2")
@@ -22,11 +23,19 @@ MAX_CONV_STRIDE = 3  # a 3 x 3 kernel then still sees every pixel
 
 
 class BlockConfig(Value):
-    """One transformer block: ``num_heads * head_dim`` is its query, key and value width."""
+    """One transformer block: ``num_heads * head_dim`` is its query, key and value width.
+
+    Args:
+        num_heads: attention heads.
+        head_dim: width of a head.
+        mlp_ratio: hidden units of the MLP per unit of the embedding width.
+        activation: function of the MLP's hidden units.
+    """
 
     num_heads: PositiveInt
     head_dim: PositiveInt
     mlp_ratio: Annotated[float, Field(gt=0.0)]
+    activation: Activation = "gelu"
 
     @property
     def attn_dim(self) -> int:
@@ -224,9 +233,13 @@ class BlockCost(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def build_block(num_heads: int, head_dim: int, mlp_ratio: float) -> BlockConfig:
+def build_block(
+    num_heads: int, head_dim: int, mlp_ratio: float, activation: Activation = "gelu"
+) -> BlockConfig:
     """Build a block, or return the equal one built before."""
-    return BlockConfig(num_heads=num_heads, head_dim=head_dim, mlp_ratio=mlp_ratio)
+    return BlockConfig(
+        num_heads=num_heads, head_dim=head_dim, mlp_ratio=mlp_ratio, activation=activation
+    )
 
 
 @lru_cache(maxsize=65536)

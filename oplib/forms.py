@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
+from mcuformer.subnet import Activation
 from mcuformer.value import Value
 
-SOFTMAX_FORMS = ("table", "polynomial", "shift")
+SoftmaxForm = Literal["table", "polynomial", "shift"]
+SOFTMAX_FORMS: tuple[SoftmaxForm, ...] = get_args(SoftmaxForm)  # the C struct holds the index
 SQRT_STEPS = {"newton4": 4, "newton3": 3, "exact": 0}
 
 
@@ -46,13 +48,18 @@ class Forms(Value):
     """
 
     gelu: Literal["table", "sigmoid", "polynomial"] = "table"
-    softmax: Literal["table", "polynomial", "shift"] = "table"
+    softmax: SoftmaxForm = "table"
     attention_weights: Literal["uint15", "int8"] = "uint15"
     sqrt: Literal["newton4", "newton3", "exact"] = "newton4"
     residual: Literal["int8", "int16"] = "int8"
     low_rank: Literal["int8", "int16"] = "int8"
     patch_kernel: Annotated[int, Field(gt=0)] | None = None
     passes: Passes = Passes()
+
+    def activation(self, name: Activation) -> str:
+        """Return the operator that computes an MLP's activation; GELU has several forms."""
+        form = {"gelu": self.gelu}.get(name, "table")
+        return name if form == "table" else f"{name}_{form}"
 
     @property
     def arithmetic(self) -> Forms:

@@ -9,7 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Generic, Literal
+
+from typing_extensions import TypeVar
+
+from mcuformer.errors import InternalError
 
 DType = Literal["uint8", "int8", "int16", "int32"]
 ITEM_BYTES: dict[str, int] = {"uint8": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4}
@@ -34,37 +38,79 @@ class TensorType:
 
 
 @dataclass(frozen=True)
-class Node:
+class Attributes:
+    """What an operator's shape rule and lowering need besides the inputs; this one is empty.
+
+    Operators that need more derive a frozen dataclass of their own.
+    """
+
+
+NO_ATTRIBUTES = Attributes()
+AttributesT_co = TypeVar("AttributesT_co", bound=Attributes, covariant=True, default=Attributes)
+KindT = TypeVar("KindT", bound=Attributes)
+Branch = Literal["attention", "mlp"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a node stands in a transformer block.
+
+    Args:
+        block: index of the block.
+        branch: half of the block, from its norm to its residual addition.
+        role: what the node does there, for instance ``norm``, ``q`` or ``fc1_factor``.
+    """
+
+    block: int
+    branch: Branch
+    role: str
+
+
+@dataclass(frozen=True)
+class Node(Generic[AttributesT_co]):
     """One operator call.
 
     Args:
         name: unique, in timm's spelling, for instance ``blocks.0.mlp.fc1``.
-        op: key of :data:`oplib.ops.OPERATORS`.
+        op: key of :data:`oplib.ops.registry.OPERATORS`.
         inputs: names of the tensors read.
         output: name of the tensor written.
-        attrs: integers and floats that the operator's shape rule and lowering need.
+        attrs: of the operator's own type.
+        place: in a transformer block; None outside of blocks.
         overwrites: index of the input whose bytes the output takes over, or None.
         below: bytes by which that output begins before the input.
-        parts: the nodes that one call computes together, in order.
+        parts: the nodes that one call computes together, by role, in order of execution.
     """
 
     name: str
     op: str
     inputs: tuple[str, ...]
     output: str
-    attrs: Mapping[str, int | float] = field(default_factory=dict)
+    attrs: AttributesT_co
+    place: Place | None = None
     overwrites: int | None = None
     below: int = 0
-    parts: tuple[Node, ...] = ()
+    parts: Mapping[str, Node] = field(default_factory=dict)
 
     @property
     def leaves(self) -> tuple[Node, ...]:
         """The nodes that own constants and numbers: the parts, or the node itself."""
-        return self.parts or (self,)
+        return tuple(self.parts.values()) or (self,)
 
-    def int_attr(self, name: str) -> int:
-        """Return an integer attribute."""
-        return int(self.attrs[name])
+    def attributes(self, kind: type[KindT]) -> KindT:
+        """Return the attributes, which must be of a type.
+
+        Raises:
+            InternalError: they are of another.
+        """
+        if not isinstance(self.attrs, kind):
+            raise InternalError(
+                "attributes of another operator",
+                where=self.name,
+                got=type(self.attrs).__name__,
+                expected=kind.__name__,
+            )
+        return self.attrs
 
 
 @dataclass(frozen=True)

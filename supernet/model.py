@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from timm.layers import drop_path
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
+from supernet.activation import ACTIVATIONS
 from supernet.attention import ElasticAttention, apply_linear, build_linear
 from supernet.elastic import ElasticLayerNorm, ElasticLinear
 from supernet.tokenizer import build_tokenizer, resize_positions
@@ -17,7 +17,7 @@ POS_EMBED_STD = 0.3
 
 
 class ElasticMlp(nn.Module):
-    """fc1, GELU, fc2 of block `index`, shared by slicing."""
+    """fc1, activation, fc2 of block `index`, shared by slicing."""
 
     def __init__(self, largest: SubnetConfig, index: int) -> None:
         super().__init__()
@@ -27,7 +27,8 @@ class ElasticMlp(nn.Module):
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
-        x = functional.gelu(apply_linear(self.fc1, x, subnet, self.index, "fc1"))
+        activation = ACTIVATIONS[subnet.blocks[self.index].activation]
+        x = activation(apply_linear(self.fc1, x, subnet, self.index, "fc1"))
         return apply_linear(self.fc2, x, subnet, self.index, "fc2")
 
 

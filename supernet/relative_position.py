@@ -10,7 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-TABLES = ("key_rows", "key_cols", "value_rows", "value_cols")
+TABLES = ("key_rows", "key_columns", "value_rows", "value_columns")
 
 
 class RelativePosition(nn.Module):
@@ -45,7 +45,7 @@ class RelativePosition(nn.Module):
         )
         if not has_class:
             return scores
-        vector = self.key_rows[0, :head_dim] + self.key_cols[0, :head_dim]
+        vector = self.key_rows[0, :head_dim] + self.key_columns[0, :head_dim]
         to_class = (q @ vector).unsqueeze(-1)  # (B, H, N, 1)
         scores = torch.cat([to_class[:, :, 1:], scores], dim=-1)
         of_class = to_class[:, :, :1].expand(-1, -1, -1, q.shape[-2])
@@ -66,7 +66,7 @@ class RelativePosition(nn.Module):
         summed = rearrange(summed, "b h r c d -> b h (r c) d")
         if not has_class:
             return summed
-        vector = self.value_rows[0, :head_dim] + self.value_cols[0, :head_dim]
+        vector = self.value_rows[0, :head_dim] + self.value_columns[0, :head_dim]
         summed = summed + weights[:, :, 1:, :1] * vector
         of_class = weights[:, :, :1].sum(dim=-1, keepdim=True) * vector
         return torch.cat([of_class, summed], dim=-2)

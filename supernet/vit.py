@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from timm.layers import drop_path
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mcuformer.subnet import LinearName, SubnetConfig
+from supernet.activation import ACTIVATIONS
 from supernet.attention import attend, build_relative_position
 from supernet.elastic import Linear
 from supernet.low_rank import LowRankLinear
@@ -46,16 +46,17 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """fc1, exact GELU, fc2."""
+    """fc1, activation, fc2."""
 
     def __init__(self, subnet: SubnetConfig, index: int) -> None:
         super().__init__()
         self.fc1 = _linear(subnet, index, "fc1")
         self.fc2 = _linear(subnet, index, "fc2")
+        self.activation = ACTIVATIONS[subnet.blocks[index].activation]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
-        return self.fc2(functional.gelu(self.fc1(x)))
+        return self.fc2(self.activation(self.fc1(x)))
 
 
 class Block(nn.Module):

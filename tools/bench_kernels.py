@@ -24,8 +24,9 @@ from mcuformer.errors import McuformerError
 from mcuformer.run.entry import fail
 from oplib.graph import Node
 from oplib.ops.base import Lowered
-from oplib.ops.layer_norm import LayerNorm
+from oplib.ops.layer_norm import LayerNorm, LayerNormAttributes
 from oplib.ops.packing import QUAD_ORDER, quads
+from oplib.ops.patch_embed import PatchAttributes
 from oplib.ops.registry import OPERATORS
 from oplib.ops.softmax import exp_table
 from oplib.target import qemu
@@ -165,7 +166,7 @@ def softmax(rng: np.random.Generator, tokens: int) -> Case:
 
 def layer_norm(rng: np.random.Generator, tokens: int, features: int) -> Case:
     """Return layer norm into tiles."""
-    node = Node("n", "layer_norm", ("x",), "y", {})
+    node = Node("n", "layer_norm", ("x",), "y", LayerNormAttributes(eps=1e-6))
     x = codes(rng, tokens, features)
     arrays = {
         "gamma": rng.integers(2**20, 2**22, features).astype(np.int32),
@@ -181,8 +182,10 @@ def layer_norm(rng: np.random.Generator, tokens: int, features: int) -> Case:
 def patch_embed(rng: np.random.Generator, size: int, patch: int, channels: int) -> Case:
     """Return the embedding of an image's patches."""
     grid, features = size // patch, patch * patch * 3
-    attrs = {"patch_size": patch, "grid_size": grid, "pad_before": 0, "first": 0, "positions": 0}
-    node = Node("n", "patch_embed", ("x",), "y", attrs | {"out_features": channels})
+    attrs = PatchAttributes(
+        channels, positions=False, patch_size=patch, grid_size=grid, pad_before=0
+    )
+    node = Node("n", "patch_embed", ("x",), "y", attrs)
     image = rng.integers(0, 256, (size, size, 3)).astype(np.uint8)
     lowered = matrix(rng, features, channels)
     scalars = {**lowered.scalars, "pad0": 0, "pad1": 0, "pad2": 0}

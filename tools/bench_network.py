@@ -29,6 +29,7 @@ from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import Forms, Passes
 from oplib.network.reference import run_integer
 from oplib.network.vit import float_model, random_weights
+from oplib.ops.attention_block import AttentionBlockAttributes
 from oplib.plan.check_plan import execute
 from oplib.plan.footprint import arena_limit
 from oplib.plan.instructions import flash_bytes_read
@@ -125,7 +126,11 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
         result = qemu.run_images(elf, device, tested, subnet.num_classes)
         linked = board.measure(elf)
     instructions = int(result.instructions.max())
-    groups = {node.attrs["group"] for node in scheduled.calls.nodes if "group" in node.attrs}
+    groups = {
+        node.attrs.group
+        for node in scheduled.calls.nodes
+        if isinstance(node.attrs, AttentionBlockAttributes)
+    }
     return {
         "name": name,
         "device": device.name,

@@ -1,6 +1,6 @@
 """Count imports between the packages' files that point upwards, and circles among them.
 
-    python tools/import_layers.py [--json]      (imports inside functions count too)
+python tools/import_layers.py [--json]      (imports inside functions count too)
 """
 
 from __future__ import annotations

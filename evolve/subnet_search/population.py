@@ -25,7 +25,7 @@ class Variation:
         admissible: tells whether a subnet fits the budget.
         depth_probability, embed_dim_probability: of a mutation changing that gene; the
             tokenizer changes as often as the width.
-        block_probability: of a mutation changing heads, and likewise MLP ratio, of a block.
+        block_probability: of a mutation changing each gene of a block.
     """
 
     space: SearchSpace
@@ -59,12 +59,11 @@ class Variation:
             blocks = blocks[:depth] + extra
         for index, block in enumerate(blocks):
             new = self.space.sample_block(rng)
-            heads = (new if rng.random() < self.block_probability else block).num_heads
-            ratio = (new if rng.random() < self.block_probability else block).mlp_ratio
-            width = block
-            if self.space.qkv_dim is not None and rng.random() < self.block_probability:
-                width = new
-            blocks[index] = self.space.block(heads, ratio, width.attn_dim)
+            genes = self.space.genes_of(block)
+            for name in self._free_genes():
+                if rng.random() < self.block_probability:
+                    genes[name] = getattr(new, name)
+            blocks[index] = self.space.block(genes)
         embed_dim, tokenizer = parent.embed_dim, parent.tokenizer
         if rng.random() < self.embed_dim_probability:
             embed_dim = draw(self.space.embed_dim, rng)
@@ -80,12 +79,14 @@ class Variation:
         blocks = []
         for index, own in enumerate(parents[0].blocks):
             other = parents[1].blocks[index] if index < parents[1].depth else own
-            heads = (own, other)[int(rng.integers(2))].num_heads
-            ratio = (own, other)[int(rng.integers(2))].mlp_ratio
-            width = own
-            if self.space.qkv_dim is not None:
-                width = (own, other)[int(rng.integers(2))]
-            blocks.append(self.space.block(heads, ratio, width.attn_dim))
+            genes = self.space.genes_of(own)
+            for name in self._free_genes():
+                genes[name] = getattr((own, other)[int(rng.integers(2))], name)
+            blocks.append(self.space.block(genes))
         embed_dim = parents[int(rng.integers(2))].embed_dim
         tokenizer = parents[0].tokenizer
         return self.space.subnet(self.point, embed_dim, tuple(blocks), tokenizer)
+
+    def _free_genes(self) -> list[str]:
+        """Return the genes of a block that have a choice at all."""
+        return [name for name, choices in self.space.block_genes.items() if len(choices) > 1]

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mcuformer.device import Device
+from mcuformer.errors import InternalError
 from oplib.graph import Graph, Node
 from oplib.network.reference import IntegerModel
-from oplib.ops.base import ALIGNMENT, Array, Buffers, Field
+from oplib.ops.base import (
+    ALIGNMENT,
+    Array,
+    ArrayRef,
+    ArraySpec,
+    Buffers,
+    Bytes4,
+    Field,
+    Nested,
+    PartRef,
+    Scalar,
+)
 from oplib.ops.registry import OPERATORS
-from oplib.plan.instructions import array_specs, flash_bytes_read
+from oplib.plan.instructions import flash_bytes_read
 from oplib.plan.param_structs import Struct, call_structs
 from oplib.plan.schedule import Schedule
 
@@ -49,6 +60,10 @@ def owners(scheduled: Schedule) -> list[Node]:
     return [leaf for node in scheduled.calls.nodes for leaf in node.leaves]
 
 
+def _specs(graph: Graph, node: Node) -> tuple[ArraySpec, ...]:
+    return OPERATORS[node.op].array_specs(node, graph.inputs_of(node))
+
+
 def emit_weights_header(scheduled: Schedule) -> str:
     """Emit the type of the one struct that holds every constant array."""
     lines = [
@@ -63,7 +78,7 @@ def emit_weights_header(scheduled: Schedule) -> str:
         "struct model_weights {",
     ]
     for node in owners(scheduled):
-        for spec in array_specs(scheduled.calls, node):
+        for spec in _specs(scheduled.calls, node):
             size = " * ".join(str(length) for length in spec.shape)
             member = f"{c_name(node.name)}_{spec.name}[{size}]"
             lines.append(f"    {C_TYPES[spec.dtype]} {member} MODEL_ALIGNED;")
@@ -81,7 +96,7 @@ def emit_weights(model: IntegerModel, scheduled: Schedule) -> str:
     ]
     for node in owners(scheduled):
         arrays = OPERATORS[node.op].flash_arrays(node, model.lowered[node.name])
-        for spec in array_specs(scheduled.calls, node):
+        for spec in _specs(scheduled.calls, node):
             values = arrays[spec.name]
             if values.shape != spec.shape or values.dtype != np.dtype(spec.dtype):
                 raise AssertionError(
@@ -227,39 +242,34 @@ def emit_model(model: IntegerModel, scheduled: Schedule, memory: Arena) -> str:
 
 
 def _struct_lines(struct: Struct) -> list[str]:
-    name = c_name(struct.node.name)
-    fields = struct.fields
-    if struct.table is not None:
-        owner = f"{c_name(struct.table.name)}_table"
-        fields = tuple(replace(f, value=owner) if f.name == "table" else f for f in fields)
-    opening = f"static const {struct.ctype} {name} = {{"
-    return [opening, *_field_lines(fields, name, 1), "};", ""]
+    opening = f"static const {struct.ctype} {c_name(struct.node.name)} = {{"
+    return [opening, *_field_lines(struct.fields, struct.node, 1), "};", ""]
 
 
-def _field_lines(fields: Sequence[Field], prefix: str, depth: int) -> Iterator[str]:
+def _field_lines(fields: Sequence[Field], node: Node, depth: int) -> Iterator[str]:
     indent = "    " * depth
     for field in fields:
-        if field.ctype == "struct":
+        if isinstance(field, Nested):
             yield f"{indent}.{field.name} = {{"
-            yield from _field_lines(field.value, prefix, depth + 1)
+            yield from _field_lines(field.fields, node, depth + 1)
             yield f"{indent}}},"
         else:
-            yield f"{indent}.{field.name} = {_field_value(field, prefix)},"
+            yield f"{indent}.{field.name} = {_field_value(field, node)},"
 
 
-def _field_value(field: Field, prefix: str) -> str:
-    value: Any = field.value
-    if field.ctype in ("array", "part") and value is None:
-        return "0"
-    if field.ctype == "array":
-        own = value if field.name == "table" and value.endswith("_table") else f"{prefix}_{value}"
-        return f"model_weights.{own}"
-    if field.ctype == "part":
-        return f"&{c_name(value)}"
-    if field.ctype == "uint8_t[4]":
-        return "{" + ", ".join(map(str, value)) + "}"
-    suffix = {"uint32_t": "u", "uint64_t": "ull"}.get(field.ctype, "")
-    return _literal(value) + suffix
+def _field_value(field: Scalar | Bytes4 | ArrayRef | PartRef, node: Node) -> str:
+    match field:
+        case Scalar(ctype=ctype, value=value):
+            return _literal(value) + {"uint32_t": "u", "uint64_t": "ull"}.get(ctype, "")
+        case Bytes4(values=values):
+            return "{" + ", ".join(map(str, values)) + "}"
+        case ArrayRef(array=None) | PartRef(role=None):
+            return "0"
+        case ArrayRef(array=str(array), owner=owner):
+            return f"model_weights.{c_name(owner or node.name)}_{array}"
+        case PartRef(role=str(role)):
+            return f"&{c_name(node.parts[role].name)}"
+    raise InternalError("a field of no known type", got=field)
 
 
 def _call_line(scheduled: Schedule, node: Node, memory: Arena) -> str:
@@ -290,7 +300,7 @@ def manifest(
 ) -> dict[str, Any]:
     """Return what the firmware is made of, for people and tools."""
     calls, plan = scheduled.calls, scheduled.plan
-    constants = [spec for node in owners(scheduled) for spec in array_specs(calls, node)]
+    constants = [spec for node in owners(scheduled) for spec in _specs(calls, node)]
     return {
         "device": device.dump(),
         "preprocessing": model.preprocessing.dump(),
@@ -314,7 +324,7 @@ def manifest(
                 "name": node.name,
                 "op": node.op,
                 "kernel": OPERATORS[node.op].kernel,
-                "parts": [part.name for part in node.parts],
+                "parts": [part.name for part in node.parts.values()],
                 "inputs": list(node.inputs),
                 "output": node.output,
                 "overwrites": None if node.overwrites is None else node.inputs[node.overwrites],

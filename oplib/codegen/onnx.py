@@ -8,6 +8,7 @@ with the integer reference closely but not bit for bit. Tensors of 16 bits stay 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,21 @@ import numpy as np
 from mcuformer.errors import ToolMissingError
 from oplib.graph import Node
 from oplib.network.reference import FloatModel, IntegerModel
-from oplib.ops.attention import pair_rows, scores_name
+from oplib.ops.attention import (
+    AttentionAttributes,
+    RelativeAttributes,
+    pair_rows,
+    scores_name,
+)
 from oplib.ops.base import Array
+from oplib.ops.conv_pool import ConvPoolAttributes
+from oplib.ops.embed_tokens import EmbeddingAttributes
+from oplib.ops.layer_norm import LayerNormAttributes
 from oplib.ops.linear import smallest_weight_scale
-from oplib.ops.patch_embed import PIXELS, fold_normalisation
+from oplib.ops.mean_pool import MeanPoolAttributes
+from oplib.ops.patch_embed import PIXELS, PatchAttributes, fold_normalisation
 from oplib.ops.quant import QuantParams, quantize_weight
-from oplib.ops.registry import family
+from oplib.ops.registry import OPERATORS
 
 OPSET = 17
 
@@ -35,10 +45,10 @@ def export_onnx(floating: FloatModel, integer: IntegerModel | None) -> bytes:
         import onnx  # noqa: F401
     except ImportError as error:
         raise ToolMissingError("onnx is not installed; pip install 'mcuformer[onnx]'") from error
-    return _Writer(floating, integer).write()
+    return Writer(floating, integer).write()
 
 
-class _Writer:
+class Writer:
     """Collects ONNX nodes and constants, one graph node after the other."""
 
     def __init__(self, floating: FloatModel, integer: IntegerModel | None) -> None:
@@ -54,8 +64,8 @@ class _Writer:
 
         graph = self.model.graph
         for node in graph.nodes:
-            output = getattr(self, f"_{family(node.op)}")(node)
-            self._rename(self._rounded(output, node.output), node.output)
+            output = ONNX_FORMS[OPERATORS[node.op].family](self, node)
+            self._rename(self.rounded(output, node.output), node.output)
         image = graph.tensors[graph.input].shape
         inputs = [helper.make_tensor_value_info(graph.input, TensorProto.UINT8, ["N", *image])]
         logits: list[str | int | None] = ["N", graph.tensors[graph.output].size]
@@ -90,7 +100,7 @@ class _Writer:
 
         self.nodes.append(helper.make_node("Identity", [output], [name]))
 
-    def _rounded(self, x: str, tensor: str) -> str:
+    def rounded(self, x: str, tensor: str) -> str:
         """Quantise and dequantise a tensor that the firmware keeps in int8."""
         kind = self.model.graph.tensors.get(tensor)
         inside = kind is None and tensor in self.quant
@@ -102,7 +112,7 @@ class _Writer:
         codes = self.op("QuantizeLinear", x, scale, zero_point)
         return self.op("DequantizeLinear", codes, scale, zero_point)
 
-    def _weight(self, weight: Array, bias: Array, source: QuantParams | None) -> str:
+    def weight(self, weight: Array, bias: Array, source: QuantParams | None) -> str:
         """Return a weight (out, ...), as the firmware's codes where there is one."""
         if self.integer is None or source is None:
             return self.constant(weight)
@@ -112,127 +122,172 @@ class _Writer:
         zero = self.constant(np.zeros(len(scale)), np.int8)
         return self.op("DequantizeLinear", name, self.constant(scale), zero, axis=0)
 
-    def _patch_embed(self, node: Node) -> str:
-        params, pre = self.model.params[node.name], self.model.preprocessing
-        weight, bias = fold_normalisation(params["weight"], params["bias"], pre)
-        side, chans = node.int_attr("patch_size"), pre.in_chans
-        size = self.model.graph.tensors[node.inputs[0]].shape[0]
-        before = node.int_attr("pad_before")
-        after = node.int_attr("grid_size") * side - size - before
-        x = self.op("Cast", node.inputs[0], to=1)
-        x = self._padded(x, np.array(pre.pad_value), before, after)
-        kernel = weight.reshape(len(weight), side, side, chans).transpose(0, 3, 1, 2)
-        filters = self._weight(kernel, bias, PIXELS)
-        x = self.op("Transpose", x, perm=[0, 3, 1, 2])
-        x = self.op("Conv", x, filters, self.constant(bias), strides=[side, side])
-        x = self.op("Transpose", x, perm=[0, 2, 3, 1])
-        return self._placed(node, x)
 
-    def _padded(self, x: str, value: Array, before: int, after: int) -> str:
-        """Pad (N, H, W, C) with a value for each channel."""
-        if not before and not after:
-            return x
-        pads = self.constant([0, before, before, 0, 0, after, after, 0], np.int64)
-        level = self.constant(value)
-        return self.op("Add", self.op("Pad", self.op("Sub", x, level), pads), level)
+def patch_embed(writer: Writer, node: Node) -> str:
+    """Embed the patches of raw pixels (N, H, W, C), normalisation folded in."""
+    attrs, pre = node.attributes(PatchAttributes), writer.model.preprocessing
+    params = writer.model.params[node.name]
+    weight, bias = fold_normalisation(params["weight"], params["bias"], pre)
+    side, chans = attrs.patch_size, pre.in_chans
+    before = attrs.pad_before
+    after = attrs.pad_after(writer.model.graph.tensors[node.inputs[0]].shape[0])
+    x = writer.op("Cast", node.inputs[0], to=1)
+    x = padded(writer, x, np.array(pre.pad_value), before, after)
+    kernel = weight.reshape(len(weight), side, side, chans).transpose(0, 3, 1, 2)
+    filters = writer.weight(kernel, bias, PIXELS)
+    x = writer.op("Transpose", x, perm=[0, 3, 1, 2])
+    x = writer.op("Conv", x, filters, writer.constant(bias), strides=[side, side])
+    x = writer.op("Transpose", x, perm=[0, 2, 3, 1])
+    return placed(writer, node, x)
 
-    def _placed(self, node: Node, x: str) -> str:
-        """Make (N, H, W, D) tokens, behind the class token, with positions."""
-        dim = node.int_attr("out_features")
-        x = self.op("Reshape", x, self.constant([0, -1, dim], np.int64))
-        if not node.int_attr("positions"):
-            return x
-        if node.int_attr("first"):
-            x = self.op("Pad", x, self.constant([0, 1, 0, 0, 0, 0], np.int64))
-        position = self.model.params[node.name]["position"]
-        kind = self.model.graph.tensors[node.output].dtype
-        if self.integer is not None and kind == "int8":
-            scale = self.quant[node.output].scale
-            position = QuantParams(scale).dequantize(QuantParams(scale).quantize(position))
-        return self.op("Add", x, self.constant(position))
 
-    def _conv_pool(self, node: Node) -> str:
-        params, pre = self.model.params[node.name], self.model.preprocessing
-        weight, bias, pad = params["weight"], params["bias"], params["pad"]
-        source, x = self.quant.get(node.inputs[0]), node.inputs[0]
-        if x == self.model.graph.input:
-            weight, bias = fold_normalisation(weight, bias, pre)
-            source, pad = PIXELS, np.array(pre.pad_value)
-            x = self.op("Cast", x, to=1)
-        kernel = weight.reshape(len(weight), 3, 3, -1).transpose(0, 3, 1, 2)
-        stride = node.int_attr("stride")
-        x = self.op("Transpose", self._padded(x, pad, 1, 1), perm=[0, 3, 1, 2])
-        filters = self._weight(kernel, bias, source)
-        x = self.op("Conv", x, filters, self.constant(bias), strides=[stride, stride])
-        x = self.op(
-            "MaxPool", self.op("Relu", x), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4
-        )
-        return self.op("Transpose", x, perm=[0, 2, 3, 1])
+def padded(writer: Writer, x: str, value: Array, before: int, after: int) -> str:
+    """Pad (N, H, W, C) with a value for each channel."""
+    if not before and not after:
+        return x
+    pads = writer.constant([0, before, before, 0, 0, after, after, 0], np.int64)
+    level = writer.constant(value)
+    return writer.op("Add", writer.op("Pad", writer.op("Sub", x, level), pads), level)
 
-    def _embed_tokens(self, node: Node) -> str:
-        return self._placed(node, node.inputs[0])
 
-    def _linear(self, node: Node) -> str:
-        params = self.model.params[node.name]
-        source = self.quant.get(node.inputs[0])
-        weight = self._weight(params["weight"], params["bias"], source)
-        x = self.op("MatMul", node.inputs[0], self.op("Transpose", weight, perm=[1, 0]))
-        return self.op("Add", x, self.constant(params["bias"]))
+def placed(writer: Writer, node: Node, x: str) -> str:
+    """Make (N, H, W, D) tokens, after the class token, with positions."""
+    attrs = node.attributes(EmbeddingAttributes)
+    x = writer.op("Reshape", x, writer.constant([0, -1, attrs.out_features], np.int64))
+    if not attrs.positions:
+        return x
+    if attrs.first:
+        x = writer.op("Pad", x, writer.constant([0, 1, 0, 0, 0, 0], np.int64))
+    position = writer.model.params[node.name]["position"]
+    kind = writer.model.graph.tensors[node.output].dtype
+    if writer.integer is not None and kind == "int8":
+        scale = writer.quant[node.output].scale
+        position = QuantParams(scale).dequantize(QuantParams(scale).quantize(position))
+    return writer.op("Add", x, writer.constant(position))
 
-    def _classifier(self, node: Node) -> str:
-        return self._linear(node)
 
-    def _layer_norm(self, node: Node) -> str:
-        params = self.model.params[node.name]
-        scale, bias = self.constant(params["weight"]), self.constant(params["bias"])
-        eps = float(node.attrs["eps"])
-        return self.op("LayerNormalization", node.inputs[0], scale, bias, axis=-1, epsilon=eps)
+def conv_pool(writer: Writer, node: Node) -> str:
+    """Convolve, ReLU and pool (N, H, W, C)."""
+    params, pre = writer.model.params[node.name], writer.model.preprocessing
+    weight, bias, pad = params["weight"], params["bias"], params["pad"]
+    source, x = writer.quant.get(node.inputs[0]), node.inputs[0]
+    if x == writer.model.graph.input:
+        weight, bias = fold_normalisation(weight, bias, pre)
+        source, pad = PIXELS, np.array(pre.pad_value)
+        x = writer.op("Cast", x, to=1)
+    kernel = weight.reshape(len(weight), 3, 3, -1).transpose(0, 3, 1, 2)
+    stride = node.attributes(ConvPoolAttributes).stride
+    x = writer.op("Transpose", padded(writer, x, pad, 1, 1), perm=[0, 3, 1, 2])
+    filters = writer.weight(kernel, bias, source)
+    x = writer.op("Conv", x, filters, writer.constant(bias), strides=[stride, stride])
+    x = writer.op(
+        "MaxPool", writer.op("Relu", x), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4
+    )
+    return writer.op("Transpose", x, perm=[0, 2, 3, 1])
 
-    def _attention(self, node: Node) -> str:
-        heads = node.int_attr("num_heads")
-        width = self.model.graph.tensors[node.inputs[0]].shape[-1]
-        shape = self.constant([0, 0, heads, width // heads], np.int64)
-        split = [self.op("Reshape", name, shape) for name in node.inputs]
-        q, k, v = (self.op("Transpose", name, perm=[0, 2, 1, 3]) for name in split)
-        scores = self.op("MatMul", q, self.op("Transpose", k, perm=[0, 1, 3, 2]))
-        if node.op == "attention_relative":
-            added = self._relative(node, "key")
-            scores = self.op("Add", scores, self.op("Einsum", q, added, equation="bhid,ijd->bhij"))
-        scores = self.op("Mul", scores, self.constant((width // heads) ** -0.5))
-        scores = self._rounded(scores, scores_name(node))
-        weights = self.op("Softmax", scores, axis=-1)
-        out = self.op("MatMul", weights, v)
-        if node.op == "attention_relative":
-            added = self._relative(node, "value")
-            out = self.op("Add", out, self.op("Einsum", weights, added, equation="bhij,ijd->bhid"))
-        out = self.op("Transpose", out, perm=[0, 2, 1, 3])
-        return self.op("Reshape", out, self.constant([0, 0, width], np.int64))
 
-    def _relative(self, node: Node, kind: str) -> str:
-        names = ("grid_size", "max_distance", "first")
-        rows, cols = pair_rows(*(node.int_attr(name) for name in names))
-        params = self.model.params[node.name]
-        by_row, by_col = params[f"{kind}_rows"], params[f"{kind}_cols"]
-        if self.integer is not None:
-            scale = self.quant[node.inputs[1 if kind == "key" else 2]].scale
-            plain = QuantParams(scale)
-            by_row, by_col = (plain.dequantize(plain.quantize(t)) for t in (by_row, by_col))
-        return self.constant(by_row[rows] + by_col[cols])
+def embed_tokens(writer: Writer, node: Node) -> str:
+    """Make tokens of a feature map (N, H, W, D)."""
+    return placed(writer, node, node.inputs[0])
 
-    def _gelu(self, node: Node) -> str:
-        x = node.inputs[0]
-        erf = self.op("Erf", self.op("Mul", x, self.constant(np.sqrt(0.5))))
-        half = self.op("Mul", x, self.constant(0.5))
-        return self.op("Mul", half, self.op("Add", erf, self.constant(1.0)))
 
-    def _add(self, node: Node) -> str:
-        return self.op("Add", *node.inputs)
+def linear(writer: Writer, node: Node) -> str:
+    """Map (..., in) to (..., out)."""
+    params = writer.model.params[node.name]
+    source = writer.quant.get(node.inputs[0])
+    weight = writer.weight(params["weight"], params["bias"], source)
+    x = writer.op("MatMul", node.inputs[0], writer.op("Transpose", weight, perm=[1, 0]))
+    return writer.op("Add", x, writer.constant(params["bias"]))
 
-    def _mean_pool(self, node: Node) -> str:
-        first = int(node.attrs.get("first", 0))
-        ends = [[first], [2**31 - 1], [1]]
-        x = self.op("Slice", node.inputs[0], *(self.constant(e, np.int64) for e in ends))
-        return self.op("ReduceMean", x, axes=[1], keepdims=0)
 
-    def _take_token(self, node: Node) -> str:
-        return self.op("Gather", node.inputs[0], self.constant(0, np.int64), axis=1)
+def layer_norm(writer: Writer, node: Node) -> str:
+    """Normalise the last axis."""
+    params = writer.model.params[node.name]
+    scale, bias = writer.constant(params["weight"]), writer.constant(params["bias"])
+    eps = node.attributes(LayerNormAttributes).eps
+    return writer.op("LayerNormalization", node.inputs[0], scale, bias, axis=-1, epsilon=eps)
+
+
+def attention(writer: Writer, node: Node) -> str:
+    """Attend; queries, keys and values are (N, tokens, heads * head_dim)."""
+    heads, is_relative = (
+        node.attributes(AttentionAttributes).num_heads,
+        isinstance(node.attrs, RelativeAttributes),
+    )
+    width = writer.model.graph.tensors[node.inputs[0]].shape[-1]
+    shape = writer.constant([0, 0, heads, width // heads], np.int64)
+    split = [writer.op("Reshape", name, shape) for name in node.inputs]
+    q, k, v = (writer.op("Transpose", name, perm=[0, 2, 1, 3]) for name in split)
+    scores = writer.op("MatMul", q, writer.op("Transpose", k, perm=[0, 1, 3, 2]))
+    if is_relative:
+        added = relative(writer, node, "key")
+        scores = writer.op("Add", scores, writer.op("Einsum", q, added, equation="bhid,ijd->bhij"))
+    scores = writer.op("Mul", scores, writer.constant((width // heads) ** -0.5))
+    scores = writer.rounded(scores, scores_name(node))
+    weights = writer.op("Softmax", scores, axis=-1)
+    out = writer.op("MatMul", weights, v)
+    if is_relative:
+        added = relative(writer, node, "value")
+        out = writer.op("Add", out, writer.op("Einsum", weights, added, equation="bhij,ijd->bhid"))
+    out = writer.op("Transpose", out, perm=[0, 2, 1, 3])
+    return writer.op("Reshape", out, writer.constant([0, 0, width], np.int64))
+
+
+def relative(writer: Writer, node: Node, kind: str) -> str:
+    """Return what pairs of tokens add to keys or values, (tokens, tokens, head_dim)."""
+    attrs = node.attributes(RelativeAttributes)
+    rows, cols = pair_rows(attrs.grid_size, attrs.max_distance, attrs.first)
+    params = writer.model.params[node.name]
+    by_row, by_col = params[f"{kind}_rows"], params[f"{kind}_columns"]
+    if writer.integer is not None:
+        scale = writer.quant[node.inputs[1 if kind == "key" else 2]].scale
+        plain = QuantParams(scale)
+        by_row, by_col = (plain.dequantize(plain.quantize(t)) for t in (by_row, by_col))
+    return writer.constant(by_row[rows] + by_col[cols])
+
+
+def gelu(writer: Writer, node: Node) -> str:
+    """Return the exact GELU, by the error function."""
+    x = node.inputs[0]
+    erf = writer.op("Erf", writer.op("Mul", x, writer.constant(np.sqrt(0.5))))
+    half = writer.op("Mul", x, writer.constant(0.5))
+    return writer.op("Mul", half, writer.op("Add", erf, writer.constant(1.0)))
+
+
+def add(writer: Writer, node: Node) -> str:
+    """Add the residual."""
+    return writer.op("Add", *node.inputs)
+
+
+def mean_pool(writer: Writer, node: Node) -> str:
+    """Average the tokens."""
+    first = node.attributes(MeanPoolAttributes).first
+    ends = [[first], [2**31 - 1], [1]]
+    x = writer.op("Slice", node.inputs[0], *(writer.constant(e, np.int64) for e in ends))
+    return writer.op("ReduceMean", x, axes=[1], keepdims=0)
+
+
+def take_token(writer: Writer, node: Node) -> str:
+    """Return the class token."""
+    return writer.op("Gather", node.inputs[0], writer.constant(0, np.int64), axis=1)
+
+
+def unary(kind: str) -> OnnxForm:
+    """Return the form of a function that ONNX has as an operator of its own."""
+    return lambda writer, node: writer.op(kind, node.inputs[0])
+
+
+OnnxForm = Callable[[Writer, Node], str]
+ONNX_FORMS: dict[str, OnnxForm] = {  # by an operator's family
+    "add": add,
+    "attention": attention,
+    "conv_pool": conv_pool,
+    "embed_tokens": embed_tokens,
+    "gelu": gelu,
+    "layer_norm": layer_norm,
+    "linear": linear,
+    "mean_pool": mean_pool,
+    "patch_embed": patch_embed,
+    "relu": unary("Relu"),
+    "take_token": take_token,
+}

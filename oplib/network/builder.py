@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from mcuformer.subnet import LinearName, SubnetConfig
-from oplib.forms import DEFAULT_FORMS, SOFTMAX_FORMS, SQRT_STEPS, Forms
-from oplib.graph import Graph, Node, TensorType
+from oplib.forms import DEFAULT_FORMS, SQRT_STEPS, Forms
+from oplib.graph import NO_ATTRIBUTES, Attributes, Branch, Graph, Node, Place, TensorType
 from oplib.network.low_rank import deployed_rank
+from oplib.ops.attention import AttentionAttributes, RelativeAttributes
+from oplib.ops.conv_pool import ConvPoolAttributes
+from oplib.ops.embed_tokens import EmbeddingAttributes
+from oplib.ops.layer_norm import LayerNormAttributes
+from oplib.ops.linear import LinearAttributes
+from oplib.ops.mean_pool import MeanPoolAttributes
+from oplib.ops.patch_embed import PassesAttributes, PatchAttributes
 from oplib.ops.registry import OPERATORS
 
 PATHS: dict[LinearName, str] = {
@@ -25,9 +34,16 @@ class GraphBuilder:
         self._nodes: list[Node] = []
         self._input = input_name
 
-    def add(self, op: str, name: str, *inputs: str, **attrs: int | float) -> str:
+    def add(
+        self,
+        op: str,
+        name: str,
+        *inputs: str,
+        attrs: Attributes = NO_ATTRIBUTES,
+        place: Place | None = None,
+    ) -> str:
         """Append a node called `name` and return its output tensor, which bears the same name."""
-        node = Node(name, op, inputs, name, attrs)
+        node = Node(name, op, inputs, name, attrs, place)
         types = tuple(self._tensors[tensor] for tensor in inputs)
         self._tensors[name] = OPERATORS[op].output_type(node, types)
         self._nodes.append(node)
@@ -45,8 +61,8 @@ def build_graph(subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS) -> Graph:
     becomes two, with a tensor between them. Full-rank factors are merged.
 
     Args:
+        subnet: its shape.
         forms: which form of each operator the graph names.
-
     """
     return _Builder(subnet, forms).build()
 
@@ -60,7 +76,7 @@ class _Builder:
         image = TensorType((size, size, subnet.in_chans), "uint8")
         self.graph = GraphBuilder("image", image)
         wide = forms.residual == "int16"
-        self.suffix = "_s16" if wide else ""
+        self.suffix = "_s16" if wide else ""  # of the operators on the residual stream
 
     def build(self) -> Graph:
         """Return the whole graph."""
@@ -75,96 +91,121 @@ class _Builder:
             norm = "fc_norm" if subnet.fc_norm else "norm"
             x = self._norm(norm, x, suffix)
         else:
-            first = int(subnet.class_token)
             if not subnet.fc_norm:
                 x, suffix = self._norm("norm", x, suffix), ""
-            x = self.graph.add(f"mean_pool{suffix}", "pool", x, first=first)
+            mean = MeanPoolAttributes(first=int(subnet.class_token))
+            x = self.graph.add(f"mean_pool{suffix}", "pool", x, attrs=mean)
             if subnet.fc_norm:
                 x = self._norm("fc_norm", x, "")
-        head = self.graph.add("classifier", "head", x, out_features=subnet.num_classes)
-        return self.graph.build(head)
+        logits = LinearAttributes(out_features=subnet.num_classes)
+        return self.graph.build(self.graph.add("classifier", "head", x, attrs=logits))
 
-    def _embedding(self) -> dict[str, int]:
-        """Return the attributes of what adds positions and class token."""
+    def _embedding(self) -> EmbeddingAttributes:
+        """Return how positions and class token are added."""
         subnet = self.subnet
-        return {
-            "out_features": subnet.embed_dim,
-            "first": int(subnet.class_token),
-            "positions": int(subnet.absolute_position or subnet.class_token),
-        }
+        return EmbeddingAttributes(
+            out_features=subnet.embed_dim,
+            first=int(subnet.class_token),
+            positions=subnet.absolute_position or subnet.class_token,
+        )
 
     def _patches(self) -> str:
         subnet = self.subnet
-        attrs = {
-            "patch_size": subnet.patch_size,
-            "grid_size": subnet.grid_size,
-            "pad_before": subnet.padding[0],
-            **self._embedding(),
-        }
+        attrs = PatchAttributes(
+            **vars(self._embedding()),
+            patch_size=subnet.patch_size,
+            grid_size=subnet.grid_size,
+            pad_before=subnet.padding[0],
+        )
         if not self.suffix:
-            return self.graph.add("patch_embed", "patch_embed", "image", **attrs)
-        op = f"patch_embed_passes{self.suffix}"
-        return self.graph.add(op, "patch_embed", "image", kernel=subnet.patch_size, **attrs)
+            return self.graph.add("patch_embed", "patch_embed", "image", attrs=attrs)
+        op = f"patch_embed_passes{self.suffix}"  # the only kernel with a wide output
+        whole = PassesAttributes(**vars(attrs), kernel=subnet.patch_size)
+        return self.graph.add(op, "patch_embed", "image", attrs=whole)
 
     def _convolutions(self) -> str:
         x = "image"
         for index, conv in enumerate(self.subnet.convs):
-            name, out = f"patch_embed.convs.{index}", conv.out_chans
-            x = self.graph.add("conv_pool", name, x, stride=conv.stride, out_features=out)
-        return self.graph.add(f"embed_tokens{self.suffix}", "tokens", x, **self._embedding())
+            attrs = ConvPoolAttributes(out_features=conv.out_chans, stride=conv.stride)
+            x = self.graph.add("conv_pool", f"patch_embed.convs.{index}", x, attrs=attrs)
+        return self.graph.add(f"embed_tokens{self.suffix}", "tokens", x, attrs=self._embedding())
 
-    def _norm(self, name: str, x: str, suffix: str) -> str:
+    def _norm(self, name: str, x: str, suffix: str, place: Place | None = None) -> str:
         steps = SQRT_STEPS[self.forms.sqrt]
-        eps = self.subnet.norm_eps
-        return self.graph.add(f"layer_norm{suffix}", name, x, eps=eps, sqrt_steps=steps)
-
-    def _add(self, name: str, x: str, y: str) -> str:
-        return self.graph.add(f"add{self.suffix}", name, x, y)
+        attrs = LayerNormAttributes(eps=self.subnet.norm_eps, sqrt_steps=steps)
+        return self.graph.add(f"layer_norm{suffix}", name, x, attrs=attrs, place=place)
 
     def _attention(self, index: int, x: str) -> str:
         subnet, prefix = self.subnet, f"blocks.{index}"
         block = subnet.blocks[index]
-        y = self._norm(f"{prefix}.norm1", x, self.suffix)
+        place = _Half(index, "attention")
+        y = self._norm(f"{prefix}.norm1", x, self.suffix, place.role("norm"))
         rank, op = deployed_rank(subnet, index, "qkv", self.forms), "linear"
         if rank is not None:
-            y, op = self._first_factor(f"{prefix}.attn.qkv", y, rank)
+            y, op = self._first_factor(f"{prefix}.attn.qkv", y, rank, place.role("qkv_factor"))
+        width = LinearAttributes(out_features=block.attn_dim)
         parts = [
-            self.graph.add(op, f"{prefix}.attn.{part}", y, out_features=block.attn_dim)
+            self.graph.add(op, f"{prefix}.attn.{part}", y, attrs=width, place=place.role(part))
             for part in QKV_PARTS
         ]
-        attrs = {
-            "num_heads": block.num_heads,
-            "softmax": SOFTMAX_FORMS.index(self.forms.softmax),
-            "normalized": int(self.forms.attention_weights == "int8"),
-        }
-        kind = "attention"
+        op, attrs = (
+            "attention",
+            AttentionAttributes(
+                num_heads=block.num_heads,
+                softmax=self.forms.softmax,
+                normalized=self.forms.attention_weights == "int8",
+            ),
+        )
         if subnet.relative_position is not None:
-            kind, attrs["max_distance"] = "attention_relative", subnet.relative_position
-            attrs |= {"grid_size": subnet.grid_size, "first": int(subnet.class_token)}
-        y = self.graph.add(kind, f"{prefix}.attn", *parts, **attrs)
-        y = self._linear(index, "proj", y)
-        return self._add(f"{prefix}.attn.add", x, y)
+            op, attrs = (
+                "attention_relative",
+                RelativeAttributes(
+                    **vars(attrs),
+                    grid_size=subnet.grid_size,
+                    max_distance=subnet.relative_position,
+                    first=int(subnet.class_token),
+                ),
+            )
+        y = self.graph.add(op, f"{prefix}.attn", *parts, attrs=attrs, place=place.role("attention"))
+        y = self._linear(index, "proj", y, place)
+        return self.graph.add(
+            f"add{self.suffix}", f"{prefix}.attn.add", x, y, place=place.role("add")
+        )
 
     def _mlp(self, index: int, x: str) -> str:
-        prefix = f"blocks.{index}"
-        y = self._norm(f"{prefix}.norm2", x, self.suffix)
-        y = self._linear(index, "fc1", y)
-        form = self.forms.gelu
-        op = "gelu" if form == "table" else f"gelu_{form}"
-        y = self.graph.add(op, f"{prefix}.mlp.gelu", y)
-        y = self._linear(index, "fc2", y)
-        return self._add(f"{prefix}.mlp.add", x, y)
+        prefix, place = f"blocks.{index}", _Half(index, "mlp")
+        y = self._norm(f"{prefix}.norm2", x, self.suffix, place.role("norm"))
+        y = self._linear(index, "fc1", y, place)
+        op = self.forms.activation(self.subnet.blocks[index].activation)
+        y = self.graph.add(op, f"{prefix}.mlp.act", y, place=place.role("activation"))
+        y = self._linear(index, "fc2", y, place)
+        return self.graph.add(
+            f"add{self.suffix}", f"{prefix}.mlp.add", x, y, place=place.role("add")
+        )
 
-    def _first_factor(self, path: str, x: str, rank: int) -> tuple[str, str]:
+    def _first_factor(self, path: str, x: str, rank: int, place: Place) -> tuple[str, str]:
         """Add the first of two factors; return its output and the second one's operator."""
-        wide = self.forms.low_rank == "int16"
-        x = self.graph.add("linear_to_s16" if wide else "linear", f"{path}.v", x, out_features=rank)
+        wide, attrs = self.forms.low_rank == "int16", LinearAttributes(out_features=rank)
+        op = "linear_to_s16" if wide else "linear"
+        x = self.graph.add(op, f"{path}.v", x, attrs=attrs, place=place)
         return x, "linear_from_s16" if wide else "linear"
 
-    def _linear(self, index: int, name: LinearName, x: str) -> str:
+    def _linear(self, index: int, name: LinearName, x: str, place: _Half) -> str:
         path = f"blocks.{index}.{PATHS[name]}"
-        out_features = self.subnet.linear_shape(index, name)[1]
+        attrs = LinearAttributes(out_features=self.subnet.linear_shape(index, name)[1])
         rank, op = deployed_rank(self.subnet, index, name, self.forms), "linear"
         if rank is not None:
-            x, op = self._first_factor(path, x, rank)
-        return self.graph.add(op, path, x, out_features=out_features)
+            x, op = self._first_factor(path, x, rank, place.role(f"{name}_factor"))
+        return self.graph.add(op, path, x, attrs=attrs, place=place.role(name))
+
+
+@dataclass(frozen=True)
+class _Half:
+    """Half of a transformer block."""
+
+    block: int
+    branch: Branch
+
+    def role(self, role: str) -> Place:
+        """Return the place of the node that has a role in it."""
+        return Place(self.block, self.branch, role)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mcuformer.errors import LoweringError
-from mcuformer.subnet import BlockConfig, PositiveInt, SubnetConfig
+from mcuformer.subnet import Activation, BlockConfig, PositiveInt, SubnetConfig
 from mcuformer.value import Value
 from oplib.ops.base import Array
 
@@ -27,6 +27,7 @@ class TimmVit(Value):
     depth: PositiveInt = 12
     num_heads: PositiveInt = 12
     mlp_ratio: Annotated[float, Field(gt=0.0)] = 4.0
+    act_layer: Activation = "gelu"
     qkv_bias: bool = True
     class_token: bool = True
     global_pool: Literal["avg", "token"] = "token"
@@ -51,7 +52,12 @@ class TimmVit(Value):
                 expected=f"a divisor of {self.img_size}",
             )
         head_dim = self.embed_dim // self.num_heads
-        block = BlockConfig(num_heads=self.num_heads, head_dim=head_dim, mlp_ratio=self.mlp_ratio)
+        block = BlockConfig(
+            num_heads=self.num_heads,
+            head_dim=head_dim,
+            mlp_ratio=self.mlp_ratio,
+            activation=self.act_layer,
+        )
         return SubnetConfig(
             img_size=self.img_size,
             patch_size=self.patch_size,

@@ -9,8 +9,20 @@ import numpy as np
 
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
-from oplib.ops.base import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
+from oplib.ops.base import (
+    Array,
+    Buffers,
+    Epilogue,
+    Field,
+    Lowered,
+    LoweringContext,
+    Operator,
+    Params,
+    Tensors,
+    int32,
+)
 from oplib.ops.quant import multiplier, saturate, saturate16
+from oplib.ops.work import PER_ELEMENT, PER_EPILOGUE_ELEMENT, Work
 
 MAX_MULTIPLIER = 2**21  # (2 * 255 + 2) * 2^21 + 2^15 + 2^23 < 2^31
 
@@ -18,11 +30,18 @@ MAX_MULTIPLIER = 2**21  # (2 * 255 + 2) * 2^21 + 2^15 + 2^23 < 2^31
 class Add(Operator):
     """``y = a + b`` of tensors with different scales; the output may take over either."""
 
+    family: ClassVar[str] = "add"
     kernel: ClassVar[str] = "oplib_add_s8"
     in_place: ClassVar[tuple[int, ...]] = (0, 1)
+    epilogue: ClassVar[Epilogue | None] = "add"
+    streamable: ClassVar[bool] = True
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
         return inputs[0]
+
+    def work(self, node: Node, tensors: Tensors, *, inside: bool = False) -> Work:
+        each = PER_EPILOGUE_ELEMENT if inside else PER_ELEMENT
+        return Work(each * tensors[node.inputs[0]].size)
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         result: Array = inputs[0] + inputs[1]
@@ -55,7 +74,7 @@ class Add(Operator):
         self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
     ) -> tuple[Field, ...]:
         names = ("a_zero_point", "a_multiplier", "b_zero_point", "b_multiplier", "zero_point")
-        return tuple(Field(name, "int32_t", scalars[name]) for name in names)
+        return int32(**{name: scalars[name] for name in names})
 
     def call_arguments(
         self, node: Node, buffers: Buffers, types: Sequence[TensorType]
@@ -68,6 +87,8 @@ class AddS16(Add):
 
     kernel: ClassVar[str] = "oplib_add_s16"
     in_place: ClassVar[tuple[int, ...]] = (0,)
+    epilogue: ClassVar[Epilogue | None] = None
+    streamable: ClassVar[bool] = False
 
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
         stream, branch = (context.of(name) for name in node.inputs)
@@ -90,4 +111,4 @@ class AddS16(Add):
         self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
     ) -> tuple[Field, ...]:
         names = ("a_multiplier", "b_zero_point", "b_multiplier")
-        return tuple(Field(name, "int32_t", scalars[name]) for name in names)
+        return int32(**{name: scalars[name] for name in names})

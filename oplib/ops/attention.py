@@ -1,9 +1,10 @@
-"""Multi-head attention in integers, with one division a row."""
+"""Multi-head attention in integers, with one division per row of scores."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -12,15 +13,20 @@ from oplib.graph import Node, TensorType
 from oplib.ops.base import (
     OUTPUT,
     Array,
+    ArrayRef,
     ArraySpec,
     Buffers,
     Field,
     Lowered,
     LoweringContext,
+    Nested,
     Operator,
     Params,
+    Scalar,
     Span,
+    Tensors,
     Touch,
+    int32,
     whole,
 )
 from oplib.ops.linear import tiles
@@ -28,13 +34,15 @@ from oplib.ops.packing import QUAD, even, quads, tile_bytes
 from oplib.ops.quant import INT8_MAX, integer_matmul, multiplier, requantize
 from oplib.ops.softmax import (
     MAX_TOKENS,
+    SoftmaxAttributes,
     lower_softmax,
     softmax_fields,
     softmax_specs,
     softmax_weights,
 )
+from oplib.ops.work import PER_MAC, PER_OUTPUT, PER_PACKED_BYTE, PER_SCORE, Work
 
-TABLES = ("key_rows", "key_cols", "value_rows", "value_cols")
+TABLES = ("key_rows", "key_columns", "value_rows", "value_columns")
 
 
 def scores_name(node: Node) -> str:
@@ -42,10 +50,53 @@ def scores_name(node: Node) -> str:
     return f"{node.name}.scores"
 
 
-def weights_bytes(node: Node, tokens: int) -> int:
-    """Return the bytes of four rows of scores and of their softmax, for one head."""
-    plain = node.attrs.get("softmax", 0) == 0 and not node.attrs.get("normalized", 0)
+@dataclass(frozen=True)
+class AttentionAttributes(SoftmaxAttributes):
+    """Attributes of attention.
+
+    Args:
+        num_heads: heads; each takes an equal part of the width.
+    """
+
+    num_heads: int = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class RelativeAttributes(AttentionAttributes):
+    """Attributes of attention with relative position.
+
+    Args:
+        grid_size: patches along one side.
+        max_distance: largest distance that has vectors of its own.
+        first: 1 with a class token, 0 without.
+    """
+
+    grid_size: int = field(kw_only=True)
+    max_distance: int = field(kw_only=True)
+    first: int = field(kw_only=True)
+
+
+def weights_bytes(attrs: SoftmaxAttributes, tokens: int) -> int:
+    """Return the bytes of four rows of scores and of their softmax, for one head.
+
+    A token takes one byte of score and two of weight; forms other than the table, and normalising,
+    need two more bytes per token in half of the rows.
+    """
+    plain = attrs.softmax == "table" and not attrs.normalized
     return (12 if plain else 14) * QUAD * quads(tokens)
+
+
+def attention_work(attrs: AttentionAttributes, tokens: int, width: int, *, packed: bool) -> float:
+    """Return the modelled instructions of attention.
+
+    Args:
+        tokens: N.
+        width: of the output, heads * head_dim.
+        packed: whether keys and values are in the layout of weights already.
+    """
+    size, scores = tokens * width, attrs.num_heads * tokens**2
+    pack = 0.0 if packed else PER_PACKED_BYTE * 2 * size
+    return 2 * PER_MAC * tokens * size + PER_SCORE * scores + PER_OUTPUT * size + pack
 
 
 def split_heads(x: Array, num_heads: int) -> Array:
@@ -59,39 +110,24 @@ def merge_heads(x: Array) -> Array:
     return x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1)
 
 
-class Attention(Operator):
-    """``softmax(q k^T / sqrt(head_dim)) v`` a head; inputs q, k, v (tokens, heads * head_dim)."""
+AttrsT = TypeVar("AttrsT", bound=AttentionAttributes)
 
-    kernel: ClassVar[str] = "oplib_attention_s8"
-    helpers: ClassVar[tuple[str, ...]] = (
-        "oplib_softmax_s8",
-        "oplib_tile_attention_rows_s8",
-        "oplib_tile_pack_rows_s8",
-        "oplib_tile_pack_s8",
-        "oplib_tile_scores_s8",
-        "oplib_tile_softmax_s8",
-    )
+
+class AttentionOperator(Operator[AttrsT]):
+    """``softmax(q k^T / sqrt(head_dim)) v`` per head; inputs q, k, v (tokens, heads * head_dim).
+
+    What attention with and without relative position share.
+    """
+
+    family: ClassVar[str] = "attention"
     in_place: ClassVar[tuple[int, ...]] = (0,)
     symmetric_inputs: ClassVar[tuple[int, ...]] = (0, 1, 2)
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+    def output_type(self, node: Node[AttrsT], inputs: Sequence[TensorType]) -> TensorType:
         return inputs[0]
 
-    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
-        return softmax_specs(node)
-
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
-        tokens, width = inputs[0].shape
-        head_dim = width // node.int_attr("num_heads")
-        return {
-            "keys": even(tokens) * QUAD * quads(head_dim),
-            "values": even(head_dim) * QUAD * quads(tokens),
-            "queries": tile_bytes(head_dim),
-            "weights": weights_bytes(node, tokens),
-        }
-
     def touches(
-        self, node: Node, inputs: Sequence[TensorType], output: TensorType
+        self, node: Node[AttrsT], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
         """Head by head, read a tile of queries, then write their outputs."""
         if node.overwrites is None:
@@ -99,19 +135,19 @@ class Attention(Operator):
             return
         tokens, width = inputs[0].shape
         others = tuple(whole(index, inputs[index]) for index in (1, 2))
-        head_dim = width // node.int_attr("num_heads")
+        head_dim = width // node.attrs.num_heads
         for head in range(0, width, head_dim):
             for first, stop in tiles(tokens):
                 at = [(t * width + head, t * width + head + head_dim) for t in range(first, stop)]
                 queries = tuple(Span(0, *span) for span in at)
                 yield Touch((*queries, *others), tuple(Span(OUTPUT, *span) for span in at))
 
-    def relative(self, node: Node, tables: Mapping[str, Array], kind: str) -> Array | None:
+    def relative(self, node: Node[AttrsT], tables: Mapping[str, Array], kind: str) -> Array | None:
         """Return what pairs of tokens add to keys or values, (N, N, head_dim), or None."""
         return None
 
-    def _float_scores(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
-        q, k = (split_heads(x, node.int_attr("num_heads")) for x in inputs[:2])
+    def _float_scores(self, node: Node[AttrsT], params: Params, inputs: Sequence[Array]) -> Array:
+        q, k = (split_heads(x, node.attrs.num_heads) for x in inputs[:2])
         scores = q @ k.transpose(0, 1, 3, 2)
         added = self.relative(node, params, "key")
         if added is not None:
@@ -119,20 +155,22 @@ class Attention(Operator):
         result: Array = scores * np.float32(q.shape[-1] ** -0.5)
         return result
 
-    def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
+    def run_float(self, node: Node[AttrsT], params: Params, inputs: Sequence[Array]) -> Array:
         scores = self._float_scores(node, params, inputs)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights = weights / weights.sum(axis=-1, keepdims=True)
-        out = weights @ split_heads(inputs[2], node.int_attr("num_heads"))
+        out = weights @ split_heads(inputs[2], node.attrs.num_heads)
         added = self.relative(node, params, "value")
         if added is not None:
             out = out + np.einsum("bhij,ijd->bhid", weights, added, optimize=True)
         return merge_heads(out)
 
-    def internals(self, node: Node, params: Params, inputs: Sequence[Array]) -> dict[str, Array]:
+    def internals(
+        self, node: Node[AttrsT], params: Params, inputs: Sequence[Array]
+    ) -> dict[str, Array]:
         return {scores_name(node): self._float_scores(node, params, inputs)}
 
-    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+    def lower(self, node: Node[AttrsT], params: Params, context: LoweringContext) -> Lowered:
         q, k, v = (context.of(name) for name in node.inputs)
         target, scores = context.of(node.output), context.of(scores_name(node))
         tokens, width = context.inputs[0].shape
@@ -143,13 +181,13 @@ class Attention(Operator):
                 got=tokens,
                 expected=f"at most {MAX_TOKENS}",
             )
-        head_dim = width // node.int_attr("num_heads")
+        head_dim = width // node.attrs.num_heads
         ratio = q.scale * k.scale / (np.sqrt(head_dim) * scores.scale)
         numerator = round(v.scale / target.scale * 2**32)
-        limit = 2**37 if node.attrs.get("normalized", 0) else 2**45
+        limit = 2**37 if node.attrs.normalized else 2**45
         if numerator >= limit:  # divided by the sum it must fit 31 bits
             raise LoweringError("output scale too fine for the values", where=node.name)
-        arrays, exponent = lower_softmax(node, scores.scale)
+        arrays, exponent = lower_softmax(node.attrs, scores.scale, node.name)
         scalars = {
             "score_multiplier": int(multiplier(ratio, scores_name(node))[0]),
             "value_numerator": numerator,
@@ -158,15 +196,15 @@ class Attention(Operator):
         }
         return Lowered(arrays, scalars)
 
-    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
-        q, k, v = (split_heads(x, node.int_attr("num_heads")) for x in inputs)
+    def run_integer(self, node: Node[AttrsT], lowered: Lowered, inputs: Sequence[Array]) -> Array:
+        q, k, v = (split_heads(x, node.attrs.num_heads) for x in inputs)
         dots = integer_matmul(q, k.transpose(0, 1, 3, 2))
         added = self.relative(node, lowered.arrays, "key")
         if added is not None:
             dots = dots + _integer_einsum("bhid,ijd->bhij", q, added)
         scores = requantize(dots, lowered.scalars["score_multiplier"], 0)
-        table = lowered.arrays.get("exp_table")
-        weights, total = softmax_weights(node, scores, table, lowered.scalars["exponent"])
+        exponent = lowered.scalars["exponent"]
+        weights, total = softmax_weights(node.attrs, scores, lowered.arrays, exponent)
         factor = (lowered.scalars["value_numerator"] + total // 2) // total
         sums = integer_matmul(weights, v)
         added = self.relative(node, lowered.arrays, "value")
@@ -175,25 +213,63 @@ class Attention(Operator):
         return merge_heads(requantize(sums, factor, lowered.scalars["zero_point"]))
 
     def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+        self, node: Node[AttrsT], inputs: Sequence[TensorType], scalars: Mapping[str, int]
     ) -> tuple[Field, ...]:
-        heads = node.int_attr("num_heads")
+        heads = node.attrs.num_heads
         return (
-            Field("num_heads", "int32_t", heads),
-            Field("head_dim", "int32_t", inputs[0].shape[-1] // heads),
-            Field("score_multiplier", "int32_t", scalars["score_multiplier"]),
-            Field("zero_point", "int32_t", scalars["zero_point"]),
-            Field("value_numerator", "uint64_t", scalars["value_numerator"]),
-            Field("softmax", "struct", softmax_fields(node, scalars["exponent"])),
+            *int32(num_heads=heads, head_dim=inputs[0].shape[-1] // heads),
+            Scalar("score_multiplier", "int32_t", scalars["score_multiplier"]),
+            Scalar("zero_point", "int32_t", scalars["zero_point"]),
+            Scalar("value_numerator", "uint64_t", scalars["value_numerator"]),
+            Nested("softmax", softmax_fields(node.attrs, scalars["exponent"])),
         )
 
     def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+        self, node: Node[AttrsT], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return *buffers.inputs, buffers.output, buffers.scratch, str(types[0].shape[0])
 
 
-class AttentionRelative(Attention):
+class Attention(AttentionOperator[AttentionAttributes]):
+    """Attention by tiles of four queries, keys and values in the layout of weights."""
+
+    kernel: ClassVar[str] = "oplib_attention_s8"
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_softmax_s8",
+        "oplib_tile_attention_rows_s8",
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+        "oplib_tile_scores_s8",
+        "oplib_tile_softmax_s8",
+    )
+    streamable: ClassVar[bool] = True
+
+    def array_specs(
+        self, node: Node[AttentionAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[ArraySpec, ...]:
+        return softmax_specs(node.attrs)
+
+    def work(
+        self, node: Node[AttentionAttributes], tensors: Tensors, *, inside: bool = False
+    ) -> Work:
+        tokens, width = tensors[node.output].shape
+        constants = sum(spec.num_bytes for spec in softmax_specs(node.attrs))
+        return Work(attention_work(node.attrs, tokens, width, packed=inside), constants)
+
+    def scratch_parts(
+        self, node: Node[AttentionAttributes], inputs: Sequence[TensorType]
+    ) -> Mapping[str, int]:
+        tokens, width = inputs[0].shape
+        head_dim = width // node.attrs.num_heads
+        return {
+            "keys": even(tokens) * QUAD * quads(head_dim),
+            "values": even(head_dim) * QUAD * quads(tokens),
+            "queries": tile_bytes(head_dim),
+            "weights": weights_bytes(node.attrs, tokens),
+        }
+
+
+class AttentionRelative(AttentionOperator[RelativeAttributes]):
     """Attention with AutoFormer's two-dimensional relative position in keys and values.
 
     ``softmax(q (k + r_k)^T / sqrt(head_dim)) (v + r_v)``, r of a pair the sum of a vector by row
@@ -203,33 +279,50 @@ class AttentionRelative(Attention):
     kernel: ClassVar[str] = "oplib_attention_relative_s8"
     helpers: ClassVar[tuple[str, ...]] = ("oplib_softmax_s8",)
 
-    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
-        shape = (self._rows(node), inputs[0].shape[-1] // node.int_attr("num_heads"))
-        return (*softmax_specs(node), *(ArraySpec(name, "int8", shape) for name in TABLES))
+    def array_specs(
+        self, node: Node[RelativeAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[ArraySpec, ...]:
+        shape = (self._rows(node), inputs[0].shape[-1] // node.attrs.num_heads)
+        return (*softmax_specs(node.attrs), *(ArraySpec(name, "int8", shape) for name in TABLES))
 
-    def _rows(self, node: Node) -> int:
-        return 2 * node.int_attr("max_distance") + 2
+    def _rows(self, node: Node[RelativeAttributes]) -> int:
+        return 2 * node.attrs.max_distance + 2
 
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
-        return {"weights": 8 * node.int_attr("grid_size") + 3 * inputs[0].shape[0]}
-
-    def relative(self, node: Node, tables: Mapping[str, Array], kind: str) -> Array | None:
-        rows, cols = pair_rows(
-            node.int_attr("grid_size"), node.int_attr("max_distance"), node.int_attr("first")
+    def work(
+        self, node: Node[RelativeAttributes], tensors: Tensors, *, inside: bool = False
+    ) -> Work:
+        tokens, width = tensors[node.output].shape
+        constants = sum(
+            spec.num_bytes for spec in self.array_specs(node, (tensors[node.inputs[0]],))
         )
-        by_row, by_col = tables[f"{kind}_rows"], tables[f"{kind}_cols"]
+        return Work(attention_work(node.attrs, tokens, width, packed=False), constants)
+
+    def scratch_parts(
+        self, node: Node[RelativeAttributes], inputs: Sequence[TensorType]
+    ) -> Mapping[str, int]:
+        return {"weights": 8 * node.attrs.grid_size + 3 * inputs[0].shape[0]}
+
+    def relative(
+        self, node: Node[RelativeAttributes], tables: Mapping[str, Array], kind: str
+    ) -> Array | None:
+        rows, cols = pair_rows(node.attrs.grid_size, node.attrs.max_distance, node.attrs.first)
+        by_row, by_col = tables[f"{kind}_rows"], tables[f"{kind}_columns"]
         if by_row.dtype == np.int8:
             by_row, by_col = by_row.astype(np.int64), by_col.astype(np.int64)
         result: Array = by_row[rows] + by_col[cols]
         return result
 
-    def internals(self, node: Node, params: Params, inputs: Sequence[Array]) -> dict[str, Array]:
-        keys = np.concatenate([params["key_rows"], params["key_cols"]])
-        values = np.concatenate([params["value_rows"], params["value_cols"]])
+    def internals(
+        self, node: Node[RelativeAttributes], params: Params, inputs: Sequence[Array]
+    ) -> dict[str, Array]:
+        keys = np.concatenate([params["key_rows"], params["key_columns"]])
+        values = np.concatenate([params["value_rows"], params["value_columns"]])
         scores = super().internals(node, params, inputs)
         return {**scores, node.inputs[1]: keys, node.inputs[2]: values}  # at their scales
 
-    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+    def lower(
+        self, node: Node[RelativeAttributes], params: Params, context: LoweringContext
+    ) -> Lowered:
         lowered = super().lower(node, params, context)
         for name in TABLES:
             source = context.of(node.inputs[1 if name.startswith("key") else 2])
@@ -238,16 +331,15 @@ class AttentionRelative(Attention):
         return lowered
 
     def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+        self,
+        node: Node[RelativeAttributes],
+        inputs: Sequence[TensorType],
+        scalars: Mapping[str, int],
     ) -> tuple[Field, ...]:
         return (
-            Field("grid_size", "int32_t", node.int_attr("grid_size")),
-            Field("max_distance", "int32_t", node.int_attr("max_distance")),
-            Field("key_rows", "array", "key_rows"),
-            Field("key_columns", "array", "key_cols"),
-            Field("value_rows", "array", "value_rows"),
-            Field("value_columns", "array", "value_cols"),
-            Field("attention", "struct", super().fields(node, inputs, scalars)),
+            *int32(grid_size=node.attrs.grid_size, max_distance=node.attrs.max_distance),
+            *(ArrayRef(name, name) for name in TABLES),
+            Nested("attention", super().fields(node, inputs, scalars)),
         )
 
 

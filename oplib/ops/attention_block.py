@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from oplib.graph import Node, TensorType
-from oplib.ops.attention import weights_bytes
-from oplib.ops.base import OUTPUT, Buffers, Field, Operator, Touch, align, rows_of, whole
+from oplib.ops.attention import AttentionAttributes, weights_bytes
+from oplib.ops.base import OUTPUT, Buffers, Field, Tensors, Touch, align, int32, rows_of, whole
+from oplib.ops.fused import BlockOperator, factor_rank, part_fields
 from oplib.ops.linear import tiles
 from oplib.ops.packing import QUAD, quads, tile_bytes
 
 
-class AttentionBlock(Operator):
+@dataclass(frozen=True)
+class AttentionBlockAttributes(AttentionAttributes):
+    """Attributes of a block's attention.
+
+    Args:
+        head_dim: width of a head; a multiple of four.
+        group: heads at a time.
+        qkv_rank: rank of the layers before attention; 0 where they are dense.
+        proj_rank: rank of the layer after it; 0 where it is dense.
+    """
+
+    head_dim: int = field(kw_only=True)
+    group: int = field(kw_only=True)
+    qkv_rank: int = 0
+    proj_rank: int = 0
+
+    @property
+    def groups(self) -> int:
+        """Groups of heads, one after the other."""
+        return -(-self.num_heads // self.group)
+
+
+class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
     """``x + proj(attention(norm(x)))`` in place, ``group`` heads at a time.
 
     Keys and values of one group exist at a time, in weight layout. The outputs of all groups but
@@ -21,9 +45,8 @@ class AttentionBlock(Operator):
     2 Q) and a tile; ``group`` = 1 is "heads outer": N (D + head_dim + Q) and a tile, with the norm
     (and the first factor) computed once more for every group.
 
-    Parts: norm, [factor], q, k, v, attention, [factor], proj, add. Attributes of the node:
-    ``num_heads``, ``head_dim`` (a multiple of four), ``group``, and the ranks ``qkv_rank`` and
-    ``proj_rank``, 0 where the layer is dense.
+    Parts: ``norm``, ``qkv_factor`` where q, k and v are of low rank, ``q``, ``k``, ``v``,
+    ``attention``, ``proj_factor`` where proj is of low rank, ``proj``, ``add``.
     """
 
     kernel: ClassVar[str] = "oplib_attention_block_s8"
@@ -44,20 +67,51 @@ class AttentionBlock(Operator):
     )
     in_place: ClassVar[tuple[int, ...]] = (0,)
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+    def fused_attributes(
+        self, parts: Mapping[str, Node], tensors: Tensors, group: int
+    ) -> AttentionBlockAttributes | None:
+        attention = parts["attention"]
+        attrs = attention.attributes(AttentionAttributes)
+        head_dim = tensors[attention.output].shape[1] // attrs.num_heads
+        if head_dim % QUAD:
+            return None
+        return AttentionBlockAttributes(
+            **vars(attrs),
+            head_dim=head_dim,
+            group=min(group, attrs.num_heads),
+            qkv_rank=factor_rank(parts, "qkv", tensors),
+            proj_rank=factor_rank(parts, "proj", tensors),
+        )
+
+    def largest_group(self, node: Node[AttentionBlockAttributes]) -> int:
+        return node.attrs.num_heads
+
+    def repeats(self, node: Node[AttentionBlockAttributes], role: str) -> int:
+        """The norm and the first factor run once per group, and once more for the last queries."""
+        return node.attrs.groups + 1 if role in ("norm", "qkv_factor") else 1
+
+    def output_type(
+        self, node: Node[AttentionBlockAttributes], inputs: Sequence[TensorType]
+    ) -> TensorType:
         return inputs[0]
 
-    def _outputs_offset(self, node: Node, tokens: int) -> int:
-        """Return where the projection's input begins in the work area: behind what it leads to."""
-        rank = tile_bytes(node.int_attr("proj_rank"))
-        return align(max(weights_bytes(node, tokens), rank))
+    def _outputs_offset(self, node: Node[AttentionBlockAttributes], tokens: int) -> int:
+        """Return the byte offset, in the work area, of the projection's input.
 
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        It follows the scores and weights of attention, or the intermediate of the projection's low
+        rank, which takes their place.
+        """
+        rank = tile_bytes(node.attrs.proj_rank)
+        return align(max(weights_bytes(node.attrs, tokens), rank))
+
+    def scratch_parts(
+        self, node: Node[AttentionBlockAttributes], inputs: Sequence[TensorType]
+    ) -> Mapping[str, int]:
         tokens, dim = inputs[0].shape
-        heads, group = node.int_attr("num_heads"), node.int_attr("group")
-        head_dim = node.int_attr("head_dim")
+        heads, group = node.attrs.num_heads, node.attrs.group
+        head_dim = node.attrs.head_dim
         packed = group * head_dim * QUAD * quads(tokens)
-        reading = tile_bytes(dim) + tile_bytes(node.int_attr("qkv_rank"))
+        reading = tile_bytes(dim) + tile_bytes(node.attrs.qkv_rank)
         attending = self._outputs_offset(node, tokens) + tile_bytes(heads * head_dim)
         return {
             "keys": packed,
@@ -68,43 +122,32 @@ class AttentionBlock(Operator):
         }
 
     def touches(
-        self, node: Node, inputs: Sequence[TensorType], output: TensorType
+        self, node: Node[AttentionBlockAttributes], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
-        groups = -(-node.int_attr("num_heads") // node.int_attr("group"))
-        for _ in range(groups):
+        for _ in range(node.attrs.groups):
             yield Touch((whole(0, inputs[0]),), ())
         for first, stop in tiles(output.shape[0]):
             reads = (rows_of(0, inputs[0], first, stop),)
             yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
 
     def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+        self,
+        node: Node[AttentionBlockAttributes],
+        inputs: Sequence[TensorType],
+        scalars: Mapping[str, int],
     ) -> tuple[Field, ...]:
-        q = 1 + (node.int_attr("qkv_rank") > 0)
-        proj = q + 4 + (node.int_attr("proj_rank") > 0)
-        parts = {
-            "norm": 0,
-            "qkv_factor": 1 if q == 2 else None,
-            "q": q,
-            "k": q + 1,
-            "v": q + 2,
-            "attention": q + 3,
-            "proj_factor": proj - 1 if proj == q + 5 else None,
-            "proj": proj,
-            "add": proj + 1,
-        }
-        offsets, at = {}, 0
+        roles = ("norm", "qkv_factor", "q", "k", "v", "attention", "proj_factor", "proj", "add")
+        offsets, end = {}, 0
         for name, size in self.scratch_parts(node, inputs).items():
-            offsets[f"{name}_offset"] = at
-            at += align(size)
+            offsets[f"{name}_offset"] = end
+            end += align(size)
         offsets["outputs_offset"] = self._outputs_offset(node, inputs[0].shape[0])
         return (
-            *(Field(name, "part", index) for name, index in parts.items()),
-            Field("group", "int32_t", node.int_attr("group")),
-            *(Field(name, "int32_t", offset) for name, offset in offsets.items()),
+            *part_fields(node, roles),
+            *int32(group=node.attrs.group, **offsets),
         )
 
     def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+        self, node: Node[AttentionBlockAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return buffers.output, buffers.scratch, str(types[0].shape[0])

@@ -6,30 +6,41 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from oplib.graph import Node, TensorType
-from oplib.ops.base import Array, Buffers, Lowered, LoweringContext, Params
-from oplib.ops.linear import Linear, accumulate, lower_linear, smallest_weight_scale
+from oplib.ops.base import Array, Buffers, Lowered, LoweringContext, Params, Tensors
+from oplib.ops.linear import (
+    LinearAttributes,
+    LinearLayer,
+    accumulate,
+    lower_linear,
+    product_work,
+    smallest_weight_scale,
+)
 from oplib.ops.quant import QuantParams, multiply_high, quantize_weight
+from oplib.ops.work import Work
 
 
-class Classifier(Linear):
+class Classifier(LinearLayer):
     """``logits = x W^T + b`` in one unit for all classes.
 
     They are neither rounded to 8 bits nor saturated, so that no tie decides a class.
     """
 
     kernel: ClassVar[str] = "oplib_classifier_s8"
-    params: ClassVar[str] = "oplib_linear_s8_params"
-    helpers: ClassVar[tuple[str, ...]] = ()
-    in_place: ClassVar[tuple[int, ...]] = ()
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
-        return TensorType((node.int_attr("out_features"),), "int32")
+    def output_type(self, node: Node[LinearAttributes], inputs: Sequence[TensorType]) -> TensorType:
+        return TensorType((node.attrs.out_features,), "int32")
 
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+    def scratch_parts(
+        self, node: Node[LinearAttributes], inputs: Sequence[TensorType]
+    ) -> Mapping[str, int]:
         return {}
 
-    @staticmethod
-    def unit(params: Params, source: QuantParams) -> float:
+    def work(self, node: Node[LinearAttributes], tensors: Tensors, *, inside: bool = False) -> Work:
+        specs = self.array_specs(node, (tensors[node.inputs[0]],))
+        instructions = product_work(1, node.attrs.out_features, specs[0].num_bytes, untiled=1)
+        return Work(instructions, sum(spec.num_bytes for spec in specs))
+
+    def unit(self, params: Params, source: QuantParams) -> float:
         """Return the value of one step of every logit.
 
         Four accumulator units of the coarsest class: every multiplier is then at most 2^30.
@@ -37,17 +48,26 @@ class Classifier(Linear):
         floor = smallest_weight_scale(params["bias"], source)
         return 4.0 * source.scale * float(quantize_weight(params["weight"], floor)[1].max())
 
-    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+    def output_quant(
+        self, node: Node[LinearAttributes], params: Params, context: LoweringContext
+    ) -> QuantParams | None:
+        return QuantParams(self.unit(params, context.of(node.inputs[0])))
+
+    def lower(
+        self, node: Node[LinearAttributes], params: Params, context: LoweringContext
+    ) -> Lowered:
         source = context.of(node.inputs[0])
         unit = self.unit(params, source)
         arrays = lower_linear(params["weight"], params["bias"], source, unit, node.name)
         return Lowered(arrays, {"zero_point": 0})
 
-    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+    def run_integer(
+        self, node: Node[LinearAttributes], lowered: Lowered, inputs: Sequence[Array]
+    ) -> Array:
         acc = accumulate(inputs[0], lowered.arrays)
         return multiply_high(acc, lowered.arrays["multiplier"]).astype("int32")
 
     def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+        self, node: Node[LinearAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return buffers.inputs[0], buffers.output

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from oplib.graph import Node, TensorType
+from oplib.graph import Attributes, Node, TensorType
 from oplib.ops.base import (
     Array,
+    ArrayRef,
     ArraySpec,
     Buffers,
     Field,
     Lowered,
     LoweringContext,
+    Nested,
     Operator,
     Params,
+    Scalar,
+    Tensors,
+    int32,
 )
-from oplib.ops.linear import accumulate, linear_fields, linear_specs, lower_linear, pack_linear
+from oplib.ops.linear import (
+    accumulate,
+    linear_fields,
+    linear_specs,
+    lower_linear,
+    pack_linear,
+    product_work,
+)
 from oplib.ops.packing import tile_bytes
 from oplib.ops.patch_embed import PIXELS, fold_normalisation
 from oplib.ops.quant import requantize
+from oplib.ops.work import Work
 
 
 def windows(x: Array, stride: int, pad: Array) -> Array:
@@ -41,45 +55,79 @@ def max_pool(x: Array, lowest: float) -> Array:
     return result
 
 
-class ConvPool(Operator):
+@dataclass(frozen=True)
+class ConvPoolAttributes(Attributes):
+    """Shape of a convolution.
+
+    Args:
+        out_features: output channels.
+        stride: of the convolution; the pooling's is 2.
+    """
+
+    out_features: int
+    stride: int
+
+
+class ConvPool(Operator[ConvPoolAttributes]):
     """``max_pool(relu(conv(x) + b))``, batch norm folded; raw pixels or int8 codes to int8.
 
     Weights are (out, 9 * C) in the order row, column, channel.
     """
 
+    family: ClassVar[str] = "conv_pool"
     kernel: ClassVar[str] = "oplib_conv_pool_s8"
+    reads_image: ClassVar[bool] = True
     helpers: ClassVar[tuple[str, ...]] = (
         "oplib_tile_pack_rows_s8",
         "oplib_tile_pack_s8",
         "oplib_tile_linear_s8",
     )
 
-    def _conv_size(self, node: Node, inputs: Sequence[TensorType]) -> int:
-        return -(-inputs[0].shape[0] // node.int_attr("stride"))
+    def _conv_size(self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType]) -> int:
+        return -(-inputs[0].shape[0] // node.attrs.stride)
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+    def output_type(
+        self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType]
+    ) -> TensorType:
         pooled = -(-self._conv_size(node, inputs) // 2)
-        return TensorType((pooled, pooled, node.int_attr("out_features")))
+        return TensorType((pooled, pooled, node.attrs.out_features))
 
-    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
+    def array_specs(
+        self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[ArraySpec, ...]:
         chans = inputs[0].shape[-1]
         pad = ArraySpec("pad", "uint8", (chans,))
-        return (*linear_specs(9 * chans, node.int_attr("out_features")), pad)
+        return (*linear_specs(9 * chans, node.attrs.out_features), pad)
 
-    def flash_arrays(self, node: Node, lowered: Lowered) -> Mapping[str, Array]:
+    def flash_arrays(self, node: Node[ConvPoolAttributes], lowered: Lowered) -> Mapping[str, Array]:
         return pack_linear(lowered.arrays)
 
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
-        row = self._conv_size(node, inputs) * node.int_attr("out_features")
+    def scratch_parts(
+        self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType]
+    ) -> Mapping[str, int]:
+        row = self._conv_size(node, inputs) * node.attrs.out_features
         features = 9 * inputs[0].shape[-1]
         return {"tile": tile_bytes(features), "rows": 4 * features + 3 * row}
 
-    def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
-        x = windows(inputs[0], node.int_attr("stride"), params["pad"])
+    def work(
+        self, node: Node[ConvPoolAttributes], tensors: Tensors, *, inside: bool = False
+    ) -> Work:
+        target = tensors[node.output]
+        specs = self.array_specs(node, (tensors[node.inputs[0]],))
+        places = target.size // node.attrs.out_features
+        instructions = product_work(places, target.size, specs[0].num_bytes)
+        return Work(instructions, sum(spec.num_bytes for spec in specs))
+
+    def run_float(
+        self, node: Node[ConvPoolAttributes], params: Params, inputs: Sequence[Array]
+    ) -> Array:
+        x = windows(inputs[0], node.attrs.stride, params["pad"])
         convolved = x @ params["weight"].T + params["bias"]
         return max_pool(np.maximum(convolved, 0.0), 0.0).astype(np.float32)
 
-    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+    def lower(
+        self, node: Node[ConvPoolAttributes], params: Params, context: LoweringContext
+    ) -> Lowered:
         target, pre = context.of(node.output), context.preprocessing
         if context.inputs[0].dtype == "uint8":
             weight, bias = fold_normalisation(params["weight"], params["bias"], pre)
@@ -92,11 +140,13 @@ class ConvPool(Operator):
             pad = np.full(context.inputs[0].shape[-1], code, np.int8).view(np.uint8)
         return Lowered({**arrays, "pad": pad}, {"zero_point": target.zero_point})
 
-    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+    def run_integer(
+        self, node: Node[ConvPoolAttributes], lowered: Lowered, inputs: Sequence[Array]
+    ) -> Array:
         pixels, zero_point = inputs[0].dtype == np.uint8, lowered.scalars["zero_point"]
         pad = lowered.arrays["pad"]
         pad = pad.astype(np.int64) if pixels else pad.view(np.int8).astype(np.int64)
-        x = windows(inputs[0].astype(np.int64), node.int_attr("stride"), pad)
+        x = windows(inputs[0].astype(np.int64), node.attrs.stride, pad)
         codes = x + PIXELS.zero_point if pixels else x
         value = requantize(
             accumulate(codes, lowered.arrays), lowered.arrays["multiplier"], zero_point
@@ -104,20 +154,21 @@ class ConvPool(Operator):
         return max_pool(np.maximum(value, np.int8(zero_point)), -128)
 
     def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+        self,
+        node: Node[ConvPoolAttributes],
+        inputs: Sequence[TensorType],
+        scalars: Mapping[str, int],
     ) -> tuple[Field, ...]:
-        chans, out = inputs[0].shape[-1], node.int_attr("out_features")
+        chans, out = inputs[0].shape[-1], node.attrs.out_features
         return (
-            Field("in_size", "int32_t", inputs[0].shape[0]),
-            Field("in_chans", "int32_t", chans),
-            Field("stride", "int32_t", node.int_attr("stride")),
-            Field("conv_size", "int32_t", self._conv_size(node, inputs)),
-            Field("flip", "uint32_t", 0x80 if inputs[0].dtype == "uint8" else 0),
-            Field("pad", "array", "pad"),
-            Field("linear", "struct", linear_fields(9 * chans, out, scalars["zero_point"])),
+            *int32(in_size=inputs[0].shape[0], in_chans=chans, stride=node.attrs.stride),
+            Scalar("conv_size", "int32_t", self._conv_size(node, inputs)),
+            Scalar("flip", "uint32_t", 0x80 if inputs[0].dtype == "uint8" else 0),
+            ArrayRef("pad", "pad"),
+            Nested("linear", linear_fields(9 * chans, out, scalars["zero_point"])),
         )
 
     def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+        self, node: Node[ConvPoolAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return f"(const uint8_t *){buffers.inputs[0]}", buffers.output, buffers.scratch

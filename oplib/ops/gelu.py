@@ -13,13 +13,14 @@ from oplib.graph import Node, TensorType
 from oplib.ops.base import (
     Array,
     ArraySpec,
-    Buffers,
+    Epilogue,
     Field,
     Lowered,
     LoweringContext,
-    Operator,
     Params,
+    Scalar,
 )
+from oplib.ops.elementwise import Elementwise
 from oplib.ops.quant import multiplier, requantize
 from oplib.ops.softmax import ONE, exp2_polynomial
 
@@ -27,57 +28,27 @@ CLIP = 7246  # 1.769 with 12 fraction bits
 CURVATURE = 9463  # 0.2888 with 15 fraction bits
 
 
-def gelu(x: Array) -> Array:
-    """Return ``x / 2 (1 + erf(x / sqrt 2))``, the exact form."""
-    result: Array = 0.5 * x * (1.0 + erf(x / np.sqrt(2.0)))
-    return result
+class Gelu(Elementwise):
+    """The Gaussian error linear unit ``x / 2 (1 + erf(x / sqrt 2))``, the exact form."""
 
+    family: ClassVar[str] = "gelu"
 
-class Gelu(Operator):
-    """The Gaussian error linear unit, element by element."""
-
-    kernel: ClassVar[str] = "oplib_gelu_s8"
-    in_place: ClassVar[tuple[int, ...]] = (0,)
-
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
-        return inputs[0]
-
-    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
-        return (ArraySpec("table", "int8", (256,)),)
-
-    def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
-        return gelu(inputs[0]).astype(np.float32)
-
-    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
-        source, target = context.of(node.inputs[0]), context.of(node.output)
-        codes = np.arange(-128, 128, dtype=np.float64)
-        real = gelu((codes - source.zero_point) * source.scale)
-        return Lowered({"table": target.quantize(real)}, {})
-
-    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
-        return lowered.arrays["table"][inputs[0].astype(np.int64) + 128]
-
-    def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
-    ) -> tuple[Field, ...]:
-        return (Field("table", "array", "table"),)
-
-    def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
-    ) -> tuple[str, ...]:
-        return buffers.inputs[0], buffers.output, str(types[0].size)
+    def real(self, x: Array) -> Array:
+        result: Array = 0.5 * x * (1.0 + erf(x / np.sqrt(2.0)))
+        return result
 
 
 class GeluInteger(Gelu):
     """A form without table: ``t`` times a factor in [0, 2^bits], t the input less its zero point.
 
     Attributes:
-        params: name of the C struct.
-        input_factor: what the input's scale is multiplied by, with 16 fraction bits.
+        input_factor: the input's scale is multiplied by it, with 16 fraction bits.
         bits: fraction bits of the factor.
     """
 
-    params: ClassVar[str] = "oplib_gelu_integer_s8_params"
+    params: ClassVar[str | None] = "oplib_gelu_integer_s8_params"
+    epilogue: ClassVar[Epilogue | None] = None
+    streamable: ClassVar[bool] = False
     input_factor: ClassVar[float]
     bits: ClassVar[int]
 
@@ -111,10 +82,10 @@ class GeluInteger(Gelu):
         self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
     ) -> tuple[Field, ...]:
         return (
-            Field("in_zero_point", "int32_t", scalars["in_zero_point"]),
-            Field("factor", "uint32_t", scalars["factor"]),
-            Field("multiplier", "int32_t", scalars["multiplier"]),
-            Field("zero_point", "int32_t", scalars["zero_point"]),
+            Scalar("in_zero_point", "int32_t", scalars["in_zero_point"]),
+            Scalar("factor", "uint32_t", scalars["factor"]),
+            Scalar("multiplier", "int32_t", scalars["multiplier"]),
+            Scalar("zero_point", "int32_t", scalars["zero_point"]),
         )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from mcuformer.errors import LoweringError
 from oplib.forms import SQRT_STEPS as SQRT_FORMS
-from oplib.graph import Node, TensorType
+from oplib.graph import Attributes, Node, TensorType
 from oplib.ops.base import (
     Array,
+    ArrayRef,
     ArraySpec,
     Buffers,
     Field,
@@ -19,8 +21,11 @@ from oplib.ops.base import (
     LoweringContext,
     Operator,
     Params,
+    Scalar,
+    Tensors,
 )
 from oplib.ops.quant import multiply_high, saturate
+from oplib.ops.work import PER_NORM_ELEMENT, Work
 
 MAX_FEATURES = 511
 SQRT_STEPS = SQRT_FORMS["newton4"]
@@ -48,41 +53,70 @@ def isqrt(numbers: Array, steps: int = SQRT_STEPS) -> Array:
     return np.where(n == 0, 0, x)
 
 
-def sqrt_steps(node: Node) -> int:
-    """Return the Newton steps of a node's square root."""
-    return int(node.attrs.get("sqrt_steps", SQRT_STEPS))
+@dataclass(frozen=True)
+class LayerNormAttributes(Attributes):
+    """How a norm is computed.
+
+    Args:
+        eps: added to the variance.
+        sqrt_steps: Newton steps of the square root; 0 is I-BERT's stopping rule.
+    """
+
+    eps: float
+    sqrt_steps: int = SQRT_STEPS
 
 
-class LayerNorm(Operator):
+class LayerNorm(Operator[LayerNormAttributes]):
     """``y = gamma (x - mean) / sqrt(variance + eps) + beta`` over the features of each token."""
 
+    family: ClassVar[str] = "layer_norm"
     kernel: ClassVar[str] = "oplib_layer_norm_s8"
+    streamable: ClassVar[bool] = True
+    scales_channels: ClassVar[bool] = True
     largest_code: ClassVar[float] = 127.5  # from the middle of the codes
     statistics_bits: ClassVar[int] = 32
     in_place: ClassVar[tuple[int, ...]] = (0,)
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+    def output_type(
+        self, node: Node[LayerNormAttributes], inputs: Sequence[TensorType]
+    ) -> TensorType:
         return inputs[0]
 
-    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
+    def array_specs(
+        self, node: Node[LayerNormAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[ArraySpec, ...]:
         features = inputs[0].shape[-1]
         return (ArraySpec("affine", "int32", (features, 2)),)
 
-    def flash_arrays(self, node: Node, lowered: Lowered) -> Mapping[str, Array]:
+    def flash_arrays(
+        self, node: Node[LayerNormAttributes], lowered: Lowered
+    ) -> Mapping[str, Array]:
         return {"affine": np.stack([lowered.arrays["gamma"], lowered.arrays["beta"]], axis=1)}
 
-    def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
+    def work(
+        self, node: Node[LayerNormAttributes], tensors: Tensors, *, inside: bool = False
+    ) -> Work:
+        source = tensors[node.inputs[0]]
+        rows = source.size // source.shape[-1]
+        constants = sum(spec.num_bytes for spec in self.array_specs(node, (source,)))
+        return Work(PER_NORM_ELEMENT * source.size, rows * constants)
+
+    def run_float(
+        self, node: Node[LayerNormAttributes], params: Params, inputs: Sequence[Array]
+    ) -> Array:
         x = inputs[0]
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = (centred**2).mean(axis=-1, keepdims=True)
-        normal = centred / np.sqrt(variance + np.float32(node.attrs["eps"]))
+        normal = centred / np.sqrt(variance + np.float32(node.attrs.eps))
         result: Array = (normal * params["weight"] + params["bias"]).astype(np.float32)
         return result
 
-    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+    def lower(
+        self, node: Node[LayerNormAttributes], params: Params, context: LoweringContext
+    ) -> Lowered:
         features = context.inputs[0].shape[-1]
         source, target = context.of(node.inputs[0]), context.of(node.output)
-        eps = round(node.attrs["eps"] * features**2 / source.scale**2)
+        eps = round(node.attrs.eps * features**2 / source.scale**2)
         largest = features**2 * self.largest_code**2 + eps
         if features > MAX_FEATURES or largest >= 2**self.statistics_bits:
             raise LoweringError(
@@ -100,7 +134,9 @@ class LayerNorm(Operator):
         arrays = {"gamma": gamma.astype(np.int32), "beta": beta.astype(np.int32)}
         return Lowered(arrays, {"eps": eps})
 
-    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+    def run_integer(
+        self, node: Node[LayerNormAttributes], lowered: Lowered, inputs: Sequence[Array]
+    ) -> Array:
         x = inputs[0].astype(np.int64)
         features = x.shape[-1]
         total = x.sum(axis=-1, keepdims=True)
@@ -109,24 +145,27 @@ class LayerNorm(Operator):
         bits = np.frexp(variance.astype(np.float64))[1].astype(np.int64)
         shift = (32 - bits) & ~np.int64(1)
         scaled = (variance >> np.maximum(-shift, 0)) << np.maximum(shift, 0)
-        inverse = (0x7FFFFFFF // isqrt(scaled, sqrt_steps(node))) << 14
+        inverse = (0x7FFFFFFF // isqrt(scaled, node.attrs.sqrt_steps)) << 14
         centred = (x * features - total) << (shift // 2 + 10)
         normal = multiply_high(centred, inverse)
         value = multiply_high(normal, lowered.arrays["gamma"], lowered.arrays["beta"])
         return saturate(value >> 7)
 
     def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+        self,
+        node: Node[LayerNormAttributes],
+        inputs: Sequence[TensorType],
+        scalars: Mapping[str, int],
     ) -> tuple[Field, ...]:
         return (
-            Field("features", "int32_t", inputs[0].shape[-1]),
-            Field("eps", "uint32_t", scalars["eps"]),
-            Field("sqrt_steps", "int32_t", sqrt_steps(node)),
-            Field("affine", "array", "affine"),
+            Scalar("features", "int32_t", inputs[0].shape[-1]),
+            Scalar("eps", "uint32_t", scalars["eps"]),
+            Scalar("sqrt_steps", "int32_t", node.attrs.sqrt_steps),
+            ArrayRef("affine", "affine"),
         )
 
     def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+        self, node: Node[LayerNormAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
         rows = types[0].size // types[0].shape[-1]
         return buffers.inputs[0], buffers.output, str(rows)
@@ -136,19 +175,25 @@ class LayerNormS16(LayerNorm):
     """The same of an int16 residual stream, with 64-bit statistics; the output is int8."""
 
     kernel: ClassVar[str] = "oplib_layer_norm_s16"
+    streamable: ClassVar[bool] = False
     in_place: ClassVar[tuple[int, ...]] = ()
     largest_code: ClassVar[float] = 32767.5
     statistics_bits: ClassVar[int] = 52  # so that the shift to 32 bits leaves a scale above 1
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+    def output_type(
+        self, node: Node[LayerNormAttributes], inputs: Sequence[TensorType]
+    ) -> TensorType:
         return TensorType(inputs[0].shape)
 
     def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+        self,
+        node: Node[LayerNormAttributes],
+        inputs: Sequence[TensorType],
+        scalars: Mapping[str, int],
     ) -> tuple[Field, ...]:
         return (
-            Field("features", "int32_t", inputs[0].shape[-1]),
-            Field("sqrt_steps", "int32_t", sqrt_steps(node)),
-            Field("eps", "uint64_t", scalars["eps"]),
-            Field("affine", "array", "affine"),
+            Scalar("features", "int32_t", inputs[0].shape[-1]),
+            Scalar("sqrt_steps", "int32_t", node.attrs.sqrt_steps),
+            Scalar("eps", "uint64_t", scalars["eps"]),
+            ArrayRef("affine", "affine"),
         )

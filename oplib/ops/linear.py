@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from mcuformer.errors import LoweringError
-from oplib.graph import Node, TensorType
+from oplib.graph import Attributes, Node, TensorType
 from oplib.ops.base import (
     OUTPUT,
     Array,
+    ArrayRef,
     ArraySpec,
     Buffers,
+    Epilogue,
     Field,
     Lowered,
     LoweringContext,
     Operator,
     Params,
+    Tensors,
     Touch,
+    int32,
     rows_of,
 )
+from oplib.ops.fused import FusedOperator, part_fields
 from oplib.ops.packing import QUAD, TILE, even, pack_requant, pack_weight, quads, tile_bytes
 from oplib.ops.quant import (
     QuantParams,
@@ -31,6 +37,13 @@ from oplib.ops.quant import (
     quantize_weight,
     requantize,
     saturate16,
+)
+from oplib.ops.work import (
+    PER_MAC,
+    PER_MAC_UNTILED,
+    PER_OUTPUT,
+    PER_PACKED_INPUT,
+    Work,
 )
 
 SHIFT_S16 = 8  # 24 fraction bits: an int16 output has scale ratios up to 128
@@ -119,18 +132,31 @@ def smallest_weight_scale(bias: Array, source: QuantParams) -> Array:
     return np.maximum(limit, 1e-12)
 
 
-def linear_fields(
-    in_features: int, out_features: int, zero_point: int, table: str | None = None
-) -> tuple[Field, ...]:
-    """Return the members of ``oplib_linear_s8_params``."""
+def linear_fields(in_features: int, out_features: int, zero_point: int) -> tuple[Field, ...]:
+    """Return the members of ``oplib_linear_s8_params``; the table is that of an epilogue."""
     return (
-        Field("in_features", "int32_t", in_features),
-        Field("out_features", "int32_t", out_features),
-        Field("zero_point", "int32_t", zero_point),
-        Field("weight", "array", "weight"),
-        Field("requant", "array", "requant"),
-        Field("table", "array", table),
+        *int32(in_features=in_features, out_features=out_features, zero_point=zero_point),
+        ArrayRef("weight", "weight"),
+        ArrayRef("requant", "requant"),
+        ArrayRef("table", None),
     )
+
+
+def product_work(
+    places: int, outputs: int, weight_bytes: int, *, untiled: int = 0, packed: bool = False
+) -> float:
+    """Return the modelled instructions of a matrix product.
+
+    Args:
+        places: tokens that the matrix is applied to.
+        outputs: elements of the result.
+        weight_bytes: of the matrix, padding included; one product per byte and token.
+        untiled: places that are read in pairs, without a tile.
+        packed: whether the inputs lie in a tile already.
+    """
+    products = weight_bytes * (PER_MAC * (places - untiled) + PER_MAC_UNTILED * untiled)
+    features = weight_bytes * places / (outputs // places)  # inputs of a token, times tokens
+    return products + PER_OUTPUT * outputs + (0.0 if packed else PER_PACKED_INPUT * features)
 
 
 def accumulate(x: Array, arrays: Mapping[str, Array]) -> Array:
@@ -138,49 +164,64 @@ def accumulate(x: Array, arrays: Mapping[str, Array]) -> Array:
     return integer_matmul(x, arrays["weight"].T) + arrays["bias"]
 
 
-class Linear(Operator):
-    """``y = x W^T + b`` a token; (tokens, in) to (tokens, out)."""
+@dataclass(frozen=True)
+class LinearAttributes(Attributes):
+    """Shape and form of a linear layer.
 
-    kernel: ClassVar[str] = "oplib_linear_s8"
-    helpers: ClassVar[tuple[str, ...]] = (
-        "oplib_tile_pack_rows_s8",
-        "oplib_tile_pack_s8",
-        "oplib_tile_linear_s8",
-    )
-    in_place: ClassVar[tuple[int, ...]] = (0,)
+    Args:
+        out_features: columns of the output.
+        tiled: whether tokens are packed into a tile, which is twice as fast, or read in pairs.
+    """
+
+    out_features: int
+    tiled: bool = True
+
+
+class LinearLayer(Operator[LinearAttributes]):
+    """``y = x W^T + b`` per token; (tokens, in) to (tokens, out). What all forms share."""
+
+    family: ClassVar[str] = "linear"
+    params: ClassVar[str | None] = "oplib_linear_s8_params"
+    weighs_channels: ClassVar[bool] = True
     shift: ClassVar[int] = 0
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
-        return TensorType((inputs[0].shape[0], node.int_attr("out_features")))
+    def output_type(self, node: Node[LinearAttributes], inputs: Sequence[TensorType]) -> TensorType:
+        return TensorType((inputs[0].shape[0], node.attrs.out_features))
 
-    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
-        return linear_specs(inputs[0].shape[-1], node.int_attr("out_features"))
+    def array_specs(
+        self, node: Node[LinearAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[ArraySpec, ...]:
+        return linear_specs(inputs[0].shape[-1], node.attrs.out_features)
 
-    def flash_arrays(self, node: Node, lowered: Lowered) -> Mapping[str, Array]:
+    def flash_arrays(self, node: Node[LinearAttributes], lowered: Lowered) -> Mapping[str, Array]:
         return pack_linear(lowered.arrays)
 
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
-        return {"tile": tile_bytes(inputs[0].shape[-1])} if node.attrs.get("tiled", 1) else {}
+    def scratch_parts(
+        self, node: Node[LinearAttributes], inputs: Sequence[TensorType]
+    ) -> Mapping[str, int]:
+        return {"tile": tile_bytes(inputs[0].shape[-1])} if node.attrs.tiled else {}
 
-    def can_overwrite(self, node: Node, source: TensorType, target: TensorType) -> bool:
-        return bool(node.attrs.get("tiled", 1))
+    def work(self, node: Node[LinearAttributes], tensors: Tensors, *, inside: bool = False) -> Work:
+        source, target = tensors[node.inputs[0]], tensors[node.output]
+        specs = self.array_specs(node, (source,))
+        tokens, tiled = target.size // node.attrs.out_features, node.attrs.tiled
+        untiled = 0 if tiled else tokens
+        weight_bytes = specs[0].num_bytes
+        instructions = product_work(
+            tokens, target.size, weight_bytes, untiled=untiled, packed=inside
+        )
+        passes = -(-tokens // (TILE if tiled else 2))  # over all constants
+        return Work(instructions, passes * sum(spec.num_bytes for spec in specs))
 
-    def touches(
-        self, node: Node, inputs: Sequence[TensorType], output: TensorType
-    ) -> Iterator[Touch]:
-        """Read a tile of tokens, then write it; from the last tile where rows grow."""
-        if node.overwrites is None:
-            yield from super().touches(node, inputs, output)
-            return
-        for first, stop in tiles(output.shape[0], backward=output.shape[1] > inputs[0].shape[1]):
-            reads = (rows_of(0, inputs[0], first, stop),)
-            yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
-
-    def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
+    def run_float(
+        self, node: Node[LinearAttributes], params: Params, inputs: Sequence[Array]
+    ) -> Array:
         result: Array = inputs[0] @ params["weight"].T + params["bias"]
         return result
 
-    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+    def lower(
+        self, node: Node[LinearAttributes], params: Params, context: LoweringContext
+    ) -> Lowered:
         target = context.of(node.output)
         source = context.of(node.inputs[0])
         weight, bias = params["weight"], params["bias"]
@@ -190,51 +231,94 @@ class Linear(Operator):
         arrays = lower_linear(weight, bias, source, target.scale, node.name, self.shift)
         return Lowered(arrays, {"zero_point": target.zero_point})
 
-    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+    def run_integer(
+        self, node: Node[LinearAttributes], lowered: Lowered, inputs: Sequence[Array]
+    ) -> Array:
         acc = accumulate(inputs[0], lowered.arrays)
         return requantize(acc, lowered.arrays["multiplier"], lowered.scalars["zero_point"])
 
     def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+        self,
+        node: Node[LinearAttributes],
+        inputs: Sequence[TensorType],
+        scalars: Mapping[str, int],
     ) -> tuple[Field, ...]:
-        out_features = node.int_attr("out_features")
-        return linear_fields(inputs[0].shape[-1], out_features, scalars["zero_point"])
+        return linear_fields(inputs[0].shape[-1], node.attrs.out_features, scalars["zero_point"])
 
     def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+        self, node: Node[LinearAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return buffers.inputs[0], buffers.output, buffers.scratch, str(types[0].shape[0])
 
 
-class LinearToS16(Linear):
-    """The same with an int16 output: what lies between two factors at 16 bits."""
+class Linear(LinearLayer):
+    """The linear layer from int8 to int8."""
+
+    kernel: ClassVar[str] = "oplib_linear_s8"
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+        "oplib_tile_linear_s8",
+    )
+    in_place: ClassVar[tuple[int, ...]] = (0,)
+    streamable: ClassVar[bool] = True
+
+    def can_overwrite(
+        self, node: Node[LinearAttributes], source: TensorType, target: TensorType
+    ) -> bool:
+        return node.attrs.tiled
+
+    def touches(
+        self, node: Node[LinearAttributes], inputs: Sequence[TensorType], output: TensorType
+    ) -> Iterator[Touch]:
+        """Read a tile of tokens, then write it; from the last tile where rows grow."""
+        if node.overwrites is None:
+            yield from super().touches(node, inputs, output)
+            return
+        # A written row ends at (t + 1) * out. Forwards, unread rows begin at (t + 1) * in, which
+        # is safe where out <= in; backwards they end at t * in, safe where out >= in.
+        for first, stop in tiles(output.shape[0], backward=output.shape[1] > inputs[0].shape[1]):
+            reads = (rows_of(0, inputs[0], first, stop),)
+            yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
+
+    def with_epilogue(self, node: Node[LinearAttributes], epilogue: Epilogue) -> str | None:
+        if epilogue == "add" and not node.attrs.tiled:
+            return None
+        return {"table": "linear_table", "add": "linear_add"}[epilogue]
+
+    def untiled(self, node: Node[LinearAttributes]) -> Node[LinearAttributes]:
+        return replace(node, attrs=replace(node.attrs, tiled=False))
+
+
+class LinearToS16(LinearLayer):
+    """The linear layer with int16 output, used as the first of two low-rank factors."""
 
     kernel: ClassVar[str] = "oplib_linear_s8_s16"
     helpers: ClassVar[tuple[str, ...]] = (
         "oplib_tile_pack_rows_s8",
         "oplib_tile_pack_s8",
     )
-    in_place: ClassVar[tuple[int, ...]] = ()
     shift: ClassVar[int] = SHIFT_S16
-    params: ClassVar[str] = "oplib_linear_s8_params"
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
-        return TensorType((inputs[0].shape[0], node.int_attr("out_features")), "int16")
+    def output_type(self, node: Node[LinearAttributes], inputs: Sequence[TensorType]) -> TensorType:
+        return TensorType((inputs[0].shape[0], node.attrs.out_features), "int16")
 
-    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
+    def run_integer(
+        self, node: Node[LinearAttributes], lowered: Lowered, inputs: Sequence[Array]
+    ) -> Array:
         acc = accumulate(inputs[0], lowered.arrays)
         return saturate16(multiply16(acc, lowered.arrays["multiplier"]))
 
 
-class LinearFromS16(Linear):
-    """The same with an int16 input."""
+class LinearFromS16(LinearLayer):
+    """The linear layer with int16 input, used as the second of two low-rank factors."""
 
     kernel: ClassVar[str] = "oplib_linear_s16_s8"
     helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_linear_s8",)
-    in_place: ClassVar[tuple[int, ...]] = ()
-    params: ClassVar[str] = "oplib_linear_s8_params"
 
-    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+    def lower(
+        self, node: Node[LinearAttributes], params: Params, context: LoweringContext
+    ) -> Lowered:
         features = params["weight"].shape[1]
         if features > MAX_IN_FEATURES_S16:
             raise LoweringError(
@@ -246,14 +330,16 @@ class LinearFromS16(Linear):
         return super().lower(node, params, context)
 
 
-class LinearGelu(Linear):
-    """A linear layer with GELU's table in its epilogue; parts: the layer, the GELU."""
+class LinearTable(FusedOperator[LinearAttributes], Linear):
+    """A linear layer with an elementwise table in its epilogue; parts: ``linear``, ``table``."""
 
-    params: ClassVar[str] = "oplib_linear_s8_params"
+    tables: ClassVar[Mapping[str, str]] = {"linear": "table"}
+    struct_of: ClassVar[str | None] = "linear"
+    packs: ClassVar[tuple[str, ...]] = ("linear",)
 
 
-class LinearAdd(Operator):
-    """A linear layer with the residual addition in its epilogue; parts: the layer, the addition.
+class LinearAdd(FusedOperator[LinearAttributes]):
+    """A linear layer with the residual addition in its epilogue; parts: ``linear``, ``add``.
 
     Inputs are the layer's input and the residual stream, which the output overwrites.
     """
@@ -265,26 +351,32 @@ class LinearAdd(Operator):
         "oplib_tile_linear_add_s8",
     )
     in_place: ClassVar[tuple[int, ...]] = (1,)
+    packs: ClassVar[tuple[str, ...]] = ("linear",)
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+    def output_type(self, node: Node[LinearAttributes], inputs: Sequence[TensorType]) -> TensorType:
         return inputs[1]
 
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+    def scratch_parts(
+        self, node: Node[LinearAttributes], inputs: Sequence[TensorType]
+    ) -> Mapping[str, int]:
         return {"tile": tile_bytes(inputs[0].shape[-1])}
 
     def touches(
-        self, node: Node, inputs: Sequence[TensorType], output: TensorType
+        self, node: Node[LinearAttributes], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
         for first, stop in tiles(output.shape[0]):
             reads = tuple(rows_of(index, kind, first, stop) for index, kind in enumerate(inputs))
             yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
 
     def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+        self,
+        node: Node[LinearAttributes],
+        inputs: Sequence[TensorType],
+        scalars: Mapping[str, int],
     ) -> tuple[Field, ...]:
-        return Field("linear", "part", 0), Field("add", "part", 1)
+        return part_fields(node, ("linear", "add"))
 
     def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+        self, node: Node[LinearAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return buffers.inputs[0], buffers.output, buffers.scratch, str(types[0].shape[0])

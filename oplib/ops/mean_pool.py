@@ -3,39 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from oplib.graph import Node, TensorType
-from oplib.ops.base import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
+from oplib.graph import Attributes, Node, TensorType
+from oplib.ops.base import (
+    Array,
+    Buffers,
+    Field,
+    Lowered,
+    LoweringContext,
+    Operator,
+    Params,
+    Tensors,
+    int32,
+)
 from oplib.ops.quant import multiplier, requantize
+from oplib.ops.work import PER_ELEMENT, Work
 
 
-def first_token(node: Node) -> int:
-    """Return the first token that counts: 1 where a class token is left out."""
-    return int(node.attrs.get("first", 0))
+@dataclass(frozen=True)
+class MeanPoolAttributes(Attributes):
+    """Which tokens count.
 
-
-class MeanPool(Operator):
-    """``y[c] = mean over t of x[t][c]``; (tokens, features) to (features,).
-
-    The attribute ``first`` = 1 leaves a class token out.
+    Args:
+        first: the first token that counts: 1 leaves a class token out.
     """
 
+    first: int = 0
+
+
+class MeanPool(Operator[MeanPoolAttributes]):
+    """``y[c] = mean over t of x[t][c]``; (tokens, features) to (features,)."""
+
+    family: ClassVar[str] = "mean_pool"
     kernel: ClassVar[str] = "oplib_mean_pool_s8"
     shift: ClassVar[int] = 8  # the mean of few tokens has a scale ratio near 1
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+    def output_type(
+        self, node: Node[MeanPoolAttributes], inputs: Sequence[TensorType]
+    ) -> TensorType:
         return TensorType((inputs[0].shape[-1],))
 
-    def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
-        mean: Array = inputs[0][:, first_token(node) :].mean(axis=1, dtype=np.float32)
+    def work(
+        self, node: Node[MeanPoolAttributes], tensors: Tensors, *, inside: bool = False
+    ) -> Work:
+        return Work(PER_ELEMENT * tensors[node.inputs[0]].size)
+
+    def run_float(
+        self, node: Node[MeanPoolAttributes], params: Params, inputs: Sequence[Array]
+    ) -> Array:
+        mean: Array = inputs[0][:, node.attrs.first :].mean(axis=1, dtype=np.float32)
         return mean
 
-    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
+    def lower(
+        self, node: Node[MeanPoolAttributes], params: Params, context: LoweringContext
+    ) -> Lowered:
         source, target = context.of(node.inputs[0]), context.of(node.output)
-        tokens = context.inputs[0].shape[0] - first_token(node)
+        tokens = context.inputs[0].shape[0] - node.attrs.first
         ratio = source.scale / (tokens * target.scale)
         scalars = {
             "in_zero_point": source.zero_point,
@@ -44,26 +71,28 @@ class MeanPool(Operator):
         }
         return Lowered({}, scalars)
 
-    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
-        x = inputs[0][:, first_token(node) :].astype(np.int64)
+    def run_integer(
+        self, node: Node[MeanPoolAttributes], lowered: Lowered, inputs: Sequence[Array]
+    ) -> Array:
+        x = inputs[0][:, node.attrs.first :].astype(np.int64)
         total = x.sum(axis=1) - x.shape[1] * lowered.scalars["in_zero_point"]
         factor, zero_point = lowered.scalars["multiplier"], lowered.scalars["zero_point"]
         return requantize(total << self.shift, factor, zero_point)
 
     def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+        self,
+        node: Node[MeanPoolAttributes],
+        inputs: Sequence[TensorType],
+        scalars: Mapping[str, int],
     ) -> tuple[Field, ...]:
+        names = ("in_zero_point", "multiplier", "zero_point")
         return (
-            Field("features", "int32_t", inputs[0].shape[-1]),
-            Field("first", "int32_t", first_token(node)),
-            *(
-                Field(name, "int32_t", scalars[name])
-                for name in ("in_zero_point", "multiplier", "zero_point")
-            ),
+            *int32(features=inputs[0].shape[-1], first=node.attrs.first),
+            *int32(**{name: scalars[name] for name in names}),
         )
 
     def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+        self, node: Node[MeanPoolAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return buffers.inputs[0], buffers.output, str(types[0].shape[0])
 
@@ -75,7 +104,10 @@ class MeanPoolS16(MeanPool):
     shift: ClassVar[int] = 0
 
     def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+        self,
+        node: Node[MeanPoolAttributes],
+        inputs: Sequence[TensorType],
+        scalars: Mapping[str, int],
     ) -> tuple[Field, ...]:
         parts = super().fields(node, inputs, scalars)
         return tuple(field for field in parts if field.name != "in_zero_point")

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
-from oplib.graph import Node, TensorType
-from oplib.ops.base import OUTPUT, Buffers, Field, Operator, Touch, rows_of
+from oplib.graph import Attributes, Node, TensorType
+from oplib.ops.base import OUTPUT, Buffers, Field, Tensors, Touch, int32, rows_of
+from oplib.ops.fused import BlockOperator, factor_rank, part_fields
 from oplib.ops.linear import tiles
 from oplib.ops.packing import tile_bytes
 
 
-class MlpBlock(Operator):
-    """``x + fc2(gelu(fc1(norm(x))))`` in place.
+@dataclass(frozen=True)
+class MlpAttributes(Attributes):
+    """Widths of an MLP.
 
-    Parts: norm, [factor], fc1, gelu, [factor], fc2, add.
+    Args:
+        hidden: hidden units.
+        fc1_rank: rank of the first layer; 0 where it is dense.
+        fc2_rank: rank of the second layer; 0 where it is dense.
+    """
 
-    Attributes of the node: ``hidden`` features, and the ranks ``fc1_rank`` and ``fc2_rank``, 0
-    where the layer is dense.
+    hidden: int
+    fc1_rank: int = 0
+    fc2_rank: int = 0
+
+
+class MlpBlock(BlockOperator[MlpAttributes]):
+    """``x + fc2(activation(fc1(norm(x))))`` in place.
+
+    Parts: ``norm``, ``fc1_factor`` where fc1 is of low rank, ``fc1``, ``activation``,
+    ``fc2_factor`` where fc2 is of low rank, ``fc2``, ``add``.
     """
 
     kernel: ClassVar[str] = "oplib_mlp_block_s8"
@@ -27,43 +42,52 @@ class MlpBlock(Operator):
         "oplib_tile_linear_add_s8",
     )
     in_place: ClassVar[tuple[int, ...]] = (0,)
+    tables: ClassVar[Mapping[str, str]] = {"fc1": "activation"}
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
+    def fused_attributes(
+        self, parts: Mapping[str, Node], tensors: Tensors, group: int
+    ) -> MlpAttributes | None:
+        return MlpAttributes(
+            hidden=tensors[parts["fc1"].output].shape[1],
+            fc1_rank=factor_rank(parts, "fc1", tensors),
+            fc2_rank=factor_rank(parts, "fc2", tensors),
+        )
+
+    def output_type(self, node: Node[MlpAttributes], inputs: Sequence[TensorType]) -> TensorType:
         return inputs[0]
 
-    def _front_bytes(self, node: Node, inputs: Sequence[TensorType]) -> int:
-        """Return the bytes before the hidden features: what leads to them, then what follows."""
-        before = tile_bytes(inputs[0].shape[1]) + tile_bytes(node.int_attr("fc1_rank"))
-        return max(before, tile_bytes(node.int_attr("fc2_rank")))
+    def _front_bytes(self, node: Node[MlpAttributes], inputs: Sequence[TensorType]) -> int:
+        """Return the size of the region before the hidden tile.
 
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
-        hidden = tile_bytes(node.int_attr("hidden"))
+        First it holds the inputs of fc1, and of fc1's factor; then, when these are done, the
+        intermediate of fc2's factor.
+        """
+        before = tile_bytes(inputs[0].shape[1]) + tile_bytes(node.attrs.fc1_rank)
+        return max(before, tile_bytes(node.attrs.fc2_rank))
+
+    def scratch_parts(
+        self, node: Node[MlpAttributes], inputs: Sequence[TensorType]
+    ) -> Mapping[str, int]:
+        hidden = tile_bytes(node.attrs.hidden)
         return {"tile": self._front_bytes(node, inputs), "hidden": hidden}
 
     def touches(
-        self, node: Node, inputs: Sequence[TensorType], output: TensorType
+        self, node: Node[MlpAttributes], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
         for first, stop in tiles(output.shape[0]):
             reads = (rows_of(0, inputs[0], first, stop),)
             yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
 
     def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+        self, node: Node[MlpAttributes], inputs: Sequence[TensorType], scalars: Mapping[str, int]
     ) -> tuple[Field, ...]:
-        factored = {name: node.int_attr(f"{name}_rank") > 0 for name in ("fc1", "fc2")}
-        fc1 = 1 + factored["fc1"]
-        fc2 = fc1 + 2 + factored["fc2"]
+        roles = ("norm", "fc1_factor", "fc1", "fc2_factor", "fc2", "add")
         return (
-            Field("norm", "part", 0),
-            Field("fc1_factor", "part", 1 if factored["fc1"] else None),
-            Field("fc1", "part", fc1),
-            Field("fc2_factor", "part", fc2 - 1 if factored["fc2"] else None),
-            Field("fc2", "part", fc2),
-            Field("add", "part", fc2 + 1),
-            Field("hidden_offset", "int32_t", self._front_bytes(node, inputs)),
+            *part_fields(node, roles),
+            *int32(hidden_offset=self._front_bytes(node, inputs)),
         )
 
     def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
+        self, node: Node[MlpAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return buffers.output, buffers.scratch, str(types[0].shape[0])

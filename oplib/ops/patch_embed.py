@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.errors import LoweringError
 from oplib.graph import DType, Node, TensorType
 from oplib.ops.base import (
     ALIGNMENT,
@@ -16,17 +18,22 @@ from oplib.ops.base import (
     Array,
     ArraySpec,
     Buffers,
+    Bytes4,
     Field,
     Lowered,
     LoweringContext,
+    Nested,
     Operator,
     Params,
     Span,
+    Tensors,
     Touch,
     align,
+    int32,
     rows_of,
 )
 from oplib.ops.embed_tokens import (
+    EmbeddingAttributes,
     add_position,
     embed_float,
     lower_position,
@@ -40,17 +47,61 @@ from oplib.ops.linear import (
     linear_specs,
     lower_linear,
     pack_linear,
+    product_work,
 )
-from oplib.ops.packing import QUAD, TILE, even, pack_weight, tile_bytes
+from oplib.ops.packing import QUAD, TILE, tile_bytes
 from oplib.ops.quant import QuantParams, multiply16, multiply_high
+from oplib.ops.work import Work
 
 PIXELS = QuantParams(1.0, -128)  # raw pixel p is the int8 code p - 128
 
 
-def patches(images: Array, node: Node, pad: Array) -> Array:
+@dataclass(frozen=True)
+class PatchAttributes(EmbeddingAttributes):
+    """Geometry of a patch embedding.
+
+    Args:
+        patch_size: side of a patch in pixels.
+        grid_size: patches along one side of the image.
+        pad_before: pixels of padding in front of each row and column.
+        tile_from: the first token that uses a tile; the ones before are computed in pairs.
+    """
+
+    patch_size: int = field(kw_only=True)
+    grid_size: int = field(kw_only=True)
+    pad_before: int = field(kw_only=True)
+    tile_from: int = 0
+
+    @property
+    def patches(self) -> int:
+        """Tokens made of the image."""
+        return self.grid_size**2
+
+    def pad_after(self, size: int) -> int:
+        """Return the pixels of padding after each row and column of an image of `size`."""
+        return self.grid_size * self.patch_size - size - self.pad_before
+
+
+@dataclass(frozen=True)
+class PassesAttributes(PatchAttributes):
+    """Geometry of a patch embedding in passes.
+
+    Args:
+        kernel: side of a pass in pixels; it divides the patch.
+    """
+
+    kernel: int = field(kw_only=True)
+
+    @property
+    def passes(self) -> int:
+        """Passes per patch."""
+        return (self.patch_size // self.kernel) ** 2
+
+
+def patches(images: Array, attrs: PatchAttributes, pad: Array) -> Array:
     """Cut images (B, H, W, C), padded with `pad` (C,), into (B, tokens, patch_size^2 * C)."""
-    size, before = node.int_attr("patch_size"), node.int_attr("pad_before")
-    after = node.int_attr("grid_size") * size - images.shape[1] - before
+    size, before = attrs.patch_size, attrs.pad_before
+    after = attrs.pad_after(images.shape[1])
     border = ((0, 0), (before, after), (before, after), (0, 0))
     padded = np.pad(images - pad, border) + pad
     windows = sliding_window_view(padded, (size, size), axis=(1, 2))[:, ::size, ::size]
@@ -67,83 +118,185 @@ def fold_normalisation(weight: Array, bias: Array, pre: Preprocessing) -> tuple[
     return folded, bias - weight.astype(np.float64) @ (mean / std)
 
 
-class PatchEmbed(Operator):
+AttrsT = TypeVar("AttrsT", bound=PatchAttributes)
+
+
+class PatchOperator(Operator[AttrsT]):
     """A convolution with kernel = stride = patch_size plus the position of each token.
 
     Weights are (out, patch_size^2 * C) in the order row, column, channel. The float reference takes
     normalised images, the integer one raw pixels: normalisation is folded into weight and bias. A
     class token comes first where ``first`` is 1; its value is a part of the positions.
+
+    What the whole kernel and the one in passes share.
     """
 
+    family: ClassVar[str] = "patch_embed"
+    reads_image: ClassVar[bool] = True
+    dtype: ClassVar[DType] = "int8"
+
+    def output_type(self, node: Node[AttrsT], inputs: Sequence[TensorType]) -> TensorType:
+        tokens = node.attrs.first + node.attrs.patches
+        return TensorType((tokens, node.attrs.out_features), self.dtype)
+
+    def _in_features(self, node: Node[AttrsT], inputs: Sequence[TensorType]) -> int:
+        return node.attrs.patch_size**2 * inputs[0].shape[-1]
+
+    def can_overwrite(self, node: Node[AttrsT], source: TensorType, target: TensorType) -> bool:
+        return False  # the image is far larger: plan.passes.overwrite_image places them
+
+    def run_float(self, node: Node[AttrsT], params: Params, inputs: Sequence[Array]) -> Array:
+        tokens = patches(inputs[0], node.attrs, params["pad"]) @ params["weight"].T + params["bias"]
+        return embed_float(node.attrs, tokens, params)
+
+    def internals(
+        self, node: Node[AttrsT], params: Params, inputs: Sequence[Array]
+    ) -> dict[str, Array]:
+        return {node.output: params["position"]} if node.attrs.positions else {}
+
+    def lower(self, node: Node[AttrsT], params: Params, context: LoweringContext) -> Lowered:
+        pre, target = context.preprocessing, context.of(node.output)
+        weight, bias = fold_normalisation(params["weight"], params["bias"], pre)
+        shift = SHIFT_S16 if self.dtype == "int16" else 0
+        arrays = lower_linear(weight, bias, PIXELS, target.scale, node.name, shift)
+        arrays |= lower_position(node.attrs, params, target, self.dtype)
+        scalars = {"zero_point": target.zero_point}
+        scalars |= {f"pad{c}": pre.pad_value[c] for c in range(pre.in_chans)}
+        return Lowered(arrays, scalars)
+
+    def _accumulators(self, node: Node[AttrsT], lowered: Lowered, images: Array) -> Array:
+        chans = images.shape[-1]
+        pad = np.array([lowered.scalars[f"pad{c}"] for c in range(chans)], dtype=np.int64)
+        codes = patches(images.astype(np.int64), node.attrs, pad) + PIXELS.zero_point
+        return accumulate(codes, lowered.arrays)
+
+    def run_integer(self, node: Node[AttrsT], lowered: Lowered, inputs: Sequence[Array]) -> Array:
+        acc = self._accumulators(node, lowered, inputs[0])
+        multiply = multiply16 if self.dtype == "int16" else multiply_high
+        values = multiply(acc, lowered.arrays["multiplier"])
+        zero_point = lowered.scalars["zero_point"]
+        return add_position(node.attrs, values, lowered.arrays, zero_point, self.dtype)
+
+    def _geometry(self, node: Node[AttrsT], inputs: Sequence[TensorType]) -> tuple[Field, ...]:
+        names = ("patch_size", "grid_size", "pad_before", "first")
+        return (
+            *int32(img_size=inputs[0].shape[0], in_chans=inputs[0].shape[-1]),
+            *int32(**{name: getattr(node.attrs, name) for name in names}),
+        )
+
+    def _placement(self, node: Node[AttrsT], inputs: Sequence[TensorType]) -> tuple[Field, ...]:
+        """Return the members that only some kernels have."""
+        return ()
+
+    def fields(
+        self, node: Node[AttrsT], inputs: Sequence[TensorType], scalars: Mapping[str, int]
+    ) -> tuple[Field, ...]:
+        out_features = node.attrs.out_features
+        matrix = linear_fields(self._in_features(node, inputs), out_features, scalars["zero_point"])
+        pad = [scalars.get(f"pad{c}", 0) for c in range(4)]
+        return (
+            *self._geometry(node, inputs),
+            *self._placement(node, inputs),
+            Bytes4("pad", (pad[0], pad[1], pad[2], pad[3])),
+            position_field(node.attrs),
+            Nested("linear", matrix),
+        )
+
+    def call_arguments(
+        self, node: Node[AttrsT], buffers: Buffers, types: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        rows, count = buffers.inputs[0], node.attrs.patches
+        return rows, "0", buffers.output, buffers.scratch, "0", str(count)
+
+    def work(self, node: Node[AttrsT], tensors: Tensors, *, inside: bool = False) -> Work:
+        target = tensors[node.output]
+        specs = self.array_specs(node, (tensors[node.inputs[0]],))
+        tokens = target.size // node.attrs.out_features
+        untiled = min(tokens, node.attrs.tile_from)
+        instructions = product_work(tokens, target.size, specs[0].num_bytes, untiled=untiled)
+        tiles = -(-tokens // TILE)
+        return Work(instructions, tiles * sum(spec.num_bytes for spec in specs))
+
+    def _checked(self, node: Node[AttrsT], kernel: int) -> None:
+        """Refuse passes that do not divide the patch.
+
+        Raises:
+            LoweringError: naming both.
+        """
+        if node.attrs.patch_size % kernel:
+            raise LoweringError(
+                "the passes do not divide the patch",
+                where="forms.patch_kernel",
+                got=kernel,
+                expected=f"a divisor of {node.attrs.patch_size}",
+            )
+
+
+class PatchEmbed(PatchOperator[PatchAttributes]):
+    """The patch embedding by tiles of four whole patches."""
+
     kernel: ClassVar[str] = "oplib_patch_embed_s8"
+    params: ClassVar[str | None] = "oplib_patch_embed_s8_params"
     helpers: ClassVar[tuple[str, ...]] = (
         "oplib_tile_pack_rows_s8",
         "oplib_tile_pack_s8",
     )
-    dtype: ClassVar[str] = "int8"
 
-    def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
-        tokens = node.int_attr("first") + node.int_attr("grid_size") ** 2
-        kind: DType = "int16" if self.dtype == "int16" else "int8"
-        return TensorType((tokens, node.int_attr("out_features")), kind)
-
-    def _in_features(self, node: Node, inputs: Sequence[TensorType]) -> int:
-        return node.int_attr("patch_size") ** 2 * inputs[0].shape[-1]
-
-    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
+    def array_specs(
+        self, node: Node[PatchAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[ArraySpec, ...]:
         return (
-            *linear_specs(self._in_features(node, inputs), node.int_attr("out_features")),
-            *position_specs(node, self.output_type(node, inputs).shape[0], self.dtype),
+            *linear_specs(self._in_features(node, inputs), node.attrs.out_features),
+            *position_specs(node.attrs, self.output_type(node, inputs).shape[0], self.dtype),
         )
 
-    def flash_arrays(self, node: Node, lowered: Lowered) -> Mapping[str, Array]:
+    def flash_arrays(self, node: Node[PatchAttributes], lowered: Lowered) -> Mapping[str, Array]:
         return pack_linear(lowered.arrays)
 
-    def direct(self, node: Node, inputs: Sequence[TensorType]) -> bool:
+    def direct(self, node: Node[PatchAttributes], inputs: Sequence[TensorType]) -> bool:
         """Tell whether patches lie inside the image and their rows are whole words."""
         size, chans = inputs[0].shape[0], inputs[0].shape[-1]
-        covered = node.int_attr("grid_size") * node.int_attr("patch_size")
-        inside = node.int_attr("pad_before") == 0 and covered <= size
-        return inside and node.int_attr("patch_size") * chans % QUAD == 0
+        covered = node.attrs.grid_size * node.attrs.patch_size
+        inside = node.attrs.pad_before == 0 and covered <= size
+        return inside and node.attrs.patch_size * chans % QUAD == 0
 
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
+    def scratch_parts(
+        self, node: Node[PatchAttributes], inputs: Sequence[TensorType]
+    ) -> Mapping[str, int]:
         if node.overwrites is not None:
             return {}
         features = self._in_features(node, inputs)
         windows = {} if self.direct(node, inputs) else {"windows": 4 * features}
         return {"tile": tile_bytes(features), **windows}
 
-    def can_overwrite(self, node: Node, source: TensorType, target: TensorType) -> bool:
-        return False  # the image is far larger: plan.passes.overwrite_image places them
-
-    def _steps(self, node: Node) -> Iterator[tuple[int, int, bool]]:
+    def _steps(self, node: Node[PatchAttributes]) -> Iterator[tuple[int, int, bool]]:
         """Yield first token, end and whether a tile is used, of each step over an image."""
-        token, tokens = 0, node.int_attr("grid_size") ** 2
+        token, tokens = 0, node.attrs.patches
         while token < tokens:
-            tiled = token >= node.int_attr("tile_from")
+            tiled = token >= node.attrs.tile_from
             stop = min(token + (TILE if tiled else 2), tokens)
             yield token, stop, tiled
             token = stop
 
-    def _corner(self, node: Node, inputs: Sequence[TensorType], token: int) -> int:
+    def _corner(self, node: Node[PatchAttributes], inputs: Sequence[TensorType], token: int) -> int:
         """Return the byte of a patch's first pixel; nothing before it is read from then on."""
         size, chans = inputs[0].shape[0], inputs[0].shape[-1]
-        row, column = divmod(token, node.int_attr("grid_size"))
-        return (row * size + column) * node.int_attr("patch_size") * chans
+        row, column = divmod(token, node.attrs.grid_size)
+        return (row * size + column) * node.attrs.patch_size * chans
 
-    def _room(self, node: Node, inputs: Sequence[TensorType], token: int) -> Span:
+    def _room(self, node: Node[PatchAttributes], inputs: Sequence[TensorType], token: int) -> Span:
         """Return where the tile of a step lies: directly below the strip that it begins in."""
         features = self._in_features(node, inputs)
-        first = token - token % node.int_attr("grid_size")
+        first = token - token % node.attrs.grid_size
         start = (self._corner(node, inputs, first) - tile_bytes(features)) // ALIGNMENT * ALIGNMENT
         return Span(0, start, start + tile_bytes(features))
 
-    def bytes_below(self, node: Node, inputs: Sequence[TensorType]) -> int | None:
+    def bytes_below(self, node: Node[PatchAttributes], inputs: Sequence[TensorType]) -> int | None:
         """Return how far below the image the tokens must begin to overwrite it, with `tile_from`.
 
         None if no distance is enough, because a tile would lie below the image.
         """
-        out, needed = node.int_attr("out_features"), 0
+        out, needed = node.attrs.out_features, 0
         for token, stop, tiled in self._steps(node):
             room = self._room(node, inputs, token)
             # a tile is packed before tokens are written; pairs are read while they are
@@ -154,14 +307,14 @@ class PatchEmbed(Operator):
         return align(needed)
 
     def touches(
-        self, node: Node, inputs: Sequence[TensorType], output: TensorType
+        self, node: Node[PatchAttributes], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
         """Read patches, strip by strip, where the tokens overwrite the image; else all at once."""
         if node.overwrites is None:
             yield from super().touches(node, inputs, output)
             return
         size, chans = inputs[0].shape[0], inputs[0].shape[-1]
-        length, rows = node.int_attr("patch_size") * chans, range(node.int_attr("patch_size"))
+        length, rows = node.attrs.patch_size * chans, range(node.attrs.patch_size)
         for token, stop, tiled in self._steps(node):
             corners = [self._corner(node, inputs, t) for t in range(token, stop)]
             starts = [corner + row * size * chans for corner in corners for row in rows]
@@ -174,167 +327,36 @@ class PatchEmbed(Operator):
             else:
                 yield Touch(reads, writes, settled=False)
 
-    def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
-        tokens = patches(inputs[0], node, params["pad"]) @ params["weight"].T + params["bias"]
-        return embed_float(node, tokens, params)
-
-    def internals(self, node: Node, params: Params, inputs: Sequence[Array]) -> dict[str, Array]:
-        return {node.output: params["position"]} if node.int_attr("positions") else {}
-
-    def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
-        pre, target = context.preprocessing, context.of(node.output)
-        weight, bias = fold_normalisation(params["weight"], params["bias"], pre)
-        shift = SHIFT_S16 if self.dtype == "int16" else 0
-        arrays = lower_linear(weight, bias, PIXELS, target.scale, node.name, shift)
-        arrays |= lower_position(node, params, target, self.dtype)
-        scalars = {"zero_point": target.zero_point}
-        scalars |= {f"pad{c}": pre.pad_value[c] for c in range(pre.in_chans)}
-        return Lowered(arrays, scalars)
-
-    def _accumulators(self, node: Node, lowered: Lowered, images: Array) -> Array:
-        chans = images.shape[-1]
-        pad = np.array([lowered.scalars[f"pad{c}"] for c in range(chans)], dtype=np.int64)
-        codes = patches(images.astype(np.int64), node, pad) + PIXELS.zero_point
-        return accumulate(codes, lowered.arrays)
-
-    def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
-        acc = self._accumulators(node, lowered, inputs[0])
-        multiply = multiply16 if self.dtype == "int16" else multiply_high
-        values = multiply(acc, lowered.arrays["multiplier"])
-        zero_point = lowered.scalars["zero_point"]
-        return add_position(node, values, lowered.arrays, zero_point, self.dtype)
-
-    def _geometry(self, node: Node, inputs: Sequence[TensorType]) -> tuple[Field, ...]:
-        names = ("patch_size", "grid_size", "pad_before", "first")
-        return (
-            Field("img_size", "int32_t", inputs[0].shape[0]),
-            Field("in_chans", "int32_t", inputs[0].shape[-1]),
-            *(Field(name, "int32_t", node.int_attr(name)) for name in names),
-        )
-
-    def _placement(self, node: Node, inputs: Sequence[TensorType]) -> tuple[Field, ...]:
-        return (
-            Field("direct", "int32_t", int(self.direct(node, inputs))),
-            Field("tile_from", "int32_t", int(node.attrs.get("tile_from", 0))),
-        )
-
-    def fields(
-        self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
+    def _placement(
+        self, node: Node[PatchAttributes], inputs: Sequence[TensorType]
     ) -> tuple[Field, ...]:
-        out_features = node.int_attr("out_features")
-        matrix = linear_fields(self._in_features(node, inputs), out_features, scalars["zero_point"])
-        return (
-            *self._geometry(node, inputs),
-            *self._placement(node, inputs),
-            Field("pad", "uint8_t[4]", [scalars.get(f"pad{c}", 0) for c in range(4)]),
-            position_field(node),
-            Field("linear", "struct", matrix),
-        )
+        return int32(direct=int(self.direct(node, inputs)), tile_from=node.attrs.tile_from)
 
-    def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
-    ) -> tuple[str, ...]:
-        rows, count = buffers.inputs[0], node.int_attr("grid_size") ** 2
-        return rows, "0", buffers.output, buffers.scratch, "0", str(count)
+    def in_passes(self, node: Node[PatchAttributes], kernel: int) -> Node[PatchAttributes]:
+        self._checked(node, kernel)
+        attrs = PassesAttributes(**vars(node.attrs), kernel=kernel)
+        return replace(node, op="patch_embed_passes", attrs=attrs)
 
+    def in_strips(self, node: Node[PatchAttributes]) -> Node[PatchAttributes] | None:
+        return replace(node, op="patch_embed_strips")
 
-class PatchEmbedPasses(PatchEmbed):
-    """The same in passes of kernels ``kernel`` x ``kernel``, whose sums meet in 32 bits.
+    def over_image(
+        self, node: Node[PatchAttributes], inputs: Sequence[TensorType]
+    ) -> Node[PatchAttributes] | None:
+        """Return the node as little below its image as possible, with the earliest tile.
 
-    Equal to the whole in every integer (MCUFormer, section 3.2, patch embedding decomposition). In
-    flash the matrices (out, kernel^2 * C) of the passes follow one another.
-    """
-
-    kernel: ClassVar[str] = "oplib_patch_embed_passes_s8"
-    params: ClassVar[str] = "oplib_patch_embed_passes_params"
-    helpers: ClassVar[tuple[str, ...]] = (
-        "oplib_tile_pack_rows_s8",
-        "oplib_tile_pack_s8",
-    )
-
-    def _passes(self, node: Node, inputs: Sequence[TensorType]) -> tuple[int, int]:
-        """Return how many passes there are, and the features of one."""
-        side = node.int_attr("kernel")
-        count = node.int_attr("patch_size") // side
-        return count**2, side**2 * inputs[0].shape[-1]
-
-    def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
-        passes, features = self._passes(node, inputs)
-        weight, requant = linear_specs(features, node.int_attr("out_features"))
-        whole = ArraySpec("weight", "int8", (passes, *weight.shape))
-        tokens = self.output_type(node, inputs).shape[0]
-        return (whole, requant, *position_specs(node, tokens, self.dtype))
-
-    def flash_arrays(self, node: Node, lowered: Lowered) -> Mapping[str, Array]:
-        weight = lowered.arrays["weight"]
-        side = node.int_attr("kernel")
-        count = node.int_attr("patch_size") // side
-        parts = weight.reshape(len(weight), count, side, count, side, -1)
-        by_pass = parts.transpose(1, 3, 0, 2, 4, 5)  # o, u, y, v, x, c -> u, v, o, y, x, c
-        matrices = by_pass.reshape(count**2, len(weight), -1)
-        packed = np.stack([pack_weight(matrix) for matrix in matrices])
-        return {**pack_linear(lowered.arrays), "weight": packed}
-
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
-        features = self._passes(node, inputs)[1]
-        sums = 16 * even(node.int_attr("out_features"))
-        return {"sums": sums, "tile": tile_bytes(features), "windows": 4 * features}
-
-    def _geometry(self, node: Node, inputs: Sequence[TensorType]) -> tuple[Field, ...]:
-        kernel = Field("kernel", "int32_t", node.int_attr("kernel"))
-        return (*super()._geometry(node, inputs), kernel)
-
-    def _placement(self, node: Node, inputs: Sequence[TensorType]) -> tuple[Field, ...]:
-        return ()
-
-
-class PatchEmbedPassesS16(PatchEmbedPasses):
-    """The same into an int16 residual stream."""
-
-    kernel: ClassVar[str] = "oplib_patch_embed_passes_s16"
-    dtype: ClassVar[str] = "int16"
-
-    def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
-    ) -> tuple[str, ...]:
-        return buffers.inputs[0], buffers.output, buffers.scratch
-
-
-class _Strips(PatchEmbed):
-    """What is common where the application hands the image over, a strip of patches at a time."""
-
-    fetches_image: ClassVar[bool] = True
-
-    def scratch_parts(self, node: Node, inputs: Sequence[TensorType]) -> Mapping[str, int]:
-        row_bytes = inputs[0].shape[1] * inputs[0].shape[2]
-        strip = node.int_attr("patch_size") * row_bytes
-        return {"strip": strip, **super().scratch_parts(node, inputs)}
-
-    def call_arguments(
-        self, node: Node, buffers: Buffers, types: Sequence[TensorType]
-    ) -> tuple[str, ...]:
-        return "model_fetch_rows", buffers.output, buffers.scratch
-
-
-class PatchEmbedStrips(_Strips):
-    """The whole patch embedding of an image in strips."""
-
-    kernel: ClassVar[str] = "oplib_patch_embed_strips_s8"
-    params: ClassVar[str] = "oplib_patch_embed_s8_params"
-    helpers: ClassVar[tuple[str, ...]] = (
-        "oplib_patch_embed_s8",
-        "oplib_tile_pack_rows_s8",
-        "oplib_tile_pack_s8",
-    )
-
-
-class PatchEmbedPassesStrips(_Strips, PatchEmbedPasses):
-    """The decomposed patch embedding of an image in strips."""
-
-    kernel: ClassVar[str] = "oplib_patch_embed_passes_strips_s8"
-    params: ClassVar[str] = "oplib_patch_embed_passes_params"
-    helpers: ClassVar[tuple[str, ...]] = (
-        "oplib_patch_embed_passes_s8",
-        "oplib_tile_pack_rows_s8",
-        "oplib_tile_pack_s8",
-    )
+        It overwrites the image where patches lie inside it, their rows are whole words and there is
+        no class token.
+        """
+        if node.attrs.first or not self.direct(node, inputs):
+            return None
+        choices = []
+        # Before the first strip is read there is no dead part of the image to hold a tile. Two
+        # strips of pairs are enough room for any tile; one more strip is tried to be sure.
+        for tile_from in range(0, min(3 * node.attrs.grid_size, node.attrs.patches) + 2, 2):
+            attrs = replace(node.attrs, tile_from=tile_from)
+            placed = replace(node, attrs=attrs, overwrites=0)
+            below = self.bytes_below(placed, inputs)
+            if below is not None:
+                choices.append((below, tile_from, replace(placed, below=below)))
+        return min(choices, key=lambda choice: choice[:2])[2]

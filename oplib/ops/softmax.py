@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
 from mcuformer.errors import LoweringError
-from oplib.forms import SOFTMAX_FORMS
-from oplib.graph import Node
-from oplib.ops.base import Array, ArraySpec, Field
+from oplib.forms import SOFTMAX_FORMS, SoftmaxForm
+from oplib.graph import Attributes
+from oplib.ops.base import Array, ArrayRef, ArraySpec, Field, Scalar
 
 TABLE_SIZE = 256
 ONE = 32767
 MAX_TOKENS = 511  # 511 * 32767 * 128 < 2^31
 NORMALIZED_SUM = 127
-TABLE = 0
 
 
 def exp_table(score_scale: float) -> Array:
@@ -38,53 +40,75 @@ def exp_shift(w: Array) -> Array:
     return np.where(whole > 15, 0, (ONE - (f >> 2)) >> np.minimum(whole, 15))
 
 
-def softmax_specs(node: Node) -> tuple[ArraySpec, ...]:
+@dataclass(frozen=True)
+class SoftmaxAttributes(Attributes):
+    """The form of a softmax.
+
+    Args:
+        softmax: how the exponential is computed.
+        normalized: whether weights are divided by their sum, to int8, before they are applied.
+    """
+
+    softmax: SoftmaxForm = "table"
+    normalized: bool = False
+
+
+def softmax_specs(attrs: SoftmaxAttributes) -> tuple[ArraySpec, ...]:
     """Return the table, where the form has one."""
-    if node.attrs.get("softmax", TABLE) != TABLE:
+    if attrs.softmax != "table":
         return ()
     return (ArraySpec("exp_table", "uint16", (TABLE_SIZE,)),)
 
 
-def lower_softmax(node: Node, score_scale: float) -> tuple[dict[str, Array], int]:
+def lower_softmax(
+    attrs: SoftmaxAttributes, score_scale: float, where: str
+) -> tuple[dict[str, Array], int]:
     """Return the arrays of a softmax and its exponent.
 
     Raises:
         LoweringError: scores too coarse for the exponent.
     """
-    form = SOFTMAX_FORMS[int(node.attrs.get("softmax", TABLE))]
-    if form == "table":
+    if attrs.softmax == "table":
         return {"exp_table": exp_table(score_scale)}, 0
-    exponent = round(score_scale * 2**16 * (np.log2(np.e) if form == "polynomial" else 1.0))
+    base = np.log2(np.e) if attrs.softmax == "polynomial" else 1.0
+    exponent = round(score_scale * 2**16 * base)
     if exponent >= 2**22:
-        raise LoweringError("attention scores too coarse", where=node.name, got=score_scale)
+        raise LoweringError("attention scores too coarse", where=where, got=score_scale)
     return {}, exponent
 
 
-def softmax_fields(node: Node, exponent: int) -> tuple[Field, ...]:
+def softmax_fields(attrs: SoftmaxAttributes, exponent: int) -> tuple[Field, ...]:
     """Return the members of ``oplib_softmax_s8_params``."""
-    form = int(node.attrs.get("softmax", TABLE))
     return (
-        Field("form", "int32_t", form),
-        Field("normalized", "int32_t", int(node.attrs.get("normalized", 0))),
-        Field("exponent", "uint32_t", exponent),
-        Field("exp_table", "array", "exp_table" if form == TABLE else None),
+        Scalar("form", "int32_t", SOFTMAX_FORMS.index(attrs.softmax)),
+        Scalar("normalized", "int32_t", int(attrs.normalized)),
+        Scalar("exponent", "uint32_t", exponent),
+        ArrayRef("exp_table", "exp_table" if attrs.softmax == "table" else None),
     )
 
 
 def softmax_weights(
-    node: Node, scores: Array, table: Array | None, exponent: int
+    attrs: SoftmaxAttributes, scores: Array, arrays: Mapping[str, Array], exponent: int
 ) -> tuple[Array, Array]:
-    """Return the int64 weights of int8 scores along the last axis, and their sum."""
+    """Return the int64 weights of int8 scores along the last axis, and their sum.
+
+    Args:
+        scores: int8, (..., N).
+        arrays: of :func:`lower_softmax`.
+        exponent: of :func:`lower_softmax`.
+    """
     wide = scores.astype(np.int64)
     distance = wide.max(axis=-1, keepdims=True) - wide
-    form = SOFTMAX_FORMS[int(node.attrs.get("softmax", TABLE))]
-    if form == "table":
-        assert table is not None
-        weights: Array = table.astype(np.int64)[distance]
-    else:
-        weights = {"polynomial": exp2_polynomial, "shift": exp_shift}[form](distance * exponent)
+    weights: Array
+    match attrs.softmax:
+        case "table":
+            weights = arrays["exp_table"].astype(np.int64)[distance]
+        case "polynomial":
+            weights = exp2_polynomial(distance * exponent)
+        case "shift":
+            weights = exp_shift(distance * exponent)
     total: Array = weights.sum(axis=-1, keepdims=True)
-    if not node.attrs.get("normalized", 0):
+    if not attrs.normalized:
         return weights, total
     weights = (weights * NORMALIZED_SUM + total // 2) // total
     return weights, np.full_like(total, NORMALIZED_SUM)

@@ -6,17 +6,32 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from oplib.graph import Node, TensorType
-from oplib.ops.base import Array, Buffers, Field, Lowered, LoweringContext, Operator, Params
+from oplib.ops.base import (
+    Array,
+    Buffers,
+    Field,
+    Lowered,
+    LoweringContext,
+    Operator,
+    Params,
+    Tensors,
+    int32,
+)
+from oplib.ops.work import PER_ELEMENT, Work
 
 
 class TakeToken(Operator):
     """The first token of int8 or int16 tokens, (tokens, features) to (features,), unchanged."""
 
+    family: ClassVar[str] = "take_token"
     kernel: ClassVar[str] = "oplib_take_token"
     keeps_scale: ClassVar[bool] = True
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
         return TensorType((inputs[0].shape[-1],), inputs[0].dtype)
+
+    def work(self, node: Node, tensors: Tensors, *, inside: bool = False) -> Work:
+        return Work(PER_ELEMENT * tensors[node.inputs[0]].size)
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         return inputs[0][:, 0]
@@ -31,7 +46,7 @@ class TakeToken(Operator):
         self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]
     ) -> tuple[Field, ...]:
         width = TensorType((inputs[0].shape[-1],), inputs[0].dtype).num_bytes
-        return (Field("num_bytes", "int32_t", width),)
+        return int32(num_bytes=width)
 
     def call_arguments(
         self, node: Node, buffers: Buffers, types: Sequence[TensorType]

@@ -10,7 +10,7 @@ from mcuformer.device import Device, Footprint
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph, Node
-from oplib.ops.base import Field
+from oplib.ops.base import Field, Nested, Scalar
 from oplib.ops.registry import OPERATORS
 from oplib.plan.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BYTES
 from oplib.plan.param_structs import call_structs
@@ -18,14 +18,6 @@ from oplib.plan.schedule import Choice, block_calls, choose, one_block
 
 PRODUCT = "oplib_product_4x2"  # a function of its own on cores without dual products
 FETCH_BYTES = 4  # static data of the emulated application that hands over strips
-STRUCT_BYTES = {
-    "int32_t": 4,
-    "uint32_t": 4,
-    "uint64_t": 8,
-    "uint8_t[4]": 4,
-    "array": 4,
-    "part": 4,
-}
 
 
 def footprint(
@@ -79,8 +71,8 @@ class _Costs:
 @lru_cache(maxsize=65536)
 def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice) -> _Costs:
     calls = block_calls(subnet, forms, choice)
-    block = [node for node in calls.nodes if node.name.startswith("blocks.")]
-    rest = [node for node in calls.nodes if not node.name.startswith("blocks.")]
+    block = [node for node in calls.nodes if node.place is not None]
+    rest = [node for node in calls.nodes if node.place is None]
     return _Costs(
         weights_bytes(calls, block),
         weights_bytes(calls, rest),
@@ -119,8 +111,13 @@ def struct_bytes(fields: tuple[Field, ...]) -> int:
     """Return ``sizeof`` of a parameter struct on a 32-bit target."""
     size, alignment = 0, 4
     for field in fields:
-        item = struct_bytes(field.value) if field.ctype == "struct" else STRUCT_BYTES[field.ctype]
-        step = 8 if field.ctype == "uint64_t" else 4
+        match field:
+            case Nested(fields=inner):
+                item, step = struct_bytes(inner), 4
+            case Scalar(ctype="uint64_t"):
+                item, step = 8, 8
+            case _:
+                item, step = 4, 4
         alignment = max(alignment, step)
         size = -(-size // step) * step + item
     return -(-size // alignment) * alignment

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from oplib.graph import Graph, Node
-from oplib.ops.base import Field
+from oplib.ops.base import ArrayRef, Field
+from oplib.ops.fused import FusedOperator
 from oplib.ops.registry import OPERATORS
-from oplib.plan.passes.integrate_operators import INTEGRATED
-
-TABLE = "gelu"  # a part without a struct: its table goes into that of the layer before
 
 
 @dataclass(frozen=True)
@@ -18,16 +16,14 @@ class Struct:
     """A constant struct of the generated C.
 
     Args:
-        node: whose name it bears.
+        node: whose name it bears, whose arrays it points to and whose parts it refers to.
         ctype: of ``oplib.h``.
-        fields: in the header's order; names of parts instead of their indices.
-        table: the node whose table fills the field of that name, if any.
+        fields: its members, in the header's order.
     """
 
     node: Node
     ctype: str
     fields: tuple[Field, ...]
-    table: Node | None = None
 
 
 class AnyScalar(dict[str, int]):
@@ -43,32 +39,36 @@ def call_structs(
     """Return the structs of a call, the one that is passed last.
 
     Args:
+        graph: the scheduled graph.
+        node: one of its nodes.
         scalars: of each leaf, by name; those not given count as 0.
     """
-    if node.op == INTEGRATED["gelu"]:
-        linear, gelu = node.parts
-        return (_struct(graph, linear, scalars, gelu),)
-    if not node.parts:
-        return (_struct(graph, node, scalars, None),)
-    own = _struct(graph, node, scalars, None)
-    following = (*node.parts[1:], None)
-    structs = [
-        _struct(graph, part, scalars, after if after is not None and after.op == TABLE else None)
-        for part, after in zip(node.parts, following, strict=True)
-        if part.op != TABLE
-    ]
-    names = tuple(
-        replace(field, value=None if field.value is None else node.parts[field.value].name)
-        if field.ctype == "part"
-        else field
-        for field in own.fields
-    )
-    return (*structs, replace(own, fields=names))
+    operator = OPERATORS[node.op]
+    if not isinstance(operator, FusedOperator):
+        return (_struct(graph, node, scalars),)
+    # A table has no struct: the layer whose epilogue looks it up points to it.
+    structs = {
+        role: _with_table(
+            _struct(graph, part, scalars), node.parts.get(operator.tables.get(role, ""))
+        )
+        for role, part in node.parts.items()
+        if role not in operator.tables.values()
+    }
+    if operator.struct_of is not None:
+        return (structs[operator.struct_of],)
+    return (*structs.values(), _struct(graph, node, scalars))
 
 
-def _struct(
-    graph: Graph, node: Node, scalars: Mapping[str, Mapping[str, int]], table: Node | None
-) -> Struct:
+def _struct(graph: Graph, node: Node, scalars: Mapping[str, Mapping[str, int]]) -> Struct:
     operator = OPERATORS[node.op]
     fields = operator.fields(node, graph.inputs_of(node), scalars.get(node.name, AnyScalar()))
-    return Struct(node, operator.params or f"{operator.kernel}_params", fields, table)
+    return Struct(node, operator.params or f"{operator.kernel}_params", fields)
+
+
+def _with_table(struct: Struct, owner: Node | None) -> Struct:
+    """Return the struct with its null table pointing to that of `owner`, if there is one."""
+    if owner is None:
+        return struct
+    table = ArrayRef("table", "table", owner.name)
+    fields = tuple(table if f == ArrayRef("table", None) else f for f in struct.fields)
+    return replace(struct, fields=fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
@@ -111,14 +112,18 @@ def _block_choices(subnet: SubnetConfig, forms: Forms) -> tuple[Choice, ...]:
 
 
 def _candidates(graph: Graph, forms: Forms) -> Iterator[tuple[Variant, bool, Graph]]:
-    heads, mlp = streamable(graph, 0) if forms.passes.stream_tokens else (0, False)
-    for over_image in (False, True) if _can_overwrite_image(graph, forms) else (False,):
-        for group in range(heads + 1):
-            for streamed in (False, True) if mlp else (False,):
-                for tiled in (True,) if group and streamed else (True, False):
-                    variant = Variant(group, streamed, tiled)
-                    calls = _apply(graph, forms, {0: variant}, over_image=over_image)
-                    yield variant, over_image, calls
+    """Yield every variant of a network of one block, and its calls.
+
+    Linears without a tile are tried only where some half stays layer by layer.
+    """
+    largest = streamable(graph, 0) if forms.passes.stream_tokens else {}
+    groups = range(largest.get("attention", 0) + 1)
+    mlps = (False, True) if "mlp" in largest else (False,)
+    images = (False, True) if _can_overwrite_image(graph, forms) else (False,)
+    for over_image, group, mlp in product(images, groups, mlps):
+        for tiled in (True,) if group and mlp else (True, False):
+            variant = Variant(group, mlp, tiled)
+            yield variant, over_image, _apply(graph, forms, {0: variant}, over_image=over_image)
 
 
 def _can_overwrite_image(graph: Graph, forms: Forms) -> bool:

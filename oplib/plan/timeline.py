@@ -17,13 +17,16 @@ class Moment:
     """The buffers that live during one call, in bytes.
 
     Args:
-        call: the node's name. op: its operator.
+        call: the node's name.
+        op: its operator.
+        reads_image: whether it makes tokens of the image.
         buffers: bytes of each tensor and part of scratch; of a tensor that is being overwritten
             only what its successor does not cover.
     """
 
     call: str
     op: str
+    reads_image: bool
     buffers: Mapping[str, int]
 
     @property
@@ -48,9 +51,11 @@ def timeline(calls: Graph) -> list[Moment]:
             source = node.inputs[node.overwrites]
             covered = max(0, live[node.output] - node.below)
             live[source] = max(0, live[source] - covered)
-        scratch = OPERATORS[node.op].scratch_parts(node, calls.inputs_of(node))
+        operator = OPERATORS[node.op]
+        scratch = operator.scratch_parts(node, calls.inputs_of(node))
         live |= {f"scratch: {part}": size for part, size in scratch.items() if size}
-        moments.append(Moment(node.name, node.op, {k: v for k, v in live.items() if v}))
+        buffers = {name: size for name, size in live.items() if size}
+        moments.append(Moment(node.name, node.op, operator.reads_image, buffers))
     return moments
 
 
@@ -80,8 +85,8 @@ def _advice(moment: Moment, forms: Forms) -> str:
         found.append("forms.passes.overwrite_tokens=true")
     if "image" in moment.buffers and forms.passes.input == "image":
         found.append("forms.passes.input=strip")
-    if forms.residual == "int16" and not moment.op.startswith("patch_embed"):
+    if forms.residual == "int16" and not moment.reads_image:
         found.append("forms.residual=int8")
-    if not moment.op.startswith(("patch_embed", "conv_pool")):
+    if not moment.reads_image:
         found.append("fewer tokens (a larger patch_size)")
     return "what would help: " + ", ".join(found) if found else ""

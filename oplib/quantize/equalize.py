@@ -9,6 +9,7 @@ import numpy as np
 from oplib.graph import Graph, Node
 from oplib.network.reference import FloatModel, run_float
 from oplib.ops.base import Array
+from oplib.ops.registry import OPERATORS
 from oplib.quantize.calibrate import BATCH_SIZE
 
 
@@ -23,7 +24,7 @@ def equalize(model: FloatModel, images: Array) -> FloatModel:
     """
     graph = model.graph
     readers = {node.output: linear_readers(graph, node) for node in graph.nodes}
-    norms = [n for n in graph.nodes if n.op.startswith("layer_norm") and readers[n.output]]
+    norms = [n for n in graph.nodes if OPERATORS[n.op].scales_channels and readers[n.output]]
     largest: dict[str, Array] = {}
 
     def observe(name: str, values: Array) -> None:
@@ -49,5 +50,4 @@ def equalize(model: FloatModel, images: Array) -> FloatModel:
 def linear_readers(graph: Graph, node: Node) -> list[Node]:
     """Return the linears that read a node's output, or nothing where anything else does."""
     readers = [other for other in graph.nodes if node.output in other.inputs]
-    linear = all(reader.op in ("linear", "linear_to_s16", "classifier") for reader in readers)
-    return readers if linear else []
+    return readers if all(OPERATORS[r.op].weighs_channels for r in readers) else []

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from oplib.network.reference import FloatModel, IntegerModel
 from oplib.ops.base import Array, LoweringContext
-from oplib.ops.classifier import Classifier
 from oplib.ops.quant import QuantParams
 from oplib.ops.registry import OPERATORS
 from oplib.quantize.calibrate import (
@@ -62,13 +61,13 @@ def lower_with(
     Raises:
         LoweringError: naming the layer that the integer arithmetic cannot represent.
     """
-    graph = model.graph
+    graph, scales = model.graph, dict(quant)
     lowered = {}
     for node in graph.nodes:
         context = LoweringContext(graph.inputs_of(node), quant, model.preprocessing, means)
-        params = model.params.get(node.name, {})
-        lowered[node.name] = OPERATORS[node.op].lower(node, params, context)
-    head = graph.nodes[-1]
-    unit = Classifier.unit(model.params[head.name], quant[head.inputs[0]])
-    scales = {**quant, graph.output: QuantParams(unit)}
+        operator, params = OPERATORS[node.op], model.params.get(node.name, {})
+        lowered[node.name] = operator.lower(node, params, context)
+        own = operator.output_quant(node, params, context)
+        if own is not None:
+            scales[node.output] = own
     return IntegerModel(graph, scales, lowered, model.preprocessing)

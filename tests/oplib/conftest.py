@@ -18,7 +18,7 @@ from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Node, TensorType
 from oplib.network.reference import FloatModel, IntegerModel
 from oplib.network.vit import float_model, random_weights
-from oplib.ops.base import Buffers, Field, Lowered
+from oplib.ops.base import ArrayRef, Buffers, Bytes4, Field, Lowered, Nested, Scalar
 from oplib.ops.registry import OPERATORS
 from oplib.plan.schedule import Schedule, schedule
 from oplib.quantize.lower import quantize
@@ -41,8 +41,6 @@ C_TYPES = {
     "int32_t": ctypes.c_int32,
     "uint32_t": ctypes.c_uint32,
     "uint64_t": ctypes.c_uint64,
-    "uint8_t[4]": ctypes.c_uint8 * 4,
-    "array": ctypes.c_void_p,
 }
 KernelCall = Callable[[Node, Sequence[TensorType], Lowered, Sequence[np.ndarray]], np.ndarray]
 
@@ -83,21 +81,25 @@ def random_network() -> Callable[..., Network]:
 
 def build_struct(fields: Sequence[Field], arrays: dict[str, np.ndarray]) -> ctypes.Structure:
     """Return a C struct with the fields' values; arrays are passed by address."""
-    kinds, values = [], {}
-    for field in fields:
-        if field.ctype == "struct":
-            values[field.name] = build_struct(field.value, arrays)
-            kinds.append((field.name, type(values[field.name])))
-            continue
-        value = field.value
-        if field.ctype == "array":
-            value = None if value is None else arrays[value].ctypes.data
-        elif field.ctype == "uint8_t[4]":
-            value = C_TYPES[field.ctype](*value)
-        values[field.name] = value
-        kinds.append((field.name, C_TYPES[field.ctype]))
+    values = {field.name: member(field, arrays) for field in fields}
+    kinds = [(name, type(value)) for name, value in values.items()]
     struct = type("Params", (ctypes.Structure,), {"_fields_": kinds})
     return struct(**values)
+
+
+def member(field: Field, arrays: dict[str, np.ndarray]) -> ctypes._SimpleCData | ctypes.Structure:
+    match field:
+        case Scalar(ctype=ctype, value=value):
+            return C_TYPES[ctype](value)
+        case Bytes4(values=values):
+            return (ctypes.c_uint8 * 4)(*values)
+        case ArrayRef(array=None):
+            return ctypes.c_void_p(None)
+        case ArrayRef(array=str(name)):
+            return ctypes.c_void_p(arrays[name].ctypes.data)
+        case Nested(fields=inner):
+            return build_struct(inner, arrays)
+    raise AssertionError(f"{field} needs the parts' structs")
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,7 @@ def test_a_subnet_has_their_slices(tmp_path: Path) -> None:
     assert torch.equal(weights["blocks.0.attn.qkv.bias"], tensors["blocks.0.attn.qkv.bias"][:48])
     assert torch.equal(weights["blocks.0.mlp.fc2.weight"], tensors["blocks.0.fc2.weight"][:16, :24])
     table = tensors["blocks.1.attn.rel_pos_embed_v.embeddings_table_h"]
-    assert torch.equal(weights["blocks.1.attn.relative.value_cols"], table)
+    assert torch.equal(weights["blocks.1.attn.relative.value_columns"], table)
     wider = subnet.model_copy(update={"embed_dim": 32})
     with pytest.raises(ArtifactError, match="a subnet beyond the checkpoint"):
         released.subnet_weights(wider)

@@ -88,10 +88,10 @@ def test_relative_position_is_autoformers(rng: np.random.Generator) -> None:
 
     def vector(kind: str, i: int, j: int) -> torch.Tensor:
         if i == 0 or j == 0:  # the class token
-            return tables[f"{kind}_rows"][0] + tables[f"{kind}_cols"][0]
+            return tables[f"{kind}_rows"][0] + tables[f"{kind}_columns"][0]
         rows, cols = (j - 1) // grid - (i - 1) // grid, (j - 1) % grid - (i - 1) % grid
         rows, cols = (int(np.clip(d, -distance, distance)) + distance + 1 for d in (rows, cols))
-        return tables[f"{kind}_rows"][rows] + tables[f"{kind}_cols"][cols]
+        return tables[f"{kind}_rows"][rows] + tables[f"{kind}_columns"][cols]
 
     tokens = grid**2 + 1
     q, weights = torch.randn(2, 3, tokens, dim), torch.rand(2, 3, tokens, tokens)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mcuformer.errors import LoweringError
-from oplib.graph import Graph, Node
+from oplib.graph import Graph
+from oplib.ops.registry import OPERATORS
 
 
 def decompose_patch_embed(graph: Graph, kernel: int | None) -> Graph:
@@ -21,19 +21,5 @@ def decompose_patch_embed(graph: Graph, kernel: int | None) -> Graph:
     """
     if kernel is None:
         return graph
-    return replace(graph, nodes=tuple(_decomposed(node, kernel) for node in graph.nodes))
-
-
-def _decomposed(node: Node, kernel: int) -> Node:
-    if not node.op.startswith("patch_embed"):
-        return node
-    patch = node.int_attr("patch_size")
-    if patch % kernel:
-        raise LoweringError(
-            "the passes do not divide the patch",
-            where="forms.patch_kernel",
-            got=kernel,
-            expected=f"a divisor of {patch}",
-        )
-    op = "patch_embed_passes" if node.op == "patch_embed" else node.op
-    return replace(node, op=op, attrs={**node.attrs, "kernel": kernel})
+    nodes = tuple(OPERATORS[node.op].in_passes(node, kernel) for node in graph.nodes)
+    return replace(graph, nodes=nodes)

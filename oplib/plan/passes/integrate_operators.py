@@ -1,4 +1,4 @@
-"""Operator integration: GELU and the residual addition happen in the epilogue of the layer before.
+"""Operator integration: table and residual addition happen in the epilogue of the layer before.
 
 Source: MCUFormer, section 3.2 (there all integer operators); here what saves memory beyond 8 bits:
 no tensor lies between the layer and what follows it. The integers stay the same.
@@ -9,30 +9,35 @@ from __future__ import annotations
 from dataclasses import replace
 
 from oplib.graph import Graph, Node
-
-INTEGRATED = {"gelu": "linear_gelu", "add": "linear_add"}
+from oplib.ops.registry import OPERATORS
 
 
 def integrate_operators(graph: Graph) -> Graph:
-    """Return the graph with every ``linear`` joined to a GELU by table or an addition behind it."""
+    """Return the graph with every layer joined to the table or addition that alone follows it."""
     nodes: list[Node] = []
     for node in graph.nodes:
-        before = nodes[-1] if nodes else None
-        if before is None or before.op != "linear" or node.op not in INTEGRATED:
+        joined = _joined(graph, nodes[-1], node) if nodes else None
+        if joined is None:
             nodes.append(node)
-            continue
-        readers = sum(other.inputs.count(before.output) for other in graph.nodes)
-        tiled = before.attrs.get("tiled", 1) or node.op == "gelu"
-        if node.inputs[-1] != before.output or readers > 1 or not tiled:
-            nodes.append(node)
-            continue
-        nodes[-1] = replace(
-            node,
-            name=f"{before.name}.{node.op}",
-            op=INTEGRATED[node.op],
-            inputs=(*before.inputs, *node.inputs[:-1]),
-            attrs=before.attrs,
-            overwrites=1 if node.op == "add" else None,
-            parts=(before, node),
-        )
+        else:
+            nodes[-1] = joined
     return replace(graph, nodes=tuple(nodes))
+
+
+def _joined(graph: Graph, before: Node, node: Node) -> Node | None:
+    """Return one node that computes both, or None where no kernel does."""
+    epilogue = OPERATORS[node.op].epilogue
+    op = None if epilogue is None else OPERATORS[before.op].with_epilogue(before, epilogue)
+    readers = sum(other.inputs.count(before.output) for other in graph.nodes)
+    if epilogue is None or op is None or node.inputs[-1] != before.output or readers > 1:
+        return None
+    stream = node.inputs[:-1]  # of an addition; a table has no other input
+    return replace(
+        node,
+        name=f"{before.name}.{epilogue}",
+        op=op,
+        inputs=(*before.inputs, *stream),
+        attrs=before.attrs,
+        overwrites=1 if stream else None,
+        parts={"linear": before, epilogue: node},
+    )

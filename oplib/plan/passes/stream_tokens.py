@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
-from oplib.graph import Graph, Node
-from oplib.ops.packing import QUAD
-
-ATTENTION = ("layer_norm", "linear", "linear", "linear", "attention", "linear", "add")
-FACTORS = (".qkv.v", ".proj.v", ".fc1.v", ".fc2.v")
-MLP = ("layer_norm", "linear", "gelu", "linear", "add")
+from oplib.graph import Branch, Graph, Node
+from oplib.ops.registry import BLOCKS, OPERATORS
 
 
 @dataclass(frozen=True)
@@ -32,92 +29,70 @@ class Variant:
     mlp: bool
     tiled: bool = True
 
+    def streams(self, branch: Branch) -> bool:
+        """Return whether a half of the block is streamed."""
+        return {"attention": self.group > 0, "mlp": self.mlp}[branch]
+
 
 def stream_tokens(graph: Graph, variants: Mapping[int, Variant]) -> Graph:
     """Return the graph with the blocks of `variants` streamed as they say.
 
-    Blocks whose operators have no streamed kernel stay layer by layer.
+    Halves whose operators have no streamed kernel stay layer by layer.
     """
     nodes: list[Node] = []
-    for section in _sections(graph.nodes):
-        variant = variants.get(_block(section[0]))
-        fused = None if variant is None else _fused(graph, section, variant)
-        if fused is not None:
+    for half, section in _sections(graph):
+        variant = None if half is None else variants.get(half[0])
+        if half is None or variant is None:
+            nodes += section
+            continue
+        fused = _fused(graph, half[1], section, variant.group)
+        if fused is not None and variant.streams(half[1]):
             nodes.append(fused)
-        elif variant is None or variant.tiled:
+        elif variant.tiled:
             nodes += section
         else:
-            nodes += [_untiled(node) for node in section]
+            nodes += [OPERATORS[node.op].untiled(node) for node in section]
     return replace(graph, nodes=tuple(nodes))
 
 
-def streamable(graph: Graph, block: int) -> tuple[int, bool]:
-    """Return the heads of a block's attention, 0 if it cannot stream, and whether the MLP can."""
-    heads, mlp = 0, False
-    for section in _sections(graph.nodes):
-        if _block(section[0]) != block:
+def streamable(graph: Graph, block: int) -> dict[Branch, int]:
+    """Return the halves of a block that can be streamed, and the largest group of each."""
+    found = {}
+    for half, section in _sections(graph):
+        if half is None or half[0] != block:
             continue
-        found = _fused(graph, section, Variant(1, mlp=True))
-        if found is not None and found.op == "attention_block":
-            heads = found.int_attr("num_heads")
-        mlp = mlp or (found is not None and found.op == "mlp_block")
-    return heads, mlp
+        fused = _fused(graph, half[1], section, 1)
+        if fused is not None:
+            found[half[1]] = BLOCKS[half[1]][1].largest_group(fused)
+    return found
 
 
-def _block(node: Node) -> int:
-    parts = node.name.split(".")
-    return int(parts[1]) if parts[0] == "blocks" else -1
+def _sections(graph: Graph) -> list[tuple[tuple[int, Branch] | None, list[Node]]]:
+    """Cut the nodes into the halves of blocks, and what lies before and after them."""
+
+    def half(node: Node) -> tuple[int, Branch] | None:
+        return None if node.place is None else (node.place.block, node.place.branch)
+
+    return [(key, list(nodes)) for key, nodes in groupby(graph.nodes, key=half)]
 
 
-def _sections(nodes: Sequence[Node]) -> list[list[Node]]:
-    """Cut nodes into the halves of blocks, each from its norm to its addition, and the rest."""
-    sections: list[list[Node]] = []
-    for node in nodes:
-        begins = node.name.endswith((".norm1", ".norm2")) and node.name.startswith("blocks.")
-        ended = bool(sections) and _block(sections[-1][0]) != _block(node)
-        if not sections or begins or ended:
-            sections.append([])
-        sections[-1].append(node)
-    return sections
-
-
-def _fused(graph: Graph, section: Sequence[Node], variant: Variant) -> Node | None:
-    """Return the one node that streams a half of a block, or None where it stays as it is."""
-    ops = tuple(node.op for node in section)
-    ranks = {
-        node.name.removesuffix(".v").rpartition(".")[2]: graph.tensors[node.output].shape[1]
-        for node in section
-        if node.name.endswith(FACTORS)
-    }
-    dense = tuple(op for op, node in zip(ops, section, strict=True) if not _is_factor(node))
-    attrs: dict[str, int | float] = {}
-    if dense == ATTENTION and variant.group:
-        attention = next(node for node in section if node.op == "attention")
-        heads = attention.int_attr("num_heads")
-        head_dim = graph.tensors[attention.output].shape[1] // heads
-        if head_dim % QUAD:
-            return None
-        attrs = {**attention.attrs, "head_dim": head_dim, "group": min(variant.group, heads)}
-        attrs |= {f"{name}_rank": ranks.get(name, 0) for name in ("qkv", "proj")}
-        op = "attention_block"
-    elif dense == MLP and variant.mlp:
-        gelu = next(node for node in section if node.op == "gelu")
-        attrs = {"hidden": graph.tensors[gelu.output].shape[1]}
-        attrs |= {f"{name}_rank": ranks.get(name, 0) for name in ("fc1", "fc2")}
-        op = "mlp_block"
-    else:
+def _fused(graph: Graph, branch: Branch, section: Sequence[Node], group: int) -> Node | None:
+    """Return the one node that streams a half of a block, or None where no kernel does."""
+    if not all(OPERATORS[node.op].streamable for node in section):
+        return None
+    op, operator = BLOCKS[branch]
+    parts = {node.place.role: node for node in section if node.place is not None}
+    attrs = operator.fused_attributes(parts, graph.tensors, group)
+    if attrs is None:
         return None
     last = section[-1]
-    name = last.name.removesuffix(".add") + ".block"
-    stream = section[0].inputs
-    return Node(name, op, stream, last.output, attrs, overwrites=0, parts=tuple(section))
-
-
-def _is_factor(node: Node) -> bool:
-    return node.op == "linear" and node.name.endswith(FACTORS)
-
-
-def _untiled(node: Node) -> Node:
-    if node.op != "linear":
-        return node
-    return replace(node, attrs={**node.attrs, "tiled": 0})
+    return Node(
+        name=f"{last.name.removesuffix('.add')}.block",
+        op=op,
+        inputs=section[0].inputs,
+        output=last.output,
+        attrs=attrs,
+        place=last.place,
+        overwrites=0,
+        parts=parts,
+    )

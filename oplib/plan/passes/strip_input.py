@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mcuformer.errors import LoweringError
 from oplib.graph import Graph
+from oplib.ops.registry import OPERATORS
 
 
 def strip_input(graph: Graph) -> Graph:
@@ -15,11 +16,12 @@ def strip_input(graph: Graph) -> Graph:
         LoweringError: another tokenizer reads the image, or it becomes an int16 stream.
     """
     first, *rest = graph.nodes
-    if first.op not in ("patch_embed", "patch_embed_passes"):
+    in_strips = OPERATORS[first.op].in_strips(first)
+    if in_strips is None:
         raise LoweringError(
             "only an int8 patch embedding takes the image in strips",
             where="forms.passes.input",
             got=f"strip, with {first.op}",
             expected="tokenizer=patch and forms.residual=int8",
         )
-    return replace(graph, nodes=(replace(first, op=f"{first.op}_strips"), *rest))
+    return replace(graph, nodes=(in_strips, *rest))

@@ -244,9 +244,9 @@ void oplib_attention_relative_s8(const int8_t *q, const int8_t *k, const int8_t 
 /* y[i] = table[x[i] + 128].  [in] x (n,)  [out] y (n,); y may be x */
 typedef struct {
     const int8_t *table; /* (256,) */
-} oplib_gelu_s8_params;
+} oplib_table_s8_params;
 
-void oplib_gelu_s8(const int8_t *x, int8_t *y, int32_t n, const oplib_gelu_s8_params *p);
+void oplib_table_s8(const int8_t *x, int8_t *y, int32_t n, const oplib_table_s8_params *p);
 
 /* GELU in integers, t = x - in_zero:
  * sigmoid     y = requant(t * sigma, m, zero), sigma = e^0 / (e^0 + e^(-1.702 |x|)) or its complement;

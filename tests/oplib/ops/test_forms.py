@@ -10,8 +10,9 @@ import pytest
 from mcuformer.data.preprocessing import Preprocessing
 from oplib.graph import Node, TensorType
 from oplib.ops.base import LoweringContext
-from oplib.ops.gelu import GeluPolynomial, GeluSigmoid, gelu
+from oplib.ops.gelu import Gelu, GeluPolynomial, GeluSigmoid
 from oplib.ops.layer_norm import isqrt
+from oplib.ops.patch_embed import PassesAttributes, PatchAttributes
 from oplib.ops.quant import symmetric, symmetric16
 from oplib.ops.registry import OPERATORS
 from oplib.ops.softmax import ONE, exp2_polynomial, exp_shift
@@ -26,7 +27,7 @@ def test_gelu_forms(form: GeluSigmoid | GeluPolynomial, largest: float, mean: fl
     t = np.arange(-4000, 4001)
     factor = round(1e-3 * form.input_factor * 2**16 * 2**8)  # a finer scale than a code's
     got = t * 1e-3 * form.factor((np.abs(t) * factor) >> 8, t < 0) / 2**form.bits
-    error = np.abs(got - gelu(t * 1e-3))
+    error = np.abs(got - Gelu().real(t * 1e-3))
     assert error.max() == pytest.approx(largest, abs=2e-4)
     assert error.mean() == pytest.approx(mean, abs=2e-4)
 
@@ -56,14 +57,12 @@ def test_passes_equal_the_whole(preprocessing: Preprocessing, patch_size: int, w
     """For every kernel that divides the patch; at 16 bits, the whole is one pass."""
     rng = np.random.default_rng(patch_size)
     grid = -(-13 // patch_size)
-    attrs = {
-        "patch_size": patch_size,
-        "grid_size": grid,
-        "pad_before": (grid * patch_size - 13) // 2,
-        "out_features": 7,
-        "first": 0,
-        "positions": 1,
-    }
+    attrs = PatchAttributes(
+        out_features=7,
+        patch_size=patch_size,
+        grid_size=grid,
+        pad_before=(grid * patch_size - 13) // 2,
+    )
     params = {
         "weight": rng.normal(size=(7, patch_size**2)),
         "bias": rng.normal(size=7),
@@ -76,7 +75,7 @@ def test_passes_equal_the_whole(preprocessing: Preprocessing, patch_size: int, w
     context = LoweringContext((image,), {"y": scale}, preprocessing)
     results = []
     for kernel in (k for k in range(1, patch_size + 1) if patch_size % k == 0):
-        node = Node("n", "", ("x",), "y", {**attrs, "kernel": kernel})
+        node = Node("n", "", ("x",), "y", PassesAttributes(**vars(attrs), kernel=kernel))
         operator = OPERATORS["patch_embed_passes_s16" if wide else "patch_embed_passes"]
         lowered = operator.lower(node, params, context)
         results.append(operator.run_integer(node, lowered, [images]))

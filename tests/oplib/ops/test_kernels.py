@@ -11,15 +11,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcuformer.data.preprocessing import Preprocessing
-from oplib.graph import Node, TensorType
-from oplib.ops.attention import TABLES, scores_name
+from oplib.forms import SOFTMAX_FORMS
+from oplib.graph import NO_ATTRIBUTES, Node, TensorType
+from oplib.ops.attention import (
+    TABLES,
+    AttentionAttributes,
+    RelativeAttributes,
+    scores_name,
+)
 from oplib.ops.base import LoweringContext
+from oplib.ops.conv_pool import ConvPoolAttributes
+from oplib.ops.embed_tokens import EmbeddingAttributes
+from oplib.ops.layer_norm import LayerNormAttributes
+from oplib.ops.linear import LinearAttributes
+from oplib.ops.mean_pool import MeanPoolAttributes
+from oplib.ops.patch_embed import PassesAttributes, PatchAttributes
 from oplib.ops.quant import QuantParams, affine, symmetric, symmetric16
 from oplib.ops.registry import OPERATORS
 
 PRE = Preprocessing(
     img_size=7, channel_order="RGB", mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4), value_max=255
 )
+SOFTMAX_ERRORS = {"table": 0.0, "polynomial": 0.006, "shift": 0.25}
 Case = tuple[Node, list[TensorType], dict[str, np.ndarray]]
 
 
@@ -37,7 +50,7 @@ def linear_params(rng: np.random.Generator, out: int, features: int) -> dict[str
 def linear_case(rng: np.random.Generator, op: str) -> Case:
     tokens, features, out = (int(n) for n in rng.integers(1, 24, 3))
     shape = (features,) if op == "classifier" else (tokens, features)
-    node = Node("n", op, ("x",), "y", {"out_features": out})
+    node = Node("n", op, ("x",), "y", LinearAttributes(out))
     kind = TensorType(shape, "int16" if op == "linear_from_s16" else "int8")
     return node, [kind], linear_params(rng, out, features)
 
@@ -45,15 +58,17 @@ def linear_case(rng: np.random.Generator, op: str) -> Case:
 def patch_case(rng: np.random.Generator, op: str) -> Case:
     patch, out = int(rng.choice([1, 2, 3, 4, 6])), int(rng.integers(1, 12))
     grid, first = -(-7 // patch), int(rng.integers(2))
-    attrs = {
-        "patch_size": patch,
-        "grid_size": grid,
-        "pad_before": (grid * patch - 7) // 2,
-        "out_features": out,
-        "first": first,
-        "positions": max(first, int(rng.integers(2))),
-        "kernel": int(rng.choice([k for k in range(1, patch + 1) if patch % k == 0])),
-    }
+    attrs = PatchAttributes(
+        out_features=out,
+        first=first,
+        positions=bool(max(first, int(rng.integers(2)))),
+        patch_size=patch,
+        grid_size=grid,
+        pad_before=(grid * patch - 7) // 2,
+    )
+    kernel = int(rng.choice([k for k in range(1, patch + 1) if patch % k == 0]))
+    if op != "patch_embed":
+        attrs = PassesAttributes(**vars(attrs), kernel=kernel)
     params = linear_params(rng, out, patch * patch * 3)
     pad = np.array(PRE.pad_value, dtype=np.uint8)[None, None]
     params |= {"position": normal(rng, first + grid * grid, out), "pad": PRE.normalize(pad)[0, 0]}
@@ -64,7 +79,7 @@ def conv_case(rng: np.random.Generator, op: str) -> Case:
     size, out = int(rng.integers(1, 10)), int(rng.integers(1, 7))
     pixels = rng.random() < 0.5
     chans = 3 if pixels else int(rng.integers(1, 6))
-    attrs = {"stride": int(rng.integers(1, 4)), "out_features": out}
+    attrs = ConvPoolAttributes(out_features=out, stride=int(rng.integers(1, 4)))
     params = linear_params(rng, out, 9 * chans)
     pad = np.array(PRE.pad_value, dtype=np.uint8)[None, None]
     params["pad"] = PRE.normalize(pad)[0, 0] if pixels else np.zeros(chans, np.float32)
@@ -74,7 +89,7 @@ def conv_case(rng: np.random.Generator, op: str) -> Case:
 
 def tokens_case(rng: np.random.Generator, op: str) -> Case:
     size, out, first = int(rng.integers(1, 5)), int(rng.integers(1, 9)), int(rng.integers(2))
-    attrs = {"out_features": out, "first": first, "positions": max(first, int(rng.integers(2)))}
+    attrs = EmbeddingAttributes(out, first, positions=bool(max(first, int(rng.integers(2)))))
     params = {"position": normal(rng, first + size * size, out)}
     return Node("n", op, ("x",), "y", attrs), [TensorType((size, size, out))], params
 
@@ -82,10 +97,9 @@ def tokens_case(rng: np.random.Generator, op: str) -> Case:
 def norm_case(rng: np.random.Generator, op: str) -> Case:
     tokens, features = int(rng.integers(1, 6)), int(rng.integers(1, 512))
     params = {"weight": normal(rng, features), "bias": normal(rng, features)}
-    attrs = {
-        "eps": float(rng.choice([1e-6, 1e-5, 1e-3])),
-        "sqrt_steps": int(rng.choice([4, 3, 0])),
-    }
+    attrs = LayerNormAttributes(
+        eps=float(rng.choice([1e-6, 1e-5, 1e-3])), sqrt_steps=int(rng.choice([4, 3, 0]))
+    )
     kind = TensorType((tokens, features), "int16" if op.endswith("s16") else "int8")
     return Node("n", op, ("x",), "y", attrs), [kind], params
 
@@ -94,16 +108,18 @@ def attention_case(rng: np.random.Generator, op: str) -> Case:
     heads, head_dim, tokens = (
         int(n) for n in (rng.integers(1, 4), rng.integers(1, 9), rng.integers(1, 20))
     )
-    attrs = {
-        "num_heads": heads,
-        "softmax": int(rng.integers(3)),
-        "normalized": int(rng.integers(2)),
-    }
+    attrs = AttentionAttributes(
+        num_heads=heads,
+        softmax=SOFTMAX_FORMS[int(rng.integers(3))],
+        normalized=bool(rng.integers(2)),
+    )
     params = {}
     if op == "attention_relative":
         grid, distance = int(rng.integers(1, 5)), int(rng.integers(1, 6))
-        attrs |= {"grid_size": grid, "max_distance": distance, "first": int(rng.integers(2))}
-        tokens = attrs["first"] + grid * grid
+        attrs = RelativeAttributes(
+            **vars(attrs), grid_size=grid, max_distance=distance, first=int(rng.integers(2))
+        )
+        tokens = attrs.first + grid * grid
         params = {name: normal(rng, 2 * distance + 2, head_dim) for name in TABLES}
     node = Node("n", op, ("q", "k", "v"), "y", attrs)
     return node, [TensorType((tokens, heads * head_dim))] * 3, params
@@ -115,13 +131,15 @@ def plain_case(rng: np.random.Generator, op: str) -> Case:
     kinds = [TensorType(shape) for _ in names]
     if op.endswith("s16"):
         kinds[0] = TensorType(shape, "int16")
-    attrs = {"first": int(rng.integers(2))} if op.startswith("mean_pool") else {}
+    is_mean = op.startswith("mean_pool")
+    attrs = MeanPoolAttributes(first=int(rng.integers(2))) if is_mean else NO_ATTRIBUTES
     return Node("n", op, names, "y", attrs), kinds, {}
 
 
 def take_case(rng: np.random.Generator, op: str) -> Case:
     shape = (int(rng.integers(1, 9)), int(rng.integers(1, 9)))
-    return Node("n", op, ("x",), "y", {}), [TensorType(shape, rng.choice(["int8", "int16"]))], {}
+    kind = TensorType(shape, rng.choice(["int8", "int16"]))
+    return Node("n", op, ("x",), "y", NO_ATTRIBUTES), [kind], {}
 
 
 CASES: dict[str, Callable[[np.random.Generator, str], Case]] = {
@@ -146,6 +164,7 @@ CASES: dict[str, Callable[[np.random.Generator, str], Case]] = {
     "patch_embed": patch_case,
     "patch_embed_passes": patch_case,
     "patch_embed_passes_s16": patch_case,
+    "relu": plain_case,
     "take_token": take_case,
 }
 
@@ -154,7 +173,7 @@ def test_every_operator_has_a_case() -> None:
     fused = {
         "attention_block",
         "linear_add",
-        "linear_gelu",
+        "linear_table",
         "mlp_block",
         "patch_embed_strips",
         "patch_embed_passes_strips",
@@ -206,13 +225,13 @@ def attention_bound(
     than 10 %, an int8 weight by half of 1 / 127 a token.
     """
     values = np.abs(real[2]).max() + sum(np.abs(params[n]).max() for n in params if "value" in n)
-    factor = float(np.expm1(scales["scores"])) + (0.0, 0.006, 0.25)[node.int_attr("softmax")]
+    factor = float(np.expm1(scales["scores"])) + SOFTMAX_ERRORS[node.attrs.softmax]
     if node.op == "attention_relative":  # half a step of both key tables, over a query
-        dim = real[0].shape[-1] // node.int_attr("num_heads")
+        dim = real[0].shape[-1] // node.attrs.num_heads
         lost = scales["k"] * np.abs(real[0]).max() * dim / np.sqrt(dim)
         factor += float(np.expm1(2 * lost))
     bound = min(2.0, factor) * values + (scales["v"] if params else 0.0)
-    if node.int_attr("normalized"):
+    if node.attrs.normalized:
         bound += real[0].shape[0] / 127 * values
     return float(bound)
 

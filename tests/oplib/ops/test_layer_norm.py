@@ -9,7 +9,7 @@ from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
 from oplib.ops.base import LoweringContext
-from oplib.ops.layer_norm import isqrt
+from oplib.ops.layer_norm import LayerNormAttributes, isqrt
 from oplib.ops.quant import QuantParams
 from oplib.ops.registry import OPERATORS
 
@@ -30,7 +30,7 @@ def test_square_root_bounds_of_the_paper() -> None:
 
 
 def test_statistics_that_overflow_are_refused(preprocessing: Preprocessing) -> None:
-    node = Node("blocks.0.norm1", "layer_norm", ("x",), "y", {"eps": 1e-6})
+    node = Node("blocks.0.norm1", "layer_norm", ("x",), "y", LayerNormAttributes(eps=1e-6))
     quant = {"x": QuantParams(0.05), "y": QuantParams(0.03)}
     params = {"weight": np.ones(512, np.float32), "bias": np.zeros(512, np.float32)}
     context = LoweringContext((TensorType((4, 512)),), quant, preprocessing)

@@ -18,6 +18,7 @@ from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import Forms, Passes
 from oplib.network.builder import build_graph
 from oplib.network.reference import run_integer
+from oplib.ops.mlp_block import MlpAttributes
 from oplib.ops.patch_embed import PatchEmbed
 from oplib.plan.arena import Extent, Item, place, place_exactly, plan_memory
 from oplib.plan.check_plan import check_plan, execute
@@ -92,7 +93,7 @@ def test_the_recorded_figures_of_the_prototype() -> None:
     assert schedule(PAPER).plan.arena_bytes == 174_792
     found = schedule(PAPER, *strip(93_000))
     assert found.plan.arena_bytes <= 91_856
-    assert {n.attrs["group"] for n in found.calls.nodes if n.op == "attention_block"} == {2}
+    assert {n.attrs.group for n in found.calls.nodes if n.op == "attention_block"} == {2}
 
 
 def test_tokens_begin_as_little_below_the_image_as_possible() -> None:
@@ -165,12 +166,12 @@ def test_the_checker_refuses_false_aliasing(layered: Schedule) -> None:
 def test_the_checker_refuses_rows_that_grow_forwards(layered: Schedule) -> None:
     """A linear with longer output rows that ran from the first token would destroy its input."""
     calls = layered.calls
-    index = next(i for i, node in enumerate(calls.nodes) if node.op == "linear_gelu")
+    index = next(i for i, node in enumerate(calls.nodes) if node.op == "linear_table")
     node = calls.nodes[index]
     source, target = calls.tensors[node.inputs[0]], calls.tensors[node.output]
     assert node.overwrites == 0
     assert target.shape[1] > source.shape[1]
-    swapped = replace(node, op="mlp_block", attrs={"fc1_rank": 0, "fc2_rank": 0, "hidden": 8})
+    swapped = replace(node, op="mlp_block", attrs=MlpAttributes(hidden=8), parts={})
     nodes = (*calls.nodes[:index], swapped, *calls.nodes[index + 1 :])
     broken = replace(calls, nodes=nodes)
     with pytest.raises(PlanError, match=f"{re.escape(node.name)}: reads byte"):

@@ -1,0 +1,131 @@
+"""Patch embedding in passes (MCUFormer, section 3.2), and of an image in strips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, TypeVar
+
+import numpy as np
+
+from oplib.graph import DType, Node, TensorType
+from oplib.ops.base import Array, ArraySpec, Buffers, Field, Lowered, int32
+from oplib.ops.embed_tokens import position_specs
+from oplib.ops.linear import linear_specs, pack_linear
+from oplib.ops.packing import even, pack_weight, tile_bytes
+from oplib.ops.patch_embed import PassesAttributes, PatchAttributes, PatchEmbed, PatchOperator
+
+
+class PatchEmbedPasses(PatchOperator[PassesAttributes]):
+    """The patch embedding in passes of ``kernel`` x ``kernel``, whose sums meet in 32 bits.
+
+    Equal to the whole in every integer (MCUFormer, section 3.2, patch embedding decomposition). In
+    flash the matrices (out, kernel^2 * C) of the passes follow one another.
+    """
+
+    kernel: ClassVar[str] = "oplib_patch_embed_passes_s8"
+    params: ClassVar[str | None] = "oplib_patch_embed_passes_params"
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+    )
+
+    def _pass_features(self, node: Node[PassesAttributes], inputs: Sequence[TensorType]) -> int:
+        """Return the inputs of one pass."""
+        return node.attrs.kernel**2 * inputs[0].shape[-1]
+
+    def array_specs(
+        self, node: Node[PassesAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[ArraySpec, ...]:
+        features = self._pass_features(node, inputs)
+        weight, requant = linear_specs(features, node.attrs.out_features)
+        whole = ArraySpec("weight", "int8", (node.attrs.passes, *weight.shape))
+        tokens = self.output_type(node, inputs).shape[0]
+        return (whole, requant, *position_specs(node.attrs, tokens, self.dtype))
+
+    def flash_arrays(self, node: Node[PassesAttributes], lowered: Lowered) -> Mapping[str, Array]:
+        weight = lowered.arrays["weight"]
+        side = node.attrs.kernel
+        count = node.attrs.patch_size // side
+        parts = weight.reshape(len(weight), count, side, count, side, -1)
+        by_pass = parts.transpose(1, 3, 0, 2, 4, 5)  # o, u, y, v, x, c -> u, v, o, y, x, c
+        matrices = by_pass.reshape(count**2, len(weight), -1)
+        packed = np.stack([pack_weight(matrix) for matrix in matrices])
+        return {**pack_linear(lowered.arrays), "weight": packed}
+
+    def scratch_parts(
+        self, node: Node[PassesAttributes], inputs: Sequence[TensorType]
+    ) -> Mapping[str, int]:
+        features = self._pass_features(node, inputs)
+        sums = 16 * even(node.attrs.out_features)
+        return {"sums": sums, "tile": tile_bytes(features), "windows": 4 * features}
+
+    def _geometry(
+        self, node: Node[PassesAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[Field, ...]:
+        return (*super()._geometry(node, inputs), *int32(kernel=node.attrs.kernel))
+
+    def in_passes(self, node: Node[PassesAttributes], kernel: int) -> Node[PassesAttributes]:
+        self._checked(node, kernel)
+        return replace(node, attrs=replace(node.attrs, kernel=kernel))
+
+    def in_strips(self, node: Node[PassesAttributes]) -> Node[PassesAttributes] | None:
+        return replace(node, op="patch_embed_passes_strips")
+
+
+class PatchEmbedPassesS16(PatchEmbedPasses):
+    """The patch embedding in passes, into an int16 residual stream."""
+
+    kernel: ClassVar[str] = "oplib_patch_embed_passes_s16"
+    dtype: ClassVar[DType] = "int16"
+
+    def in_strips(self, node: Node[PassesAttributes]) -> Node[PassesAttributes] | None:
+        return None
+
+    def call_arguments(
+        self, node: Node[PassesAttributes], buffers: Buffers, types: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return buffers.inputs[0], buffers.output, buffers.scratch
+
+
+AttrsT = TypeVar("AttrsT", bound=PatchAttributes)
+
+
+class Strips(PatchOperator[AttrsT]):
+    """What kernels share whose image is handed over by the application, in strips of patches."""
+
+    fetches_image: ClassVar[bool] = True
+
+    def scratch_parts(self, node: Node[AttrsT], inputs: Sequence[TensorType]) -> Mapping[str, int]:
+        row_bytes = inputs[0].shape[1] * inputs[0].shape[2]
+        strip = node.attrs.patch_size * row_bytes
+        return {"strip": strip, **super().scratch_parts(node, inputs)}
+
+    def call_arguments(
+        self, node: Node[AttrsT], buffers: Buffers, types: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return "model_fetch_rows", buffers.output, buffers.scratch
+
+
+class PatchEmbedStrips(Strips[PatchAttributes], PatchEmbed):
+    """The whole patch embedding of an image in strips."""
+
+    kernel: ClassVar[str] = "oplib_patch_embed_strips_s8"
+    params: ClassVar[str | None] = "oplib_patch_embed_s8_params"
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_patch_embed_s8",
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+    )
+
+
+class PatchEmbedPassesStrips(Strips[PassesAttributes], PatchEmbedPasses):
+    """The decomposed patch embedding of an image in strips."""
+
+    kernel: ClassVar[str] = "oplib_patch_embed_passes_strips_s8"
+    params: ClassVar[str | None] = "oplib_patch_embed_passes_params"
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_patch_embed_passes_s8",
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+    )
