@@ -8,19 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from evolve.qat_network import RoundedNetwork
+from evolve.qat_network import TORCH_FORMS, RoundedNetwork
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.network.vit import float_model, random_weights
+from oplib.ops.fused import FusedOperator
+from oplib.ops.registry import OPERATORS
 from oplib.quantize.calibrate import calibrate, choose_quant
 from oplib.quantize.lower import lower_with
 from supernet.data import to_tensor
 from supernet.rounding import LearnedRounding, round_half_up, rounded_weight
 
+RELU = [{"num_heads": 2, "head_dim": 16, "mlp_ratio": 2.0, "activation": "relu"}]
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plain": ({}, {}),
+    "relu": ({"blocks": RELU}, {}),
     "relative, class token": (
         {"relative_position": 2, "class_token": True, "global_pool": "token"},
         {"low_rank": "int16"},
@@ -83,3 +87,8 @@ def test_steps_learn_and_halves_go_up() -> None:
     assert rounded_weight(torch.tensor([[1.27, -0.633]])).tolist()[0] == pytest.approx(
         [1.27, -0.63]
     )
+
+
+def test_every_operator_has_a_torch_form() -> None:
+    leaves = [op for op in OPERATORS.values() if not isinstance(op, FusedOperator)]
+    assert {operator.family for operator in leaves} == set(TORCH_FORMS)

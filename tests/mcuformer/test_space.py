@@ -33,6 +33,21 @@ def test_sampling_is_uniform_over_each_gene(digits_space: SearchSpace) -> None:
         assert np.allclose(shares, 1 / len(choices), atol=0.04)
 
 
+def test_the_activation_is_a_gene(digits_space: SearchSpace) -> None:
+    """Drawn per block; a space of one activation draws what it drew without the gene."""
+    both = SearchSpace.parse(digits_space.dump() | {"activation": ["gelu", "relu"]})
+    point = both.points()[0]
+    subnets = [both.sample(point, np.random.default_rng(seed)) for seed in range(40)]
+    drawn = [block.activation for subnet in subnets for block in subnet.blocks]
+    assert 0.3 < drawn.count("relu") / len(drawn) < 0.7
+    assert all(both.contains(subnet) for subnet in subnets)
+    assert not all(digits_space.contains(subnet) for subnet in subnets)
+    with pytest.raises(ConfigError, match="activation: choices must not repeat"):
+        SearchSpace.parse(digits_space.dump() | {"activation": ["relu", "relu"]})
+    with pytest.raises(ConfigError, match=r"activation\.0: .*swish"):
+        SearchSpace.parse(digits_space.dump() | {"activation": ["swish"]})
+
+
 def test_points_off_the_grid_are_refused(digits_space: SearchSpace) -> None:
     with pytest.raises(ConfigError, match=r"point\.rank_ratio: not a choice .*got 0\.4"):
         digits_space.check_point(SpacePoint(rank_ratio=0.4, patch_size=2))

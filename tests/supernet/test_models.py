@@ -54,6 +54,7 @@ FORMS = {
     "tokenizers": {"tokenizer": ["conv1", "conv2", "patch"], "stem_dim": 12, "patch_size": [4]},
     "free qkv": {"qkv_dim": [24, 48], "relative_position": 3, "low_rank": ["proj", "fc2"]},
     "two ratios": {"mlp_rank_ratio": [0.25, 1.0]},
+    "activations": {"activation": ["relu", "gelu"]},
 }
 
 

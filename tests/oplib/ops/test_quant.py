@@ -53,7 +53,9 @@ def test_weights_keep_half_a_step() -> None:
 
 
 def test_tables_against_known_values() -> None:
-    assert Gelu().real(np.array([1.0]))[0] == pytest.approx(0.8413447460685429)  # the normal CDF at 1
+    assert Gelu().real(np.array([1.0]))[0] == pytest.approx(
+        0.8413447460685429
+    )  # the normal CDF at 1
     table = exp_table(np.log(2) / 16)
     assert list(table[[0, 16, 32]]) == [32767, 16384, 8192]
     assert table.dtype == np.uint16
