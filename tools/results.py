@@ -19,6 +19,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,8 +228,9 @@ def paragraph(section: Section, content: dict[str, Any]) -> str:
         f"Measured {content['date']} in {content['seconds']:,.0f} s on {cpu}; {versions};"
         f" commit {commit[:10]}{' with uncommitted changes' if changed else ''}."
     )
-    parts = [f"## {section.title}", f"    {content['command']}", section.text]
-    return "\n\n".join([*parts, *map(Table.markdown, tables), f"*{measured}*"])
+    parts = [f"## {section.title}", f"    {content['command']}", textwrap.fill(section.text, 100)]
+    parts += [*map(Table.markdown, tables), textwrap.fill(f"*{measured}*", 100)]
+    return "\n\n".join(parts)
 
 
 def write(options: argparse.Namespace) -> dict[str, Any]:
