@@ -89,6 +89,13 @@ SECTIONS = {
         " integer in numpy, in C on this computer and on the emulated chip; the arena as linked is"
         " the arena as planned.",
     ),
+    "kernels": Section(
+        "Kernels",
+        "bench_kernels",
+        (),
+        "Executed instructions, packing, bias and requantisation included. CMSIS-NN (commit"
+        " 99f736a6) and TinyEngine (47bb283): their best kernel, measured in the same way.",
+    ),
     "networks": Section(
         "Whole networks",
         "bench_network",
