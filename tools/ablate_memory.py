@@ -1,6 +1,6 @@
 """What each memory pass saves: peak SRAM of the paper's network and of DeiT-Tiny, pass by pass.
 
-    python tools/ablate_memory.py [--json]
+    python tools/ablate_memory.py [--json] [--markdown]
 
 The rows add one pass after the other, as the paper's figure 3 does, and end with streaming, which
 takes the better of a decomposed and a whole patch embedding. The first row runs layer by layer
@@ -14,13 +14,12 @@ working memory included, without static data and stack.
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
+import tool
 from bench_network import DEIT_TINY, PAPER
+from tool import Parser, Table
 
-from mcuformer.errors import McuformerError
-from mcuformer.run.entry import fail
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms, Passes
 from oplib.graph import Graph, Node
@@ -82,37 +81,26 @@ def ablate(subnet: SubnetConfig) -> list[dict[str, Any]]:
     return rows
 
 
-def show(name: str, rows: list[dict[str, Any]]) -> None:
-    """Print a network's table."""
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Plan every row of every network."""
+    rows = [{"name": name, "rows": ablate(subnet)} for name, subnet in NETWORKS.items()]
+    return {"networks": rows}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return a table per network: bytes, and percent saved against the first row."""
     columns = [(image, accounting) for accounting in ACCOUNTINGS for image in INPUTS]
-    heads = "".join(f"{f'{image}, {accounting}':>20}" for image, accounting in columns)
-    print(f"{name:<32}{heads}")
-    for row in rows:
-        cells = [row[image][accounting] for image, accounting in columns]
-        text = "".join(f"{c['bytes']:>11,} {c['saved_percent']:>6.1f} %" for c in cells)
-        print(f"{row['row']:<32}{text}")
-    print()
-
-
-def main() -> None:
-    """Plan every row and print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object as the last line"
-    )
-    arguments = parser.parse_args()
-    try:
-        found = {name: ablate(subnet) for name, subnet in NETWORKS.items()}
-    except McuformerError as error:
-        fail(error)
-    for name, rows in found.items():
-        show(name, rows)
-    if arguments.json:
-        rows = [{"name": name, "rows": rows} for name, rows in found.items()]
-        print(json.dumps({"networks": rows}))
+    header = ("", *(f"{image}, {accounting}" for image, accounting in columns))
+    found = []
+    for network in result["networks"]:
+        rows = []
+        for row in network["rows"]:
+            cells = [row[image][accounting] for image, accounting in columns]
+            saved = (f"{cell['bytes']:,} ({cell['saved_percent']:.1f} %)" for cell in cells)
+            rows.append((row["row"], *saved))
+        found.append(Table(header, rows, network["name"]))
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(tool.run(Parser(__doc__), measure, tables))

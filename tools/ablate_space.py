@@ -1,6 +1,6 @@
 """The paper's tables 1 and 2 on real training: space selectors, and k, at equal training epochs.
 
-    python tools/ablate_space.py [data=digits] [device=stm32f100] [--seeds 3] [--json]
+    python tools/ablate_space.py [data=digits] [device=stm32f100] [--seeds 3] [--json] [--markdown]
 
 Every row is one run of the whole chain (`python -m mcuformer`) under --out; rows of one seed share
 recovery points, so that a point is trained once. A selector that trains nothing spends the same
@@ -11,18 +11,16 @@ selects by. Rows that are complete are not run again.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tool
+from tool import Parser, Table
 
-from mcuformer.errors import McuformerError
 from mcuformer.run.artifact import read_json
-from mcuformer.run.entry import fail
 
 VISITS, VISIT_EPOCHS, SUPERNET_EPOCHS = 8, 10, 60
 ROWS = [
@@ -75,19 +73,12 @@ def run_row(
         *COMMON,
         f"space_search={selector}",
         f"seed={seed}",
-        f"run_dir={run_dir}",
         f"points_dir={out / f'seed{seed}' / 'points'}",
         f"train.epochs={supernet_epochs(selector)}",
     ]
     if k is not None:
         arguments.append(f"space_search.k={k}")
-    result = subprocess.run(
-        [sys.executable, "-m", "mcuformer", *arguments], capture_output=True, text=True, check=False
-    )
-    if result.returncode != 0:
-        last = result.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise McuformerError(last[0].removeprefix("error: "), where=run_dir)
-    report = read_json(run_dir / "report.json", "report")
+    report = tool.run_chain(run_dir, arguments)
     space = read_json(run_dir / "space.json", "space")
     trained_on = supernet_epochs(selector) - space["point_epochs"]
     return {
@@ -102,55 +93,49 @@ def run_row(
     }
 
 
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print mean and spread over seeds, a line a selector."""
-    print(f"{'selector':16s} {'accuracy %':>16s} {'SRAM':>8s} {'flash':>8s} {'epochs':>7s}  points")
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Run every row for every seed."""
+    tool.require_at_least(1, seeds=options.seeds)
+    rows = []
+    for seed in range(options.seeds):
+        for selector, k in ROWS:
+            rows.append(run_row(selector, k, seed, options.out, options.overrides))
+            print(f"seed {seed} {selector} k={k}: {rows[-1]}", file=sys.stderr)
+    return {"rows": rows}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return mean and spread over seeds, a row per selector."""
+    header = ("selector", "accuracy, %", "SRAM", "flash", "epochs", "points (rank ratio, patch)")
+    rows = []
     for selector, k in ROWS:
-        group = [row for row in rows if (row["selector"], row["k"]) == (selector, k)]
-        if not group:
-            continue
-        accuracy = [row["accuracy_percent"] for row in group]
-        spread = np.std(accuracy, ddof=1) if len(group) > 1 else float("nan")
-        sram, flash, epochs = (
-            np.mean([row[name] for row in group]) if group[0][name] is not None else float("nan")
-            for name in ("sram_bytes", "flash_bytes", "epochs")
+        group = [row for row in result["rows"] if (row["selector"], row["k"]) == (selector, k)]
+        points = [(row["point"]["rank_ratio"], row["point"]["patch_size"]) for row in group]
+        rows.append(
+            (
+                selector if k is None else f"{selector}, k = {k}",
+                tool.mean_and_spread([row["accuracy_percent"] for row in group]),
+                *(_mean([row[name] for row in group]) for name in ("sram_bytes", "flash_bytes")),
+                _mean([row["epochs"] for row in group]),
+                " ".join(f"({ratio:g}, {patch})" for ratio, patch in points),
+            )
         )
-        points = " ".join(
-            f"r{row['point']['rank_ratio']:g}p{row['point']['patch_size']}" for row in group
-        )
-        label = selector if k is None else f"{selector} k={k}"
-        print(
-            f"{label:16s} {np.mean(accuracy):8.2f} +- {spread:4.2f} {sram:8.0f} {flash:8.0f} "
-            f"{epochs:7.0f}  {points}"
-        )
+    return [Table(header, rows)]
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    """Return the mean as text; sizes are None where no firmware could be linked."""
+    known = [value for value in values if value is not None]
+    return f"{np.mean(known):,.0f}" if len(known) == len(values) else "not verified"
 
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("overrides", nargs="*", help="of the chain, for instance data=digits")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/ablate_space"))
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    arguments = parser.parse_args()
-    started, rows = time.monotonic(), []
-    try:
-        for seed in range(arguments.seeds):
-            for selector, k in ROWS:
-                row = run_row(selector, k, seed, arguments.out, arguments.overrides)
-                rows.append(row)
-                print(f"seed {seed} {selector} k={k}: {row}", file=sys.stderr)
-    except McuformerError as error:
-        return fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        return fail("interrupted; run the same command again to continue", 130)
-    show(rows)
-    print(f"{time.monotonic() - started:.0f} s")
-    if arguments.json:
-        print(json.dumps({"rows": rows}))
-    return 0
+    return tool.run(parser, measure, tables)
 
 
 if __name__ == "__main__":

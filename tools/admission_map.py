@@ -1,7 +1,8 @@
 """Admitted fraction rho over the whole grid of a space, under several memory estimators.
 
     python tools/admission_map.py [space=t] [--devices stm32f427 stm32f746 stm32h743]
-                                  [--samples 200] [--picture map.png] [--json]
+                                  [--samples 200] [--picture map.png]
+                                  [--json] [--markdown]
 
 `paper` is MCUFormer's criterion, `released` its code's estimate, `planner` the exporter's plan. The
 first two say nothing about flash, so SRAM alone is compared. `exact` is the released estimate's rho
@@ -11,19 +12,21 @@ averaged over the embedding widths at the largest MLP ratio, without sampling.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tool
+from tool import Parser, Table
 
 from evolve.space_search.quality import sample_point
 from mcuformer.device import Device
-from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.errors import ConfigError
 from mcuformer.pictures import draw_admission_maps
 from mcuformer.run.artifact import write_bytes
-from mcuformer.run.entry import compose, fail
+from mcuformer.run.entry import compose
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
 from oplib.plan.published_estimates import ESTIMATORS, released_code_bytes
@@ -56,59 +59,59 @@ def admission_maps(
     return maps
 
 
-def show(space: SearchSpace, title: str, values: Map) -> None:
-    """Print one map: a row a patch size, a column a rank ratio."""
-    print(f"\n{title}\n patch  " + " ".join(f"r{ratio:4.2f}" for ratio in space.rank_ratio))
-    for row, patch in enumerate(space.patch_size):
-        cells = (values[column, row] for column in range(len(space.rank_ratio)))
-        print(f"  {patch:4d}  " + " ".join(f"{value:5.3f}" for value in cells))
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Compute, print and draw the maps."""
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Compute and draw the maps."""
+    tool.require_at_least(1, samples=options.samples)
     configs = [
-        compose("evolve_space", ["space=t", *arguments.overrides, f"device={name}"])
-        for name in arguments.devices
+        compose("evolve_space", ["space=t", *options.overrides, f"device={name}"])
+        for name in options.devices
     ]
     space = SearchSpace.parse(configs[0]["space"], where="space")
     if list(space.axes) != ["rank_ratio", "patch_size"]:
         raise ConfigError("needs the axes rank_ratio and patch_size alone", where="space")
     started = time.monotonic()
     devices = [Device.parse(config["device"], where="device") for config in configs]
-    result = admission_maps(space, devices, arguments.samples)
-    for device in devices:
-        for estimator, values in result[device.name].items():
-            show(space, f"{device.name}, {device.sram_bytes} bytes of SRAM: {estimator}", values)
+    maps = admission_maps(space, devices, options.samples)
     seconds = time.monotonic() - started
-    print(f"\n{seconds:.1f} s for {len(space.points())} points and {len(result)} devices")
-    if arguments.picture is not None:
-        write_bytes(Path(arguments.picture), draw_admission_maps(space, result))
-    if arguments.json:
-        content = {
-            device: {
-                name: [[values[i, j] for j in range(space.shape[1])] for i in range(space.shape[0])]
-                for name, values in maps.items()
-            }
-            for device, maps in result.items()
+    if options.picture is not None:
+        write_bytes(Path(options.picture), draw_admission_maps(space, maps))
+    rho = {
+        device: {
+            name: [[values[i, j] for j in range(space.shape[1])] for i in range(space.shape[0])]
+            for name, values in estimates.items()
         }
-        print(json.dumps({"rho": content, "seconds": seconds}))
+        for device, estimates in maps.items()
+    }
+    axes = {"rank_ratio": list(space.rank_ratio), "patch_size": list(space.patch_size)}
+    return {"rho": rho, **axes, "samples": options.samples, "seconds": seconds}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return a table per device and estimator: a row per patch size, a column per rank ratio."""
+    header = ("patch", *(f"r {ratio:g}" for ratio in result["rank_ratio"]))
+    found = []
+    for device, maps in result["rho"].items():
+        for estimator, values in maps.items():
+            rows = [
+                (str(patch), *(f"{column[row]:.3f}" for column in values))
+                for row, patch in enumerate(result["patch_size"])
+            ]
+            found.append(Table(header, rows, f"{device}, {estimator}"))
+    points = len(result["rank_ratio"]) * len(result["patch_size"])
+    judged = points * result["samples"] * len(result["rho"])
+    row = (f"{judged:,}", f"{result['seconds']:.1f}")
+    found.append(Table(("subnets judged by every estimator", "seconds"), [row]))
+    return found
 
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("overrides", nargs="*", help="Hydra overrides, for instance space=digits")
     parser.add_argument("--devices", nargs="+", default=["stm32f427", "stm32f746", "stm32h743"])
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--picture", help="where to write a PNG")
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    try:
-        run(parser.parse_args())
-    except McuformerError as error:
-        return fail(error, error.exit_code)
-    return 0
+    return tool.run(parser, measure, tables)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Instructions of the kernels on the emulated Cortex-M7 and Cortex-M4, beside the recorded bars.
 
-    python tools/bench_kernels.py [--json]
+    python tools/bench_kernels.py [--json] [--markdown]
 
 Counts are executed instructions in QEMU, packing, bias, zero points and requantisation included;
 every output is compared with the integer reference. The bars are those of CMSIS-NN (commit
@@ -10,7 +10,6 @@ every output is compared with the integer reference. The bars are those of CMSIS
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tool
+from tool import Parser, Table
 
 from mcuformer.device import Core, Device, MemoryRegion
-from mcuformer.errors import McuformerError
-from mcuformer.run.entry import fail
 from oplib.graph import Node
 from oplib.ops.base import Lowered
 from oplib.ops.layer_norm import LayerNorm, LayerNormAttributes
@@ -277,39 +276,45 @@ def bench(core: Core) -> dict[str, Any]:
     }
 
 
-def show(result: dict[str, Any]) -> None:
-    """Print the table of a core."""
-    print(f"{result['core']}: instructions a MAC")
-    print(f"{'tokens, in, out':>16} {'CMSIS-NN':>9} {'TinyEngine':>10} {'ours':>7}  = numpy")
-    for row in result["gemm"]:
-        shape = row["tokens"], row["in_features"], row["out_features"]
-        bars = GEMM_BARS[shape]
-        name = ", ".join(map(str, shape))
-        ours, exact = row["instructions_per_mac"], row["bit_exact"]
-        print(f"{name:>16} {bars[0]:9.2f} {bars[1]:10.2f} {ours:7.3f}  {exact}")
-    for key, bar in OTHER_BARS.items():
-        print(f"{key:>24} {result[key]:8.3f}   ({bar})")
-    print(f"every output equals numpy's: {result['bit_exact']}\n")
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure both cores."""
+    first, second = (bench(core) for core in CORES)
+    return {**first, "m4": second}
 
 
-def main() -> None:
-    """Measure both cores and print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object as the last line"
-    )
-    arguments = parser.parse_args()
-    try:
-        results = [bench(core) for core in CORES]
-    except McuformerError as error:
-        fail(error)
-    for result in results:
-        show(result)
-    if arguments.json:
-        print(json.dumps({**results[0], "m4": results[1]}))
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return the matrix products, and what else the kernels spend, a column per core."""
+    cores = (result, result["m4"])
+    names = tuple(f"{core['core']}, here" for core in cores)
+    products = []
+    for rows in zip(*(core["gemm"] for core in cores), strict=True):
+        shape = rows[0]["tokens"], rows[0]["in_features"], rows[0]["out_features"]
+        bars = (f"{bar:.2f}" for bar in GEMM_BARS[shape])
+        ours = (f"{row['instructions_per_mac']:.3f}" for row in rows)
+        products.append((", ".join(map(str, shape)), *bars, *ours))
+    others = [
+        (key.replace("_", " "), bar, *(f"{core[key]:.3f}" for core in cores))
+        for key, bar in OTHER_BARS.items()
+    ]
+    exact = "all" if exact_everywhere(result) else "NOT all"
+    return [
+        Table(
+            ("tokens, inputs, outputs", "CMSIS-NN", "TinyEngine", *names),
+            products,
+            f"Instructions per multiply-accumulate (outputs equal to numpy's: {exact})",
+        ),
+        Table(("instructions", "others", *names), others),
+    ]
+
+
+def exact_everywhere(result: dict[str, Any]) -> bool:
+    """Return whether every output of both cores equals the reference's."""
+    return result["bit_exact"] and result["m4"]["bit_exact"]
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(
+        tool.run(
+            Parser(__doc__), compare, tables, wrong=lambda result: not exact_everywhere(result)
+        )
+    )

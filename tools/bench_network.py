@@ -1,30 +1,31 @@
 """Whole networks with random weights on emulated chips: instructions, SRAM, flash, exactness.
 
-    python tools/bench_network.py [NAME ...] [--images 2] [--budget BYTES] [--json]
+    python tools/bench_network.py [NAME ...] [--images 2] [--budget BYTES] [--json] [--markdown]
 
 `deit_tiny` and `paper_320k` (the paper's network for 320 KB) keep their weights in memory-mapped
-external flash; the image lies in SRAM or, for `_strip`, is handed over in strips. SRAM is the
-arena, static data and the stack as measured; every schedule is chosen under the budget shown.
-Instructions are executed ones in QEMU. Milliseconds are an estimate: one instruction a cycle at the
-device's clock, no wait states. All networks take 80 seconds.
+external flash; the image is in SRAM or, for `_strip`, handed over in strips. SRAM is the arena,
+static data and the stack as measured; every schedule is chosen under the budget shown. Instructions
+are executed ones in QEMU. Milliseconds are an estimate: one instruction per cycle at the device's
+clock, no wait states. The bound is the least arena that any placement could have.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tool
+from tool import Parser, Table
 
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
-from mcuformer.errors import ConfigError, McuformerError
-from mcuformer.run.entry import compose, fail
+from mcuformer.errors import ConfigError
+from mcuformer.run.entry import compose
+from mcuformer.run.progress import track
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import Forms, Passes
 from oplib.network.reference import run_integer
@@ -46,7 +47,9 @@ class Network:
     """A network, where it runs and how much SRAM it may take.
 
     Args:
-        device: of conf/device. budget: bytes of whole-firmware SRAM. strip: the image in strips.
+        device: a name in conf/device.
+        budget: bytes of SRAM for the whole firmware.
+        strip: whether the image is handed over in strips.
     """
 
     subnet: SubnetConfig
@@ -56,7 +59,7 @@ class Network:
 
 
 def vit(size: tuple[int, int, int], dim: int, block: BlockConfig, depth: int) -> SubnetConfig:
-    """Return a ViT without class token for images of (size, chans) in patches."""
+    """Return a ViT without class token; `size` is (img_size, patch_size, channels)."""
     img_size, patch_size, chans = size
     return SubnetConfig(
         img_size=img_size,
@@ -153,56 +156,54 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
     }
 
 
-def report(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Print a line for each network as it is done; return them all."""
-    print(
-        f"{'network':<17} {'G instr.':>8} {'a MAC':>6} {'~ms*':>7} {'SRAM':>8} {'arena':>8} "
-        f"{'bound':>8} {'stack':>6} {'flash':>10} {'read':>7}  = numpy"
-    )
-    done = []
-    for row in rows:
-        done.append(row)
-        print(
-            f"{row['name']:<17} {row['instructions'] / 1e9:8.4f} "
-            f"{row['instructions'] / row['macs']:6.2f} {row['estimated_ms']:7.0f} "
-            f"{row['sram_bytes']:8,} {row['arena_bytes']:8,} {row['lower_bound_bytes']:8,} "
-            f"{row['stack_bytes']:6,} {row['flash_bytes']:10,} "
-            f"{row['flash_bytes_read'] / 1e6:5.0f} MB  {row['bit_exact']}",
-            flush=True,
-        )
-    print("* estimated: one instruction a cycle at the device's clock, no wait states")
-    return done
-
-
-def main() -> None:
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the networks named, or all of them."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    names = options.names or list(NETWORKS)
+    for name in names:
+        if name not in NETWORKS:
+            raise ConfigError(
+                "no such network", where="NAME", got=name, expected=", ".join(NETWORKS)
+            )
+    tool.require_at_least(1, images=options.images)
+    rows = [bench(name, options.images, options.budget) for name in track(names, "networks")]
+    return {"networks": rows}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return a row per network."""
+    work = ("instructions", "per MAC", "ms, estimated", "flash read, MB")
+    sizes = ("SRAM", "budget", "arena", "bound", "static", "stack", "flash")
+    exact = "logits equal to numpy's"
+    keys = ("sram", "budget", "arena", "lower_bound", "static", "stack", "flash")
+    rows = [
+        (
+            row["name"],
+            row["device"],
+            f"{row['instructions'] / 1e6:,.2f} M",
+            f"{row['instructions'] / row['macs']:.2f}",
+            f"{row['estimated_ms']:,.0f}",
+            f"{row['flash_bytes_read'] / 1e6:,.0f}",
+            *(f"{row[f'{key}_bytes']:,}" for key in keys),
+            "all" if row["bit_exact"] else "NOT ALL",
+        )
+        for row in result["networks"]
+    ]
+    return [Table(("network", "device", *work, *sizes, exact), rows)]
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = Parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NETWORKS)}")
     parser.add_argument("--images", type=int, default=2, help="compared with numpy (2)")
     parser.add_argument("--budget", type=int, help="bytes of SRAM, in place of a network's own")
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object as the last line"
+    return tool.run(
+        parser,
+        measure,
+        tables,
+        wrong=lambda result: not all(row["bit_exact"] for row in result["networks"]),
     )
-    arguments = parser.parse_args()
-    names = arguments.names or list(NETWORKS)
-    try:
-        for name in names:
-            if name not in NETWORKS:
-                raise ConfigError(
-                    "no such network", where="NAME", got=name, expected=", ".join(NETWORKS)
-                )
-        if arguments.images < 1:
-            raise ConfigError(
-                "nothing to compare", where="--images", got=arguments.images, expected="at least 1"
-            )
-        rows = report(bench(name, arguments.images, arguments.budget) for name in names)
-    except McuformerError as error:
-        fail(error)
-    if arguments.json:
-        print(json.dumps({"networks": rows}))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,31 +1,31 @@
 """What elasticity costs: supernets beside the same layers built dense at the sampled size.
 
-    python tools/bench_supernet.py [--subnets 8] [--repeats 3] [--json]
+    python tools/bench_supernet.py [--subnets 8] [--repeats 3] [--threads 2] [--json] [--markdown]
 
 Training steps (forward, backward, clipping, optimiser) and evaluation of `autoformer_t` at 224 px,
-batch 16, and of the Fashion-MNIST preset, batch 128, on random images; several sampled subnets a
+batch 16, and of the Fashion-MNIST preset, batch 128, on random images; several sampled subnets per
 preset, elastic and dense in turn, in the same order. A ratio is the time of the elastic network
 over that of the dense one: the median over the repeats of a subnet, then the median over the
-subnets; both with relative position or without alike. The figures at the top are those of the worse
-preset.
+subnets; both with relative position or without alike. The ratios and rates outside `presets` are
+those of the worse preset.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tool
 import torch
+from tool import Parser, Table
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcuformer.errors import ConfigError, McuformerError
-from mcuformer.run.entry import compose, fail
+from mcuformer.run.entry import compose
 from mcuformer.run.progress import track
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace
@@ -44,8 +44,9 @@ class Preset:
     """What is measured.
 
     Args:
-        overrides: of the space. index: of the space's outer point.
-        batch_size: images a step.
+        overrides: Hydra overrides that choose the space.
+        index: index of the space's outer point.
+        batch_size: images per step.
     """
 
     name: str
@@ -135,7 +136,7 @@ def _medians(repeats: int, functions: list[Callable[[], float]]) -> list[float]:
 
 
 def count_parameters() -> float:
-    """Return how many subnets' parameters are counted a second, each for the first time."""
+    """Return how many subnets' parameters are counted per second, each for the first time."""
     space, rng = read_space(PRESETS[0]), stream(0, "count")
     subnets = [space.sample(space.points()[0], rng) for _ in range(COUNTED)]
     started = time.perf_counter()
@@ -144,48 +145,50 @@ def count_parameters() -> float:
     return COUNTED / (time.perf_counter() - started)
 
 
-def main() -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def bench(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure every preset."""
+    tool.require_at_least(
+        1, subnets=options.subnets, repeats=options.repeats, threads=options.threads
     )
-    parser.add_argument("--subnets", type=int, default=8, help="a preset")
-    parser.add_argument("--repeats", type=int, default=3, help="of a measurement")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    arguments = parser.parse_args()
-    try:
-        for name in ("subnets", "repeats", "threads"):
-            if getattr(arguments, name) < 1:
-                raise ConfigError("at least 1", where=f"--{name}", got=getattr(arguments, name))
-        torch.set_num_threads(arguments.threads)
-        presets = [measure(preset, arguments.subnets, arguments.repeats) for preset in PRESETS]
-    except McuformerError as error:
-        return fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        return fail("interrupted", 130)
-    result: dict[str, Any] = {
-        **{
-            name: max(preset[name] for preset in presets)
-            for name in ("train_overhead_ratio", "eval_overhead_ratio")
-        },
-        **{
-            name: min(preset[name] for preset in presets)
-            for name in ("train_steps_per_second", "eval_images_per_second")
-        },
+    torch.set_num_threads(options.threads)
+    presets = [measure(preset, options.subnets, options.repeats) for preset in PRESETS]
+    ratios = ("train_overhead_ratio", "eval_overhead_ratio")
+    rates = ("train_steps_per_second", "eval_images_per_second")
+    return {
+        **{name: max(preset[name] for preset in presets) for name in ratios},
+        **{name: min(preset[name] for preset in presets) for name in rates},
         "param_counts_per_second": count_parameters(),
         "presets": presets,
     }
-    for preset in presets:
-        print(
-            f"{preset['name']:14s} training x{preset['train_overhead_ratio']:.3f}, "
-            f"{preset['train_steps_per_second']:.2f} steps/s; evaluation "
-            f"x{preset['eval_overhead_ratio']:.3f}, {preset['eval_images_per_second']:.0f} images/s"
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return a row per preset, and the rate of parameter counts."""
+    header = ("preset", "training step", "evaluation", "steps per second", "images per second")
+    rows = [
+        (
+            preset["name"],
+            f"x {preset['train_overhead_ratio']:.2f}",
+            f"x {preset['eval_overhead_ratio']:.2f}",
+            f"{preset['train_steps_per_second']:.2f}",
+            f"{preset['eval_images_per_second']:,.0f}",
         )
-    print(f"{result['param_counts_per_second']:.0f} parameter counts a second")
-    if arguments.json:
-        print(json.dumps(result))
-    return 0
+        for preset in result["presets"]
+    ]
+    counts = [("subnets per second", f"{result['param_counts_per_second']:,.0f}")]
+    return [
+        Table(header, rows, "Times over those of the same layers built dense"),
+        Table(("counting a subnet's parameters", ""), counts),
+    ]
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument("--subnets", type=int, default=8, help="per preset")
+    parser.add_argument("--repeats", type=int, default=3, help="of a measurement")
+    parser.add_argument("--threads", type=int, default=2)
+    return tool.run(parser, bench, tables)
 
 
 if __name__ == "__main__":

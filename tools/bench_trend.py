@@ -1,19 +1,20 @@
-"""Space selectors on made-up landscapes with a known optimum (method notes, 3.7).
+"""Space selectors on made-up landscapes with a known optimum.
 
-    python tools/bench_trend.py [--seeds 100] [--visits 30] [--json]
+    python tools/bench_trend.py [--seeds 100] [--visits 30] [--json] [--markdown]
 
-A 12 x 5 grid, Q = 70 - (a |dr| + b |dP|) - 0.2 c dr dP around an interior optimum, with slopes a of
-U(0.6, 1.5), b of U(1, 3) and c of U(-0.3, 0.3) a grid step; scores are observed with noise of 0.5.
-The selectors are the functions that evolve.space calls.
+A 12 x 5 grid, Q = 70 - (a |dr| + b |dP|) - 0.2 c dr dP around an interior optimum, with slopes per
+grid step a of U(0.6, 1.5), b of U(1, 3) and c of U(-0.3, 0.3); scores are observed with noise of
+0.5. The selectors are the functions that evolve.space calls.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 import numpy as np
+import tool
+from tool import Parser, Table
 
 from evolve.space_search.history import History, Index, Visit
 from evolve.space_search.random_points import RandomConfig
@@ -80,35 +81,47 @@ def measure(config: SelectorConfig, seeds: int) -> tuple[float, float]:
     return float(np.mean(regrets)), float(np.mean(np.array(regrets) == 0.0))
 
 
-def main() -> None:
-    """Compare the selectors."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure every selector."""
+    tool.require_at_least(1, seeds=options.seeds, visits=options.visits)
+    common = {"visit_epochs": VISIT_EPOCHS, "max_visits": options.visits}
+    trend, trend_rate = measure(TrendConfig(**common), options.seeds)
+    paper, paper_rate = measure(TrendPaperConfig(**common), options.seeds)
+    random, random_rate = measure(RandomConfig(**common), options.seeds)
+    return {
+        "seeds": options.seeds,
+        "visits": options.visits,
+        "mean_regret": trend,
+        "random_mean_regret": random,
+        "paper_mean_regret": paper,
+        "optimum_rate": trend_rate,
+        "random_optimum_rate": random_rate,
+        "paper_optimum_rate": paper_rate,
+    }
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return a row per selector."""
+    keys = {"trend": "", "random": "random_", "trend_paper": "paper_"}
+    rows = [
+        (
+            name,
+            f"{result[f'{key}mean_regret']:.3f}",
+            f"{100 * result[f'{key}optimum_rate']:.0f} %",
+        )
+        for name, key in keys.items()
+    ]
+    title = f"{result['seeds']} landscapes, {result['visits']} visits"
+    return [Table(("selector", "mean regret", "optimum found"), rows, title)]
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = Parser(__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--visits", type=int, default=30)
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    arguments = parser.parse_args()
-    common = {"visit_epochs": VISIT_EPOCHS, "max_visits": arguments.visits}
-    rows = {
-        "trend": measure(TrendConfig(**common), arguments.seeds),
-        "trend_paper": measure(TrendPaperConfig(**common), arguments.seeds),
-        "random": measure(RandomConfig(**common), arguments.seeds),
-    }
-    print(f"{arguments.seeds} landscapes, {arguments.visits} visits")
-    for name, (regret, rate) in rows.items():
-        print(f"{name:12s} mean regret {regret:.3f}, optimum found {100 * rate:.0f} %")
-    if arguments.json:
-        content = {
-            "seeds": arguments.seeds,
-            "visits": arguments.visits,
-            "mean_regret": rows["trend"][0],
-            "random_mean_regret": rows["random"][0],
-            "paper_mean_regret": rows["trend_paper"][0],
-            "optimum_rate": rows["trend"][1],
-            "random_optimum_rate": rows["random"][1],
-            "paper_optimum_rate": rows["trend_paper"][1],
-        }
-        print(json.dumps(content))
+    return tool.run(parser, compare, tables)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

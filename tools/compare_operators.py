@@ -1,6 +1,6 @@
 """Every form of every operator: error against exact arithmetic, instructions, accuracy.
 
-    python tools/compare_operators.py [--run runs/demo] [--json]
+    python tools/compare_operators.py [--run runs/demo] [--json] [--markdown]
 
 Errors are those of the form itself, before its output is rounded to int8 (GELU over [-4, 4],
 exponentials over [0, 16], roots relative to the exact one), or in steps of the int8 output (layer
@@ -12,7 +12,6 @@ network on the test part under each form.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tool
+from compare_quantization import read_run
+from tool import Parser, Table
 
-from mcuformer.data.dataset import DataConfig, load
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
-from mcuformer.errors import ArtifactError, McuformerError
-from mcuformer.run.artifact import RunDir, load_arrays, read_json, read_value
-from mcuformer.run.entry import compose, fail
+from mcuformer.run.entry import compose
 from mcuformer.run.progress import track
 from mcuformer.subnet import SubnetConfig, build_block
 from oplib.forms import SQRT_STEPS, Forms, Passes
@@ -131,7 +130,7 @@ def scores(subnet: SubnetConfig) -> int:
 
 
 def tokens(width: int) -> Callable[[SubnetConfig], int]:
-    """Return the function that counts elements of so many channels a token."""
+    """Return the function that counts the elements of so many channels per token."""
     return lambda subnet: subnet.num_tokens * width
 
 
@@ -240,7 +239,7 @@ CASES = [
 ]
 
 
-APART = Passes(stream_tokens=False, integrate_operators=False)  # a kernel an operator
+APART = Passes(stream_tokens=False, integrate_operators=False)  # one kernel per operator
 
 
 def measure(case: Case, device: Device) -> dict[str, Any]:
@@ -322,20 +321,16 @@ def error_in_steps(
     return absolute(codes[node.output], exact / quant.scale + quant.zero_point)
 
 
-def accuracies(run: RunDir) -> dict[str, float]:
+def accuracies(run: Path) -> dict[str, float]:
     """Return the test accuracy of a run's network under every form, by ``operator form``."""
-    stage = read_json(run.file("stages/evolve.finetune.json"), "stage")["config"]
-    data_config = DataConfig.parse(stage["data"])
-    subnet = read_value(run.file("finetuned_subnet.json"), "subnet", SubnetConfig)
-    weights = load_arrays(run.file("model.safetensors"))
-    data = load(data_config, subnet.img_size)
+    subnet, weights, data = read_run(run)
     found = {}
     for case in CASES:
         kernel = case.forms.get("patch_kernel")
         if case.change or (kernel is not None and subnet.patch_size % kernel):
             continue
         forms = Forms(**case.forms)
-        model = float_model(subnet, weights, data.preprocessing, str(run.path), forms)
+        model = float_model(subnet, weights, data.preprocessing, str(run), forms)
         integer = quantize(model, data.steering.images[:256])
         logits = run_integer(integer, data.test.images[:])
         right = float((logits.argmax(axis=1) == data.test.labels).mean())
@@ -343,36 +338,44 @@ def accuracies(run: RunDir) -> dict[str, float]:
     return found
 
 
-def main() -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", type=Path, help="a finished run directory, for accuracies")
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    arguments = parser.parse_args()
-    try:
-        if arguments.run is not None and not arguments.run.is_dir():
-            raise ArtifactError("no such run", where=arguments.run)
-        device = Device.parse(compose("evolve_search", ["device=stm32f746"])["device"])
-        rows = [measure(case, device) for case in track(CASES, "forms")]
-        known = {} if arguments.run is None else accuracies(RunDir(str(arguments.run)))
-    except McuformerError as error:
-        return fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        return fail("interrupted", 130)
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure every form."""
+    known = {} if options.run is None else accuracies(options.run)
+    device = Device.parse(compose("evolve_search", ["device=stm32f746"])["device"])
+    rows = [measure(case, device) for case in track(CASES, "forms")]
     for row in rows:
         row["accuracy_percent"] = known.get(f"{row['operator']} {row['form']}")
-        accuracy = row["accuracy_percent"]
-        print(
-            f"{row['operator']:12s} {row['form']:26s} max {row['max_error']:8.2g} "
-            f"mean {row['mean_error']:8.2g} {row['instructions_per_element']:8.2f} instructions "
-            f"{'exact' if row['bit_exact'] else 'DIFFERS'} "
-            f"{'' if accuracy is None else f'{accuracy:.2f} %'}"
+    return {"forms": rows}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return a row per form."""
+    header = ("operator", "form", "largest error", "mean error", "instructions", "= numpy", "int8")
+    rows = [
+        (
+            row["operator"],
+            row["form"],
+            f"{row['max_error']:.2g}",
+            f"{row['mean_error']:.2g}",
+            f"{row['instructions_per_element']:.1f}",
+            "yes" if row["bit_exact"] else "NO",
+            "" if row["accuracy_percent"] is None else f"{row['accuracy_percent']:.2f} %",
         )
-    if arguments.json:
-        print(json.dumps({"forms": rows}))
-    return int(not all(row["bit_exact"] for row in rows))
+        for row in result["forms"]
+    ]
+    return [Table(header, rows)]
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument("--run", type=Path, help="a finished run directory, for accuracies")
+    return tool.run(
+        parser,
+        compare,
+        tables,
+        wrong=lambda result: not all(row["bit_exact"] for row in result["forms"]),
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What each way of quantising a run's network costs, on the whole test part.
 
-    python tools/compare_quantization.py runs/demo [--images 256] [--json]
+    python tools/compare_quantization.py runs/demo [--images 256] [--json] [--markdown]
 
 Rows: observers, bias correction, equalisation, an int16 residual stream, and int16 between factors.
 Calibration looks at the steering split, the accuracies are of the test part; every row runs the
@@ -10,17 +10,16 @@ integer reference, which equals the firmware in every byte.
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tool
+from tool import Parser, Table
 
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.errors import McuformerError
 from mcuformer.run.artifact import RunDir, load_arrays, read_json, read_value
-from mcuformer.run.entry import fail
+from mcuformer.run.progress import track
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms
 from oplib.network.reference import run_float, run_integer
@@ -57,49 +56,46 @@ def read_run(path: Path) -> tuple[SubnetConfig, dict[str, Any], Dataset]:
     return subnet, load_arrays(run.file("model.safetensors")), data
 
 
-def right(logits: np.ndarray, data: Dataset) -> int:
-    """Return how many test images are classified rightly."""
+def correct(logits: np.ndarray, data: Dataset) -> int:
+    """Return how many test images are classified correctly."""
     return int((logits.argmax(axis=1) == data.test.labels).sum())
+
+
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """Quantise the run's network in every way and count the test images that are lost."""
+    tool.require_at_least(1, images=options.images)
+    subnet, weights, data = read_run(options.run)
+    pixels, total, where = data.test.images[:], len(data.test), str(options.run)
+    plain = float_model(subnet, weights, data.preprocessing, where)
+    parts = [pixels[i : i + BATCH_SIZE] for i in range(0, total, BATCH_SIZE)]
+    exact = correct(np.concatenate([run_float(plain, part) for part in parts]), data)
+    rows = []
+    for name, (settings, forms) in track(list(ROWS.items()), "quantisations"):
+        model = float_model(subnet, weights, data.preprocessing, where, Forms(**forms))
+        calibration_images = data.steering.images[: options.images]
+        integer = quantize(model, calibration_images, QuantSettings(**settings))
+        found = correct(run_integer(integer, pixels), data)
+        rows.append({"name": name, "right": found, "drop": exact - found})
+    return {"float_right": exact, "test_images": total, "rows": rows}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return a row per way of quantising, below the float network."""
+    total = result["test_images"]
+    rows = [("float", f"{100 * result['float_right'] / total:.2f} %", "")]
+    rows += [
+        (row["name"], f"{100 * row['right'] / total:.2f} %", str(row["drop"]))
+        for row in result["rows"]
+    ]
+    return [Table(("network", "accuracy", f"images lost of {total:,}"), rows)]
 
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("run", type=Path, help="a run directory after evolve.finetune")
     parser.add_argument("--images", type=int, default=256, help="for calibration")
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    arguments = parser.parse_args()
-    try:
-        subnet, weights, data = read_run(arguments.run)
-        pixels, total = data.test.images[:], len(data.test)
-        plain = float_model(subnet, weights, data.preprocessing, str(arguments.run))
-        parts = [pixels[i : i + BATCH_SIZE] for i in range(0, total, BATCH_SIZE)]
-        exact = right(np.concatenate([run_float(plain, part) for part in parts]), data)
-        print(f"{'float':36s} {100 * exact / total:6.2f} %, {exact} of {total}")
-        rows = []
-        for name, (settings, forms) in ROWS.items():
-            started = time.monotonic()
-            model = float_model(
-                subnet, weights, data.preprocessing, str(arguments.run), Forms(**forms)
-            )
-            few = data.steering.images[: arguments.images]
-            integer = quantize(model, few, QuantSettings(**settings))
-            found = right(run_integer(integer, pixels), data)
-            rows.append({"name": name, "right": found, "drop": exact - found})
-            seconds = time.monotonic() - started
-            print(
-                f"{name:36s} {100 * found / total:6.2f} %, {exact - found:+d} images lost, "
-                f"{seconds:.0f} s"
-            )
-    except McuformerError as error:
-        return fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        return fail("interrupted", 130)
-    if arguments.json:
-        print(json.dumps({"float_right": exact, "test_images": total, "rows": rows}))
-    return 0
+    return tool.run(parser, compare, tables)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 r"""Sampling rules of supernet training at equal compute: uniform, sandwich, budget-aware.
 
-    python tools/compare_sampling.py data=digits device=stm32f100 [--seeds 5] [--json]
+    python tools/compare_sampling.py data=digits device=stm32f100 [--seeds 5] [--json] [--markdown]
     python tools/compare_sampling.py data=fashion_mnist data.root=FOLDER device=stm32f746 \
         recipe.epochs=8 --train-images 20000
 
@@ -14,20 +14,20 @@ is trained is not trained again.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tool
 import torch
+from tool import Parser, Table
 
 from mcuformer.data.dataset import Dataset, load
 from mcuformer.device import Budget
-from mcuformer.errors import ConfigError, McuformerError
-from mcuformer.run.entry import compose, fail
+from mcuformer.errors import ConfigError
+from mcuformer.run.entry import compose
 from supernet.evaluate import accuracy_percent
 from supernet.sampling import (
     BudgetAwareSampling,
@@ -86,75 +86,72 @@ def run_row(
     return {"sampling": name, "seed": seed, **found, "epochs": epochs}
 
 
-def show(rows: list[dict[str, Any]]) -> str:
-    """Print mean and spread of every rule; return the rule that the measurement recommends."""
-    print(f"{'sampling':14s} {'epochs':>7s} " + " ".join(f"{size:>16s}" for size in SIZES))
-    table: dict[str, np.ndarray] = {}
-    for name in RULES:
-        group = [row for row in rows if row["sampling"] == name]
-        table[name] = np.array([[row[size] for size in SIZES] for row in group])
-        cells = " ".join(
-            f"{mean:8.2f} +- {spread:4.2f}"
-            for mean, spread in zip(
-                table[name].mean(axis=0), table[name].std(axis=0, ddof=1), strict=True
-            )
-        )
-        print(f"{name:14s} {np.mean([row['epochs'] for row in group]):7.1f} {cells}")
-    best = "uniform"
-    for name in ("sandwich", "budget_aware"):
-        one, other = table["uniform"][:, 1], table[name][:, 1]
-        gain = other.mean() - one.mean()
-        spread = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 2)
-        verdict = "more" if gain > spread else "not more"
-        print(
-            f"{name}: the median gains {gain:+.2f}, {verdict} than the pooled spread {spread:.2f}"
-        )
-        if gain > spread and other.mean() > table[best][:, 1].mean():
-            best = name
-    print(f"default by this measurement: {best}")
-    return best
+def by_rule(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Return the accuracies of each rule: a row per seed, a column per size of subnet."""
+    return {
+        name: np.array([[row[size] for size in SIZES] for row in rows if row["sampling"] == name])
+        for name in RULES
+    }
+
+
+def median_gain(accuracies: dict[str, np.ndarray], name: str) -> tuple[float, float]:
+    """Return what a rule gains on the median subnet over uniform sampling, and the spread."""
+    uniform, other = accuracies["uniform"][:, 1], accuracies[name][:, 1]
+    pooled = np.sqrt((uniform.var(ddof=1) + other.var(ddof=1)) / 2)
+    return float(other.mean() - uniform.mean()), float(pooled)
+
+
+def recommended(rows: list[dict[str, Any]]) -> str:
+    """Return the rule with the best median of those that gain more than the pooled spread."""
+    accuracies = by_rule(rows)
+    better = [name for name in RULES if np.greater(*median_gain(accuracies, name))]
+    return max(better, key=lambda name: accuracies[name][:, 1].mean(), default="uniform")
+
+
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """Train and measure every rule for every seed."""
+    tool.require_at_least(2, seeds=options.seeds)  # one has no spread
+    overrides = [*DEFAULTS, f"run_dir={options.out}", *options.overrides]
+    config = TrainConfig.parse(compose("supernet_train", overrides))
+    limit = budget(config)
+    if limit is None:
+        raise ConfigError("the comparison needs a device", where="device", got="none")
+    torch.set_num_threads(config.threads)
+    point = resolve_point(config)
+    img_size = config.space.smallest(point or config.space.points()[0]).img_size
+    dataset = load(config.data, img_size)
+    if options.train_images is not None:
+        some = dataset.train.take(np.arange(min(options.train_images, len(dataset.train))))
+        dataset = replace(dataset, train=some)
+    rows = []
+    for seed in range(options.seeds):
+        for name in RULES:
+            rows.append(run_row(config, name, seed, dataset, limit))
+            print(rows[-1], file=sys.stderr)
+    return {"rows": rows, "default": recommended(rows)}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return mean and spread of every rule, and its gain on the median subnet."""
+    accuracies, rows = by_rule(result["rows"]), []
+    for name, values in accuracies.items():
+        epochs = [row["epochs"] for row in result["rows"] if row["sampling"] == name]
+        cells = (tool.mean_and_spread(column) for column in values.T)
+        gain, pooled = median_gain(accuracies, name)
+        change = "" if name == "uniform" else f"{gain:+.2f} (spread {pooled:.2f})"
+        rows.append((name, f"{np.mean(epochs):.1f}", *cells, change))
+    title = f"default by this measurement: {result['default']}"
+    return [Table(("sampling", "epochs", *SIZES, "gain of the median"), rows, title)]
 
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("overrides", nargs="*", help="of supernet.train, for instance data=digits")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--train-images", type=int, help="train on so many of the images alone")
     parser.add_argument("--out", type=Path, default=Path("runs/compare_sampling"))
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    arguments = parser.parse_args()
-    started, rows = time.monotonic(), []
-    try:
-        if arguments.seeds < 2:
-            raise ConfigError("a spread needs several", where="--seeds", got=arguments.seeds)
-        overrides = [*DEFAULTS, f"run_dir={arguments.out}", *arguments.overrides]
-        config = TrainConfig.parse(compose("supernet_train", overrides))
-        limit = budget(config)
-        if limit is None:
-            raise ConfigError("the comparison needs a device", where="device", got="none")
-        torch.set_num_threads(config.threads)
-        point = resolve_point(config)
-        img_size = config.space.smallest(point or config.space.points()[0]).img_size
-        dataset = load(config.data, img_size)
-        if arguments.train_images is not None:
-            few = dataset.train.take(np.arange(min(arguments.train_images, len(dataset.train))))
-            dataset = replace(dataset, train=few)
-        for seed in range(arguments.seeds):
-            for name in RULES:
-                rows.append(run_row(config, name, seed, dataset, limit))
-                print(rows[-1], file=sys.stderr)
-    except McuformerError as error:
-        return fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        return fail("interrupted; run the same command again to continue", 130)
-    default = show(rows)
-    print(f"{time.monotonic() - started:.0f} s")
-    if arguments.json:
-        print(json.dumps({"rows": rows, "default": default}))
-    return 0
+    return tool.run(parser, compare, tables)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,16 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tool
 from PIL import Image
+from tool import Parser
 
 from mcuformer.data.readers import CIFAR10_TRAIN
-from mcuformer.errors import DataError, McuformerError
+from mcuformer.errors import DataError
 from mcuformer.run.artifact import write_bytes
-from mcuformer.run.entry import fail
 
 ROWS, COLUMNS, SIDE = 25, 40, 32
 
@@ -53,29 +55,24 @@ def _read_sheet(content: bytes) -> np.ndarray:
     return grid.reshape(-1, SIDE, SIDE, 3)
 
 
+def convert(options: argparse.Namespace) -> dict[str, Any]:
+    """Write the binary batches."""
+    images, labels = read_sheets(options.zip)
+    planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)  # NHWC -> NCHW
+    records = np.concatenate([labels.astype(np.uint8)[:, None], planes], axis=1)
+    parts = np.array_split(records, len(CIFAR10_TRAIN))
+    for name, part in zip(CIFAR10_TRAIN, parts, strict=True):
+        write_bytes(options.out / f"{name}.bin", part.tobytes())
+    print(f"{options.out}: {len(images)} images in {len(parts)} batches")
+    return {"images": len(images), "batches": len(parts)}
+
+
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("zip", type=Path)
     parser.add_argument("out", type=Path, help="folder of the binary batches")
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    arguments = parser.parse_args()
-    try:
-        images, labels = read_sheets(arguments.zip)
-        planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)  # NHWC -> NCHW
-        records = np.concatenate([labels.astype(np.uint8)[:, None], planes], axis=1)
-        for name, part in zip(
-            CIFAR10_TRAIN, np.array_split(records, len(CIFAR10_TRAIN)), strict=True
-        ):
-            write_bytes(arguments.out / f"{name}.bin", part.tobytes())
-    except McuformerError as error:
-        return fail(error, error.exit_code)
-    print(f"{arguments.out}: {len(images)} images in {len(CIFAR10_TRAIN)} batches")
-    if arguments.json:
-        print(json.dumps({"images": len(images), "batches": len(CIFAR10_TRAIN)}))
-    return 0
+    return tool.run(parser, convert)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Export random subnets and compare numpy, host C and an emulated Cortex-M7, byte for byte.
 
     python tools/sweep_exports.py [--exports 50] [--images 100] [--emulated 8] [--json]
+                                  [--markdown]
 
 Subnets of the digits and the Fashion-MNIST spaces, in turn, with random weights: dense and low
 rank, each tokenizer, relative position, class token, patch sizes that do not divide the image,
@@ -10,18 +11,18 @@ every operator form. Half of the images are noise, half smooth.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tool
+from tool import Parser, Table
 
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
-from mcuformer.errors import ConfigError, McuformerError
-from mcuformer.run.entry import compose, fail
+from mcuformer.run.entry import compose
 from mcuformer.run.progress import track
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, draw
@@ -110,47 +111,53 @@ def _differing(logits: np.ndarray, expected: np.ndarray) -> int:
     return int((logits != expected).any(axis=1).sum())
 
 
+def sweep(options: argparse.Namespace) -> dict[str, Any]:
+    """Export and compare every network."""
+    tool.require_at_least(
+        1, exports=options.exports, images=options.images, emulated=options.emulated
+    )
+    device = Device.parse(compose("evolve_search", ["device=stm32h743"])["device"])
+    on_host = on_chip = 0
+    for number in track(range(options.exports), "exports"):
+        export = draw_export(number)
+        wrong = run(export, number, device, options.images, options.emulated)
+        on_host, on_chip = on_host + wrong[0], on_chip + wrong[1]
+        if any(wrong):
+            print(f"export {number} differs: {export}")
+    return {
+        "exports": options.exports,
+        "images_per_export": options.images,
+        "emulated_per_export": min(options.images, options.emulated),
+        "host_mismatches": on_host,
+        "emulated_mismatches": on_chip,
+    }
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return a row for the host and one for the emulated chip."""
+    rows = [
+        (name, f"{result['exports'] * result[images]:,}", str(result[mismatches]))
+        for name, images, mismatches in (
+            ("host C", "images_per_export", "host_mismatches"),
+            ("emulated Cortex-M7", "emulated_per_export", "emulated_mismatches"),
+        )
+    ]
+    title = f"{result['exports']} random networks"
+    return [Table(("compared with numpy", "images", "with a logit that differs"), rows, title)]
+
+
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--exports", type=int, default=50)
     parser.add_argument("--images", type=int, default=100, help="each, on the host")
     parser.add_argument("--emulated", type=int, default=8, help="of them, on the emulated chip")
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    arguments = parser.parse_args()
-    host_mismatches = emulated_mismatches = 0
-    try:
-        for name in ("exports", "images", "emulated"):
-            if getattr(arguments, name) < 1:
-                raise ConfigError("at least 1", where=f"--{name}", got=getattr(arguments, name))
-        device = Device.parse(compose("evolve_search", ["device=stm32h743"])["device"])
-        for number in track(range(arguments.exports), "exports"):
-            export = draw_export(number)
-            wrong = run(export, number, device, arguments.images, arguments.emulated)
-            host_mismatches += wrong[0]
-            emulated_mismatches += wrong[1]
-            if any(wrong):
-                print(f"export {number} differs: {export}")
-    except McuformerError as error:
-        return fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        return fail("interrupted", 130)
-    print(
-        f"{arguments.exports} exports: {host_mismatches} of {arguments.exports * arguments.images} "
-        f"images differ on the host, {emulated_mismatches} of "
-        f"{arguments.exports * arguments.emulated} on the emulated chip"
+    return tool.run(
+        parser,
+        sweep,
+        tables,
+        wrong=lambda result: bool(result["host_mismatches"] or result["emulated_mismatches"]),
     )
-    if arguments.json:
-        result = {
-            "exports": arguments.exports,
-            "images_per_export": arguments.images,
-            "host_mismatches": host_mismatches,
-            "emulated_mismatches": emulated_mismatches,
-        }
-        print(json.dumps(result))
-    return int(bool(host_mismatches or emulated_mismatches))
 
 
 if __name__ == "__main__":

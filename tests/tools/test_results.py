@@ -1,0 +1,47 @@
+"""docs/results.md is what tools/results.py makes of the measurements saved beside it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run_results(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(root / "tools" / "results.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+
+
+def test_the_page_is_up_to_date(root: Path, tmp_path: Path) -> None:
+    result = run_results(root, "--page", tmp_path / "page.md")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "page.md").read_text() == (root / "docs" / "results.md").read_text()
+
+
+def test_a_section_is_measured_and_written(root: Path, tmp_path: Path) -> None:
+    """A table with command, machine and versions; what was not measured is not written."""
+    places = ("--saved", tmp_path, "--page", tmp_path / "page.md")
+    result = run_results(root, "trend", *places, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["written"] == ["trend"]
+    saved = json.loads((tmp_path / "trend.json").read_text())
+    page = (tmp_path / "page.md").read_text()
+    assert "\n    python tools/bench_trend.py\n" in page
+    measured = saved["result"]
+    percent = f"{100 * measured['optimum_rate']:.0f} %"
+    assert f"\n| trend | {measured['mean_regret']:.3f} | {percent} |\n" in page
+    version = ".".join(map(str, sys.version_info[:3]))
+    measured_on = " ".join(page[page.index("*Measured") :].split())
+    assert measured_on.startswith(f"*Measured {saved['date']} in ")
+    assert f"; Python {version}, torch" in measured_on
+    assert page.count("\n## ") == 1
+
+
+def test_an_unknown_section_is_refused(root: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    result = run_results(root, "trends", "--saved", tmp_path, "--page", page)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: NAME: no such section (got trends, expected all, demo")
+    assert result.stderr.count("\n") == 1
+    assert not page.exists()

@@ -1,0 +1,115 @@
+"""The demo over several seeds: accuracies with their spread, sizes, instructions and time.
+
+    python tools/bench_demo.py [--devices stm32f100 stm32f746] [--seeds 5] [--json] [--markdown]
+
+Every row is one run of `python -m mcuformer +experiment=demo` under --out, on the test digits that
+nothing but the report looks at; runs of one seed share recovery points. A run that is complete is
+not run again. Accuracies depend on the seed and, at equal seeds, on the CPU and on torch's version,
+because training rounds differently there. Sizes and instructions are those of the network found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import tool
+from tool import Parser, Table
+
+ACCURACIES = {"inherited": "inherited", "float": "float", "int8": "int8 = host C = emulated"}
+
+
+def run_row(device: str, seed: int, out: Path) -> dict[str, Any]:
+    """Run the demo and return its figures.
+
+    Raises:
+        McuformerError: the chain failed.
+    """
+    points = out / f"seed{seed}" / "points"
+    overrides = ("+experiment=demo", f"device={device}", f"seed={seed}", f"points_dir={points}")
+    report = tool.run_chain(out / f"seed{seed}" / device, overrides)
+    return {
+        "device": device,
+        "seed": seed,
+        "images": report["num_images"]["int8"],
+        "accuracy_percent": {name: report["accuracy_percent"][name] for name in ACCURACIES},
+        "bit_exact": report["bit_exact"],
+        "sram_bytes": report["sram_bytes"],
+        "flash_bytes": report["flash_bytes"],
+        "macs": report["macs"],
+        "instructions": report["instructions"],
+        "estimated_ms": report["estimated_ms"],
+        "seconds": round(sum(report["seconds"].values()), 1),
+    }
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Run every device and seed."""
+    tool.require_at_least(1, seeds=options.seeds)
+    rows = []
+    for device in options.devices:
+        for seed in range(options.seeds):
+            rows.append(run_row(device, seed, options.out))
+            print(rows[-1], file=sys.stderr)
+    return {"rows": rows}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return accuracies over the seeds, a row per device, and a row of costs per run."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in result["rows"]:
+        groups.setdefault(row["device"], []).append(row)
+    accuracies = []
+    for device, rows in groups.items():
+        values = {name: [row["accuracy_percent"][name] for row in rows] for name in ACCURACIES}
+        spreads = (tool.mean_and_spread(group) for group in values.values())
+        single = ", ".join(f"{value:.2f}" for value in values["int8"])
+        accuracies.append((device, *spreads, single))
+    header = ("device", *ACCURACIES.values(), "int8, seed by seed")
+    title = f"Accuracy in percent on {result['rows'][0]['images']} test images"
+    costs = [
+        (
+            row["device"],
+            str(row["seed"]),
+            *(_count(row["sram_bytes"][key]) for key in ("arena_linked", "stack_high_water")),
+            f"{_count(row['sram_bytes']['total'])} of {row['sram_bytes']['budget']:,}",
+            f"{_count(row['flash_bytes']['total'])} of {row['flash_bytes']['budget']:,}",
+            _count(row["macs"]),
+            _count(row["instructions"]),
+            _count(row["estimated_ms"], 1),
+            f"{row['seconds']:.0f}",
+        )
+        for row in result["rows"]
+    ]
+    work = ("MACs", "instructions", "ms, estimated", "seconds")
+    sizes = ("arena", "stack", "SRAM", "flash")
+    return [
+        Table(header, accuracies, title),
+        Table(("device", "seed", *sizes, *work), costs, "Bytes, work per image, time of the chain"),
+    ]
+
+
+def _count(value: float | None, digits: int = 0) -> str:
+    return "not verified" if value is None else f"{value:,.{digits}f}"
+
+
+def exact(row: dict[str, Any]) -> bool:
+    """Return whether the host's and the emulated chip's logits were compared and are equal."""
+    return row["bit_exact"]["host"] is True and row["bit_exact"]["emulated"] is True
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument("--devices", nargs="+", default=["stm32f100", "stm32f746"])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("runs/bench_demo"))
+    return tool.run(
+        parser, measure, tables, wrong=lambda result: not all(map(exact, result["rows"]))
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

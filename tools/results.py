@@ -1,0 +1,271 @@
+"""Measure, and write docs/results.md: every table with its command, machine, versions and date.
+
+    python tools/results.py [--json]             write the page from what was measured
+    python tools/results.py NAME ... [--json]    measure these sections anew first; `all` is each
+
+A measurement is saved as docs/results/NAME.json. A section that was never measured is not written.
+The machine should have nothing else to do: some sections measure time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tool
+from tool import Parser, Table
+
+from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.run.artifact import provenance, read_json, write_bytes, write_json
+from mcuformer.run.progress import say
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO_RUN = "runs/bench_demo/seed0/stm32f100"
+PROGRAMS = ("cc", "arm-none-eabi-gcc", "qemu-system-arm")
+VERSIONS = {
+    "Python": "python",
+    "torch": "torch",
+    "numpy": "numpy",
+    "cc": "cc",
+    "arm-none-eabi-gcc": "arm-none-eabi-gcc",
+    "QEMU": "qemu-system-arm",
+}
+VECTOR_EXTENSIONS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "asimd", "sve")
+HEAD = """\
+<!-- Written by tools/results.py from docs/results/*.json; do not edit. -->
+
+# Results
+
+Every table names the command that printed it, the machine and the versions. Instructions are those
+that QEMU executed, not cycles; milliseconds are an estimate everywhere: one instruction per cycle
+at the device's clock, no wait states. Bytes and instructions of a network are the same on every
+computer with the same compiler. Accuracies, and the network that a search finds, are not: training
+rounds differently on another CPU or with another version of torch. They are given over several
+seeds, mean ± standard deviation.
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page: a tool, and how to read its tables.
+
+    Args:
+        title: the heading.
+        tool: the name of the tool in tools/.
+        arguments: its arguments.
+        text: what a reader needs to know, in Markdown.
+    """
+
+    title: str
+    tool: str
+    arguments: tuple[str, ...]
+    text: str
+
+    @property
+    def command(self) -> str:
+        """The command as a user types it."""
+        return shlex.join(("python", f"tools/{self.tool}.py", *self.arguments))
+
+
+SECTIONS = {
+    "demo": Section(
+        "The demo",
+        "bench_demo",
+        (),
+        "The whole chain on scikit-learn's digits. Every logit of every test image is the same"
+        " integer in numpy, in C on this computer and on the emulated chip; the arena as linked is"
+        " the arena as planned.",
+    ),
+    "kernels": Section(
+        "Kernels",
+        "bench_kernels",
+        (),
+        "Executed instructions, packing, bias and requantisation included. CMSIS-NN (commit"
+        " 99f736a6) and TinyEngine (47bb283): their best kernel, measured in the same way.",
+    ),
+    "networks": Section(
+        "Whole networks",
+        "bench_network",
+        (),
+        "Random weights, two images each. `paper_320k` is the paper's network for 320 KB, for which"
+        " the paper states 319 kB.",
+    ),
+    "network_83000": Section(
+        "The paper's network within 83,000 bytes",
+        "bench_network",
+        ("paper_320k_strip", "--budget", "83000"),
+        "Less memory for more instructions: the planner takes fewer heads at a time.",
+    ),
+    "memory": Section(
+        "What each memory pass saves",
+        "ablate_memory",
+        (),
+        "Arena bytes, and percent saved against the first row, which schedules as CMSIS-NN and"
+        " TinyEngine do. `flash`: kernels read weights in flash, as the exporter plans; `staged`:"
+        " the largest weight matrix of a call is added, as the paper counts. The paper reports"
+        " 23.8 % for operator integration.",
+    ),
+    "exports": Section(
+        "Random exports compared",
+        "sweep_exports",
+        (),
+        "Networks of the digits and Fashion-MNIST spaces with every form, tokenizer and position.",
+    ),
+    "operators": Section(
+        "Operator forms",
+        "compare_operators",
+        ("--run", DEMO_RUN),
+        "Errors of GELU over [-4, 4], of exponentials over [0, 16] and of roots (relative) are the"
+        " form's own; the others are in steps of the int8 output. Instructions are per element of"
+        " the output, per score for the softmax; kernels are called one by one, while a streamed"
+        " block spends less. int8 is the accuracy of the demo's network of seed 0.",
+    ),
+    "quantization": Section(
+        "Quantisation of the demo's network",
+        "compare_quantization",
+        (DEMO_RUN,),
+        "Whole test part; the network of seed 0.",
+    ),
+    "selectors": Section(
+        "Space selectors on digits",
+        "ablate_space",
+        ("--seeds", "2"),
+        "The paper's tables 1 and 2 on a grid of 16 points, 8 visits, at equal training epochs:"
+        " int8 accuracy on the 359 test digits, bytes of the linked firmware, and the point chosen"
+        " for each seed.",
+    ),
+    "trend": Section(
+        "Space selectors on made-up landscapes",
+        "bench_trend",
+        (),
+        "Grids of 60 points with a known optimum; regret is how far the chosen point is below it.",
+    ),
+    "admission": Section(
+        "What fits, by estimator",
+        "admission_map",
+        ("--devices", "stm32f746"),
+        "Share of 200 sampled subnets of the paper's T space that fit the SRAM, by patch size and"
+        " rank ratio r. `paper` is MCUFormer's criterion, `released` its code's estimate, `planner`"
+        " the exporter's own plan, `exact` the released estimate without sampling.",
+    ),
+    "supernet": Section(
+        "What elasticity costs",
+        "bench_supernet",
+        (),
+        "Eight sampled subnets per preset, medians. `autoformer_t`: 224 px, batch 16, relative"
+        " position; `fashion_mnist`: patch 4, rank ratio 0.5, batch 128.",
+    ),
+}
+
+
+def environment() -> dict[str, Any]:
+    """Return the machine and the versions that a measurement depends on."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = re.search(r"^model name\s*: (.*)$", info, re.MULTILINE)
+    flags = set(re.findall(r"\w+", "".join(re.findall(r"^(?:flags|Features).*$", info, re.M)[:1])))
+    made_by = provenance()
+    return {
+        "cpu": model[1].strip() if model else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "extensions": [name for name in VECTOR_EXTENSIONS if name in flags],
+        "python": made_by["versions"]["python"],
+        "torch": made_by["versions"]["torch"],
+        "numpy": made_by["versions"]["numpy"],
+        **{program: program_version(program) for program in PROGRAMS},
+        "commit": made_by["git_revision"],
+    }
+
+
+def program_version(program: str) -> str:
+    """Return a program's version, or that it is missing."""
+    try:
+        found = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "not installed"
+    numbers = re.search(r"\d+\.\d+[\w.]*", found.stdout)
+    return numbers[0] if numbers else "unknown"
+
+
+def measure(name: str, saved: Path, machine: dict[str, Any]) -> None:
+    """Run a section's tool and save its result, with the machine it ran on.
+
+    Raises:
+        McuformerError: the tool failed, or its result shows a fault.
+    """
+    section = SECTIONS[name]
+    say(section.command)
+    command = [sys.executable, str(ROOT / "tools" / f"{section.tool}.py"), *section.arguments]
+    started = time.monotonic()
+    done = subprocess.run(
+        [*command, "--json"], stdout=subprocess.PIPE, text=True, check=False, cwd=ROOT
+    )
+    if done.returncode != 0:
+        raise McuformerError(f"ended with exit code {done.returncode}", where=section.command)
+    content = {
+        "command": section.command,
+        "date": datetime.date.today().isoformat(),
+        "seconds": round(time.monotonic() - started, 1),
+        "environment": machine,
+        "result": json.loads(done.stdout.splitlines()[-1]),
+    }
+    write_json(saved / f"{name}.json", "measurement", content)
+
+
+def paragraph(section: Section, content: dict[str, Any]) -> str:
+    """Return a section of the page."""
+    machine = content["environment"]
+    tables = importlib.import_module(section.tool).tables(content["result"])
+    cpu = ", ".join((machine["cpu"], f"{machine['cores']} cores", *machine["extensions"]))
+    versions = ", ".join(f"{name} {machine[key]}" for name, key in VERSIONS.items())
+    commit, _, changed = machine["commit"].partition("-")
+    measured = (
+        f"Measured {content['date']} in {content['seconds']:,.0f} s on {cpu}; {versions};"
+        f" commit {commit[:10]}{' with uncommitted changes' if changed else ''}."
+    )
+    parts = [f"## {section.title}", f"    {content['command']}", textwrap.fill(section.text, 100)]
+    parts += [*map(Table.markdown, tables), textwrap.fill(f"*{measured}*", 100)]
+    return "\n\n".join(parts)
+
+
+def write(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the sections named and write the page from all that were measured."""
+    names = list(SECTIONS) if options.names == ["all"] else options.names
+    for name in names:
+        if name not in SECTIONS:
+            known = ", ".join(("all", *SECTIONS))
+            raise ConfigError("no such section", where="NAME", got=name, expected=known)
+    machine = environment()
+    for name in names:
+        measure(name, options.saved, machine)
+    files = {name: options.saved / f"{name}.json" for name in SECTIONS}
+    written = [name for name, file in files.items() if file.exists()]
+    found = (paragraph(SECTIONS[name], read_json(files[name], "measurement")) for name in written)
+    page = "\n\n".join([HEAD.rstrip(), *found]) + "\n"
+    write_bytes(options.page, page.encode())
+    return {"measured": names, "written": written}
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"all, or {', '.join(SECTIONS)}")
+    parser.add_argument("--saved", type=Path, default=ROOT / "docs" / "results")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "results.md")
+    return tool.run(parser, write)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
