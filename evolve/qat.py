@@ -97,7 +97,6 @@ def train_aware(config: QatConfig) -> None:
         identity=identity,
     )
     trained = train(task, config.recipe.epochs, "quantisation-aware")
-    assert isinstance(trained.model, RoundedNetwork)
     params, found = trained.model.learned()
     scales = {name: [scale, quant[name].zero_point] for name, scale in found.items()}
     save_arrays(config.run.file("qat.safetensors"), params)

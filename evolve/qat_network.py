@@ -26,6 +26,7 @@ from oplib.ops.mean_pool import MeanPoolAttributes
 from oplib.ops.patch_embed import PatchAttributes, fold_normalisation
 from oplib.ops.quant import QuantParams
 from oplib.ops.registry import OPERATORS
+from supernet.modules import TypedModuleDict
 from supernet.rounding import LearnedRounding, rounded_weight
 
 CODES = {"int8": (-128, 127), "int16": (-32768, 32767)}
@@ -49,13 +50,14 @@ class RoundedNetwork(nn.Module):
                 learned = kind != "pad"
                 key = f"{name}{SEPARATOR}{kind}".replace(".", "/")
                 self.values[key] = nn.Parameter(tensor, requires_grad=learned)
-        self.rounding = nn.ModuleDict()
+        rounding: dict[str, LearnedRounding] = {}
         for name, found in quant.items():
             kind = self.graph.tensors[name].dtype if name in self.graph.tensors else "int8"
             if kind in CODES:
                 low, high = CODES[kind]
-                rounding = LearnedRounding(found.scale, found.zero_point, low, high)
-                self.rounding[name.replace(".", "/")] = rounding
+                learned_scale = LearnedRounding(found.scale, found.zero_point, low, high)
+                rounding[name.replace(".", "/")] = learned_scale
+        self.rounding = TypedModuleDict(rounding)
 
     def value(self, node: str, kind: str) -> Tensor:
         """Return a parameter of a node."""
@@ -65,7 +67,9 @@ class RoundedNetwork(nn.Module):
     def rounded(self, x: Tensor, name: str) -> Tensor:
         """Round a tensor as the firmware does."""
         key = name.replace(".", "/")
-        return self.rounding[key](x) if key in self.rounding else x
+        if key in self.rounding:
+            x = self.rounding[key](x)
+        return x
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, K)."""
@@ -94,9 +98,7 @@ class RoundedNetwork(nn.Module):
         if not attrs.positions:
             return x
         first = x.new_zeros(len(x), attrs.first, x.shape[-1])
-        rounding = self.rounding[node.output.replace(".", "/")]
-        assert isinstance(rounding, LearnedRounding)
-        scale = rounding.scale
+        scale = self.rounding[node.output.replace(".", "/")].scale
         steps = self.value(node.name, "position") / scale
         whole = steps + (torch.round(steps) - steps).detach()
         return torch.cat([first, x], dim=1) + whole * scale

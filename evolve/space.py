@@ -45,6 +45,7 @@ from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
 
 if TYPE_CHECKING:
+    from supernet.model import Supernet
     from supernet.task import Task
 
 
@@ -180,7 +181,7 @@ class SpaceLandscape:
                 write_json(cached, "accuracy", content)
             return float(read_json(cached, "accuracy")["accuracy_percent"])
 
-    def _task(self, point: SpacePoint | None, dataset: Dataset) -> Task:
+    def _task(self, point: SpacePoint | None, dataset: Dataset) -> Task[Supernet]:
         import torch
 
         from supernet.task import SupernetSetting, supernet_task
@@ -202,7 +203,7 @@ class SpaceLandscape:
         return supernet_task(config.space, point, dataset, setting)
 
     def _train(
-        self, task: Task, epochs: int, subnets: list[SubnetConfig], dataset: Dataset
+        self, task: Task[Supernet], epochs: int, subnets: list[SubnetConfig], dataset: Dataset
     ) -> float:
         from supernet.evaluate import accuracy_percent
         from supernet.trainer import train

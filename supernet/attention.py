@@ -59,14 +59,25 @@ def build_linear(
 
 
 def apply_linear(
-    layer: nn.Module, x: Tensor, subnet: SubnetConfig, index: int, name: LinearName
+    layer: ElasticLinear | ElasticLowRankLinear,
+    x: Tensor,
+    subnet: SubnetConfig,
+    index: int,
+    name: LinearName,
 ) -> Tensor:
     """Run one elastic linear at the size it has in `subnet`."""
-    out = subnet.linear_shape(index, name)[1] // (3 if name == "qkv" else 1)
+    features_out = subnet.linear_shape(index, name)[1] // (3 if name == "qkv" else 1)
+    out: Tensor
     if isinstance(layer, ElasticLowRankLinear):
-        rank = subnet.rank(index, name) or min(subnet.linear_shape(index, name))
-        return layer(x, out, rank)
-    return layer(x, out)
+        out = layer(x, features_out, factor_width(subnet, index, name))
+    else:
+        out = layer(x, features_out)
+    return out
+
+
+def factor_width(subnet: SubnetConfig, index: int, name: LinearName) -> int:
+    """Return the channels between two factors: the rank, or full rank where the ratio is 1."""
+    return subnet.rank(index, name) or min(subnet.linear_shape(index, name))
 
 
 def build_relative_position(subnet: SubnetConfig, head_dim: int) -> RelativePosition | None:

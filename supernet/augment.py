@@ -64,7 +64,8 @@ def shift(
     padded[:, largest : largest + height, largest : largest + width] = images
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
     rows, cols = rng.integers(0, 2 * largest + 1, (2, count))
-    return windows[np.arange(count), rows, cols].transpose(0, 2, 3, 1)  # NCHW -> NHWC
+    moved: Images = windows[np.arange(count), rows, cols].transpose(0, 2, 3, 1)  # NCHW -> NHWC
+    return moved
 
 
 def _picture_transforms(recipe: Recipe, preprocessing: Preprocessing) -> list[Any]:

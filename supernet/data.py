@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from mcuformer.data.dataset import Split
 from mcuformer.data.preprocessing import Preprocessing
@@ -87,7 +87,7 @@ def _read(split: Split, chosen: list[np.ndarray]) -> Iterator[Images]:
     if not isinstance(images, LazyImages):
         yield from (images[indices] for indices in chosen)
         return
-    loader: DataLoader = DataLoader(
+    loader: DataLoader[Images] = DataLoader(
         _Reader(images),
         batch_sampler=[indices.tolist() for indices in chosen],
         num_workers=LOADER_WORKERS,
@@ -96,7 +96,7 @@ def _read(split: Split, chosen: list[np.ndarray]) -> Iterator[Images]:
     yield from loader
 
 
-class _Reader(torch.utils.data.Dataset):
+class _Reader(Dataset[Images]):
     def __init__(self, images: LazyImages) -> None:
         self.images = images
 

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from supernet.rounding import fake_quantize_input, fake_quantize_weight
+from supernet.rounding import FakeQuantizable
 
 
-class Linear(nn.Linear):
+class Linear(nn.Linear, FakeQuantizable):
     """A static linear layer with the supernet's initialisation and, if asked, fake quantisation."""
-
-    fake_quant = False
 
     def reset_parameters(self) -> None:
         """Initialise weight and bias."""
@@ -25,17 +23,15 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        return apply_weight(x, self.weight, self.bias, fake_quant=self.fake_quant)
+        return self.product(x, self.weight, self.bias)
 
 
-class ElasticLinear(nn.Module):
+class ElasticLinear(nn.Module, FakeQuantizable):
     """A linear layer stored at its largest size; `sections` stacked outputs share one input.
 
     A fused qkv projection has three sections, each of which is sliced from its own start, so that
     weight and bias keep meaning query, key and value at every width.
     """
-
-    fake_quant = False
 
     def __init__(
         self, in_features: int, out_features: int, *, bias: bool = True, sections: int = 1
@@ -54,7 +50,7 @@ class ElasticLinear(nn.Module):
     def forward(self, x: Tensor, out_features: int) -> Tensor:
         """Map (..., in) to (..., sections * out); the input's width says which columns count."""
         weight, bias = self.sliced(x.shape[-1], out_features)
-        return apply_weight(x, weight, bias, fake_quant=self.fake_quant)
+        return self.product(x, weight, bias)
 
 
 class ElasticLayerNorm(nn.Module):
@@ -76,6 +72,8 @@ class ElasticBatchNorm(nn.Module):
     """Batch normalisation over the leading channels of (B, C, H, W)."""
 
     MOMENTUM, EPS = 0.1, 1e-5
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -97,13 +95,6 @@ class ElasticBatchNorm(nn.Module):
             momentum=self.MOMENTUM,
             eps=self.EPS,
         )
-
-
-def apply_weight(x: Tensor, weight: Tensor, bias: Tensor | None, *, fake_quant: bool) -> Tensor:
-    """Return ``x W^T + b``, with input and weight rounded to int8 where `fake_quant`."""
-    if fake_quant:
-        x, weight = fake_quantize_input(x), fake_quantize_weight(weight)
-    return functional.linear(x, weight, bias)
 
 
 def init_weight(weight: Tensor, in_features: int) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mcuformer.subnet import LinearName, SubnetConfig
+from supernet.attention import factor_width
 from supernet.elastic import ElasticLayerNorm, ElasticLinear
 from supernet.low_rank import ElasticLowRankLinear
 from supernet.model import ElasticBlock, Supernet
@@ -47,7 +48,8 @@ def _sliced_weights(supernet: Supernet, subnet: SubnetConfig) -> dict[str, Tenso
 
 
 def _block(block: ElasticBlock, subnet: SubnetConfig, index: int) -> dict[str, Tensor]:
-    prefix, weights = f"blocks.{index}", {}
+    prefix = f"blocks.{index}"
+    weights: dict[str, Tensor] = {}
     for norm in ("norm1", "norm2"):
         weights |= _norm(f"{prefix}.{norm}", getattr(block, norm), subnet.embed_dim)
     if block.attn.relative is not None:
@@ -55,7 +57,7 @@ def _block(block: ElasticBlock, subnet: SubnetConfig, index: int) -> dict[str, T
         for table in TABLES:
             sliced = getattr(block.attn.relative, table)[:, :head_dim]
             weights[f"{prefix}.attn.relative.{table}"] = sliced
-    layers: tuple[tuple[LinearName, str, nn.Module], ...] = (
+    layers: tuple[tuple[LinearName, str, ElasticLinear | ElasticLowRankLinear], ...] = (
         ("qkv", "attn.qkv", block.attn.qkv),
         ("proj", "attn.proj", block.attn.proj),
         ("fc1", "mlp.fc1", block.mlp.fc1),
@@ -66,12 +68,10 @@ def _block(block: ElasticBlock, subnet: SubnetConfig, index: int) -> dict[str, T
         out = features_out // (3 if name == "qkv" else 1)
         full_name = f"{prefix}.{path}"
         if isinstance(layer, ElasticLowRankLinear):
-            rank = subnet.rank(index, name)
-            assert rank is not None
+            rank = factor_width(subnet, index, name)
             weights |= _linear(f"{full_name}.v", layer.v, features_in, rank)
             weights |= _linear(f"{full_name}.u", layer.u, rank, out)
         else:
-            assert isinstance(layer, ElasticLinear)
             weights |= _linear(full_name, layer, features_in, out)
     return weights
 

@@ -94,13 +94,11 @@ class _Source:
         return tensor
 
     def _tokenizer(self, supernet: Supernet) -> None:
-        if "patch" not in supernet.tokenizers:
+        patches = [t for t in supernet.tokenizers.values() if isinstance(t, PatchEmbed)]
+        if not patches:
             say(f"{self.path}: the space has no patch tokenizer; its tokenizers stay fresh")
             return
-        patch_embed = supernet.tokenizers["patch"]
-        assert isinstance(patch_embed, PatchEmbed)
-        weight, bias = patch_embed.proj.weight, patch_embed.proj.bias
-        assert bias is not None
+        weight, bias = patches[0].proj.weight, patches[0].proj.bias
         kernel = self.get("patch_embed.proj.weight")
         size, own = kernel.shape[-1], weight.shape[-1]
         if kernel.shape[:2] != weight.shape[:2]:
@@ -158,13 +156,15 @@ class _Source:
         for kind, parameter in module.named_parameters():
             parameter.copy_(self.get(f"{name}.{kind}", tuple(parameter.shape)))
 
-    def _linear(self, layer: nn.Module, weight: Tensor, bias: Tensor) -> None:
+    def _linear(
+        self, layer: ElasticLinear | ElasticLowRankLinear, weight: Tensor, bias: Tensor
+    ) -> None:
         """Fill an elastic linear from the leading rows and columns of a dense one."""
-        low_rank = isinstance(layer, ElasticLowRankLinear)
-        outer = layer.u if low_rank else layer
-        assert isinstance(outer, ElasticLinear)
+        inner, outer = (
+            (layer.v, layer.u) if isinstance(layer, ElasticLowRankLinear) else (None, layer)
+        )
         sections, out = outer.weight.shape[:2]
-        features_in = layer.v.weight.shape[2] if low_rank else outer.weight.shape[2]
+        features_in = (outer if inner is None else inner).weight.shape[2]
         parts = weight.reshape(sections, -1, weight.shape[1])
         if parts.shape[1] < out or parts.shape[2] < features_in:
             raise ArtifactError(
@@ -176,11 +176,11 @@ class _Source:
         parts = parts[:, :out, :features_in]
         if outer.bias is not None:
             outer.bias.copy_(bias.reshape(sections, -1)[:, :out])
-        if not low_rank:
+        if inner is None:
             outer.weight.copy_(parts)
             return
-        rank = layer.v.weight.shape[1]
+        rank = inner.weight.shape[1]
         u, s, vt = np.linalg.svd(parts.reshape(-1, features_in).double().numpy(), False)
         root = np.sqrt(s[:rank])
-        layer.v.weight.copy_(torch.from_numpy(root[:, None] * vt[:rank])[None])
-        layer.u.weight.copy_(torch.from_numpy(u[:, :rank] * root).reshape(sections, out, rank))
+        inner.weight.copy_(torch.from_numpy(root[:, None] * vt[:rank])[None])
+        outer.weight.copy_(torch.from_numpy(u[:, :rank] * root).reshape(sections, out, rank))

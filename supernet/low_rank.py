@@ -28,7 +28,8 @@ class ElasticLowRankLinear(nn.Module):
 
     def forward(self, x: Tensor, out_features: int, rank: int) -> Tensor:
         """Map (..., in) to (..., sections * out) through `rank` channels."""
-        return self.u(self.v(x, rank), out_features)
+        out: Tensor = self.u(self.v(x, rank), out_features)
+        return out
 
 
 class LowRankLinear(nn.Module):
@@ -43,4 +44,5 @@ class LowRankLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        return self.u(self.v(x))
+        out: Tensor = self.u(self.v(x))
+        return out

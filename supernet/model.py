@@ -11,7 +11,8 @@ from mcuformer.subnet import SubnetConfig
 from supernet.activation import ACTIVATIONS
 from supernet.attention import ElasticAttention, apply_linear, build_linear
 from supernet.elastic import ElasticLayerNorm, ElasticLinear
-from supernet.tokenizer import build_tokenizer, resize_positions
+from supernet.modules import TypedModuleDict, TypedModuleList
+from supernet.tokenizer import Tokenizer, build_tokenizer, resize_positions
 
 POS_EMBED_STD = 0.3
 
@@ -45,7 +46,8 @@ class ElasticBlock(nn.Module):
     def forward(self, x: Tensor, subnet: SubnetConfig, drop_prob: float) -> Tensor:
         """Map (B, N, D) to (B, N, D); `drop_prob` is that of each branch in training."""
         x = x + drop_path(self.attn(self.norm1(x), subnet), drop_prob, self.training)
-        return x + drop_path(self.mlp(self.norm2(x), subnet), drop_prob, self.training)
+        mlp: Tensor = drop_path(self.mlp(self.norm2(x), subnet), drop_prob, self.training)
+        return x + mlp
 
 
 class Supernet(nn.Module):
@@ -73,15 +75,16 @@ class Supernet(nn.Module):
         points = space.points() if point is None else (point,)
         widest = max(points, key=lambda p: (p.patch_size, p.rank_ratio))
         self.largest = largest = space.largest(widest, joint=self.joint)
-        self.tokenizers = nn.ModuleDict()
+        tokenizers: dict[str, Tokenizer] = {}
         for kind in space.tokenizer:
             stem_dim = space.stem_dim if kind == "conv2" else None
             shape = largest.model_copy(update={"tokenizer": kind, "stem_dim": stem_dim})
-            self.tokenizers[kind] = build_tokenizer(shape, pad_value)
+            tokenizers[kind] = build_tokenizer(shape, pad_value)
+        self.tokenizers = TypedModuleDict(tokenizers)
         num_patches = max(space.largest(p).num_patches for p in points)
         self.cls_token = build_class_token(largest)
         self.pos_embed = build_position(largest, num_patches)
-        self.blocks = nn.ModuleList(
+        self.blocks = TypedModuleList(
             ElasticBlock(largest, i, space.max_head_dim) for i in range(largest.depth)
         )
         self.norm = ElasticLayerNorm(largest.embed_dim, largest.norm_eps)
@@ -113,7 +116,8 @@ class Supernet(nn.Module):
         rates = drop_rates(self.drop_path_rate, subnet.depth, self.largest.depth)
         for block, rate in zip(self.blocks, rates, strict=False):  # the first `depth` blocks
             x = block(x, subnet, rate)
-        return self.head(pool(self.norm(x), subnet), subnet.num_classes)
+        logits: Tensor = self.head(pool(self.norm(x), subnet), subnet.num_classes)
+        return logits
 
 
 def build_class_token(subnet: SubnetConfig) -> nn.Parameter | None:

@@ -38,7 +38,8 @@ class Processes:
     @property
     def device(self) -> torch.device:
         """Where this process computes."""
-        return self.accelerator.device
+        device: torch.device = self.accelerator.device
+        return device
 
     @property
     def share(self) -> tuple[int, int]:
@@ -78,8 +79,8 @@ class Processes:
             return loss
         tensors = [p.grad for p in model.parameters() if p.grad is not None]
         tensors += [buffer for buffer in model.buffers() if buffer.is_floating_point()]
-        flat = torch.cat([loss.detach().reshape(1), *(tensor.flatten() for tensor in tensors)])
-        flat = self.accelerator.reduce(flat, "mean")
+        own = torch.cat([loss.detach().reshape(1), *(tensor.flatten() for tensor in tensors)])
+        flat: Tensor = self.accelerator.reduce(own, "mean")
         start = 1
         for tensor in tensors:
             tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))

@@ -12,6 +12,7 @@ from mcuformer.value import Value
 
 if TYPE_CHECKING:
     from timm.data import Mixup
+    from timm.scheduler.scheduler import Scheduler
     from torch import nn
     from torch.optim import Optimizer
 
@@ -131,7 +132,7 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     )
 
 
-def build_scheduler(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) -> Any:
+def build_scheduler(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) -> Scheduler:
     """Build the schedule; ``step_update(step)`` sets the rate of a global step.
 
     Raises:
@@ -140,7 +141,7 @@ def build_scheduler(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) 
     from timm.scheduler import create_scheduler_v2
 
     try:
-        scheduler, _ = create_scheduler_v2(
+        scheduler: Scheduler | None = create_scheduler_v2(
             optimizer,
             sched=recipe.scheduler,
             num_epochs=recipe.epochs,
@@ -150,7 +151,7 @@ def build_scheduler(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) 
             min_lr=recipe.min_lr,
             step_on_epochs=False,
             updates_per_epoch=steps_per_epoch,
-        )
+        )[0]
     except ValueError:
         scheduler = None
     if scheduler is None:

@@ -20,6 +20,11 @@ class RelativePosition(nn.Module):
     that scores cost 2 * grid_size products a token and head, and not grid_size^2.
     """
 
+    key_rows: nn.Parameter
+    key_cols: nn.Parameter
+    value_rows: nn.Parameter
+    value_cols: nn.Parameter
+
     def __init__(self, max_distance: int, head_dim: int) -> None:
         super().__init__()
         self.max_distance = max_distance

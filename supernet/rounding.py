@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 def fake_quantize_weight(weight: Tensor) -> Tensor:
@@ -27,10 +28,31 @@ def fake_quantize_input(x: Tensor) -> Tensor:
     return _straight_through(x, quantized * scale)
 
 
+class FakeQuantizable:
+    """A layer whose product with a weight can be fake-quantised; mixed into a module's class."""
+
+    fake_quant: bool = False
+
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return ``x W^T + b``, with input and weight rounded to int8 where `fake_quant` is set.
+
+        Args:
+            x: (..., in).
+            weight: (out, in).
+            bias: (out,), or None.
+
+        Returns:
+            (..., out).
+        """
+        if self.fake_quant:
+            x, weight = fake_quantize_input(x), fake_quantize_weight(weight)
+        return functional.linear(x, weight, bias)
+
+
 def set_fake_quant(model: nn.Module, on: bool) -> None:
-    """Switch fake quantisation of every linear layer of `model`."""
+    """Switch fake quantisation of every layer of `model` that is :class:`FakeQuantizable`."""
     for module in model.modules():
-        if hasattr(module, "fake_quant"):
+        if isinstance(module, FakeQuantizable):
             module.fake_quant = on
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
@@ -154,26 +155,24 @@ class BudgetAwareSampler:
 
     def __init__(self, config: BudgetAwareSampling, pool: Pool, steps_per_epoch: int) -> None:
         self.pool, self.levels, self.steps = pool, config.levels, steps_per_epoch
-        self._epoch = -1
-        self._prepare(0)
+        self.plan = lru_cache(maxsize=1)(self._plan)  # an epoch's steps share their draws
+        self.plan(0)  # refuses an impossible budget before anything is trained
 
     def __call__(self, epoch: int, step: int) -> Sequence[SubnetConfig]:
         """Draw an admissible subnet of the step's level."""
-        if epoch != self._epoch:
-            self._prepare(epoch)
-        level = self._groups[self._walk[step]]
-        return [draw(level, stream(self.pool.seed, "sampling", epoch, step))]
+        return [draw(self.plan(epoch)[step], stream(self.pool.seed, "sampling", epoch, step))]
 
-    def _prepare(self, epoch: int) -> None:
+    def _plan(self, epoch: int) -> Sequence[Sequence[SubnetConfig]]:
+        """Return, for every step of an epoch, the subnets of the level it draws from."""
         admitted = self.pool.admitted(epoch)
         cuts = np.array_split(np.arange(len(admitted)), min(self.levels, len(admitted)))
-        self._groups = [[admitted[index] for index in cut] for cut in cuts]
+        levels = [[admitted[index] for index in cut] for cut in cuts]
         rng, walk = stream(self.pool.seed, "walk", epoch), []
-        level = int(rng.integers(len(cuts)))
+        place = int(rng.integers(len(levels)))
         for move in rng.integers(-1, 2, self.steps):
-            walk.append(level)
-            level = min(max(level + int(move), 0), len(cuts) - 1)
-        self._epoch, self._walk = epoch, walk
+            walk.append(levels[place])
+            place = min(max(place + int(move), 0), len(levels) - 1)
+        return walk
 
 
 def build_sampler(config: SamplingConfig, pool: Pool, steps_per_epoch: int) -> Sampler:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import torch
-from torch import nn
 
 from mcuformer.data.dataset import Dataset
 from mcuformer.run.artifact import canonical_json, digest, file_digest
@@ -19,12 +18,13 @@ from supernet.data import BatchSource, pad_value
 from supernet.distillation import teacher_identity
 from supernet.initialize import initialize
 from supernet.model import Supernet
+from supernet.modules import ModuleT
 from supernet.recipe import Recipe
 from supernet.sampling import Admissible, Pool, Sampler, SamplingConfig, build_sampler, heeds_budget
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(Generic[ModuleT]):
     """What is trained, on what and how.
 
     Args:
@@ -39,7 +39,7 @@ class Task:
         trackers: of accelerate's, by name; ``metrics.jsonl`` is always written.
     """
 
-    model: nn.Module
+    model: ModuleT
     batches: BatchSource
     recipe: Recipe
     num_classes: int
@@ -81,7 +81,7 @@ class SupernetSetting:
 
 def supernet_task(
     space: SearchSpace, point: SpacePoint | None, dataset: Dataset, setting: SupernetSetting
-) -> Task:
+) -> Task[Supernet]:
     """Build the training of one point's supernet, or of the joint one where `point` is None.
 
     Its recovery points lie under `points_dir`. The directory's name holds a digest of all that the

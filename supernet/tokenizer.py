@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import lru_cache
 
 import torch
@@ -11,9 +12,42 @@ from torch.nn import functional
 
 from mcuformer.subnet import SubnetConfig
 from supernet.elastic import ElasticBatchNorm, init_weight
+from supernet.modules import TypedModuleList
 
 
-class PatchEmbed(nn.Module):
+class Tokenizer(nn.Module, ABC):
+    """Makes tokens of images; its weights are shared by slicing.
+
+    Args:
+        pad_value: normalised value of each channel that padding of the image consists of.
+    """
+
+    pad: Tensor
+
+    def __init__(self, pad_value: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("pad", torch.tensor(pad_value).view(1, -1, 1, 1), persistent=False)
+
+    @abstractmethod
+    def sliced(self, subnet: SubnetConfig) -> dict[str, Tensor]:
+        """Return the weights of `subnet`, by their names in its own tokenizer."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
+        """Map images (B, C, H, W) to tokens (B, N, D) of `subnet`."""
+
+    def padded(self, x: Tensor, before: int, after: int) -> Tensor:
+        """Pad images (B, C, H, W) at their top and left, and at their bottom and right."""
+        return functional.pad(x - self.pad, (before, after, before, after)) + self.pad
+
+
+class _Projection(nn.Conv2d):
+    """A convolution that always has a bias."""
+
+    bias: nn.Parameter
+
+
+class PatchEmbed(Tokenizer):
     """A convolution with kernel = stride = patch_size; elastic in its output channels.
 
     A subnet of another patch size (in a joint supernet) uses the kernel resized by the
@@ -26,28 +60,26 @@ class PatchEmbed(nn.Module):
     """
 
     def __init__(self, subnet: SubnetConfig, pad_value: tuple[float, ...]) -> None:
-        super().__init__()
+        super().__init__(pad_value)
         patch = subnet.patch_size
-        self.proj = nn.Conv2d(subnet.in_chans, subnet.embed_dim, patch, patch)
+        self.proj = _Projection(subnet.in_chans, subnet.embed_dim, patch, patch)
         init_weight(self.proj.weight, subnet.in_chans * patch * patch)
-        nn.init.zeros_(self.proj.bias)  # type: ignore[arg-type]
-        self.register_buffer("pad", torch.tensor(pad_value).view(1, -1, 1, 1), persistent=False)
+        nn.init.zeros_(self.proj.bias)
 
     def sliced(self, subnet: SubnetConfig) -> dict[str, Tensor]:
         """Return the weights of `subnet`, by their names in its own tokenizer."""
-        bias, weight = self.proj.bias, self.proj.weight[: subnet.embed_dim]
-        assert bias is not None
+        weight: Tensor = self.proj.weight[: subnet.embed_dim]
         if subnet.patch_size != weight.shape[-1]:
             resize = pseudo_inverse_resize(weight.shape[-1], subnet.patch_size)
             weight = torch.einsum("ij,dcj->dci", resize.to(weight), weight.flatten(2))
-            weight = weight.unflatten(2, (subnet.patch_size, subnet.patch_size))
-        return {"proj.weight": weight, "proj.bias": bias[: subnet.embed_dim]}
+            weight = weight.reshape(*weight.shape[:2], subnet.patch_size, subnet.patch_size)
+        return {"proj.weight": weight, "proj.bias": self.proj.bias[: subnet.embed_dim]}
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
         """Map images (B, C, H, W) to tokens (B, N, D) of `subnet`."""
         before, after = subnet.padding
         if before or after:
-            x = functional.pad(x - self.pad, (before, after, before, after)) + self.pad
+            x = self.padded(x, before, after)
         weights = self.sliced(subnet)
         x = functional.conv2d(
             x, weights["proj.weight"], weights["proj.bias"], stride=subnet.patch_size
@@ -55,7 +87,7 @@ class PatchEmbed(nn.Module):
         return rearrange(x, "b d h w -> b (h w) d")
 
 
-class ConvTokenizer(nn.Module):
+class ConvTokenizer(Tokenizer):
     """One or two of: 3 x 3 convolution, batch norm, ReLU, 3 x 3 max pooling of stride 2.
 
     Elastic in the last one's output channels; the channels between are fixed, so that the batch
@@ -67,14 +99,9 @@ class ConvTokenizer(nn.Module):
     """
 
     def __init__(self, subnet: SubnetConfig, pad_value: tuple[float, ...]) -> None:
-        super().__init__()
-        self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
-        for conv in subnet.convs:
-            layer = nn.Conv2d(conv.in_chans, conv.out_chans, 3, bias=False)
-            init_weight(layer.weight, 9 * conv.in_chans)
-            self.convs.append(layer)
-            self.norms.append(ElasticBatchNorm(conv.out_chans))
-        self.register_buffer("pad", torch.tensor(pad_value).view(1, -1, 1, 1), persistent=False)
+        super().__init__(pad_value)
+        self.convs = TypedModuleList(_convolution(c.in_chans, c.out_chans) for c in subnet.convs)
+        self.norms = TypedModuleList(ElasticBatchNorm(c.out_chans) for c in subnet.convs)
 
     def sliced(self, subnet: SubnetConfig) -> dict[str, Tensor]:
         """Return the weights of `subnet`, by their names in its own tokenizer."""
@@ -87,7 +114,7 @@ class ConvTokenizer(nn.Module):
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
         """Map images (B, C, H, W) to tokens (B, N, D) of `subnet`."""
-        x = functional.pad(x - self.pad, (1, 1, 1, 1)) + self.pad
+        x = self.padded(x, 1, 1)
         for index, conv in enumerate(subnet.convs):
             weight = self.convs[index].weight[: conv.out_chans]
             x = functional.conv2d(x, weight, stride=conv.stride, padding=min(index, 1))
@@ -96,12 +123,17 @@ class ConvTokenizer(nn.Module):
         return rearrange(x, "b d h w -> b (h w) d")
 
 
-def build_tokenizer(
-    subnet: SubnetConfig, pad_value: tuple[float, ...]
-) -> PatchEmbed | ConvTokenizer:
+def _convolution(in_chans: int, out_chans: int) -> nn.Conv2d:
+    layer = nn.Conv2d(in_chans, out_chans, 3, bias=False)
+    init_weight(layer.weight, 9 * in_chans)
+    return layer
+
+
+def build_tokenizer(subnet: SubnetConfig, pad_value: tuple[float, ...]) -> Tokenizer:
     """Build the tokenizer of `subnet`, whose forward takes a subnet of at most its width."""
-    kind = PatchEmbed if subnet.tokenizer == "patch" else ConvTokenizer
-    return kind(subnet, pad_value)
+    if subnet.tokenizer == "patch":
+        return PatchEmbed(subnet, pad_value)
+    return ConvTokenizer(subnet, pad_value)
 
 
 @lru_cache(maxsize=64)
@@ -110,7 +142,8 @@ def pseudo_inverse_resize(old: int, new: int) -> Tensor:
     basis = torch.eye(old * old).reshape(old * old, 1, old, old)
     resized = functional.interpolate(basis, (new, new), mode="bilinear", antialias=True)
     bilinear = resized.reshape(old * old, new * new)  # row: image of one old pixel
-    return torch.linalg.pinv(bilinear)
+    inverse: Tensor = torch.linalg.pinv(bilinear)
+    return inverse
 
 
 def resize_positions(positions: Tensor, grid_size: int) -> Tensor:

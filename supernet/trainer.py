@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from mcuformer.run.progress import Meter, duration, say
 from mcuformer.seed import stream
 from supernet.checkpoint import Snapshot, newest, remove_unfinished
 from supernet.distillation import build_teacher, distilled_loss
+from supernet.modules import ModuleT
 from supernet.processes import Processes
 from supernet.recipe import Distillation, build_mixup, build_optimizer, build_scheduler
 from supernet.rounding import set_fake_quant
@@ -31,7 +32,7 @@ Validate = Callable[[nn.Module, int], dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Generic[ModuleT]):
     """The result of a training.
 
     Args:
@@ -40,14 +41,14 @@ class Trained:
         is_main: whether this process writes files.
     """
 
-    model: nn.Module
+    model: ModuleT
     epochs: float
     is_main: bool
 
 
 def train(
-    task: Task, until_epoch: int, description: str, validate: Validate | None = None
-) -> Trained:
+    task: Task[ModuleT], until_epoch: int, description: str, validate: Validate | None = None
+) -> Trained[ModuleT]:
     """Train until `until_epoch` epochs are finished, from the newest checkpoint that is not beyond.
 
     Every random choice depends on (seed, epoch, step) alone, so that an interrupted run ends with
@@ -64,11 +65,11 @@ def train(
     return _Training(task, until_epoch, description, validate).run()
 
 
-class _Training:
+class _Training(Generic[ModuleT]):
     """The state of one training: everything that a checkpoint holds, and what it needs to go on."""
 
     def __init__(
-        self, task: Task, until_epoch: int, description: str, validate: Validate | None
+        self, task: Task[ModuleT], until_epoch: int, description: str, validate: Validate | None
     ) -> None:
         from timm.utils import ModelEmaV3
 
@@ -103,11 +104,12 @@ class _Training:
         self.good = self._resumed()
 
     @property
-    def averaged(self) -> nn.Module | None:
+    def averaged(self) -> ModuleT | None:
         """The running average of the weights, where there is one."""
-        return None if self.average is None else self.average.module
+        # timm does not say that it averages in a copy of the model
+        return None if self.average is None else cast(ModuleT, self.average.module)
 
-    def run(self) -> Trained:
+    def run(self) -> Trained[ModuleT]:
         """Train."""
         started = int(self.state["step"])
         last = self.until_epoch * self.steps_per_epoch

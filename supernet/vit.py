@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from timm.layers import drop_path
 from torch import Tensor, nn
 
@@ -18,10 +20,11 @@ from supernet.model import (
     pool,
     undecayed,
 )
+from supernet.modules import TypedModuleList
 from supernet.tokenizer import build_tokenizer
 
 
-def _linear(subnet: SubnetConfig, index: int, name: LinearName) -> nn.Module:
+def _linear(subnet: SubnetConfig, index: int, name: LinearName) -> Linear | LowRankLinear:
     features_in, features_out = subnet.linear_shape(index, name)
     bias = name != "qkv" or subnet.qkv_bias
     rank = subnet.rank(index, name)
@@ -42,7 +45,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
-        return self.proj(attend(self.qkv(x), self.num_heads, self.relative, self.grid_size))
+        out = attend(self.qkv(x), self.num_heads, self.relative, self.grid_size)
+        projected: Tensor = self.proj(out)
+        return projected
 
 
 class Mlp(nn.Module):
@@ -56,7 +61,8 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
-        return self.fc2(self.activation(self.fc1(x)))
+        out: Tensor = self.fc2(self.activation(self.fc1(x)))
+        return out
 
 
 class Block(nn.Module):
@@ -73,7 +79,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
         x = x + drop_path(self.attn(self.norm1(x)), self.drop_prob, self.training)
-        return x + drop_path(self.mlp(self.norm2(x)), self.drop_prob, self.training)
+        mlp: Tensor = drop_path(self.mlp(self.norm2(x)), self.drop_prob, self.training)
+        return x + mlp
 
 
 class Vit(nn.Module):
@@ -87,6 +94,9 @@ class Vit(nn.Module):
         drop_path_rate: stochastic depth of the last block, linear from 0 at the first.
     """
 
+    pretrained_cfg: dict[str, Any]  # timm reads both
+    default_cfg: dict[str, Any]
+
     def __init__(
         self, subnet: SubnetConfig, pad_value: tuple[float, ...], drop_path_rate: float = 0.0
     ) -> None:
@@ -96,7 +106,7 @@ class Vit(nn.Module):
         self.cls_token = build_class_token(subnet)
         self.pos_embed = build_position(subnet, subnet.num_patches)
         rates = drop_rates(drop_path_rate, subnet.depth, subnet.depth)
-        self.blocks = nn.ModuleList(Block(subnet, i, rate) for i, rate in enumerate(rates))
+        self.blocks = TypedModuleList(Block(subnet, i, rate) for i, rate in enumerate(rates))
         norm = nn.LayerNorm(subnet.embed_dim, subnet.norm_eps)
         self.norm = nn.Identity() if subnet.fc_norm else norm
         self.fc_norm = norm if subnet.fc_norm else nn.Identity()
@@ -117,12 +127,15 @@ class Vit(nn.Module):
         x = add_tokens(self.patch_embed(x, self.subnet), self.cls_token, self.pos_embed)
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)
+        tokens: Tensor = self.norm(x)
+        return tokens
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Map tokens (B, N, D) to logits (B, num_classes), or to the features before the head."""
-        x = self.fc_norm(pool(x, self.subnet))
-        return x if pre_logits else self.head(x)
+        out: Tensor = self.fc_norm(pool(x, self.subnet))
+        if not pre_logits:
+            out = self.head(out)
+        return out
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, num_classes)."""
