@@ -71,7 +71,8 @@ def write_program() -> Callable[[Path, str], None]:
     def write(firmware: Path, statements: str) -> None:
         lines = [
             '#include "model.h"',
-            '__attribute__((aligned(8), section(".arena"))) uint8_t model_arena[MODEL_ARENA_BYTES];',
+            '__attribute__((aligned(8), section(".arena")))',
+            "uint8_t model_arena[MODEL_ARENA_BYTES];",
             "uint8_t *model_input(void) { return model_arena; }",
             "const int32_t *model_run(void)",
             "{",
