@@ -6,14 +6,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA_DIR := $(if $(MCUFORMER_DATA),$(abspath $(MCUFORMER_DATA)))
+# a worker per core, of one torch thread each; a worker without tests takes some of another's
+PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup packages demo check test lint bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 10
 
-setup: $(STAMP)  ## virtual environment, Python packages, cross-compiler and emulator
+setup: packages  ## virtual environment, Python packages, cross-compiler and emulator
 	@sh tools/install_toolchain.sh
+
+packages: $(STAMP)
 
 $(STAMP): pyproject.toml setup.py
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed")'
@@ -24,10 +28,13 @@ $(STAMP): pyproject.toml setup.py
 demo: setup  ## search, train, export and run on digits (DEVICE=stm32f746 for another device)
 	$(BIN)/python -m mcuformer +experiment=demo device=$(DEVICE) run_dir=$(RUN)
 
-test: setup lint  ## linters, type checks and all tests, emulator included
-	MCUFORMER_DATA="$(DATA_DIR)" $(BIN)/python -m pytest
+check: packages lint  ## linters, type checks and tiny tests: a minute, no compiler, no data
+	$(PYTEST) -m tiny
 
-lint: setup  ## ruff and mypy
+test: setup lint  ## linters, type checks and all tests, emulator included
+	MCUFORMER_DATA="$(DATA_DIR)" $(PYTEST)
+
+lint: packages  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -1,9 +1,16 @@
-"""Fixtures that several packages' tests share."""
+"""Tiers of tests, and fixtures that several packages' tests share."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch and numpy start threads of their own
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest
@@ -15,6 +22,7 @@ from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import BlockConfig, SubnetConfig
+from oplib.target import host, qemu
 
 # machines differ in speed; CI repeats the same examples, so that it fails only for a change
 settings.register_profile("default", deadline=None)
@@ -22,6 +30,55 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ROOT = Path(__file__).resolve().parents[1]
+CHAIN_FOLDERS = ("integration", "tools")
+TOOL_FIXTURES = {"host_tools", "emulator_tools"}
+
+
+def tier_of(item: pytest.Item) -> str:
+    """Return a test's tier: by its folder, or by the programs that its fixtures ask for."""
+    folder = item.path.relative_to(ROOT / "tests").parts[0]
+    if folder in CHAIN_FOLDERS:
+        return "chain"
+    return "firmware" if TOOL_FIXTURES & set(item.fixturenames) else "tiny"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(tier_of(item))
+
+
+@pytest.fixture(autouse=True)
+def a_tiny_test_starts_no_program(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hold tiny tests to their promise: neither a compiler, nor an emulator, nor a data set."""
+    if request.node.get_closest_marker("tiny") is None:
+        return
+
+    def refuse(*arguments: Any, **_: Any) -> None:
+        pytest.fail(f"a tiny test starts {arguments[1]}; ask for a fixture of tests/conftest.py")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.delenv("MCUFORMER_DATA", raising=False)
+
+
+def need(*programs: str) -> None:
+    """Skip, naming the program, where one is missing."""
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} not found; `make setup` installs it")
+
+
+@pytest.fixture(scope="session")
+def host_tools() -> None:
+    """Ask for what builds a firmware on this computer."""
+    need(*host.TOOLS)
+
+
+@pytest.fixture(scope="session")
+def emulator_tools(host_tools: None) -> None:
+    """Ask for the cross-compiler and the emulator too."""
+    need(*qemu.TOOLS)
 
 
 def read_conf(name: str) -> dict:
@@ -29,9 +86,20 @@ def read_conf(name: str) -> dict:
     return yaml.safe_load((ROOT / "conf" / f"{name}.yaml").read_text())
 
 
+def device_called(name: str) -> Device:
+    """Return a device of conf/device."""
+    return Device.parse(read_conf(f"device/{name}"))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def device() -> Callable[[str], Device]:
+    """Return the function that reads a device of conf/device."""
+    return device_called
 
 
 @pytest.fixture(scope="session")
@@ -55,12 +123,12 @@ def digits_space() -> SearchSpace:
 
 @pytest.fixture(scope="session")
 def stm32f100() -> Device:
-    return Device.parse(read_conf("device/stm32f100"))
+    return device_called("stm32f100")
 
 
 @pytest.fixture(scope="session")
 def stm32f746() -> Device:
-    return Device.parse(read_conf("device/stm32f746"))
+    return device_called("stm32f746")
 
 
 @pytest.fixture

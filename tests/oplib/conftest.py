@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -103,10 +102,8 @@ def member(field: Field, arrays: dict[str, np.ndarray]) -> ctypes._SimpleCData |
 
 
 @pytest.fixture(scope="session")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def kernels(host_tools: None, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """Every kernel, compiled with the undefined-behaviour sanitizer, which ends the process."""
-    if shutil.which("cc") is None:
-        pytest.skip("cc not found; install gcc")
     library = tmp_path_factory.mktemp("kernels") / "liboplib.so"
     sources = [str(path) for path in sorted((RUNTIME / "src").glob("*.c"))]
     sanitize = ["-fsanitize=undefined", "-fno-sanitize-recover"]

@@ -1,0 +1,174 @@
+"""Commands, files and links of README and docs/ exist; a command's arguments are understood."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+from mcuformer.errors import McuformerError
+from mcuformer.run.entry import compose, conf_dir
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^(?: {4}|\t)(.*)$|^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`([^`]+)`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FILE = re.compile(r"(?:\.ci|conf|docs|evolve|mcuformer|oplib|supernet|tests|tools)/[\w./-]+")
+PROGRAMS = ("python", "torchrun", "make", "mcuformer")
+
+
+def code(text: str) -> Iterator[str]:
+    """Yield the lines of code blocks, then the code inside paragraphs and tables."""
+    for indented, fenced in BLOCK.findall(text):
+        yield from (indented or fenced).splitlines()
+    prose = BLOCK.sub("", text)
+    yield from (" ".join(span.split()) for span in SPAN.findall(prose))
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of every command of this project, comments and ellipses left out."""
+    for line in code(text):
+        for part in line.split("&&"):
+            try:
+                words = shlex.split(part, comments=True)
+            except ValueError:  # a line of C or YAML with one quotation mark
+                continue
+            words = [word for word in words if not set(word) <= {".", "…"}]
+            if words and words[0].removeprefix("./") in PROGRAMS and len(words) > 1:
+                yield words
+
+
+def faults_of_make(words: list[str]) -> Iterator[str]:
+    makefile = (ROOT / "Makefile").read_text()
+    for word in words:
+        name, is_variable, _ = word.partition("=")
+        pattern = rf"^{re.escape(name)} \?=" if is_variable else rf"^{re.escape(name)}:"
+        if not re.search(pattern, makefile, re.MULTILINE):
+            yield f"make has no {'variable' if is_variable else 'target'} {name}"
+
+
+@lru_cache
+def help_of(tool: Path) -> str:
+    command = [sys.executable, str(tool), "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def faults_of_tool(name: str, words: list[str]) -> Iterator[str]:
+    if not (ROOT / name).is_file():
+        yield f"no such file: {name}"
+        return
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag.startswith("-") and not re.search(rf"(?<!\S){flag}\b", help_of(ROOT / name)):
+            yield f"{name} has no flag {flag}"
+
+
+def staged(word: str, place: Path) -> str:
+    """Make the user's own file of ``group=./file.yaml``: a copy of one that is shipped."""
+    key, _, value = word.partition("=")
+    group = conf_dir() / key.lstrip("+")
+    if not value.startswith("./") or not group.is_dir():
+        return word
+    shutil.copy(sorted(group.glob("*.yaml"))[0], place / value)
+    return f"{key}={place / value}"
+
+
+def faults_of_module(module: str, words: list[str], place: Path) -> Iterator[str]:
+    if words and re.fullmatch(r"[a-z]+", words[0]):  # inspect and predict
+        command = [sys.executable, "-m", module, words[0], str(place), *words[2:]]
+        printed = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+        if not re.search("no run here|no such file", printed):
+            yield f"{module} {words[0]}: {printed.strip()}"
+        return
+    sweep = bool({"-m", "--multirun"} & set(words))
+    overrides = [word for word in words if word not in ("-m", "--multirun")]
+    if sweep:  # the first of several values
+        overrides = [re.sub(r"=([^\[,]*),.*", r"=\1", word) for word in overrides]
+    try:
+        compose(module.replace(".", "_"), [staged(word, place) for word in overrides])
+    except McuformerError as error:
+        yield f"{module}: {error}"
+
+
+def faults_of_command(words: list[str], place: Path) -> Iterator[str]:
+    program, rest = words[0], words[1:]
+    if program == "make":
+        yield from faults_of_make(rest)
+    elif program == "mcuformer":
+        yield from faults_of_module("mcuformer", rest, place)
+    elif "-m" in rest:
+        module, *rest = rest[rest.index("-m") + 1 :]
+        if not conf_dir().joinpath(f"{module.replace('.', '_')}.yaml").is_file():
+            yield f"no such command: {module}"
+            return
+        yield from faults_of_module(module, rest, place)
+    elif rest[0].startswith("tools/"):
+        yield from faults_of_tool(rest[0], rest[1:])
+    else:
+        yield f"neither a command of this project nor a tool: {' '.join(words)}"
+
+
+def headings(path: Path) -> set[str]:
+    """Return the anchors of a document, as GitHub makes them."""
+    found = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
+
+
+def faults_of_links(text: str, folder: Path) -> Iterator[str]:
+    for target in LINK.findall(text):
+        name, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        if name and not (folder / name).exists():
+            yield f"link to nothing: {target}"
+        elif anchor and anchor not in headings(folder / name):
+            yield f"no such heading: {target}"
+    for span in SPAN.findall(BLOCK.sub("", text)):
+        if FILE.fullmatch(span) and not (ROOT / span).exists():
+            yield f"no such file: {span}"
+
+
+def faults(text: str, folder: Path, place: Path) -> list[str]:
+    """Return what a document promises and the project does not keep."""
+    found = [fault for words in commands(text) for fault in faults_of_command(words, place)]
+    return [*found, *faults_of_links(text, folder)]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_document_keeps_its_promises(path: Path, tmp_path: Path) -> None:
+    assert faults(path.read_text(), path.parent, tmp_path) == []
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(list(commands((ROOT / "README.md").read_text()))) >= 6
+
+
+WRONG = {
+    "    make everything": "make has no target everything",
+    "    make demo CHIP=stm32f746": "make has no variable CHIP",
+    "    python -m evolve.space space_search.kay=3": "evolve.space: .*space_search.kay",
+    "    python -m evolve.spaces": "no such command: evolve.spaces",
+    "    torchrun --nproc_per_node 2 -m supernet.train thread=1": "supernet.train: .*thread",
+    "    mcuformer device=stm32f999": "mcuformer: .*stm32f999",
+    "    mcuformer look runs/a": "mcuformer look: error: ",
+    "see `python tools/bench_trend.py --seed 3`": "tools/bench_trend.py has no flag --seed",
+    "```\npython tools/bench.py\n```": "no such file: tools/bench.py",
+    "see `oplib/planner.py`": "no such file: oplib/planner.py",
+    "see [usage](docs/absent.md)": "link to nothing: docs/absent.md",
+    "see [usage](README.md#absent)": "no such heading: README.md#absent",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_broken_promise_is_seen(text: str, tmp_path: Path) -> None:
+    found = faults(f"{text}\n", ROOT, tmp_path)
+    assert len(found) == 1
+    assert re.match(WRONG[text], found[0], re.DOTALL)

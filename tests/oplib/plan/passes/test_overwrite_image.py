@@ -1,0 +1,51 @@
+"""Tokens over the image: how far below it they must begin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mcuformer.errors import PlanError
+from mcuformer.subnet import SubnetConfig
+from oplib.network.builder import build_graph
+from oplib.plan.arena import plan_memory
+from oplib.plan.check_plan import check_plan
+from oplib.plan.passes.overwrite_image import overwrite_image
+from oplib.plan.schedule import schedule
+
+
+def test_the_distance_by_hand(deit_tiny: SubnetConfig, paper_subnet: SubnetConfig) -> None:
+    """The first strip of patches is computed in pairs, for no tile fits above it.
+
+    The last pair of a grid's first row is written up to ``grid * dim``, while its own pixels, from
+    ``(grid - 2) * patch * channels`` on, are still read. What follows has the strips above.
+    """
+    for subnet, grid, dim, patch in ((deit_tiny, 14, 192, 16), (paper_subnet, 12, 216, 20)):
+        below = grid * dim - (grid - 2) * patch * 3
+        found = schedule(subnet)
+        assert found.calls.nodes[0].below == below
+        assert found.plan.arena_bytes == subnet.img_size**2 * 3 + below
+
+
+def test_one_step_closer_destroys_a_pixel(paper_subnet: SubnetConfig) -> None:
+    calls = schedule(paper_subnet).calls
+    node = calls.nodes[0]
+    check_plan(calls, plan_memory(calls))
+    closer = replace(node, below=node.below - 8)
+    broken = replace(calls, nodes=(closer, *calls.nodes[1:]))
+    with pytest.raises(PlanError, match=r"patch_embed: .*(replaced|in use)"):
+        check_plan(broken, plan_memory(broken))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"patch_size": 15},  # 225 pixels: patches reach beyond the image
+        {"class_token": True},
+        {"patch_size": 14, "in_chans": 1},  # rows of 14 bytes: no whole words
+    ],
+)
+def test_where_it_cannot(deit_tiny: SubnetConfig, change: dict) -> None:
+    assert overwrite_image(build_graph(deit_tiny)) is not None
+    assert overwrite_image(build_graph(SubnetConfig.parse(deit_tiny.dump() | change))) is None

@@ -1,0 +1,77 @@
+"""Schedules against figures by hand, and what a limit buys."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mcuformer.space import SearchSpace
+from mcuformer.subnet import SubnetConfig
+from oplib.forms import Forms, Passes
+from oplib.plan.check_plan import check_plan
+from oplib.plan.instructions import modelled_instructions
+from oplib.plan.schedule import schedule
+
+STRIP = Forms(passes=Passes(input="strip"))
+ABLATION = (
+    Passes(integrate_operators=False, overwrite_tokens=False, stream_tokens=False),
+    Passes(overwrite_tokens=False, stream_tokens=False),
+    Passes(stream_tokens=False),
+    Passes(),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), limit=st.sampled_from([None, 2000, 4000, 10**6]))
+def test_every_pass_saves_memory_and_every_plan_holds(
+    digits_space: SearchSpace, seed: int, limit: int | None
+) -> None:
+    rng = np.random.default_rng(seed)
+    points = digits_space.points()
+    subnet = digits_space.sample(points[int(rng.integers(len(points)))], rng)
+    arenas = []
+    for passes in ABLATION:
+        found = schedule(subnet, Forms(passes=passes), limit)
+        check_plan(found.calls, found.plan)
+        assert found.plan.optimal
+        bound = found.plan.lower_bound_bytes
+        assert bound <= found.plan.arena_bytes <= 1.02 * bound
+        arenas.append(schedule(subnet, Forms(passes=passes)).plan.arena_bytes)
+    assert arenas == sorted(arenas, reverse=True)
+
+
+def test_attention_with_heads_outer(deit_tiny: SubnetConfig) -> None:
+    """One head at a time: its keys and values exist, and the outputs of the two others wait."""
+    tokens, dim, head_dim = 196, 192, 64
+    stream, keys, values = tokens * dim, tokens * head_dim, tokens * head_dim
+    slots, queries = tokens * 2 * head_dim, 4 * head_dim * 2  # a tile is four rows of int16
+    scores = 4 * tokens * 3  # four rows: an 8-bit code and a 16-bit weight each
+    projection = 4 * dim * 2
+    found = schedule(deit_tiny, STRIP)
+    expected = stream + keys + values + slots + queries + scores + projection
+    assert found.plan.arena_bytes == expected
+
+
+def test_attention_with_pairs_of_heads(paper_subnet: SubnetConfig) -> None:
+    """93,000 bytes hold keys and values of two heads of four, and not those of all."""
+    tokens, dim, head_dim, heads = 144, 216, 64, 4
+
+    def arena(group: int) -> int:
+        waiting = tokens * (heads - group) * head_dim
+        keys_and_values, queries = 2 * tokens * group * head_dim, 4 * group * head_dim * 2
+        work = 4 * tokens * 3 + 4 * heads * head_dim * 2
+        return tokens * dim + keys_and_values + waiting + queries + work
+
+    assert arena(2) < 93_000 < arena(heads)
+    assert schedule(paper_subnet, STRIP, 93_000).plan.arena_bytes == arena(2)
+
+
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(limit=st.integers(1500, 6000))
+def test_a_limit_buys_instructions_and_is_kept(small_subnet: SubnetConfig, limit: int) -> None:
+    least, found = schedule(small_subnet), schedule(small_subnet, arena_limit=limit)
+    assert found.plan.arena_bytes <= max(limit, least.plan.arena_bytes)
+    assert modelled_instructions(found.calls) <= modelled_instructions(least.calls)

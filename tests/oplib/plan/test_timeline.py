@@ -1,0 +1,33 @@
+"""What lives at each call, what peaks, and what would help."""
+
+from __future__ import annotations
+
+from mcuformer.subnet import SubnetConfig
+from oplib.forms import Forms, Passes
+from oplib.network.builder import build_graph
+from oplib.plan.passes.overwrite_tokens import overwrite_tokens
+from oplib.plan.schedule import schedule
+from oplib.plan.timeline import explain, peak, timeline
+
+NO_STREAM = Forms(passes=Passes(stream_tokens=False))
+
+
+def test_a_moment_by_hand(deit_tiny: SubnetConfig) -> None:
+    """Layer by layer: the stream, the hidden features, and a tile of four rows in int16."""
+    graph = overwrite_tokens(build_graph(deit_tiny))
+    moments = {moment.call: moment.num_bytes for moment in timeline(graph)}
+    assert list(moments) == [node.name for node in graph.nodes]
+    assert moments["blocks.0.mlp.fc1"] == 196 * 192 + 196 * 768 + 4 * 192 * 2
+
+
+def test_what_peaks_and_what_would_help(paper_subnet: SubnetConfig) -> None:
+    found = schedule(paper_subnet, NO_STREAM)
+    text = explain(found, NO_STREAM)
+    assert peak(found.calls).num_bytes <= found.plan.arena_bytes
+    assert "memory peaks at " in text
+    assert "forms.passes.stream_tokens=true" in text
+    text = explain(schedule(paper_subnet), Forms())
+    # the image, 240 x 240 x 3, but for what the tokens cover: 144 x 216 less 1992 below it
+    assert f"image {240 * 240 * 3 - (144 * 216 - 1992)}" in text
+    assert "forms.passes.input=strip" in text
+    assert "forms.passes.stream_tokens=true" not in text

@@ -1,0 +1,85 @@
+"""One network in three computations: numpy, this computer's C, an emulated chip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.device import Device
+from mcuformer.subnet import SubnetConfig
+from oplib.forms import Forms
+from oplib.network.reference import run_integer
+from oplib.plan.footprint import footprint
+from oplib.target import board, host, qemu
+from oplib.target.firmware import write_firmware
+from oplib.target.qemu import EmulatedRun
+
+NAMES = (*map(str, range(9)), '"ü"\\')
+Agreement = Callable[[Any, SubnetConfig, Forms, Device, Path], EmulatedRun]
+
+
+@pytest.fixture
+def small_network(random_network, small_subnet: SubnetConfig, preprocessing: Preprocessing) -> Any:
+    """Return the small subnet, quantised, with its default schedule."""
+    return random_network(small_subnet, preprocessing, seed=3)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a network's firmware folder and returns its path."""
+
+    def write(network: Any, device: Device, name: str = "firmware") -> Path:
+        write_firmware(tmp_path / name, network.integer, network.scheduled, device, NAMES)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def check_agreement(emulator_tools: None) -> Agreement:
+    """Return the check of numpy = host C under the sanitizer = emulated chip, planned = linked."""
+
+    def check(
+        network: Any, subnet: SubnetConfig, forms: Forms, device: Device, place: Path
+    ) -> EmulatedRun:
+        write_firmware(place / "firmware", network.integer, network.scheduled, device, NAMES)
+        expected = run_integer(network.integer, network.images)
+        library = host.build(place / "firmware", place / "host", sanitize="undefined")
+        assert np.array_equal(host.run_images(library, network.images, 10), expected)
+        elf = qemu.build(place / "firmware", place / "emulated")
+        result = qemu.run_images(elf, device, network.images[:8], 10)
+        assert np.array_equal(result.logits, expected[:8])
+        assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
+        linked, planned = board.measure(elf), footprint(subnet, device, forms)
+        assert (linked.arena, linked.weights) == (planned.arena_bytes, planned.weights_bytes)
+        assert linked.static <= planned.static_bytes
+        assert linked.code == pytest.approx(planned.code_bytes, rel=0.1)
+        return result
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def write_program() -> Callable[[Path, str], None]:
+    """Return a function that gives a firmware folder a ``model.c`` whose model_run does as told."""
+
+    def write(firmware: Path, statements: str) -> None:
+        lines = [
+            '#include "model.h"',
+            '__attribute__((aligned(8), section(".arena")))',
+            "uint8_t model_arena[MODEL_ARENA_BYTES];",
+            "uint8_t *model_input(void) { return model_arena; }",
+            "const int32_t *model_run(void)",
+            "{",
+            statements,
+            "    return (const int32_t *)(void *)model_arena;",
+            "}",
+        ]
+        (firmware / "model.c").write_text("\n".join([*lines, ""]))
+
+    return write

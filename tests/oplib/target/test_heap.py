@@ -1,0 +1,52 @@
+"""Every buffer in a heap block of its exact size, under the address sanitizer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.device import Device
+from mcuformer.subnet import SubnetConfig
+from oplib.forms import Forms, Passes
+from oplib.network.reference import run_integer
+from oplib.target import host
+from oplib.target.heap import use_heap
+
+RUN = (
+    "import sys, numpy as np; from pathlib import Path; from oplib.target import host;"
+    "np.save(sys.argv[2], host.run_images(Path(sys.argv[1]), np.load(sys.argv[3]), 10))"
+)
+
+
+@pytest.mark.usefixtures("host_tools")
+@pytest.mark.parametrize("passes", [{}, {"stream_tokens": False}, {"input": "strip"}])
+def test_sanitizers_are_silent(
+    random_network,
+    write: Callable[..., Path],
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    stm32f100: Device,
+    passes: dict[str, Any],
+) -> None:
+    """The sanitizer must be loaded before Python, hence a process."""
+    network = random_network(small_subnet, preprocessing, 0, Forms(passes=Passes(**passes)))
+    firmware = write(network, stm32f100)
+    place = firmware.parent
+    use_heap(firmware, network.integer, network.scheduled)
+    library = host.build(firmware, place / "asan", sanitize="address,undefined")
+    np.save(place / "images.npy", network.images)
+    runtime = subprocess.run(
+        ["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    arguments = [str(library), str(place / "logits.npy"), str(place / "images.npy")]
+    environment = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PATH": "/usr/bin:/bin"}
+    subprocess.run([sys.executable, "-c", RUN, *arguments], check=True, env=environment)
+    expected = run_integer(network.integer, network.images)
+    assert np.array_equal(np.load(place / "logits.npy"), expected)
