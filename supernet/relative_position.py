@@ -21,9 +21,9 @@ class RelativePosition(nn.Module):
     """
 
     key_rows: nn.Parameter
-    key_cols: nn.Parameter
+    key_columns: nn.Parameter
     value_rows: nn.Parameter
-    value_cols: nn.Parameter
+    value_columns: nn.Parameter
 
     def __init__(self, max_distance: int, head_dim: int) -> None:
         super().__init__()
