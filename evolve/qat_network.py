@@ -216,6 +216,7 @@ TORCH_FORMS: dict[str, TorchForm] = {  # by an operator's family
     "conv_pool": conv_pool,
     "embed_tokens": embed_tokens,
     "gelu": unary(functional.gelu),
+    "hard_swish": unary(functional.hardswish),
     "layer_norm": layer_norm,
     "linear": linear,
     "mean_pool": mean_pool,

@@ -15,7 +15,7 @@ PositiveInt = Annotated[int, Field(gt=0)]
 RankRatio = Annotated[float, Field(gt=0.0, le=1.0)]
 LinearName = Literal["qkv", "proj", "fc1", "fc2"]
 Tokenizer = Literal["patch", "conv1", "conv2"]
-Activation = Literal["gelu", "relu"]
+Activation = Literal["gelu", "relu", "hard_swish"]
 
 NUM_CONVS: dict[Tokenizer, int] = {"patch": 0, "conv1": 1, "conv2": 2}
 LINEARS: tuple[LinearName, ...] = ("qkv", "proj", "fc1", "fc2")

@@ -12,4 +12,5 @@ from mcuformer.subnet import Activation
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
     "relu": functional.relu,
+    "hard_swish": functional.hardswish,
 }

@@ -295,6 +295,7 @@ ONNX_FORMS: dict[str, OnnxForm] = {  # by an operator's family
     "conv_pool": conv_pool,
     "embed_tokens": embed_tokens,
     "gelu": gelu,
+    "hard_swish": unary("HardSwish"),
     "layer_norm": layer_norm,
     "linear": linear,
     "mean_pool": mean_pool,

@@ -14,6 +14,7 @@ from oplib.ops.conv_pool import ConvPool
 from oplib.ops.embed_tokens import EmbedTokens, EmbedTokensS16
 from oplib.ops.fused import BlockOperator
 from oplib.ops.gelu import Gelu, GeluPolynomial, GeluSigmoid
+from oplib.ops.hard_swish import HardSwish
 from oplib.ops.layer_norm import LayerNorm, LayerNormS16
 from oplib.ops.linear import Linear, LinearAdd, LinearFromS16, LinearTable, LinearToS16
 from oplib.ops.mean_pool import MeanPool, MeanPoolS16
@@ -46,6 +47,7 @@ OPERATORS: dict[str, Operator[Any]] = {
     "gelu": Gelu(),
     "gelu_polynomial": GeluPolynomial(),
     "gelu_sigmoid": GeluSigmoid(),
+    "hard_swish": HardSwish(),
     "layer_norm": LayerNorm(),
     "layer_norm_s16": LayerNormS16(),
     "linear": Linear(),

@@ -154,6 +154,7 @@ CASES: dict[str, Callable[[np.random.Generator, str], Case]] = {
     "gelu": plain_case,
     "gelu_polynomial": plain_case,
     "gelu_sigmoid": plain_case,
+    "hard_swish": plain_case,
     "layer_norm": norm_case,
     "layer_norm_s16": norm_case,
     "linear": linear_case,
