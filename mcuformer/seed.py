@@ -18,5 +18,10 @@ def derive(seed: int, *names: str | int) -> int:
 
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:
-    """Return the generator of the stream that `names` names (for instance ``"data", epoch``)."""
+    """Return the generator of the stream that `names` names (for instance ``"data", epoch``).
+
+    >>> again = stream(0, "data", 3).random() == stream(0, "data", 3).random()
+    >>> again, stream(0, "data", 3).random() == stream(0, "data", 4).random()
+    (True, False)
+    """
     return np.random.default_rng(derive(seed, *names))

@@ -182,7 +182,11 @@ class ReleasedCheckpoint:
 
 
 def interleaved(count: int) -> Tensor:
-    """Return rows 0, 3, 6, ..., then 1, 4, ..., then 2, 5, ... below `count`."""
+    """Return rows 0, 3, 6, ..., then 1, 4, ..., then 2, 5, ... below `count`.
+
+    >>> interleaved(7).tolist()
+    [0, 3, 6, 1, 4, 2, 5]
+    """
     return torch.cat([torch.arange(start, count, 3) for start in range(3)])
 
 

@@ -153,6 +153,9 @@ def drop_rates(rate: float, depth: int, max_depth: int) -> list[float]:
     """Return stochastic depth's rate of each block: linear from 0, its end scaled with depth.
 
     A subnet of half the depth ends at half the rate, because it has less to spare.
+
+    >>> drop_rates(0.5, depth=3, max_depth=6)
+    [0.0, 0.125, 0.25]
     """
     last = rate * depth / max_depth
     return [last * index / max(1, depth - 1) for index in range(depth)]

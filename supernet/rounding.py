@@ -87,7 +87,11 @@ class LearnedRounding(nn.Module):
 
 
 def round_half_up(x: Tensor) -> Tensor:
-    """Round to integers, halves upwards, with the gradient of the identity."""
+    """Round to integers, halves upwards, with the gradient of the identity.
+
+    >>> round_half_up(torch.tensor([-1.5, -0.5, 0.5, 1.5])).tolist()
+    [-1.0, 0.0, 1.0, 2.0]
+    """
     return x + (torch.floor(x + 0.5) - x).detach()
 
 

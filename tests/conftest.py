@@ -36,6 +36,8 @@ TOOL_FIXTURES = {"host_tools", "emulator_tools"}
 
 def tier_of(item: pytest.Item) -> str:
     """Return a test's tier: by its folder, or by the programs that its fixtures ask for."""
+    if not item.path.is_relative_to(ROOT / "tests"):
+        return "tiny"  # the doctests of the packages
     folder = item.path.relative_to(ROOT / "tests").parts[0]
     if folder in CHAIN_FOLDERS:
         return "chain"

@@ -110,7 +110,12 @@ def stratified(shape: Sequence[int], count: int, rng: np.random.Generator) -> li
     """Draw distinct grid points that spread over every axis (a Latin hypercube), then random ones.
 
     Args:
-        shape: of the grid. count: of points, at most the grid's size.
+        shape: of the grid.
+        count: of points, at most the grid's size.
+
+    >>> rows, cols = zip(*stratified((4, 4), 4, np.random.default_rng(0)))
+    >>> sorted(rows), sorted(cols)
+    ([0, 1, 2, 3], [0, 1, 2, 3])
     """
     columns = [np.minimum(rng.permutation(count) * length // count, length - 1) for length in shape]
     chosen = list(dict.fromkeys(tuple(int(c[i]) for c in columns) for i in range(count)))

@@ -81,19 +81,33 @@ def threshold_step(slopes: Array, tau: Sequence[float], max_step: int) -> tuple[
 
 
 def floor_step(slopes: Array, tau: Sequence[float]) -> tuple[int, ...]:
-    """Return the paper's literal step, floor(slope / tau), unclipped (MCUFormer, section 3.1)."""
+    """Return the paper's literal step, floor(slope / tau), unclipped (MCUFormer, section 3.1).
+
+    A slope just below zero already leads one step down, where :func:`threshold_step` stays.
+
+    >>> floor_step(np.array([1.4, -0.3]), (0.5, 0.5))
+    (2, -1)
+    """
     return tuple(int(step) for step in np.floor(np.asarray(slopes) / np.asarray(tau)))
 
 
 def moved(index: Index, step: Sequence[int], shape: Sequence[int]) -> Index:
-    """Return the grid point a step leads to, stopped at the grid's borders."""
+    """Return the grid point a step leads to, stopped at the grid's borders.
+
+    >>> moved((3, 1), (2, -1), shape=(5, 4))
+    (4, 0)
+    """
     return tuple(
         min(max(i + s, 0), length - 1) for i, s, length in zip(index, step, shape, strict=True)
     )
 
 
 def neighbours(index: Index, shape: Sequence[int]) -> list[Index]:
-    """Return the grid points at most one step away in every coordinate, without the point."""
+    """Return the grid points at most one step away in every coordinate, without the point.
+
+    >>> neighbours((0, 1), shape=(5, 4))
+    [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
+    """
     found = {moved(index, step, shape) for step in product((-1, 0, 1), repeat=len(shape))}
     return sorted(found - {index})
 

@@ -88,7 +88,11 @@ def mean_accuracy(subnets: Sequence[SubnetConfig], accuracy: AccuracyOf) -> floa
 
 
 def score(accuracy_percent: float, admitted_fraction: float, lambda_rho: float) -> float:
-    """Return Q = Acc + lambda * rho (MCUFormer, section 3.1)."""
+    """Return Q = Acc + lambda * rho (MCUFormer, section 3.1).
+
+    >>> score(80.0, 0.5, lambda_rho=10.0)
+    85.0
+    """
     return accuracy_percent + lambda_rho * admitted_fraction
 
 

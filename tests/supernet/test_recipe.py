@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from torch import nn
 
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.data.preprocessing import Preprocessing
@@ -20,8 +21,9 @@ from supernet.augment import Augmentation, shift
 from supernet.checkpoint import model_arrays, newest
 from supernet.data import BatchSource
 from supernet.distillation import build_teacher, distilled_loss
+from supernet.elastic import ElasticLinear, Linear
 from supernet.recipe import Distillation, Recipe, TimmTeacher
-from supernet.rounding import fake_quantize_input, fake_quantize_weight
+from supernet.rounding import fake_quantize_input, fake_quantize_weight, set_fake_quant
 from supernet.sampling import SandwichSampling
 from supernet.task import SupernetSetting, Task, supernet_task
 from supernet.trainer import train
@@ -198,3 +200,19 @@ def test_fake_quantisation_by_hand() -> None:
     assert torch.equal(weight.grad, torch.ones(2, 2))
     x = torch.tensor([-1.0, 0.0, 0.506, 1.55])
     assert torch.allclose(fake_quantize_input(x), torch.tensor([-1.0, 0.0, 0.51, 1.55]), atol=1e-6)
+
+
+def test_fake_quantisation_switches_linear_layers_and_nothing_else() -> None:
+    model = nn.ModuleDict(
+        {"static": Linear(4, 3), "elastic": ElasticLinear(4, 3), "foreign": nn.Linear(4, 3)}
+    )
+    model["foreign"].fake_quant = False  # a module of somebody else's, with a name of ours
+    x = torch.linspace(-1.0, 1.0, 8).reshape(2, 4)
+    before = [model["static"](x), model["elastic"](x, 3)]
+    set_fake_quant(model, True)
+    assert model["foreign"].fake_quant is False
+    rounded = [model["static"](x), model["elastic"](x, 3)]
+    assert not any(torch.equal(a, b) for a, b in zip(before, rounded, strict=True))
+    set_fake_quant(model, False)
+    after = [model["static"](x), model["elastic"](x, 3)]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
