@@ -9,15 +9,14 @@ from typing import Any
 from evolve.space_search.quality import check_feasible
 from evolve.subnet_search.evolution import Candidate, EvolutionConfig, evolve
 from evolve.subnet_search.population import Variation
-from evolve.target import TargetSettings
 from mcuformer.data.dataset import DataConfig, load
-from mcuformer.run import entry
 from mcuformer.run.artifact import Stage, read_json, save_arrays, write_bytes, write_json
-from mcuformer.run.command import execute
+from mcuformer.run.command import Command
 from mcuformer.run.progress import say, track
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
+from oplib.target.target import TargetSettings
 
 
 class SearchConfig(TargetSettings):
@@ -31,7 +30,7 @@ def stage(config: SearchConfig) -> Stage:
     """Return what the command reads and writes."""
     inputs = [config.run.file(name) for name in ("supernet.json", "supernet.safetensors")]
     outputs = ("subnet.json", "weights.safetensors", "search.jsonl")
-    return Stage("evolve.search", config.content(), [*inputs, *config.data.files()], outputs)
+    return Stage(SEARCH.name, config.content(), [*inputs, *config.data.files()], outputs)
 
 
 def search(config: SearchConfig) -> None:
@@ -49,8 +48,8 @@ def search(config: SearchConfig) -> None:
     if joint:  # the space search says where in it to look
         own = read_json(config.run.file("space.json"), "space")["point"]
     point = SpacePoint.parse(own, where=str(supernet_file))
-    budget = config.limit()
-    check_feasible([point], space, config.cost, budget)
+    target = config.target
+    check_feasible([point], space, target.cost, target.limit)
     dataset = load(config.data, space.smallest(point).img_size)
 
     import torch
@@ -66,7 +65,7 @@ def search(config: SearchConfig) -> None:
     load_model(supernet, config.run.file("supernet.safetensors"))
 
     def evaluate(subnet: SubnetConfig) -> Candidate:
-        cost = config.cost(subnet)
+        cost = target.cost(subnet)
         accuracy = accuracy_percent(
             lambda x: supernet(x, subnet), dataset.steering, dataset.preprocessing
         )
@@ -81,7 +80,7 @@ def search(config: SearchConfig) -> None:
     variation = Variation(
         space,
         point,
-        lambda s: config.cost(s).admissible(budget),
+        target.admits,
         settings.depth_probability,
         settings.embed_dim_probability,
         settings.block_probability,
@@ -109,12 +108,8 @@ def _row(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Run the command line."""
-    return entry.run(
-        "evolve_search", SearchConfig, lambda c: execute(c, stage(c), lambda: search(c))
-    )
+SEARCH = Command("evolve.search", SearchConfig, stage, search)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(SEARCH.main())

@@ -72,7 +72,7 @@ def test_attention_with_pairs_of_heads(paper_subnet: SubnetConfig) -> None:
 )
 @given(limit=st.integers(1500, 6000))
 def test_a_limit_buys_instructions_and_is_kept(small_subnet: SubnetConfig, limit: int) -> None:
-    least, found = schedule(small_subnet), schedule(small_subnet, arena_limit=limit)
+    least, found = schedule(small_subnet), schedule(small_subnet, arena_bytes=limit)
     assert found.plan.arena_bytes <= max(limit, least.plan.arena_bytes)
     assert modelled_instructions(found.calls) <= modelled_instructions(least.calls)
 
