@@ -61,9 +61,14 @@ def run(
     return run
 
 
-def export_config(run: RunDir, data: DataConfig, device: Device, source: str) -> ExportConfig:
-    settings = ExportSettings(source=source, calibration_images=64, check_images=2)
-    return ExportConfig(run_dir=str(run.path), device=device, data=data, export=settings)
+@pytest.fixture
+def configs(
+    tmp_path: Path, digits_config: DataConfig, digits_space: SearchSpace, stm32f746: Device
+) -> tuple[ExportConfig, ReportConfig]:
+    """Configurations of the run's export and report."""
+    common = {"run_dir": str(tmp_path / "run"), "device": stm32f746, "data": digits_config}
+    settings = ExportSettings(calibration_images=64, check_images=2)
+    return ExportConfig(**common, export=settings), ReportConfig(**common, space=digits_space)
 
 
 def picture(dataset: Dataset, place: Path) -> Path:
@@ -87,16 +92,15 @@ def test_every_source_is_reported_and_predicted(
     run: RunDir,
     small_subnet: SubnetConfig,
     dataset: Dataset,
-    digits_config: DataConfig,
-    digits_space: SearchSpace,
-    stm32f746: Device,
+    configs: tuple[ExportConfig, ReportConfig],
     capsys: pytest.CaptureFixture[str],
     source: str,
 ) -> None:
     """The float accuracy is torch's with the source's own weights, and predict shows its logits."""
-    EXPORT.execute(export_config(run, digits_config, stm32f746, source))
-    settings = {"run_dir": str(run.path), "device": stm32f746, "data": digits_config}
-    REPORT.execute(ReportConfig(**settings, space=digits_space))
+    export, report = configs
+    settings = export.export.model_copy(update={"source": source})
+    EXPORT.execute(export.model_copy(update={"export": settings}))
+    REPORT.execute(report)
     found = read_json(run.file("report_measured.json"), "report")["accuracy_percent"]
     logits = {}
     for name in {source, "search"}:
@@ -120,18 +124,16 @@ def test_every_source_is_reported_and_predicted(
 
 def test_weights_of_ones_own_are_predicted(
     dataset: Dataset,
-    digits_config: DataConfig,
-    stm32f746: Device,
+    configs: tuple[ExportConfig, ReportConfig],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     torch.manual_seed(0)
     vit, weights = VisionTransformer(**OWN).eval(), tmp_path / "own.safetensors"
     save_arrays(weights, model_arrays(vit))
-    run = RunDir(tmp_path / "run")
-    config = export_config(run, digits_config, stm32f746, "finetuned")
+    run = configs[0].run
     own = {"weights": str(weights), "vit": TimmVit.parse(OWN)}
-    EXPORT.execute(config.model_copy(update=own))
+    EXPORT.execute(configs[0].model_copy(update=own))
     with torch.no_grad():
         logits = vit(to_tensor(dataset.test.images[:1], dataset.preprocessing)).numpy()[0]
     shown = predicted(run, picture(dataset, tmp_path), capsys)
@@ -141,16 +143,14 @@ def test_weights_of_ones_own_are_predicted(
     assert "exported network: your own weights (" in printed
 
 
-def test_what_cannot_be_read_is_refused(
-    run: RunDir, digits_config: DataConfig, dataset: Dataset, stm32f746: Device
-) -> None:
+def test_what_cannot_be_read_is_refused(run: RunDir, dataset: Dataset) -> None:
     with pytest.raises(ArtifactError, match=r"export\.json: no such file"):
         NetworkSource.exported(run)
     write_json(run.file("export.json"), "export", {"footprint": {}})
     with pytest.raises(ArtifactError, match=r"names no network; run oplib\.export again"):
         NetworkSource.exported(run)
     network = NetworkSource(name="qat").read(run)
-    with pytest.raises(ConfigError, match="forms: evolve.qat trained for other forms"):
+    with pytest.raises(ConfigError, match=r"forms: evolve\.qat trained for other forms"):
         network.float_model(dataset.preprocessing, Forms(gelu="sigmoid"))
     write_json(run.file("qat.json"), "qat", {"subnet": network.subnet.dump(), "forms": {}})
     with pytest.raises(ArtifactError, match=r"qat\.json: damaged: KeyError"):
