@@ -7,9 +7,11 @@ parameters by graph node with the scales that quantisation-aware training learne
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.errors import ArtifactError, ConfigError
@@ -25,11 +27,10 @@ from mcuformer.run.artifact import (
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
 from oplib.forms import DEFAULT_FORMS, Forms
-from oplib.network.builder import build_graph
 from oplib.network.model_file import SEPARATOR
 from oplib.network.reference import FloatModel
 from oplib.network.timm_vit import TimmVit, refuse_unknown_parts
-from oplib.network.vit import float_model
+from oplib.network.vit import float_model, weight_shapes
 from oplib.ops.base import Array
 from oplib.ops.quant import QuantParams
 
@@ -92,11 +93,36 @@ class SourceNetwork:
                 got=forms.dump(),
                 expected=trained.dump(),
             )
+        return self._by_node(preprocessing, forms or trained)
+
+    def _by_node(self, preprocessing: Preprocessing, forms: Forms) -> FloatModel:
+        """Return the network whose weights are stored by node.
+
+        Raises:
+            ArtifactError: naming the first that is missing, unknown or of another shape.
+        """
+        shapes = weight_shapes(self.subnet).items()
+        blank = {name: np.zeros(shape, np.float32) for name, shape in shapes}
+        model = float_model(self.subnet, blank, preprocessing, str(self.where), forms)
+        expected = {
+            f"{node}{SEPARATOR}{kind}": values.shape
+            for node, arrays in model.params.items()
+            for kind, values in arrays.items()
+        }
         params: dict[str, dict[str, Array]] = {}
-        for key, values in self.weights.items():
+        for key in (*expected, *self.weights):
+            got = self.weights[key].shape if key in self.weights else "nothing"
+            shape = expected.get(key, "no such weight")
+            if got != shape:
+                raise ArtifactError(
+                    f"weight {key} does not fit the network",
+                    where=self.where,
+                    got=got,
+                    expected=shape,
+                )
             node, _, kind = key.partition(SEPARATOR)
-            params.setdefault(node, {})[kind] = values
-        return FloatModel(build_graph(self.subnet, forms or trained), params, preprocessing)
+            params.setdefault(node, {})[kind] = self.weights[key]
+        return replace(model, params=params)
 
 
 class NetworkSource(Value):

@@ -152,6 +152,10 @@ def test_what_cannot_be_read_is_refused(run: RunDir, dataset: Dataset) -> None:
     network = NetworkSource(name="qat").read(run)
     with pytest.raises(ConfigError, match=r"forms: evolve\.qat trained for other forms"):
         network.float_model(dataset.preprocessing, Forms(gelu="sigmoid"))
+    kept = {name: values for name, values in network.weights.items() if name != "head|weight"}
+    save_arrays(network.where, kept)
+    with pytest.raises(ArtifactError, match=r"weight head\|weight does not fit .*got nothing"):
+        NetworkSource(name="qat").read(run).float_model(dataset.preprocessing)
     write_json(run.file("qat.json"), "qat", {"subnet": network.subnet.dump(), "forms": {}})
     with pytest.raises(ArtifactError, match=r"qat\.json: damaged: KeyError"):
         NetworkSource(name="qat").read(run)
