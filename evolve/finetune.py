@@ -6,17 +6,14 @@ import sys
 from pathlib import Path
 
 from mcuformer.data.dataset import DataConfig, load
-from mcuformer.run import entry
 from mcuformer.run.artifact import (
     Stage,
-    canonical_json,
-    digest,
     file_digest,
     read_value,
     save_arrays,
     write_json,
 )
-from mcuformer.run.command import Settings, execute
+from mcuformer.run.command import Command, Settings
 from mcuformer.subnet import SubnetConfig
 from supernet.recipe import Recipe
 
@@ -40,7 +37,7 @@ def stage(config: FinetuneConfig) -> Stage:
     if config.subnet is None:
         inputs.append(config.run.file("weights.safetensors"))
     outputs = ("finetuned_subnet.json", "model.safetensors", "config.json")
-    return Stage("evolve.finetune", config.content(), [*inputs, *config.data.files()], outputs)
+    return Stage(FINETUNE.name, config.content(), [*inputs, *config.data.files()], outputs)
 
 
 def subnet_file(config: FinetuneConfig) -> Path:
@@ -62,9 +59,9 @@ def finetune(config: FinetuneConfig) -> None:
     import torch
 
     from supernet.checkpoint import load_model, model_arrays
-    from supernet.data import BatchSource, pad_value
+    from supernet.data import pad_value
     from supernet.registry import write_timm_config
-    from supernet.task import Task, seed_everything
+    from supernet.task import network_task, seed_everything
     from supernet.trainer import train
     from supernet.vit import Vit
 
@@ -76,19 +73,9 @@ def finetune(config: FinetuneConfig) -> None:
         weights = config.run.file("weights.safetensors")
         load_model(vit, weights)
         start = file_digest(weights)
-    both = dataset.train.joined(dataset.steering)
-    batches = BatchSource(both, dataset.preprocessing, config.recipe, config.seed)
-    identity = {"subnet": subnet.dump(), "start": start, "data": both.digest}
-    name = digest(canonical_json([identity, config.recipe.content(), config.seed]).encode())[:8]
-    task = Task(
-        model=vit,
-        batches=batches,
-        recipe=config.recipe,
-        num_classes=subnet.num_classes,
-        seed=config.seed,
-        directory=config.run.file("finetune") / name,
-        identity=identity,
-    )
+    identity = {"subnet": subnet.dump(), "start": start}
+    directory = config.run.file("finetune")
+    task = network_task(vit, dataset, config.recipe, config.seed, directory, identity)
     trained = train(task, config.recipe.epochs, "fine-tuning")
     save_arrays(config.run.file("model.safetensors"), model_arrays(trained.model))
     write_json(config.run.file("finetuned_subnet.json"), "subnet", subnet.dump())
@@ -97,12 +84,8 @@ def finetune(config: FinetuneConfig) -> None:
     )
 
 
-def main() -> int:
-    """Run the command line."""
-    return entry.run(
-        "evolve_finetune", FinetuneConfig, lambda c: execute(c, stage(c), lambda: finetune(c))
-    )
+FINETUNE = Command("evolve.finetune", FinetuneConfig, stage, finetune)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(FINETUNE.main())

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from evolve.space_search.quality import check_feasible
 from evolve.subnet_search.evolution import Candidate, EvolutionConfig, evolve
 from evolve.subnet_search.population import Variation
-from evolve.target import TargetSettings
 from mcuformer.data.dataset import DataConfig, load
-from mcuformer.run import entry
-from mcuformer.run.artifact import Stage, read_json, save_arrays, write_bytes, write_json
-from mcuformer.run.command import execute
+from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.run.artifact import RunDir, Stage, read_json, save_arrays, write_bytes, write_json
+from mcuformer.run.command import Command
 from mcuformer.run.progress import say, track
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
+from oplib.target.target import TargetSettings
+
+if TYPE_CHECKING:
+    from supernet.model import Supernet
 
 
 class SearchConfig(TargetSettings):
@@ -31,7 +36,38 @@ def stage(config: SearchConfig) -> Stage:
     """Return what the command reads and writes."""
     inputs = [config.run.file(name) for name in ("supernet.json", "supernet.safetensors")]
     outputs = ("subnet.json", "weights.safetensors", "search.jsonl")
-    return Stage("evolve.search", config.content(), [*inputs, *config.data.files()], outputs)
+    return Stage(SEARCH.name, config.content(), [*inputs, *config.data.files()], outputs)
+
+
+@dataclass(frozen=True)
+class SearchedPoint:
+    """Where the search looks for subnets.
+
+    Args:
+        space: of the supernet.
+        point: whose subnets are searched.
+        joint: whether the supernet holds all points.
+    """
+
+    space: SearchSpace
+    point: SpacePoint
+    joint: bool
+
+    @classmethod
+    def of_run(cls, run: RunDir) -> SearchedPoint:
+        """Read it from the supernet or, where that is joint, from the space search's choice.
+
+        Raises:
+            ArtifactError, ConfigError: naming the file.
+        """
+        supernet_file, space_file = run.file("supernet.json"), run.file("space.json")
+        content = read_json(supernet_file, "supernet")
+        space = SearchSpace.parse(content["space"], where=str(supernet_file))
+        if content["point"] is not None:
+            point = SpacePoint.parse(content["point"], where=str(supernet_file))
+            return cls(space, point, joint=False)
+        chosen = read_json(space_file, "space")["point"]
+        return cls(space, SpacePoint.parse(chosen, where=str(space_file)), joint=True)
 
 
 def search(config: SearchConfig) -> None:
@@ -42,31 +78,18 @@ def search(config: SearchConfig) -> None:
     Raises:
         BudgetError: no subnet of the supernet's point fits.
     """
-    supernet_file = config.run.file("supernet.json")
-    content = read_json(supernet_file, "supernet")
-    space = SearchSpace.parse(content["space"], where=str(supernet_file))
-    own, joint = content["point"], content["point"] is None
-    if joint:  # the space search says where in it to look
-        own = read_json(config.run.file("space.json"), "space")["point"]
-    point = SpacePoint.parse(own, where=str(supernet_file))
-    budget = config.limit()
-    check_feasible([point], space, config.cost, budget)
+    searched, target = SearchedPoint.of_run(config.run), config.target
+    space, point = searched.space, searched.point
+    check_feasible([point], space, target.cost, target.limit)
     dataset = load(config.data, space.smallest(point).img_size)
+    supernet = _load_supernet(config, searched, dataset.preprocessing)
 
-    import torch
-
-    from supernet.checkpoint import load_model, model_arrays
-    from supernet.data import pad_value
+    from supernet.checkpoint import model_arrays
     from supernet.evaluate import accuracy_percent
     from supernet.extract import extract
-    from supernet.model import Supernet
-
-    torch.set_num_threads(config.threads)
-    supernet = Supernet(space, None if joint else point, pad_value(dataset.preprocessing))
-    load_model(supernet, config.run.file("supernet.safetensors"))
 
     def evaluate(subnet: SubnetConfig) -> Candidate:
-        cost = config.cost(subnet)
+        cost = target.cost(subnet)
         accuracy = accuracy_percent(
             lambda x: supernet(x, subnet), dataset.steering, dataset.preprocessing
         )
@@ -77,19 +100,7 @@ def search(config: SearchConfig) -> None:
     def journal(generation: int, candidates: list[Candidate]) -> None:
         lines.extend(json.dumps({"generation": generation, **_row(c)}) for c in candidates)
 
-    settings = config.strategy
-    variation = Variation(
-        space,
-        point,
-        lambda s: config.cost(s).admissible(budget),
-        settings.depth_probability,
-        settings.embed_dim_probability,
-        settings.block_probability,
-    )
-    generations = track(range(settings.generations), "subnet search")
-    best = evolve(
-        settings, variation, evaluate, stream(config.seed, "search"), generations, journal
-    )
+    best = _evolved(config, searched, evaluate, journal)
     say(
         f"best of {len(lines)} subnets: {best.accuracy_percent:.2f} % on steering data, "
         f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash"
@@ -98,6 +109,44 @@ def search(config: SearchConfig) -> None:
     vit = extract(supernet, best.subnet)
     save_arrays(config.run.file("weights.safetensors"), model_arrays(vit))
     write_json(config.run.file("subnet.json"), "subnet", vit.subnet.dump())
+
+
+def _load_supernet(
+    config: SearchConfig, searched: SearchedPoint, preprocessing: Preprocessing
+) -> Supernet:
+    """Return the run's trained supernet."""
+    import torch
+
+    from supernet.checkpoint import load_model
+    from supernet.data import pad_value
+    from supernet.model import Supernet
+
+    torch.set_num_threads(config.threads)
+    point = None if searched.joint else searched.point
+    supernet = Supernet(searched.space, point, pad_value(preprocessing))
+    load_model(supernet, config.run.file("supernet.safetensors"))
+    return supernet
+
+
+def _evolved(
+    config: SearchConfig,
+    searched: SearchedPoint,
+    evaluate: Callable[[SubnetConfig], Candidate],
+    journal: Callable[[int, list[Candidate]], None],
+) -> Candidate:
+    """Return the best subnet that the configured evolution finds."""
+    settings = config.strategy
+    variation = Variation(
+        searched.space,
+        searched.point,
+        config.target.admits,
+        settings.depth_probability,
+        settings.embed_dim_probability,
+        settings.block_probability,
+    )
+    generations = track(range(settings.generations), "subnet search")
+    rng = stream(config.seed, "search")
+    return evolve(settings, variation, evaluate, rng, generations, journal)
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:
@@ -109,12 +158,8 @@ def _row(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Run the command line."""
-    return entry.run(
-        "evolve_search", SearchConfig, lambda c: execute(c, stage(c), lambda: search(c))
-    )
+SEARCH = Command("evolve.search", SearchConfig, stage, search)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(SEARCH.main())

@@ -20,13 +20,10 @@ from evolve.space_search.quality import (
     score,
 )
 from evolve.space_search.selectors import SelectorConfig, select_point
-from evolve.target import TargetSettings
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.device import Budget
 from mcuformer.errors import BudgetError, ConfigError
 from mcuformer.pictures import draw_space_search
-from mcuformer.run import entry
 from mcuformer.run.artifact import (
     Stage,
     canonical_json,
@@ -36,11 +33,12 @@ from mcuformer.run.artifact import (
     write_bytes,
     write_json,
 )
-from mcuformer.run.command import execute
+from mcuformer.run.command import Command
 from mcuformer.run.progress import say
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
+from oplib.target.target import Target, TargetSettings
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
 
@@ -64,26 +62,21 @@ class EvolveSpaceConfig(TargetSettings):
     space_search: SelectorConfig
 
 
-def check(config: EvolveSpaceConfig) -> Budget:
-    """Return the budget, after checking that a search makes sense at all.
+def check(config: EvolveSpaceConfig) -> Target:
+    """Return the target, after checking that a search makes sense at all.
 
     Raises:
         BudgetError: no subnet of the space fits.
         DataError: the space's networks take other images or classes.
         ConfigError: the selector cannot work on this grid.
     """
-    budget = config.limit()
+    target = config.target
     config.data.check_network(config.space.smallest(config.space.points()[0]))
     config.space_search.check(config.space.shape)
     if config.space_search.name == "joint" and len(config.space.img_size) > 1:
         raise ConfigError("a joint supernet takes one image size", where="space.img_size")
-    check_feasible(
-        config.space.points(),
-        config.space,
-        config.cost,
-        budget,
-    )
-    return budget
+    check_feasible(config.space.points(), config.space, target.cost, target.limit)
+    return target
 
 
 def stage(config: EvolveSpaceConfig) -> Stage:
@@ -94,7 +87,7 @@ def stage(config: EvolveSpaceConfig) -> Stage:
     """
     check(config)
     outputs = ("space.json", "space_search.jsonl", "space_search.png")
-    return Stage("evolve.space", config.content(), config.data.files(), outputs)
+    return Stage(SPACE.name, config.content(), config.data.files(), outputs)
 
 
 @dataclass
@@ -102,7 +95,7 @@ class SpaceLandscape:
     """The real landscape: supernets are trained, subnets measured on the steering split."""
 
     config: EvolveSpaceConfig
-    budget: Budget
+    target: Target
     history: History = field(default_factory=History)
     admissions: dict[Index, tuple[Admission, list[SubnetConfig]]] = field(default_factory=dict)
     datasets: dict[int, Dataset] = field(default_factory=dict)
@@ -118,7 +111,7 @@ class SpaceLandscape:
             config, point = self.config, self.config.space.point_at(index)
             rng = stream(config.seed, "quality", point.name)
             subnets = sample_point(config.space, point, config.space_search.num_samples, rng)
-            self.admissions[index] = measure_admission(subnets, config.cost, self.budget)
+            self.admissions[index] = measure_admission(subnets, self.target.cost, self.target.limit)
         return self.admissions[index]
 
     def admitted_macs(self, index: Index) -> list[int]:
@@ -129,11 +122,9 @@ class SpaceLandscape:
         """Train the point T0 more epochs, score it, and record the visit."""
         point = self.config.space.point_at(index)
         epochs = self.history.epochs(index) + self.config.space_search.visit_epochs
-        _, admitted = self.admission(index)
-        accuracy = None
-        if admitted:
-            accuracy = self._accuracy(point, epochs, admitted)
-        visit = self._scored(index, epochs if admitted else 0, accuracy, rule, fit)
+        chosen = self._measured_subnets(index)
+        accuracy = self._accuracy(point, epochs, chosen) if chosen else None
+        visit = self._scored(index, epochs if chosen else 0, accuracy, rule, fit)
         self.history.add(visit)
         text = "no subnet fits" if visit.score is None else f"Q = {visit.score:.2f}"
         rho = visit.admitted_fraction
@@ -149,7 +140,7 @@ class SpaceLandscape:
         fit: dict[str, Any] | None,
     ) -> Visit:
         admission, admitted = self.admission(index)
-        costs = [self.config.cost(subnet).sram_bytes for subnet in admitted]
+        costs = [self.target.cost(subnet).sram_bytes for subnet in admitted]
         weight = self.config.space_search.lambda_rho
         return Visit(
             index=index,
@@ -167,18 +158,17 @@ class SpaceLandscape:
             self.datasets[img_size] = load(self.config.data, img_size)
         return self.datasets[img_size]
 
-    def _accuracy(self, point: SpacePoint, epochs: int, admitted: list[SubnetConfig]) -> float:
+    def _accuracy(self, point: SpacePoint, epochs: int, chosen: list[SubnetConfig]) -> float:
         """Train until `epochs`, once for all jobs that share the recovery points, and measure."""
-        dataset = self._dataset(admitted[0].img_size)
-        chosen = admitted[: self.config.space_search.accuracy_subnets]
+        dataset = self._dataset(chosen[0].img_size)
         task = self._task(point, dataset)
         measured = [__version__, dataset.steering.digest, *(subnet.key for subnet in chosen)]
         key = digest(canonical_json(measured).encode())
         cached = task.directory / f"accuracy_{epochs:04d}_{key[:8]}.json"
         with locked(task.directory, wait=True):
             if not cached.exists():
-                content = {"accuracy_percent": self._train(task, epochs, chosen, dataset)}
-                write_json(cached, "accuracy", content)
+                accuracy = _mean_accuracy(_trained(task, epochs), chosen, dataset)
+                write_json(cached, "accuracy", {"accuracy_percent": accuracy})
             return float(read_json(cached, "accuracy")["accuracy_percent"])
 
     def _task(self, point: SpacePoint | None, dataset: Dataset) -> Task[Supernet]:
@@ -193,39 +183,42 @@ class SpaceLandscape:
             config.sampling,
             config.seed,
             Path(config.points_dir),
-            lambda s: config.cost(s).admissible(self.budget),
-            {
-                "device": config.device.dump(),
-                "budget": self.budget.dump(),
-                "forms": config.forms.dump(),
-            },
+            self.target,
         )
         return supernet_task(config.space, point, dataset, setting)
 
-    def _train(
-        self, task: Task[Supernet], epochs: int, subnets: list[SubnetConfig], dataset: Dataset
-    ) -> float:
-        from supernet.evaluate import accuracy_percent
-        from supernet.trainer import train
-
-        model = train(task, epochs, f"training {task.directory.name}").model
-        return mean_accuracy(
-            subnets,
-            lambda s: accuracy_percent(
-                lambda x: model(x, s), dataset.steering, dataset.preprocessing
-            ),
-        )
-
     def train_jointly(self, epochs: int) -> list[Visit]:
-        """Train one supernet over all points and score each point with its weights."""
+        """Train one supernet over all points, then score each point with its weights."""
         dataset = self._dataset(self.config.space.img_size[0])
         task = self._task(None, dataset)
         with locked(task.directory, wait=True):
-            for index in np.ndindex(*self.shape):
-                chosen = self.admission(index)[1][: self.config.space_search.accuracy_subnets]
-                accuracy = self._train(task, epochs, chosen, dataset) if chosen else None
-                self.history.add(self._scored(index, epochs, accuracy, "joint", None))
+            model = _trained(task, epochs)
+        for index in np.ndindex(*self.shape):
+            chosen = self._measured_subnets(index)
+            accuracy = _mean_accuracy(model, chosen, dataset) if chosen else None
+            self.history.add(self._scored(index, epochs, accuracy, "joint", None))
         return self.history.visits
+
+    def _measured_subnets(self, index: Index) -> list[SubnetConfig]:
+        """Return the admitted subnets whose mean accuracy scores a point."""
+        return self.admission(index)[1][: self.config.space_search.accuracy_subnets]
+
+
+def _trained(task: Task[Supernet], epochs: int) -> Supernet:
+    """Train until `epochs` are finished, from the recovery point where there is one."""
+    from supernet.trainer import train
+
+    return train(task, epochs, f"training {task.directory.name}").model
+
+
+def _mean_accuracy(model: Supernet, subnets: list[SubnetConfig], dataset: Dataset) -> float:
+    """Return the mean accuracy of subnets under a supernet's weights, on the steering split."""
+    from supernet.evaluate import accuracy_percent
+
+    return mean_accuracy(
+        subnets,
+        lambda s: accuracy_percent(lambda x: model(x, s), dataset.steering, dataset.preprocessing),
+    )
 
 
 def evolve_space(config: EvolveSpaceConfig) -> None:
@@ -273,12 +266,8 @@ def _admission(landscape: SpaceLandscape, visit: Visit) -> dict[str, Any]:
     return {"admission": landscape.admission(visit.index)[0].dump()}
 
 
-def main() -> int:
-    """Run the command line."""
-    return entry.run(
-        "evolve_space", EvolveSpaceConfig, lambda c: execute(c, stage(c), lambda: evolve_space(c))
-    )
+SPACE = Command("evolve.space", EvolveSpaceConfig, stage, evolve_space)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(SPACE.main())

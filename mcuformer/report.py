@@ -1,14 +1,156 @@
-"""The final table of a run, on the screen."""
+"""The report of a run: measured once on the test part, shown as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from evolve.space_search.quality import measure_admission, sample_space
+from mcuformer.data.dataset import DataConfig, Split, load
+from mcuformer.run.artifact import Stage, read_json, write_json
+from mcuformer.run.command import Command
+from mcuformer.seed import stream
+from mcuformer.space import SearchSpace
+from mcuformer.subnet import SubnetConfig
+from oplib.network.model_file import load_model
+from oplib.network.reference import run_float
+from oplib.network.source import NetworkSource
+from oplib.ops.base import Array
+from oplib.target.board import measure
+from oplib.target.compare import Comparison, check_built, check_linked, compare
+from oplib.target.target import TargetSettings, built_footprint
+from oplib.target.tools import installed
+
+ADMISSION_SAMPLES = 1000
+INHERITED = NetworkSource(name="search")
 NOT_VERIFIED = "not verified"
+
+
+class ReportConfig(TargetSettings):
+    """Configuration of the report.
+
+    Args:
+        data: whose test part is measured.
+        space: whose subnets are sampled to see what the budget refuses.
+    """
+
+    data: DataConfig
+    space: SearchSpace
+
+
+def stage(config: ReportConfig) -> Stage:
+    """Return what the report reads and writes: the one place that looks at the test part.
+
+    Raises:
+        ArtifactError: nothing is exported yet.
+    """
+    run = config.run
+    names = ("space.json", "export.json", "model_int8.json", "model_int8.safetensors", "firmware")
+    networks = [*INHERITED.files(run), *NetworkSource.exported(run).files(run)]
+    inputs = [*networks, *(run.file(name) for name in names), *config.data.files()]
+    content = {**config.content(), "programs": installed()}
+    return Stage(REPORT.name, content, list(dict.fromkeys(inputs)), ("report_measured.json",))
+
+
+def measure_run(config: ReportConfig) -> None:
+    """Measure everything on the test part and write it, apart from the stages' seconds.
+
+    Raises:
+        InternalError: reference and C disagree, or planner and linker.
+        BudgetError: the built firmware exceeds the budget although the plan did not.
+    """
+    run, target = config.run, config.target
+    integer, subnet, _ = load_model(run.path)
+    dataset = load(config.data, subnet.img_size)
+    test = dataset.test
+    result = compare(
+        integer, run.file("firmware"), run.file("build"), config.device, test.images[:]
+    )
+    result.refuse_mismatch()
+    samples = sample_space(config.space, ADMISSION_SAMPLES, stream(config.seed, "admission"))
+    admission, _ = measure_admission(samples, target.cost, target.limit)
+    emulated = result.emulated
+    logits: dict[str, Array | None] = {
+        source: run_float(network.read(run).float_model(dataset.preprocessing), test.images[:])
+        for source, network in (("inherited", INHERITED), ("float", NetworkSource.exported(run)))
+    }
+    integers = {
+        "int8": result.reference,
+        "host": result.host,
+        "emulated": None if emulated is None else emulated.logits,
+    }
+    counts = None if emulated is None else int(emulated.instructions.max())
+    content = {
+        "device": config.device.name,
+        "data": config.data.name,
+        "seed": config.seed,
+        "space": read_json(run.file("space.json"), "space")["point"],
+        "subnet": subnet.dump(),
+        "accuracy_percent": {
+            name: None if values is None else accuracy_percent(values, test)
+            for name, values in {**logits, **integers}.items()
+        },
+        "num_images": {
+            name: 0 if values is None else len(values) for name, values in integers.items()
+        },
+        "bit_exact": result.bit_exact,
+        "admission": admission.dump(),
+        **memory_report(config, subnet, result),
+        "macs": subnet.macs,
+        "instructions": counts,
+        "estimated_ms": None if counts is None else config.device.milliseconds(counts),
+        "not_verified": list(result.missing),
+    }
+    write_json(run.file("report_measured.json"), "report", content)
+
+
+REPORT = Command("report", ReportConfig, stage, measure_run)
+
+
+def accuracy_percent(logits: Array, test: Split) -> float:
+    """Return top-1 accuracy in percent."""
+    return round(100.0 * float(np.mean(logits.argmax(axis=1) == test.labels)), 4)
+
+
+def memory_report(
+    config: ReportConfig, subnet: SubnetConfig, result: Comparison
+) -> dict[str, dict[str, int | None]]:
+    """Return SRAM and flash: what was planned, linked and measured; None where not verified.
+
+    Raises:
+        InternalError: the linker measured another size than was planned.
+        BudgetError: the built firmware exceeds the budget although the plan did not.
+    """
+    target = config.target
+    planned, limit = target.cost(subnet), target.limit
+    sram: dict[str, int | None] = dict.fromkeys(
+        ("arena_linked", "static", "stack_high_water", "total")
+    )
+    flash: dict[str, int | None] = dict.fromkeys(("weights", "code", "total"))
+    if result.emulated is not None:
+        linked = measure(config.run.file("build") / "emulated" / "model.elf")
+        check_linked(linked, planned)
+        built = built_footprint(linked, result.emulated.stack_high_water_bytes)
+        sram = {
+            "arena_linked": built.arena_bytes,
+            "static": built.static_bytes,
+            "stack_high_water": built.stack_bytes,
+            "total": built.sram_bytes,
+        }
+        flash = {
+            "weights": built.weights_bytes,
+            "code": built.code_bytes,
+            "total": built.flash_bytes,
+        }
+        check_built(built, config.device, limit)
+    return {
+        "sram_bytes": {"arena_planned": planned.arena_bytes, **sram, "budget": limit.sram_bytes},
+        "flash_bytes": {**flash, "budget": limit.flash_bytes},
+    }
 
 
 def table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:

@@ -1,5 +1,5 @@
 """Weight-sharing vision transformers over rank ratio and token count, after AutoFormer."""
 
-from supernet.registry import register_with_timm
+from supernet.registry import register
 
-register_with_timm()
+__all__ = ["register"]

@@ -1,19 +1,10 @@
-"""Extracted networks for timm: ``import supernet; timm.create_model("local-dir:RUN")``.
-
-``import supernet`` must stay light, because commands check their configuration before they import
-torch. So the registration waits until timm's models are imported, if they are not yet.
-"""
+"""Extracted networks for timm: ``supernet.register(); timm.create_model("local-dir:RUN")``."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from mcuformer.data.preprocessing import Preprocessing
@@ -80,38 +71,9 @@ def write_timm_config(
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def register_with_timm() -> None:
-    """Make timm know :func:`mcuformer_vit`, now or once its models are imported."""
-    if "timm.models" in sys.modules:
-        _register()
-    elif not any(isinstance(finder, _AfterTimm) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _AfterTimm())
-
-
-def _register() -> None:
+def register() -> None:
+    """Make timm know :func:`mcuformer_vit`; a second call changes nothing."""
     from timm.models import is_model, register_model
 
     if not is_model(ARCHITECTURE):
         register_model(mcuformer_vit)
-
-
-class _AfterTimm(MetaPathFinder):
-    """Registers when ``timm.models`` has been imported, and then is gone."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != "timm.models":
-            return None
-        sys.meta_path.remove(self)
-        spec = find_spec(fullname)
-        if spec is None or spec.loader is None:
-            return spec
-        execute = spec.loader.exec_module
-
-        def execute_and_register(module: ModuleType) -> None:
-            execute(module)
-            _register()
-
-        spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
-        return spec

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, Protocol
 
 import numpy as np
 import torch
@@ -14,13 +15,14 @@ from mcuformer.data.dataset import Dataset
 from mcuformer.run.artifact import canonical_json, digest, file_digest
 from mcuformer.seed import derive
 from mcuformer.space import SearchSpace, SpacePoint
+from mcuformer.subnet import SubnetConfig
 from supernet.data import BatchSource, pad_value
 from supernet.distillation import teacher_identity
 from supernet.initialize import initialize
 from supernet.model import Supernet
 from supernet.modules import ModuleT
 from supernet.recipe import Recipe
-from supernet.sampling import Admissible, Pool, Sampler, SamplingConfig, build_sampler, heeds_budget
+from supernet.sampling import Pool, Sampler, SamplingConfig, build_sampler, heeds_budget
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,28 @@ class Task(Generic[ModuleT]):
         return digest(canonical_json(content).encode())
 
 
+class Limits(Protocol):
+    """What a supernet needs to know of where its subnets shall run."""
+
+    def admits(self, subnet: SubnetConfig) -> bool:
+        """Tell whether a subnet fits."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the verdicts depend on, as plain containers."""
+        ...
+
+
 @dataclass(frozen=True)
 class SupernetSetting:
     """What a supernet is trained for, besides space and data.
 
     Args:
-        recipe: how. sampling: which subnets a step visits.
-        seed: of the run. points_dir: of the recovery points.
-        admissible: tells which subnets fit, None being all; `budget` names the limits it stands
-            for, as plain containers.
+        recipe: optimiser and schedule.
+        sampling: which subnets a step visits.
+        seed: of the run.
+        points_dir: of the recovery points.
+        limits: which subnets fit; None admits all.
         initial: a dense vision transformer in timm's format to start from.
     """
 
@@ -74,8 +89,7 @@ class SupernetSetting:
     sampling: SamplingConfig
     seed: int
     points_dir: Path
-    admissible: Admissible | None = None
-    budget: dict[str, Any] = field(default_factory=dict)
+    limits: Limits | None = None
     initial: Path | None = None
 
 
@@ -99,8 +113,10 @@ def supernet_task(
         "data": dataset.train.digest,
         "preprocessing": dataset.preprocessing.dump(),
         "sampling": setting.sampling.dump(),
-        "budget": setting.budget if heeds_budget(setting.sampling) else {},
+        "budget": {},
     }
+    if setting.limits is not None and heeds_budget(setting.sampling):
+        identity["budget"] = setting.limits.identity()
     supernet = Supernet(space, point, pad_value(dataset.preprocessing), recipe.drop_path_rate)
     if setting.initial is not None:
         initialize(supernet, setting.initial)
@@ -124,7 +140,40 @@ def supernet_task(
 def subnet_pool(space: SearchSpace, point: SpacePoint | None, setting: SupernetSetting) -> Pool:
     """Return the subnets of one point's supernet, or of the joint one."""
     points = space.points() if point is None else (point,)
-    return Pool(space, points, setting.seed, setting.admissible, joint=point is None)
+    admissible = None if setting.limits is None else setting.limits.admits
+    return Pool(space, points, setting.seed, admissible, joint=point is None)
+
+
+def network_task(
+    model: ModuleT,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    directory: Path,
+    identity: Mapping[str, Any],
+) -> Task[ModuleT]:
+    """Build the training of a single network, on the training and the steering split.
+
+    Args:
+        model: the network.
+        dataset: its data; the number of classes is the data's.
+        recipe: optimiser and schedule.
+        seed: of every random stream.
+        directory: holds a directory of checkpoints, named after all that the weights depend on.
+        identity: what makes this training its own, besides data, recipe and seed.
+    """
+    both = dataset.train.joined(dataset.steering)
+    identity = {**identity, "data": both.digest}
+    name = digest(canonical_json([identity, recipe.content(), seed]).encode())[:8]
+    return Task(
+        model=model,
+        batches=BatchSource(both, dataset.preprocessing, recipe, seed),
+        recipe=recipe,
+        num_classes=len(dataset.class_names),
+        seed=seed,
+        directory=directory / name,
+        identity=dict(identity),
+    )
 
 
 def seed_everything(seed: int, *names: str | int) -> None:

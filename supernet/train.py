@@ -6,24 +6,22 @@ With several processes: ``torchrun --nproc_per_node 2 -m supernet.train ...``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcuformer.data.dataset import DataConfig, load
-from mcuformer.device import Budget, BudgetConfig, Device
+from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import ConfigError
-from mcuformer.run import entry
 from mcuformer.run.artifact import Stage, locked, read_json, save_arrays, write_bytes, write_json
-from mcuformer.run.command import Settings, execute
+from mcuformer.run.command import Command, Settings
 from mcuformer.run.progress import process_count, say
 from mcuformer.space import SearchSpace, SpacePoint
-from mcuformer.subnet import PositiveInt, RankRatio, SubnetConfig
+from mcuformer.subnet import PositiveInt, RankRatio
 from mcuformer.value import Value
 from oplib.forms import DEFAULT_FORMS, Forms
-from oplib.plan.footprint import footprint
+from oplib.target.target import Target
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
 
@@ -59,7 +57,6 @@ class TrainConfig(Settings):
     """
 
     points_dir: str
-
     device: Device | None = None
     budget: BudgetConfig = BudgetConfig()
     forms: Forms = DEFAULT_FORMS
@@ -67,10 +64,19 @@ class TrainConfig(Settings):
     space: SearchSpace
     recipe: Recipe
     sampling: SamplingConfig
-    point: PointChoice
+    point: PointChoice = PointChoice()
     joint: bool = False
     initial: str | None = None
     trackers: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> Target | None:
+        """Device, budget and forms as one value, or None where no device is given.
+
+        Raises:
+            BudgetError: the budget is beyond what the device has.
+        """
+        return None if self.device is None else Target(self.device, self.budget, self.forms)
 
 
 def chosen_point(config: TrainConfig) -> SpacePoint | None:
@@ -112,7 +118,7 @@ def stage(config: TrainConfig) -> Stage:
         inputs.append(Path(config.initial))
     outputs = ("supernet.safetensors", "supernet.json", "metrics.jsonl")
     content = {name: value for name, value in config.content().items() if name != "trackers"}
-    return Stage("supernet.train", content, [*inputs, *config.data.files()], outputs)
+    return Stage(TRAIN.name, content, [*inputs, *config.data.files()], outputs)
 
 
 def resolve_point(config: TrainConfig) -> SpacePoint | None:
@@ -150,14 +156,13 @@ def train(config: TrainConfig) -> None:
     from supernet.validation import Probes
 
     torch.set_num_threads(config.threads)
-    processes, limit = Processes(), budget(config)
+    processes = Processes()
     setting = SupernetSetting(
         config.recipe,
         config.sampling,
         config.seed,
         Path(config.points_dir),
-        admissible(config, limit),
-        budget_identity(config, limit),
+        config.target,
         None if config.initial is None else Path(config.initial),
     )
     task = supernet_task(config.space, point, dataset, setting)
@@ -180,66 +185,43 @@ def train(config: TrainConfig) -> None:
     write_json(config.run.file("supernet.json"), "supernet", content)
 
 
-def budget(config: TrainConfig) -> Budget | None:
-    """Return the budget to heed, or None where no device is given."""
-    return None if config.device is None else Budget.of(config.budget, config.device)
+class TrainCommand(Command[TrainConfig]):
+    """Supernet training, alone or in torchrun's processes, of which the first leads."""
+
+    def execute(self, config: TrainConfig) -> None:
+        """Run the stage in its locked run directory, unless it is complete and current."""
+        if process_count() == 1:
+            super().execute(config)
+            return
+        self.stage(config)  # every process refuses what cannot succeed, before it waits for others
+        from supernet.processes import Processes
+
+        processes = Processes()
+        if processes.is_main:
+            self._lead(config, processes)
+        elif processes.agree(STOP) == GO:
+            self.run(config)
+        processes.end()
+
+    def _lead(self, config: TrainConfig, processes: Processes) -> None:
+        """Decide for all processes whether the stage must run; they wait for the answer."""
+        announced = False
+
+        def together(config: TrainConfig) -> None:
+            nonlocal announced
+            announced = True
+            processes.agree(GO)
+            self.run(config)
+
+        try:
+            self.run_stage(config, together)
+        finally:
+            if not announced:
+                processes.agree(STOP)
 
 
-def budget_identity(config: TrainConfig, limit: Budget | None) -> dict[str, Any]:
-    """Return what the verdict of :func:`admissible` depends on, as plain containers."""
-    if config.device is None or limit is None:
-        return {}
-    forms = config.forms.dump()
-    return {"device": config.device.dump(), "budget": limit.dump(), "forms": forms}
-
-
-def admissible(config: TrainConfig, limit: Budget | None) -> Callable[[SubnetConfig], bool] | None:
-    """Return what tells whether a subnet fits the device, by the exporter's own planner."""
-    device = config.device
-    if device is None or limit is None:
-        return None
-    return lambda subnet: footprint(subnet, device, config.forms, limit.sram_bytes).admissible(
-        limit
-    )
-
-
-def run(config: TrainConfig) -> None:
-    """Run the command, alone or as one of torchrun's processes."""
-    work = stage(config)
-    if process_count() == 1:
-        execute(config, work, lambda: train(config))
-        return
-    from supernet.processes import Processes
-
-    processes = Processes()
-    if processes.is_main:
-        _lead(config, work, processes)
-    elif processes.agree(STOP) == GO:
-        train(config)
-    processes.end()
-
-
-def _lead(config: TrainConfig, work: Stage, processes: Processes) -> None:
-    """Decide for all processes whether the stage must run; they wait for the answer."""
-    told = False
-
-    def together() -> None:
-        nonlocal told
-        told = True
-        processes.agree(GO)
-        train(config)
-
-    try:
-        execute(config, work, together)
-    finally:
-        if not told:
-            processes.agree(STOP)
-
-
-def main() -> int:
-    """Run the command line."""
-    return entry.run("supernet_train", TrainConfig, run, distributed=True)
+TRAIN = TrainCommand("supernet.train", TrainConfig, stage, train, distributed=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(TRAIN.main())

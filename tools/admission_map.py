@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,25 @@ from mcuformer.run.artifact import write_bytes
 from mcuformer.run.entry import compose
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
-from oplib.plan.published_estimates import ESTIMATORS, released_code_bytes
+from mcuformer.subnet import SubnetConfig
+from oplib.plan.published_estimates import paper_criterion_bytes, released_code_bytes
+from oplib.target.target import Target
 
 Map = dict[tuple[int, ...], float]
+Estimator = Callable[[SubnetConfig, Device], bool]
+
+
+def planned_fits(subnet: SubnetConfig, device: Device) -> bool:
+    """Tell whether the exporter's plan fits the SRAM, region by region."""
+    target = Target(device)
+    return not target.cost(subnet).exceeds(target.limit)[0]
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "paper": lambda subnet, device: paper_criterion_bytes(subnet) <= device.sram_bytes,
+    "released": lambda subnet, device: released_code_bytes(subnet) <= device.sram_bytes,
+    "planner": planned_fits,
+}
 
 
 def exact_released(space: SearchSpace, point: SpacePoint, limit_bytes: int) -> float:

@@ -22,7 +22,7 @@ import tool
 from tool import Parser, Table
 
 from mcuformer.data.preprocessing import Preprocessing
-from mcuformer.device import Device
+from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import ConfigError
 from mcuformer.run.entry import compose
 from mcuformer.run.progress import track
@@ -32,12 +32,11 @@ from oplib.network.reference import run_integer
 from oplib.network.vit import float_model, random_weights
 from oplib.ops.attention_block import AttentionBlockAttributes
 from oplib.plan.check_plan import execute
-from oplib.plan.footprint import arena_limit
 from oplib.plan.instructions import flash_bytes_read
-from oplib.plan.schedule import schedule
 from oplib.quantize.lower import quantize
 from oplib.target import board, qemu
 from oplib.target.firmware import write_firmware
+from oplib.target.target import Target, built_footprint
 
 CALIBRATION_IMAGES = 4
 
@@ -119,7 +118,7 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
     model = quantize(floating, pixels[:CALIBRATION_IMAGES])
     tested = pixels[CALIBRATION_IMAGES:]
     expected = run_integer(model, tested)
-    scheduled = schedule(subnet, forms, arena_limit(device, limit))
+    scheduled = Target(device, BudgetConfig(sram_bytes=limit), forms).schedule(subnet)
     in_arena = execute(model, scheduled.calls, scheduled.plan, tested[0])
     classes = [str(index) for index in range(subnet.num_classes)]
     with tempfile.TemporaryDirectory(prefix="mcuformer-bench-") as place:
@@ -127,7 +126,7 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
         write_firmware(firmware, model, scheduled, device, classes)
         elf = qemu.build(firmware, build)
         result = qemu.run_images(elf, device, tested, subnet.num_classes)
-        linked = board.measure(elf)
+        built = built_footprint(board.measure(elf), result.stack_high_water_bytes)
     instructions = int(result.instructions.max())
     groups = {
         node.attrs.group
@@ -140,13 +139,13 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
         "macs": subnet.macs,
         "instructions": instructions,
         "estimated_ms": round(device.milliseconds(instructions), 1),
-        "sram_bytes": linked.arena + linked.static + result.stack_high_water_bytes,
-        "arena_bytes": linked.arena,
-        "static_bytes": linked.static,
-        "stack_bytes": result.stack_high_water_bytes,
+        "sram_bytes": built.sram_bytes,
+        "arena_bytes": built.arena_bytes,
+        "static_bytes": built.static_bytes,
+        "stack_bytes": built.stack_bytes,
         "lower_bound_bytes": scheduled.plan.lower_bound_bytes,
-        "flash_bytes": linked.flash,
-        "weights_bytes": linked.weights,
+        "flash_bytes": built.flash_bytes,
+        "weights_bytes": built.weights_bytes,
         "flash_bytes_read": flash_bytes_read(scheduled.calls),
         "budget_bytes": limit,
         "heads_at_a_time": sorted(groups),

@@ -18,12 +18,11 @@ import tool
 from tool import Parser, Table
 
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.run.artifact import RunDir, load_arrays, read_json, read_value
+from mcuformer.run.artifact import RunDir, read_json
 from mcuformer.run.progress import track
-from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms
 from oplib.network.reference import run_float, run_integer
-from oplib.network.vit import float_model
+from oplib.network.source import NetworkSource, SourceNetwork
 from oplib.quantize.calibrate import QuantSettings
 from oplib.quantize.lower import quantize
 
@@ -47,13 +46,12 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def read_run(path: Path) -> tuple[SubnetConfig, dict[str, Any], Dataset]:
+def read_run(path: Path) -> tuple[SourceNetwork, Dataset]:
     """Read a run's fine-tuned network and its data."""
-    run = RunDir(str(path))
+    run = RunDir(path)
     stage = read_json(run.file("stages/evolve.finetune.json"), "stage")["config"]
-    subnet = read_value(run.file("finetuned_subnet.json"), "subnet", SubnetConfig)
-    data = load(DataConfig.parse(stage["data"]), subnet.img_size)
-    return subnet, load_arrays(run.file("model.safetensors")), data
+    network = NetworkSource(name="finetuned").read(run)
+    return network, load(DataConfig.parse(stage["data"]), network.subnet.img_size)
 
 
 def correct(logits: np.ndarray, data: Dataset) -> int:
@@ -64,14 +62,14 @@ def correct(logits: np.ndarray, data: Dataset) -> int:
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Quantise the run's network in every way and count the test images that are lost."""
     tool.require_at_least(1, images=options.images)
-    subnet, weights, data = read_run(options.run)
-    pixels, total, where = data.test.images[:], len(data.test), str(options.run)
-    plain = float_model(subnet, weights, data.preprocessing, where)
+    network, data = read_run(options.run)
+    pixels, total = data.test.images[:], len(data.test)
+    plain = network.float_model(data.preprocessing)
     parts = [pixels[i : i + BATCH_SIZE] for i in range(0, total, BATCH_SIZE)]
     exact = correct(np.concatenate([run_float(plain, part) for part in parts]), data)
     rows = []
     for name, (settings, forms) in track(list(ROWS.items()), "quantisations"):
-        model = float_model(subnet, weights, data.preprocessing, where, Forms(**forms))
+        model = network.float_model(data.preprocessing, Forms(**forms))
         calibration_images = data.steering.images[: options.images]
         integer = quantize(model, calibration_images, QuantSettings(**settings))
         found = correct(run_integer(integer, pixels), data)

@@ -25,7 +25,6 @@ import torch
 from tool import Parser, Table
 
 from mcuformer.data.dataset import Dataset, load
-from mcuformer.device import Budget
 from mcuformer.errors import ConfigError
 from mcuformer.run.entry import compose
 from supernet.evaluate import accuracy_percent
@@ -38,7 +37,7 @@ from supernet.sampling import (
     build_sampler,
 )
 from supernet.task import SupernetSetting, subnet_pool, supernet_task
-from supernet.train import TrainConfig, admissible, budget, budget_identity, resolve_point
+from supernet.train import TrainConfig, resolve_point
 from supernet.trainer import train
 
 RULES: dict[str, SamplingConfig] = {
@@ -57,19 +56,11 @@ def mean_step_macs(rule: SamplingConfig, pool: Pool) -> float:
     return float(np.mean([sum(s.macs for s in sampler(0, step)) for step in range(MAC_STEPS)]))
 
 
-def run_row(
-    config: TrainConfig, name: str, seed: int, dataset: Dataset, limit: Budget
-) -> dict[str, Any]:
+def run_row(config: TrainConfig, name: str, seed: int, dataset: Dataset) -> dict[str, Any]:
     """Train one supernet and measure it."""
     point = resolve_point(config)
-    setting = SupernetSetting(
-        config.recipe,
-        RULES[name],
-        seed,
-        Path(config.points_dir),
-        admissible(config, limit),
-        budget_identity(config, limit),
-    )
+    points_dir = Path(config.points_dir)
+    setting = SupernetSetting(config.recipe, RULES[name], seed, points_dir, config.target)
     pool = subnet_pool(config.space, point, setting)
     ratio = mean_step_macs(RULES["uniform"], pool) / mean_step_macs(RULES[name], pool)
     warmup = round(config.recipe.warmup_epochs * ratio)
@@ -113,8 +104,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     tool.require_at_least(2, seeds=options.seeds)  # one has no spread
     overrides = [*DEFAULTS, f"run_dir={options.out}", *options.overrides]
     config = TrainConfig.parse(compose("supernet_train", overrides))
-    limit = budget(config)
-    if limit is None:
+    if config.target is None:
         raise ConfigError("the comparison needs a device", where="device", got="none")
     torch.set_num_threads(config.threads)
     point = resolve_point(config)
@@ -126,7 +116,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     rows = []
     for seed in range(options.seeds):
         for name in RULES:
-            rows.append(run_row(config, name, seed, dataset, limit))
+            rows.append(run_row(config, name, seed, dataset))
             print(rows[-1], file=sys.stderr)
     return {"rows": rows, "default": recommended(rows)}
 

@@ -28,7 +28,7 @@ LAYERS = (  # lowest first; a module belongs to its longest prefix here
     ("supernet",),
     ("evolve.space_search", "evolve.subnet_search"),
     ("evolve",),  # the commands
-    ("mcuformer.report", "mcuformer.chain", "mcuformer.__main__"),
+    ("mcuformer.report", "mcuformer.inspection", "mcuformer.chain", "mcuformer.__main__"),
 )
 RANKS = {prefix: rank for rank, layer in enumerate(LAYERS) for prefix in layer}
 

@@ -262,7 +262,7 @@ def place_exactly(
         constraints=LinearConstraint(np.array(rows), np.array(lower), np.inf),
         integrality=np.ones(size, dtype=np.int64),
         bounds=limits,
-        options={"node_limit": MILP_NODES},
+        options={"node_limit": MILP_NODES, "mip_rel_gap": 0.0},
     )
     if found.x is None:
         return greedy, greedy_bytes, False

@@ -1,4 +1,4 @@
-"""What a subnet costs on a device, before anything is compiled, by the exporter's own planner."""
+"""What a subnet's firmware takes, before anything is compiled, by the exporter's own planner."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mcuformer.device import Device, Footprint
+from mcuformer.device import Core
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph, Node
@@ -20,41 +20,52 @@ PRODUCT = "oplib_product_4x2"  # a function of its own on cores without dual pro
 FETCH_BYTES = 4  # static data of the emulated application that hands over strips
 
 
-def footprint(
+@dataclass(frozen=True)
+class PlannedBytes:
+    """Bytes of a subnet's firmware that its schedule decides: all but static data and stack.
+
+    Args:
+        arena: activations and working memory.
+        weights: constant arrays, with tables and requantisation constants.
+        code: the rest of the flash.
+    """
+
+    arena: int
+    weights: int
+    code: int
+
+
+def planned_bytes(
     subnet: SubnetConfig,
-    device: Device,
+    core: Core,
     forms: Forms = DEFAULT_FORMS,
-    sram_limit: int | None = None,
-) -> Footprint:
-    """Return the bytes of the subnet's firmware on `device`.
+    arena_bytes: int | None = None,
+) -> PlannedBytes:
+    """Return the bytes of the subnet's firmware on a core.
 
     Arena and weights equal what the linker measures; code is a table by kernel and core. Blocks are
     planned one at a time (:func:`oplib.plan.schedule.one_block`).
 
     Args:
-        sram_limit: the budget, which lets the schedule use more memory for fewer instructions; None
-            is the least memory.
+        core: whose machine code is counted.
+        arena_bytes: the arena that a budget leaves, as :func:`oplib.plan.schedule.schedule` takes
+            it; None is the least memory.
     """
-    chosen = choose(subnet, forms, arena_limit(device, sram_limit))
+    chosen = choose(subnet, forms, arena_bytes)
     costs = {block: _costs(one_block(subnet, block), forms, c) for block, c in chosen.items()}
     parts = [costs[block] for block in subnet.blocks]
-    core, kernels = device.core, set().union(*(cost.kernels for cost in costs.values()))
+    kernels = set().union(*(cost.kernels for cost in costs.values()))
     code = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
-    return Footprint(
-        arena_bytes=max(choice.arena_bytes for choice in chosen.values()),
-        static_bytes=STATIC_BYTES + (FETCH_BYTES if forms.passes.input == "strip" else 0),
-        stack_bytes=device.stack_reserve_bytes,
-        weights_bytes=parts[0].rest_weights + sum(part.block_weights for part in parts),
-        code_bytes=code + parts[0].rest_code + sum(part.block_code for part in parts),
+    return PlannedBytes(
+        arena=max(choice.arena_bytes for choice in chosen.values()),
+        weights=parts[0].rest_weights + sum(part.block_weights for part in parts),
+        code=code + parts[0].rest_code + sum(part.block_code for part in parts),
     )
 
 
-def arena_limit(device: Device, sram_limit: int | None) -> int | None:
-    """Return the bytes of arena that a budget leaves; all of a region if there is no budget."""
-    if sram_limit is None:
-        return None
-    left = sram_limit - device.stack_reserve_bytes - STATIC_BYTES
-    return max(0, min(left, device.region(device.arena_region).size_bytes))
+def static_bytes(forms: Forms) -> int:
+    """Return the initialised and zeroed data of a firmware, without arena and stack."""
+    return STATIC_BYTES + (FETCH_BYTES if forms.passes.input == "strip" else 0)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,13 @@
-"""Named memory estimators: the paper's, the released code's, and our planner, for comparison.
+"""Memory estimates of the paper and of its released code, which reproduce published tables.
 
-Only the planner decides what is admissible; the others reproduce published tables.
+What is admissible is decided by the planner alone (:mod:`oplib.target.target`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
-from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.subnet import LINEARS, SubnetConfig
-from oplib.plan.footprint import footprint
-
-Estimator = Callable[[SubnetConfig, Device], bool]
 
 
 def released_code_bytes(subnet: SubnetConfig) -> float:
@@ -46,16 +41,3 @@ def paper_criterion_bytes(subnet: SubnetConfig) -> float:
             weights = max(weights, *(a * b for a, b in pairs))
             activations = max(activations, *(tokens * width for width in widths))
     return weights + activations
-
-
-def planned_fits(subnet: SubnetConfig, device: Device) -> bool:
-    """Tell whether the exporter's plan fits the SRAM, region by region."""
-    budget = Budget.of(BudgetConfig(), device)
-    return not footprint(subnet, device).exceeds(budget)[0]
-
-
-ESTIMATORS: dict[str, Estimator] = {
-    "paper": lambda subnet, device: paper_criterion_bytes(subnet) <= device.sram_bytes,
-    "released": lambda subnet, device: released_code_bytes(subnet) <= device.sram_bytes,
-    "planner": planned_fits,
-}

@@ -38,7 +38,7 @@ class Schedule:
 
 @lru_cache(maxsize=4096)
 def schedule(
-    subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS, arena_limit: int | None = None
+    subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS, arena_bytes: int | None = None
 ) -> Schedule:
     """Return the schedule of a subnet; no weights are needed.
 
@@ -48,13 +48,13 @@ def schedule(
     network gets the least peak, and each the fewest instructions within it.
 
     Args:
-        arena_limit: bytes of arena that the budget leaves.
+        arena_bytes: the arena that a budget leaves; None is the least memory.
 
     Raises:
         LoweringError: a pass does not take the network.
     """
     graph = build_graph(subnet, forms)
-    chosen = choose(subnet, forms, arena_limit)
+    chosen = choose(subnet, forms, arena_bytes)
     over_image = any(choice.over_image for choice in chosen.values())
     variants = {index: chosen[block].variant for index, block in enumerate(subnet.blocks)}
     calls = _apply(graph, forms, variants, over_image=over_image)
@@ -62,12 +62,12 @@ def schedule(
 
 
 def choose(
-    subnet: SubnetConfig, forms: Forms, arena_limit: int | None
+    subnet: SubnetConfig, forms: Forms, arena_bytes: int | None
 ) -> dict[BlockConfig, Choice]:
     """Return the variant of each distinct block; arguments as :func:`schedule`'s."""
     found = {block: _block_choices(one_block(subnet, block), forms) for block in subnet.blocks}
     least = max(min(choice.arena_bytes for choice in choices) for choices in found.values())
-    limit = least if arena_limit is None else max(least, arena_limit)
+    limit = least if arena_bytes is None else max(least, arena_bytes)
     return {
         block: min(
             (choice for choice in choices if choice.arena_bytes <= limit),

@@ -1,4 +1,8 @@
-"""Compare the integer reference, host C and emulated C on the same images, byte for byte."""
+"""Compare what the reference computes and the planner promises with what was built.
+
+Integer reference, host C and emulated C run the same images and must agree byte for byte; the
+linker must measure the bytes that were planned.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mcuformer.device import Device
-from mcuformer.errors import ToolMissingError
+from mcuformer.device import Budget, Device, Footprint
+from mcuformer.errors import BudgetError, InternalError, ToolMissingError
 from oplib.network.reference import IntegerModel, run_integer
 from oplib.ops.base import Array
 from oplib.target import host, qemu
+from oplib.target.board import LinkedSizes
 from oplib.target.qemu import EmulatedRun
 
 
@@ -21,7 +26,8 @@ class Comparison:
 
     Args:
         reference: int32 logits (B, K) of the numpy reference.
-        host: of the host C. emulated: of the emulated chip, with its counts.
+        host: of the host C.
+        emulated: of the emulated chip, with its counts.
         missing: what was not verified and why.
     """
 
@@ -38,6 +44,16 @@ class Comparison:
             name: None if logits is None else bool(np.array_equal(logits, self.reference))
             for name, logits in (("host", self.host), ("emulated", emulated))
         }
+
+    def refuse_mismatch(self) -> None:
+        """Refuse a firmware whose integers are not the reference's.
+
+        Raises:
+            InternalError: naming the target.
+        """
+        for name, exact in self.bit_exact.items():
+            if exact is False:
+                raise InternalError(f"the {name} C does not equal the numpy reference")
 
 
 def compare(
@@ -64,3 +80,39 @@ def compare(
     except ToolMissingError as error:
         missing.append(f"emulated chip not verified: {error}")
     return Comparison(reference, host_logits, emulated, tuple(missing))
+
+
+def check_linked(linked: LinkedSizes, planned: Footprint) -> None:
+    """Check that the linker measured what the planner promised.
+
+    Raises:
+        InternalError: arena or weights differ.
+    """
+    for name, got, expected in (
+        ("arena", linked.arena, planned.arena_bytes),
+        ("weights", linked.weights, planned.weights_bytes),
+    ):
+        if got != expected:
+            raise InternalError(f"linked {name} differs from the plan", got=got, expected=expected)
+
+
+def check_built(built: Footprint, device: Device, budget: Budget) -> None:
+    """Check a finished firmware against stack reserve and budget.
+
+    Args:
+        built: what was linked, with the stack that was measured.
+        device: whose stack reserve was linked.
+        budget: the limits.
+
+    Raises:
+        BudgetError: with the bytes measured.
+    """
+    for where, got, limit in (
+        ("device.stack_reserve_bytes", built.stack_bytes, device.stack_reserve_bytes),
+        ("budget.sram_bytes", built.sram_bytes, budget.sram_bytes),
+        ("budget.flash_bytes", built.flash_bytes, budget.flash_bytes),
+    ):
+        if got > limit:
+            raise BudgetError(
+                "the built firmware needs more", where=where, got=got, expected=f"at most {limit}"
+            )

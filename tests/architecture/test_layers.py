@@ -19,6 +19,9 @@ PACKAGES = {
 }
 COMMANDS = {
     "mcuformer/__main__.py",
+    "mcuformer/chain.py",
+    "mcuformer/inspection.py",
+    "mcuformer/report.py",
     "supernet/train.py",
     "evolve/space.py",
     "evolve/search.py",

@@ -16,21 +16,20 @@ from evolve.space_search.quality import (
 )
 from evolve.subnet_search.evolution import Candidate, EvolutionConfig, evolve
 from evolve.subnet_search.population import Variation
-from mcuformer.device import Budget, BudgetConfig, Device
+from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import BudgetError
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
-from oplib.plan.footprint import footprint
+from oplib.target.target import Target
 
 
 @pytest.fixture
-def budget(stm32f100: Device) -> Budget:
-    return Budget.of(BudgetConfig(), stm32f100)
+def target(stm32f100: Device) -> Target:
+    return Target(stm32f100)
 
 
-def variation(space: SearchSpace, device: Device, budget: Budget) -> Variation:
-    point = space.point_at((1, 0))
-    return Variation(space, point, lambda s: footprint(s, device).admissible(budget), 0.4, 0.4, 0.2)
+def variation(space: SearchSpace, target: Target) -> Variation:
+    return Variation(space, space.point_at((1, 0)), target.admits, 0.4, 0.4, 0.2)
 
 
 def worth(subnet: SubnetConfig) -> float:
@@ -39,14 +38,14 @@ def worth(subnet: SubnetConfig) -> float:
 
 
 def test_the_search_finds_nearly_the_best_admissible_subnet(
-    digits_space: SearchSpace, stm32f100: Device, budget: Budget
+    digits_space: SearchSpace, target: Target
 ) -> None:
-    vary = variation(digits_space, stm32f100, budget)
+    vary = variation(digits_space, target)
     seen: list[Candidate] = []
 
     def evaluate(subnet: SubnetConfig) -> Candidate:
-        cost = footprint(subnet, stm32f100)
-        assert cost.admissible(budget)
+        cost = target.cost(subnet)
+        assert cost.admissible(target.limit)
         return Candidate(subnet, worth(subnet), cost.sram_bytes, cost.flash_bytes)
 
     def run(seed: int) -> Candidate:
@@ -67,7 +66,7 @@ def test_the_search_finds_nearly_the_best_admissible_subnet(
 def test_children_stay_in_the_space(
     digits_space: SearchSpace, stm32f100: Device, seed: int
 ) -> None:
-    vary = variation(digits_space, stm32f100, Budget.of(BudgetConfig(), stm32f100))
+    vary = variation(digits_space, Target(stm32f100))
     rng = np.random.default_rng(seed)
     mother, father = (digits_space.sample(vary.point, rng) for _ in range(2))
     child = vary.cross(mother, father, rng)
@@ -81,12 +80,10 @@ def test_children_stay_in_the_space(
         assert block.mlp_ratio in [p.mlp_ratio for p in parents]
 
 
-def test_admission_of_the_demo_bites(
-    digits_space: SearchSpace, stm32f100: Device, budget: Budget
-) -> None:
+def test_admission_of_the_demo_bites(digits_space: SearchSpace, target: Target) -> None:
     """The demo's promise: 20 to 80 % refused, at least one for SRAM and one for flash."""
     subnets = sample_space(digits_space, 400, np.random.default_rng(0))
-    admission, admitted = measure_admission(subnets, lambda s: footprint(s, stm32f100), budget)
+    admission, admitted = measure_admission(subnets, target.cost, target.limit)
     assert 0.2 <= 1 - admission.fraction <= 0.8
     assert admission.sram + admission.both >= 1
     assert admission.flash >= 1
@@ -102,8 +99,8 @@ def test_score_and_fraction_by_hand() -> None:
 def test_an_impossible_budget_tells_the_smallest_footprint(
     digits_space: SearchSpace, stm32f100: Device
 ) -> None:
-    budget = Budget.of(BudgetConfig(sram_bytes=600), stm32f100)
+    target = Target(stm32f100, BudgetConfig(sram_bytes=600))
     points = digits_space.points()
-    smallest = min(footprint(digits_space.smallest(p), stm32f100).sram_bytes for p in points)
+    smallest = min(target.cost(digits_space.smallest(p)).sram_bytes for p in points)
     with pytest.raises(BudgetError, match=rf"fits 600 bytes .* are {smallest} of SRAM"):
-        check_feasible(points, digits_space, lambda s: footprint(s, stm32f100), budget)
+        check_feasible(points, digits_space, target.cost, target.limit)

@@ -67,9 +67,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_timm_loads_the_exported_network(finished: Path) -> None:
-    """In a fresh process, timm imported after supernet: the float accuracy of the report."""
+    """In a fresh process: the float accuracy of the report."""
     program = f"""
-import supernet, timm, torch
+import supernet, sys
+assert not {{"torch", "timm"}} & sys.modules.keys()
+supernet.register()
+import timm, torch
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.run.entry import compose
 from supernet.evaluate import accuracy_percent
@@ -243,24 +246,38 @@ def test_a_missing_tool_is_not_a_pass(finished: Path, tmp_path: Path) -> None:
     assert "not verified: emulated chip" in result.stdout
 
 
-def test_quantisation_aware_training_is_exported(finished: Path, tmp_path: Path) -> None:
-    """One epoch under int8 arithmetic; firmware and reference stay equal; a second run rests."""
+def test_a_network_of_quantisation_aware_training_is_exported(
+    finished: Path, tmp_path: Path
+) -> None:
+    """One epoch under int8 arithmetic, then the chain's export, report and predict of it."""
     run_dir = tmp_path / "qat"
-    run_dir.mkdir()
-    for name in ("model.safetensors", "finetuned_subnet.json"):
-        (run_dir / name).write_bytes((finished / name).read_bytes())
+    shutil.copytree(finished, run_dir)
     train = [sys.executable, "-m", "evolve.qat", f"run_dir={run_dir}", "recipe.epochs=1"]
-    export = [sys.executable, "-m", "oplib.export", f"run_dir={run_dir}", "export.source=qat"]
-    for command_line in (train, [*export, "export.onnx=true"], train):
+    chain = command(run_dir, "export.source=qat", "export.onnx=true")
+    for command_line in (train, chain, train):
         result = subprocess.run(command_line, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
     assert "complete, nothing to do" in result.stderr
-    content = json.loads((run_dir / "export.json").read_text())
+    content = report(run_dir)
     assert content["bit_exact"] == {"host": True, "emulated": True}
+    accuracy, before = content["accuracy_percent"], report(finished)["accuracy_percent"]
+    assert accuracy["inherited"] == before["inherited"]
+    assert accuracy["int8"] == accuracy["host"] == accuracy["emulated"]
+    assert accuracy["float"] > 20  # chance is 10
     assert (run_dir / "model_int8.onnx").stat().st_size > 1000
     rows = json.loads((run_dir / "layers.json").read_text())["rows"]
     assert min(row["snr_db"] for row in rows) > 5
-    command_line = [*export, "forms.gelu=sigmoid"]
-    other = subprocess.run(command_line, capture_output=True, text=True, check=False)
+    other = run(run_dir, "export.source=qat", "forms.gelu=sigmoid")
     assert other.returncode == 2
     assert "forms: evolve.qat trained for other forms" in other.stderr
+
+
+def test_the_chain_asks_for_what_nobody_wrote(finished: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished, run_dir)
+    result = run(run_dir, "export.source=qat")
+    assert result.returncode == 2
+    assert "qat.safetensors: no such file, which oplib.export reads" in result.stderr
+    plan = run(run_dir, "export.source=qat", "plan=true")
+    assert plan.returncode == 0
+    assert "waits for an earlier stage" in plan.stdout

@@ -15,8 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mcuformer.run import entry
-from supernet import train
+from supernet.train import TRAIN
 
 SMALL = [
     "point.rank_ratio=0.5",
@@ -133,7 +132,7 @@ def test_bad_input(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command_line = [*SMALL, f"run_dir={tmp_path / 'run'}", *arguments]
-    assert entry.run("supernet_train", train.TrainConfig, train.run, command_line) == 2
+    assert TRAIN.main(command_line) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert message in lines[0]

@@ -59,7 +59,7 @@ def build_network(
     preprocessing: Preprocessing,
     seed: int = 0,
     forms: Forms = DEFAULT_FORMS,
-    arena_limit: int | None = None,
+    arena_bytes: int | None = None,
 ) -> Network:
     """Return a quantised network with random weights and 40 random images."""
     rng = np.random.default_rng(seed + 1)
@@ -69,7 +69,7 @@ def build_network(
         subnet, random_weights(subnet, np.random.default_rng(seed)), preprocessing, "random", forms
     )
     integer = quantize(floating, images)
-    return Network(floating, integer, schedule(subnet, forms, arena_limit), images)
+    return Network(floating, integer, schedule(subnet, forms, arena_bytes), images)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from mcuformer.space import SearchSpace
 from mcuformer.subnet import BlockConfig, SubnetConfig, build_block
 from oplib.network.reference import run_float
 from oplib.network.vit import float_model
-from oplib.plan.footprint import footprint
+from oplib.target.target import Target
 from supernet.checkpoint import model_arrays
 from supernet.data import pad_value, to_tensor
 from supernet.extract import extract
@@ -116,7 +116,8 @@ def test_full_rank_factors_are_merged_by_the_lowering(
     point = digits_space.point_at((3, 1))  # ratio 1
     subnet = digits_space.sample(point, np.random.default_rng(0), joint=True)
     vit = extract(supernet, subnet).eval()
-    assert footprint(subnet, stm32f746) == footprint(subnet.merged, stm32f746)
+    target = Target(stm32f746)
+    assert target.cost(subnet) == target.cost(subnet.merged)
     assert subnet.num_params > subnet.merged.num_params
     raw = np.random.default_rng(0).integers(0, 17, (4, 8, 8, 1)).astype(np.uint8)
     model = float_model(vit.subnet, model_arrays(vit), preprocessing, "test")

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from mcuformer.device import Budget, BudgetConfig, Device
+from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import BudgetError, ConfigError
 from mcuformer.space import SearchSpace
-from oplib.plan.footprint import footprint
+from oplib.target.target import Target
 from supernet.sampling import (
     BudgetAwareSampling,
     Pool,
@@ -23,9 +23,9 @@ STEPS = 200
 
 @pytest.fixture(scope="module")
 def pool(digits_space: SearchSpace, stm32f100: Device) -> Pool:
-    budget = Budget.of(BudgetConfig(flash_bytes=60_000), stm32f100)
+    target = Target(stm32f100, BudgetConfig(flash_bytes=60_000))
     points = (digits_space.point_at((1, 2)),)
-    return Pool(digits_space, points, 3, lambda s: footprint(s, stm32f100).admissible(budget))
+    return Pool(digits_space, points, 3, target.admits)
 
 
 def test_draws_depend_on_seed_epoch_and_step_alone(pool: Pool) -> None:

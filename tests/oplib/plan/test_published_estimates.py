@@ -1,4 +1,4 @@
-"""Published numbers of the named estimators, and the planner's own promise."""
+"""Published numbers of the named estimators, and what the planner says of the same network."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from mcuformer.device import Budget, BudgetConfig, Device
+from mcuformer.device import Device
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import BlockConfig, SubnetConfig, build_block
 from oplib.forms import Forms, Passes
-from oplib.plan.footprint import arena_limit, footprint, weights_bytes
-from oplib.plan.published_estimates import paper_criterion_bytes, planned_fits, released_code_bytes
-from oplib.plan.schedule import schedule
+from oplib.plan.published_estimates import paper_criterion_bytes, released_code_bytes
+from oplib.target.target import Target
 
 PAPER_NETWORK = SubnetConfig(
     img_size=240,
@@ -70,26 +67,11 @@ def test_golden_paper_criterion() -> None:
     assert paper_criterion_bytes(PAPER_NETWORK) == 292_896
 
 
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_the_footprint_by_blocks_is_the_whole_plans(
-    digits_space: SearchSpace, stm32f100: Device, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    points = digits_space.points()
-    subnet = digits_space.sample(points[int(rng.integers(len(points)))], rng)
-    for limit in (None, 4000, 8192):
-        found = schedule(subnet, arena_limit=arena_limit(stm32f100, limit))
-        cost = footprint(subnet, stm32f100, sram_limit=limit)
-        assert cost.arena_bytes == found.plan.arena_bytes
-        assert cost.weights_bytes == weights_bytes(found.calls, found.calls.nodes)
-
-
 def test_an_arena_needs_contiguous_memory(root: Path) -> None:
     """The paper's network with its whole layers in memory, as the paper schedules it."""
     device = Device.parse(yaml.safe_load((root / "conf/device/stm32f427.yaml").read_text()))
-    assert planned_fits(PAPER_NETWORK, device)
-    layered = Forms(passes=Passes(stream_tokens=False))
-    found, budget = footprint(PAPER_NETWORK, device, layered), Budget.of(BudgetConfig(), device)
-    assert found.sram_bytes < device.sram_bytes
-    assert found.exceeds(budget)[0]
+    assert not Target(device).cost(PAPER_NETWORK).exceeds(Target(device).limit)[0]
+    layered = Target(device, forms=Forms(passes=Passes(stream_tokens=False)))
+    cost = layered.cost(PAPER_NETWORK)
+    assert cost.sram_bytes < device.sram_bytes
+    assert cost.exceeds(layered.limit)[0]

@@ -1,0 +1,60 @@
+"""Look at a finished run: what it found, and what its network says of a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mcuformer.errors import ArtifactError
+from mcuformer.report import NOT_VERIFIED, print_table, show_report, table
+from mcuformer.run.artifact import RunDir, read_json
+from oplib.network.model_file import load_model
+from oplib.network.source import NetworkSource
+from oplib.target.predict import predict
+
+
+def predict_picture(run_dir: str, image_file: str) -> None:
+    """Print class and confidence of a picture for float, int8 and host C.
+
+    Raises:
+        ArtifactError: the run has no export.
+        DataError: there is no such picture.
+    """
+    run = RunDir(run_dir)
+    integer, _, names = load_model(run.path)
+    floating = NetworkSource.exported(run).read(run).float_model(integer.preprocessing)
+    image = integer.preprocessing.read_image(Path(image_file))
+    prediction = predict(run.path, integer, floating, image)
+    rows = []
+    for name, logits in prediction.logits.items():
+        if logits is None:
+            rows.append((name, NOT_VERIFIED, ""))
+            continue
+        best = int(logits.argmax())
+        rows.append((name, names[best], f"{logits[best]:.4g}"))
+    print_table(table(image_file, ("network", "class", "logit"), rows))
+    if prediction.missing is not None:
+        print(prediction.missing)
+
+
+def inspect_run(run_dir: str) -> None:
+    """Print what a run found, what it costs and where its files are.
+
+    Raises:
+        ArtifactError: there is no run.
+    """
+    run = RunDir(run_dir)
+    records = sorted(run.file("stages").glob("*.json"))
+    if not records:
+        raise ArtifactError("no run here", where=run.path, expected="a run directory")
+    rows = []
+    for record_file in records:
+        record = read_json(record_file, "stage")
+        rows.append((record["stage"], f"{record['seconds']:.1f} s", " ".join(record["outputs"])))
+    print_table(table(f"stages of {run.path}", ("stage", "time", "files"), rows))
+    if run.file("report.json").exists():
+        show_report(read_json(run.file("report.json"), "report"))
+    if run.file("export.json").exists():
+        _, subnet, names = load_model(run.path)
+        print(f"exported network: {NetworkSource.exported(run).describe()}")
+        print(f"subnet: {subnet.model_dump_json()}")
+        print(f"classes: {', '.join(names)}")

@@ -1,0 +1,222 @@
+"""Where an exported network comes from: one of a run's own networks, or the user's.
+
+The one place that knows the files and the two formats: float weights in timm's names, and
+parameters by graph node with the scales that quantisation-aware training learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.errors import ArtifactError, ConfigError
+from mcuformer.run.artifact import (
+    Arrays,
+    RunDir,
+    load_arrays,
+    read_json,
+    read_value,
+    save_arrays,
+    write_json,
+)
+from mcuformer.subnet import SubnetConfig
+from mcuformer.value import Value
+from oplib.forms import DEFAULT_FORMS, Forms
+from oplib.network.model_file import SEPARATOR
+from oplib.network.reference import FloatModel
+from oplib.network.timm_vit import TimmVit, refuse_unknown_parts
+from oplib.network.vit import float_model, weight_shapes
+from oplib.ops.base import Array
+from oplib.ops.quant import QuantParams
+
+SourceName = Literal["finetuned", "search", "qat"]
+FILES: dict[SourceName, tuple[str, str]] = {  # weights, and what they are the weights of
+    "finetuned": ("model.safetensors", "finetuned_subnet.json"),
+    "search": ("weights.safetensors", "subnet.json"),
+    "qat": ("qat.safetensors", "qat.json"),
+}
+
+
+@dataclass(frozen=True)
+class LearnedScales:
+    """What quantisation-aware training learned besides the weights.
+
+    Args:
+        forms: of the integer operators it trained under.
+        quant: scale and zero point of every rounded tensor, by name.
+    """
+
+    forms: Forms
+    quant: Mapping[str, QuantParams]
+
+
+@dataclass(frozen=True)
+class SourceNetwork:
+    """A network that can be exported, as its files hold it.
+
+    Args:
+        subnet: its shape.
+        weights: float weights in timm's names or, with learned scales, by graph node and kind.
+        where: the file of the weights, for messages.
+        learned: scales from quantisation-aware training; None where calibration chooses them.
+    """
+
+    subnet: SubnetConfig
+    weights: Arrays
+    where: Path
+    learned: LearnedScales | None = None
+
+    def float_model(self, preprocessing: Preprocessing, forms: Forms | None = None) -> FloatModel:
+        """Return the network in float.
+
+        Args:
+            preprocessing: of the images; it is folded into the first layer.
+            forms: of the integer operators to lower to; None where nothing will be lowered.
+
+        Raises:
+            ArtifactError: the weights are not the subnet's.
+            ConfigError: the scales were learned for other forms.
+        """
+        if self.learned is None:
+            chosen = DEFAULT_FORMS if forms is None else forms
+            return float_model(self.subnet, self.weights, preprocessing, str(self.where), chosen)
+        trained = self.learned.forms
+        if forms is not None and forms.arithmetic != trained.arithmetic:
+            raise ConfigError(
+                "evolve.qat trained for other forms",
+                where="forms",
+                got=forms.dump(),
+                expected=trained.dump(),
+            )
+        return self._by_node(preprocessing, forms or trained)
+
+    def _by_node(self, preprocessing: Preprocessing, forms: Forms) -> FloatModel:
+        """Return the network whose weights are stored by node.
+
+        Raises:
+            ArtifactError: naming the first that is missing, unknown or of another shape.
+        """
+        shapes = weight_shapes(self.subnet).items()
+        blank = {name: np.zeros(shape, np.float32) for name, shape in shapes}
+        model = float_model(self.subnet, blank, preprocessing, str(self.where), forms)
+        expected = {
+            f"{node}{SEPARATOR}{kind}": values.shape
+            for node, arrays in model.params.items()
+            for kind, values in arrays.items()
+        }
+        params: dict[str, dict[str, Array]] = {}
+        for key in (*expected, *self.weights):
+            got = self.weights[key].shape if key in self.weights else "nothing"
+            shape = expected.get(key, "no such weight")
+            if got != shape:
+                raise ArtifactError(
+                    f"weight {key} does not fit the network",
+                    where=self.where,
+                    got=got,
+                    expected=shape,
+                )
+            node, _, kind = key.partition(SEPARATOR)
+            params.setdefault(node, {})[kind] = self.weights[key]
+        return replace(model, params=params)
+
+
+class NetworkSource(Value):
+    """Which network to export.
+
+    Args:
+        name: the run's fine-tuned network, the search's winner with inherited weights, or what
+            evolve.qat trained.
+        weights: the user's own safetensors in timm's names, with `vit`; they go before `name`.
+        vit: the user's network in timm's vocabulary.
+    """
+
+    name: SourceName = "finetuned"
+    weights: str | None = None
+    vit: TimmVit | None = None
+
+    @classmethod
+    def exported(cls, run: RunDir) -> NetworkSource:
+        """Return the source of the network that a run's export used.
+
+        Raises:
+            ArtifactError: the run has no export.
+        """
+        path = run.file("export.json")
+        content = read_json(path, "export")
+        if "network" not in content:
+            raise ArtifactError("names no network; run oplib.export again", where=path)
+        return cls.parse(content["network"], where=str(path))
+
+    def files(self, run: RunDir) -> list[Path]:
+        """Return the files to read: the weights, and the subnet of a run's own network.
+
+        Raises:
+            ConfigError: `weights` without `vit`, or the reverse.
+        """
+        if (self.weights is None) != (self.vit is None):
+            raise ConfigError(
+                "a network of your own needs both: weights=FILE.safetensors and vit=./FILE.yaml",
+                where="weights" if self.weights is None else "vit",
+            )
+        if self.weights is not None:
+            return [Path(self.weights)]
+        return [run.file(name) for name in FILES[self.name]]
+
+    def read(self, run: RunDir) -> SourceNetwork:
+        """Read the network.
+
+        Raises:
+            ArtifactError, LoweringError, ConfigError: naming the file, the weight or the field.
+        """
+        files = self.files(run)
+        weights = load_arrays(files[0])
+        if self.vit is not None:
+            refuse_unknown_parts(weights)
+            return SourceNetwork(self.vit.subnet(), weights, files[0])
+        if self.name == "qat":
+            subnet, learned = _read_learned(files[1])
+            return SourceNetwork(subnet, weights, files[0], learned)
+        return SourceNetwork(read_value(files[1], "subnet", SubnetConfig), weights, files[0])
+
+    def describe(self) -> str:
+        """Return the source in words, for a person."""
+        if self.weights is not None:
+            return f"your own weights ({self.weights})"
+        return f"{self.name} ({FILES[self.name][0]})"
+
+
+def save_learned(
+    run: RunDir, subnet: SubnetConfig, weights: Arrays, learned: LearnedScales
+) -> None:
+    """Write the network that quantisation-aware training learned: the source ``qat``.
+
+    Args:
+        run: where ``qat.safetensors`` and ``qat.json`` go.
+        subnet: its shape.
+        weights: parameters by ``node|kind``.
+        learned: its scales and the forms it was trained under.
+    """
+    weights_file, scales_file = (run.file(name) for name in FILES["qat"])
+    save_arrays(weights_file, weights)
+    content = {
+        "subnet": subnet.dump(),
+        "forms": learned.forms.dump(),
+        "quant": {name: [q.scale, q.zero_point] for name, q in learned.quant.items()},
+    }
+    write_json(scales_file, "qat", content)
+
+
+def _read_learned(path: Path) -> tuple[SubnetConfig, LearnedScales]:
+    content = read_json(path, "qat")
+    try:
+        subnet = SubnetConfig.parse(content["subnet"], where=str(path))
+        forms = Forms.parse(content["forms"], where=str(path))
+        quant = {name: QuantParams(float(s), int(z)) for name, (s, z) in content["quant"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"damaged: {error!r}", where=path) from error
+    return subnet, LearnedScales(forms, quant)

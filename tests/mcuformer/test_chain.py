@@ -1,0 +1,58 @@
+"""Each stage's configuration is the chain's, field by field; nothing is trained here."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from evolve.finetune import FINETUNE
+from evolve.space import SPACE
+from mcuformer import chain
+from mcuformer.chain import CHAIN, ChainConfig, stage_config
+from mcuformer.run.entry import compose
+from oplib.export import EXPORT
+from supernet.train import TRAIN
+
+
+@pytest.fixture(scope="module")
+def config() -> ChainConfig:
+    changes = ["threads=1", "train.epochs=70", "finetune.epochs=9", "export.source=search"]
+    return ChainConfig.parse(compose("mcuformer", [*changes, "budget.sram_bytes=5000"]))
+
+
+def test_stages_take_the_fields_of_their_names(config: ChainConfig) -> None:
+    stages = {command: stage_config(command, config) for command in CHAIN}
+    for command, settings in stages.items():
+        assert type(settings) is command.config
+        assert (settings.run_dir, settings.threads) == (config.run_dir, 1)
+        if "device" in command.config.model_fields:
+            assert settings.target.identity() == config.target.identity(), command.name
+    epochs = {command: stages[command].recipe.epochs for command in (SPACE, TRAIN, FINETUNE)}
+    assert epochs == {SPACE: 70, TRAIN: 70, FINETUNE: 9}
+    assert stages[EXPORT].network.name == "search"
+
+
+def test_names_are_modules_and_configurations(root: Path) -> None:
+    """But for the report, which has no command line of its own."""
+    for command in CHAIN[:-1]:
+        module = import_module(command.name)
+        assert command in vars(module).values()
+        assert (root / "conf" / f"{command.config_name}.yaml").is_file()
+
+
+def test_the_console_script_is_the_module(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    module, _, function = project["scripts"]["mcuformer"].partition(":")
+    assert module == "mcuformer.__main__"
+    assert callable(getattr(import_module(module), function))
+
+
+def test_a_plan_expects_what_will_be_trained(config: ChainConfig) -> None:
+    search = config.space_search
+    epochs = chain.trained_epochs(config)
+    assert epochs["evolve.space"] == search.max_visits * search.visit_epochs
+    assert epochs["evolve.finetune"] == 9
+    assert chain.expected_seconds(config, 10) > chain.expected_seconds(config, 0) == 10.0
