@@ -327,5 +327,7 @@ def test_c_equals_the_integer_reference(call_kernel, op: str, seed: int) -> None
         scales = {name: q.scale for name, q in quant.items()}
         scales["scores"] = scales.get(scores_name(node), 0.0)
         bound = error_bound(node, trial.params, trial.real, scales)
-        exact = trial.exact
-        assert np.abs(got - exact).max() <= quant["y"].scale + bound + 1e-3 * np.abs(exact).max()
+        # a multiplier is rounded by half; it is small where a channel's weights are, or are zero
+        smallest = lowered.arrays.get("multiplier", np.array([2**30])).min()
+        bound += (1e-3 + 0.5 / max(1, int(smallest))) * np.abs(trial.exact).max()
+        assert np.abs(got - trial.exact).max() <= quant["y"].scale + bound
