@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from mcuformer.errors import ArtifactError
+from mcuformer.run import artifact
 from mcuformer.run.artifact import Stage
 from mcuformer.run.command import Command, Settings
+
+
+@pytest.fixture(autouse=True)
+def no_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what a record says of revision and versions."""
+    monkeypatch.setattr(artifact, "provenance", dict)
 
 
 def copying(done: list[str]) -> Command[Settings]:

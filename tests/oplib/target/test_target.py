@@ -30,7 +30,7 @@ def draw(space: SearchSpace, seed: int) -> SubnetConfig:
     return space.sample(points[int(rng.integers(len(points)))], rng)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), image=st.sampled_from(["image", "strip"]))
 def test_a_budget_that_can_be_met_is_met(
     digits_space: SearchSpace, stm32f746: Device, seed: int, image: str
@@ -50,7 +50,7 @@ def test_a_budget_that_can_be_met_is_met(
     assert under.cost(subnet).sram_bytes == least
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_footprint_by_blocks_is_the_whole_plans(
     digits_space: SearchSpace, stm32f100: Device, seed: int
