@@ -363,7 +363,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         )
         for row in result["forms"]
     ]
-    return [Table(header, rows)]
+    return [Table(header, rows, words=2)]
 
 
 def main() -> int:
