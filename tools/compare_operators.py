@@ -323,14 +323,13 @@ def error_in_steps(
 
 def accuracies(run: Path) -> dict[str, float]:
     """Return the test accuracy of a run's network under every form, by ``operator form``."""
-    subnet, weights, data = read_run(run)
+    network, data = read_run(run)
     found = {}
     for case in CASES:
         kernel = case.forms.get("patch_kernel")
-        if case.change or (kernel is not None and subnet.patch_size % kernel):
+        if case.change or (kernel is not None and network.subnet.patch_size % kernel):
             continue
-        forms = Forms(**case.forms)
-        model = float_model(subnet, weights, data.preprocessing, str(run), forms)
+        model = network.float_model(data.preprocessing, Forms(**case.forms))
         integer = quantize(model, data.steering.images[:256])
         logits = run_integer(integer, data.test.images[:])
         right = float((logits.argmax(axis=1) == data.test.labels).mean())
