@@ -196,11 +196,11 @@ def show_report(report: Mapping[str, Any]) -> None:
         ("flash: code", _count(flash["code"]), ""),
         ("flash: total", _count(flash["total"]), f"of {flash['budget']:,}"),
         ("multiply-accumulates", _count(report["macs"]), ""),
-        ("instructions an image", _count(report["instructions"]), ""),
+        ("instructions per image", _count(report["instructions"]), ""),
         (
             "milliseconds, estimated",
             _estimate(report.get("estimated_ms")),
-            "one instruction a cycle",
+            "one instruction per cycle",
         ),
     ]
     print_table(table("memory (bytes) and work", ("", "", "budget"), rows))

@@ -5,7 +5,7 @@
 The rows add one pass after the other, as the paper's figure 3 does, and end with streaming, which
 takes the better of a decomposed and a whole patch embedding. The first row runs layer by layer
 without any overwriting, as CMSIS-NN and TinyEngine schedule; percentages are savings against it.
-`image`: the whole image lies in SRAM; `strip`: it is handed over in strips. `flash`: kernels read
+`image`: the whole image is in SRAM; `strip`: it is handed over in strips. `flash`: kernels read
 weights in flash; `staged`: as the paper counts, the weights of one layer (or of one pass of the
 patch embedding) are copied to SRAM as well. Bytes are arenas, planned and checked byte by byte,
 working memory included, without static data and stack.
@@ -23,8 +23,8 @@ from tool import Parser, Table
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms, Passes
 from oplib.graph import Graph, Node
+from oplib.ops.registry import OPERATORS
 from oplib.plan.check_plan import check_plan
-from oplib.plan.instructions import array_specs
 from oplib.plan.schedule import schedule
 from oplib.plan.timeline import timeline
 
@@ -46,7 +46,7 @@ def staged_bytes(calls: Graph, node: Node) -> int:
     """Return the largest weight matrix that a call would copy to SRAM at a time."""
     sizes = [0]
     for part in node.leaves:
-        for spec in array_specs(calls, part):
+        for spec in OPERATORS[part.op].array_specs(part, calls.inputs_of(part)):
             if spec.name == "weight":  # passes are staged one at a time
                 passes = spec.shape[0] if len(spec.shape) == 3 else 1
                 sizes.append(spec.num_bytes // passes)

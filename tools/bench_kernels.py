@@ -22,8 +22,10 @@ from tool import Parser, Table
 
 from mcuformer.device import Core, Device, MemoryRegion
 from oplib.graph import Node
+from oplib.ops.attention import AttentionAttributes
 from oplib.ops.base import Lowered
 from oplib.ops.layer_norm import LayerNorm, LayerNormAttributes
+from oplib.ops.linear import LinearAttributes
 from oplib.ops.packing import QUAD_ORDER, quads
 from oplib.ops.patch_embed import PatchAttributes
 from oplib.ops.registry import OPERATORS
@@ -51,7 +53,7 @@ HEADER = np.dtype(
         ("value", "<i4", (4,)),
     ]
 )
-# tokens, in_features, out_features: CMSIS-NN's best, TinyEngine's best (instructions a MAC)
+# tokens, in_features, out_features: CMSIS-NN's best, TinyEngine's best (instructions per MAC)
 GEMM_BARS = {
     (64, 64, 64): (2.08, 1.96),
     (64, 192, 768): (1.65, 1.68),
@@ -120,7 +122,7 @@ def matrix(rng: np.random.Generator, features: int, channels: int) -> Lowered:
 def linear(rng: np.random.Generator, shape: tuple[int, int, int], table: bool = False) -> Case:
     """Return a linear layer, with GELU's table in the epilogue or without."""
     tokens, features, channels = shape
-    node = Node("n", "linear", ("x",), "y", {"out_features": channels})
+    node = Node("n", "linear", ("x",), "y", LinearAttributes(channels))
     x, lowered = codes(rng, tokens, features), matrix(rng, features, channels)
     y = OPERATORS["linear"].run_integer(node, lowered, [x[None]])[0]
     flash = OPERATORS["linear"].flash_arrays(node, lowered)
@@ -132,7 +134,7 @@ def linear(rng: np.random.Generator, shape: tuple[int, int, int], table: bool = 
 
 def attention(rng: np.random.Generator, tokens: int, head_dim: int) -> Case:
     """Return one head of attention."""
-    node = Node("n", "attention", ("q", "k", "v"), "y", {"num_heads": 1})
+    node = Node("n", "attention", ("q", "k", "v"), "y", AttentionAttributes(num_heads=1))
     q, k, v = (codes(rng, tokens, head_dim) for _ in range(3))
     multiplier, numerator, table = 2**32 // 1200, 2**33, exp_table(0.05)
     scalars = {"score_multiplier": multiplier, "value_numerator": numerator}

@@ -187,7 +187,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         )
         for row in result["networks"]
     ]
-    return [Table(("network", "device", *work, *sizes, exact), rows)]
+    return [Table(("network", "device", *work, *sizes, exact), rows, words=2)]
 
 
 def main() -> int:

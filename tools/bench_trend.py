@@ -66,7 +66,7 @@ class SyntheticLandscape:
         raise NotImplementedError
 
     def regret(self, index: Index) -> float:
-        """Return how far a point lies below the true optimum."""
+        """Return how far a point is below the true optimum."""
         return float(self.truth.max() - self.truth[index])
 
 

@@ -29,7 +29,6 @@ from mcuformer.run.entry import compose
 from mcuformer.run.progress import track
 from mcuformer.subnet import SubnetConfig, build_block
 from oplib.forms import SQRT_STEPS, Forms, Passes
-from oplib.graph import Node
 from oplib.network.reference import run_integer
 from oplib.network.vit import float_model, random_weights
 from oplib.ops.gelu import Gelu, GeluPolynomial, GeluSigmoid
@@ -37,6 +36,7 @@ from oplib.ops.layer_norm import isqrt
 from oplib.ops.softmax import (
     NORMALIZED_SUM,
     ONE,
+    SoftmaxAttributes,
     exp2_polynomial,
     exp_shift,
     exp_table,
@@ -112,8 +112,8 @@ def exponential_error(form: str) -> tuple[float, float]:
 def normalized_error() -> tuple[float, float]:
     """Return the errors of a softmax normalised to int8, over random rows of 17 scores."""
     codes = np.random.default_rng(0).integers(-128, 128, (10_000, 17)).astype(np.int8)
-    node = Node("softmax", "attention", (), "", {"normalized": 1})
-    weights, _ = softmax_weights(node, codes, exp_table(SCORE_SCALE), 0)
+    arrays = {"exp_table": exp_table(SCORE_SCALE)}
+    weights, _ = softmax_weights(SoftmaxAttributes(normalized=True), codes, arrays, 0)
     exact = np.exp((codes - codes.max(axis=1, keepdims=True).astype(np.float64)) * SCORE_SCALE)
     return absolute(weights / NORMALIZED_SUM, exact / exact.sum(axis=1, keepdims=True))
 
@@ -323,14 +323,13 @@ def error_in_steps(
 
 def accuracies(run: Path) -> dict[str, float]:
     """Return the test accuracy of a run's network under every form, by ``operator form``."""
-    subnet, weights, data = read_run(run)
+    network, data = read_run(run)
     found = {}
     for case in CASES:
         kernel = case.forms.get("patch_kernel")
-        if case.change or (kernel is not None and subnet.patch_size % kernel):
+        if case.change or (kernel is not None and network.subnet.patch_size % kernel):
             continue
-        forms = Forms(**case.forms)
-        model = float_model(subnet, weights, data.preprocessing, str(run), forms)
+        model = network.float_model(data.preprocessing, Forms(**case.forms))
         integer = quantize(model, data.steering.images[:256])
         logits = run_integer(integer, data.test.images[:])
         right = float((logits.argmax(axis=1) == data.test.labels).mean())
@@ -363,7 +362,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         )
         for row in result["forms"]
     ]
-    return [Table(header, rows)]
+    return [Table(header, rows, words=2)]
 
 
 def main() -> int:

@@ -28,27 +28,32 @@ class Table:
 
     Args:
         header: the name of each column.
-        rows: the cells of each row; the first column is aligned to the left.
+        rows: the cells of each row.
         title: the line above the table; empty where a tool has one table.
+        words: number of columns, from the first, that hold words and not numbers.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     title: str = ""
+    words: int = 1
 
     def text(self) -> str:
         """Return the table for a terminal."""
         cells = [self.header, *self.rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [self.title] if self.title else []
-        for first, *rest in cells:
-            padded = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-            lines.append("  ".join((first.ljust(widths[0]), *padded)).rstrip())
+        for row in cells:
+            padded = [
+                cell.ljust(width) if column < self.words else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append("  ".join(padded).rstrip())
         return "\n".join(lines)
 
     def markdown(self) -> str:
         """Return the table for a document."""
-        rule = ["---", *["---:"] * (len(self.header) - 1)]
+        rule = ["---"] * self.words + ["---:"] * (len(self.header) - self.words)
         rows = ["| " + " | ".join(cells) + " |" for cells in (self.header, rule, *self.rows)]
         return "\n".join([f"{self.title}:\n", *rows] if self.title else rows)
 
