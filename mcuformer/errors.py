@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
+
+from mcuformer.fields import Model, keys_at
 
 
 class McuformerError(Exception):
@@ -94,22 +98,36 @@ def dotted_path(location: Sequence[int | str], container: Any) -> str:
     return ".".join(kept) or "configuration"
 
 
-def describe_validation_error(error: ValidationError, container: Any) -> str:
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return a clause that names the known name nearest to a refused one; empty if none is near.
+
+    >>> did_you_mean("weigth_decay", ["weight_decay", "warmup_epochs"])
+    "; did you mean 'weight_decay'?"
+    """
+    near = get_close_matches(str(name), list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def describe_validation_error(error: ValidationError, container: Any, model: Model) -> str:
     """Return the first fault of a pydantic error as one line with its dotted path.
 
     Args:
         error: raised by a model's validation.
         container: what was validated.
+        model: which it was to be.
 
     Returns:
-        ``path: what was wrong (got VALUE)``, and how many further faults there are.
+        ``path: what was wrong (got VALUE)``, the nearest known name where one was misspelt, and how
+        many further faults there are.
     """
     faults = error.errors(include_url=False)
-    first = faults[0]
+    strays = [fault for fault in faults if fault["type"] == "extra_forbidden"]
+    first = (strays or faults)[0]  # what is missing may be there, misspelt
     where = dotted_path(first["loc"], container)
     kind = first["type"]
     if kind == "extra_forbidden":
-        text = f"{where}: unknown key"
+        near = did_you_mean(first["loc"][-1], keys_at(model, first["loc"]))
+        text = f"{where}: unknown key{near}"
     elif kind == "missing":
         text = f"{where}: missing key"
     else:
@@ -117,5 +135,8 @@ def describe_validation_error(error: ValidationError, container: Any) -> str:
         text = f"{where}: {message}"
         if not isinstance(first["input"], dict):
             text += f" (got {first['input']!r})"
+        context = first.get("ctx", {})
+        choices = str(context.get("expected_tags", context.get("expected", "")))
+        text += did_you_mean(context.get("tag", first["input"]), re.findall(r"'([^']*)'", choices))
     more = len(faults) - 1
     return text + (f"; and {more} more fault{'s' if more > 1 else ''}" if more else "")

@@ -33,7 +33,8 @@ class Value(BaseModel):
         try:
             return cls.model_validate_json(json.dumps(container), strict=True)
         except ValidationError as error:
-            raise ConfigError(describe_validation_error(error, container), where=where) from error
+            line = describe_validation_error(error, container, cls)
+            raise ConfigError(line, where=where) from error
 
     def dump(self) -> dict[str, Any]:
         """Return the value as plain containers, the inverse of :meth:`parse`."""

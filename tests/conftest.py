@@ -14,12 +14,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch and numpy start threads 
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import settings
 
 from mcuformer.data.dataset import DataConfig
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
+from mcuformer.run.presets import load
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.target import host, qemu
@@ -83,14 +83,9 @@ def emulator_tools(host_tools: None) -> None:
     need(*qemu.TOOLS)
 
 
-def read_conf(name: str) -> dict:
-    """Read one file of conf/, as plain containers."""
-    return yaml.safe_load((ROOT / "conf" / f"{name}.yaml").read_text())
-
-
 def device_called(name: str) -> Device:
     """Return a device of conf/device."""
-    return Device.parse(read_conf(f"device/{name}"))
+    return load("device", name, Device)
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +115,7 @@ def digits_config(preprocessing: Preprocessing) -> DataConfig:
 
 @pytest.fixture(scope="session")
 def digits_space() -> SearchSpace:
-    return SearchSpace.parse(read_conf("space/digits") | {"img_size": 8, "num_classes": 10})
+    return load("space", "digits", SearchSpace, img_size=8, num_classes=10)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ import numpy as np
 import tool
 from tool import Parser, Table
 
+from evolve.space import EvolveSpaceConfig
 from evolve.space_search.quality import sample_point
 from mcuformer.device import Device
 from mcuformer.errors import ConfigError
@@ -79,7 +80,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Compute and draw the maps."""
     tool.require_at_least(1, samples=options.samples)
     configs = [
-        compose("evolve_space", ["space=t", *options.overrides, f"device={name}"])
+        compose(
+            "evolve_space", ["space=t", *options.overrides, f"device={name}"], EvolveSpaceConfig
+        )
         for name in options.devices
     ]
     space = SearchSpace.parse(configs[0]["space"], where="space")

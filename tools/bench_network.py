@@ -24,7 +24,7 @@ from tool import Parser, Table
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import ConfigError
-from mcuformer.run.entry import compose
+from mcuformer.run.presets import load
 from mcuformer.run.progress import track
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import Forms, Passes
@@ -108,7 +108,7 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
     """Build, run and compare one network."""
     network = NETWORKS[name]
     limit = network.budget if budget is None else budget
-    device = Device.parse(compose("evolve_search", [f"device={network.device}"])["device"])
+    device = load("device", network.device, Device)
     subnet, rng = network.subnet, np.random.default_rng(0)
     forms = Forms(passes=Passes(input="strip" if network.strip else "image"))
     pre = preprocessing(subnet)

@@ -33,6 +33,7 @@ from mcuformer.subnet import SubnetConfig
 from supernet.model import Supernet
 from supernet.recipe import Recipe, build_optimizer
 from supernet.task import seed_everything
+from supernet.train import TrainConfig
 from supernet.vit import Vit
 
 RECIPE = Recipe(epochs=2, batch_size=1, lr=1e-4, warmup_epochs=0)
@@ -89,7 +90,7 @@ class Timed:
 
 def read_space(preset: Preset) -> SearchSpace:
     """Return the preset's space."""
-    return SearchSpace.parse(compose("supernet_train", preset.overrides)["space"])
+    return SearchSpace.parse(compose("supernet_train", preset.overrides, TrainConfig)["space"])
 
 
 def measure(preset: Preset, num_subnets: int, repeats: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from tool import Parser, Table
 
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
-from mcuformer.run.entry import compose
+from mcuformer.run.presets import load
 from mcuformer.run.progress import track
 from mcuformer.subnet import SubnetConfig, build_block
 from oplib.forms import SQRT_STEPS, Forms, Passes
@@ -340,7 +340,7 @@ def accuracies(run: Path) -> dict[str, float]:
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Measure every form."""
     known = {} if options.run is None else accuracies(options.run)
-    device = Device.parse(compose("evolve_search", ["device=stm32f746"])["device"])
+    device = load("device", "stm32f746", Device)
     rows = [measure(case, device) for case in track(CASES, "forms")]
     for row in rows:
         row["accuracy_percent"] = known.get(f"{row['operator']} {row['form']}")

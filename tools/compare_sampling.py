@@ -103,7 +103,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Train and measure every rule for every seed."""
     tool.require_at_least(2, seeds=options.seeds)  # one has no spread
     overrides = [*DEFAULTS, f"run_dir={options.out}", *options.overrides]
-    config = TrainConfig.parse(compose("supernet_train", overrides))
+    config = TrainConfig.parse(compose("supernet_train", overrides, TrainConfig))
     if config.target is None:
         raise ConfigError("the comparison needs a device", where="device", got="none")
     torch.set_num_threads(config.threads)

@@ -23,6 +23,7 @@ from tool import Parser, Table
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.run.entry import compose
+from mcuformer.run.presets import load
 from mcuformer.run.progress import track
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, draw
@@ -34,6 +35,7 @@ from oplib.plan.schedule import schedule
 from oplib.quantize.lower import quantize
 from oplib.target import host, qemu
 from oplib.target.firmware import write_firmware
+from supernet.train import TrainConfig
 
 SPACES = {"digits": (), "fashion_mnist": ("data.root=unused",)}
 CHANGES: tuple[dict[str, Any], ...] = (
@@ -69,7 +71,7 @@ class Export:
 def draw_export(number: int) -> Export:
     """Draw network `number`; spaces, parts and forms take turns."""
     name = list(SPACES)[number % 2]
-    composed = compose("supernet_train", (f"data={name}", *SPACES[name]))
+    composed = compose("supernet_train", (f"data={name}", *SPACES[name]), TrainConfig)
     space = SearchSpace.parse(composed["space"] | CHANGES[number // 2 % len(CHANGES)])
     rng = stream(0, "sweep", number)
     subnet = space.sample(draw(space.points(), rng), rng)
@@ -116,7 +118,7 @@ def sweep(options: argparse.Namespace) -> dict[str, Any]:
     tool.require_at_least(
         1, exports=options.exports, images=options.images, emulated=options.emulated
     )
-    device = Device.parse(compose("evolve_search", ["device=stm32h743"])["device"])
+    device = load("device", "stm32h743", Device)
     on_host = on_chip = 0
     for number in track(range(options.exports), "exports"):
         export = draw_export(number)

@@ -1,59 +1,31 @@
 """The Hydra door: command lines become typed values here, and every fault becomes one line.
 
-No other module imports Hydra.
+What Hydra composes is in presets.py; no other module imports Hydra.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
-import tempfile
+from argparse import ArgumentError
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.errors import ConfigError, McuformerError, did_you_mean
+from mcuformer.fields import members, stray_key, unknown_key
+from mcuformer.run.presets import conf_dir, staged
 from mcuformer.run.progress import process_count, process_rank
 from mcuformer.value import Value
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
 ConfigT = TypeVar("ConfigT", bound=Value)
 INTERRUPTED = 130
-HYDRA_FLAGS = [
-    "-h",
-    "--help",
-    "--hydra-help",
-    "--version",
-    "-c",
-    "--cfg",
-    "--resolve",
-    "-p",
-    "--package",
-    "-r",
-    "--run",
-    "-m",
-    "--multirun",
-    "-sc",
-    "--shell-completion",
-    "-cp",
-    "--config-path",
-    "-cn",
-    "--config-name",
-    "-cd",
-    "--config-dir",
-    "--experimental-rerun",
-    "-i",
-    "--info",
-]
-
-
-def conf_dir() -> Path:
-    """Return the directory of the shipped configuration: the checkout's, or the wheel's."""
-    package = Path(__file__).resolve().parents[1]
-    for candidate in (package / "conf", package.parent / "conf"):
-        if (candidate / "base.yaml").is_file():
-            return candidate
-    raise ConfigError("the shipped configuration is missing; reinstall mcuformer", where=package)
 
 
 def fail(error: BaseException | str, exit_code: int = 2) -> int:
@@ -94,162 +66,225 @@ def run(
     except ImportError:
         return fail("hydra-core is not installed; run `pip install hydra-core`")
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    with tempfile.TemporaryDirectory(prefix="mcuformer-conf-") as user_conf:
-        try:
-            if process_count() > 1 and not distributed:
-                raise ConfigError("torchrun is for supernet.train; sweep this command with -m")
-            command_line = stage_user_files(
-                list(sys.argv[1:] if arguments is None else arguments), Path(user_conf)
-            )
-            _call_hydra(config_name, model, function, command_line)
-        except SystemExit as end:
-            return end.code if isinstance(end.code, int) else int(bool(end.code))
-        except KeyboardInterrupt:
-            return fail("interrupted; run the same command again to continue", INTERRUPTED)
-        except McuformerError as error:
-            return fail(error, error.exit_code)
-        except (HydraException, OmegaConfBaseException) as error:
-            return fail(_hydra_line(error))
+    try:
+        if process_count() > 1 and not distributed:
+            raise ConfigError("torchrun is for supernet.train; sweep this command with -m")
+        line = read_command_line(sys.argv[1:] if arguments is None else arguments, model)
+        with staged(config_name, model, line.files) as folder:
+            _call_hydra(folder, config_name, model, function, line)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except KeyboardInterrupt:
+        return fail("interrupted; run the same command again to continue", INTERRUPTED)
+    except McuformerError as error:
+        return fail(error, error.exit_code)
+    except (HydraException, OmegaConfBaseException) as error:
+        return fail(_hydra_line(error))
     return 0
 
 
-def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
+def compose(config_name: str, overrides: Sequence[str], model: type[Value]) -> dict[str, Any]:
     """Return a composed configuration as plain containers, for tools that are no Hydra commands.
 
+    Args:
+        config_name: the flat primary configuration.
+        overrides: as on its command line.
+        model: the typed configuration.
+
     Raises:
-        ConfigError: the configuration cannot be composed.
+        ConfigError: it cannot be composed, or has a key that the model does not know.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    with tempfile.TemporaryDirectory(prefix="mcuformer-conf-") as user_conf:
-        try:
-            staged = stage_user_files(list(overrides), Path(user_conf))
-            with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-                config = hydra_compose(config_name, staged)
-            container: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_hydra_line(error)) from error
-    return dict(container)
+    line = read_command_line(overrides, model)
+    try:
+        with (
+            staged(config_name, model, line.files) as folder,
+            initialize_config_dir(folder, version_base="1.3"),
+        ):
+            config = hydra_compose(config_name, line.overrides)
+        return plain(config, model)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_hydra_line(error)) from error
 
 
 def _call_hydra(
+    folder: str,
     config_name: str,
     model: type[ConfigT],
     function: Callable[[ConfigT], None],
-    command_line: list[str],
+    line: CommandLine,
 ) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
-    from omegaconf import DictConfig, OmegaConf
 
-    @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)
+    @hydra.main(version_base="1.3", config_path=folder, config_name=config_name)
     def job(config: DictConfig) -> None:
-        container: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         settings = HydraConfig.get()
-        if settings.mode == RunMode.MULTIRUN and "run_dir" in container:
-            container["run_dir"] = multirun_dir(
-                container["run_dir"], settings.job.num, settings.overrides.task, swept
-            )
+        if settings.mode == RunMode.RUN:
+            shutil.rmtree(folder)  # composed; nothing is left there, however the job ends
         try:
+            container = plain(config, model)
+            if settings.mode == RunMode.MULTIRUN and "run_dir" in container:
+                container["run_dir"] = multirun_dir(
+                    container["run_dir"], settings.job.num, settings.overrides.task, swept
+                )
             function(model.parse(container))
         except McuformerError as error:
             if settings.mode == RunMode.MULTIRUN:
                 raise  # a launcher's worker must report it; Hydra then names the job
             raise SystemExit(fail(error, error.exit_code)) from error  # one line, no more
 
-    swept = swept_keys(command_line) if {"-m", "--multirun"} & set(command_line) else set()
-    saved, sys.argv = sys.argv, [sys.argv[0], *command_line]
+    swept = swept_keys(line.overrides) if line.multirun else set()
+    saved, sys.argv = sys.argv, [sys.argv[0], *line.overrides, *line.flags]
     try:
         job()
     finally:
         sys.argv = saved
 
 
-def swept_keys(command_line: Sequence[str]) -> set[str]:
-    """Return the keys that the command line gives several values."""
+def plain(config: DictConfig, model: type[Value]) -> dict[str, Any]:
+    """Return a composed configuration as plain containers.
+
+    Raises:
+        ConfigError: a key that the model does not know; told before a key that is missing, which
+            may be the same one, misspelt.
+    """
+    from omegaconf import OmegaConf
+
+    unresolved: Any = OmegaConf.to_container(config)
+    _refuse(stray_key(model, unresolved))
+    container: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return dict(container)
+
+
+def swept_keys(overrides: Sequence[str]) -> set[str]:
+    """Return the keys that overrides give several values."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    overrides = [argument for argument in command_line if not argument.startswith("-")]
-    parsed = OverridesParser.create().parse_overrides(overrides)
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
     return {override.key_or_group for override in parsed if override.is_sweep_override()}
 
 
 def multirun_dir(run_dir: str, job_number: int, overrides: Sequence[str], swept: set[str]) -> str:
     """Return the directory of one job of a multirun, named after the swept values.
 
-    >>> multirun_dir("runs/k", 0, ["seed=1", "space_search.k=3"], {"space_search.k"})
+    >>> multirun_dir("runs/k", 0, ["seed=1", "++space_search.k=3"], {"space_search.k"})
     'runs/k/space_search.k=3'
     """
-    kept = [text for text in overrides if text.lstrip("+").partition("=")[0] in swept]
+    texts = [text.lstrip("+") for text in overrides]
+    kept = [text for text in texts if text.partition("=")[0] in swept]
     name = re.sub(r"[^A-Za-z0-9=.,_+-]", "_", ",".join(kept)) or f"job{job_number}"
     return f"{run_dir}/{name}"
 
 
-def stage_user_files(arguments: list[str], user_conf: Path) -> list[str]:
-    """Make ``group=./file.yaml`` a choice of `group`, so that users need no checkout for their own.
+@dataclass(frozen=True)
+class CommandLine:
+    """What a user typed, in Hydra's terms.
 
     Args:
-        arguments: the command line.
-        user_conf: an empty directory that Hydra will search too.
+        flags: Hydra's own, with their values.
+        multirun: whether they ask for a sweep.
+        overrides: values, and choices of a group's option.
+        files: the user's own options, by group and the name that `overrides` gives them.
+    """
 
-    Returns:
-        The command line that Hydra understands.
+    flags: list[str]
+    multirun: bool
+    overrides: list[str]
+    files: dict[str, dict[str, Path]]
+
+
+def read_command_line(arguments: Sequence[str], model: type[Value]) -> CommandLine:
+    """Tell flags, values and choices apart; refuse unknown flags and keys.
+
+    A value may be set wherever the model has a key (Hydra's ``++``), also inside of what the chosen
+    presets leave null. ``group=./file.yaml`` makes the file an option of its group, so that users
+    need no checkout for their own.
+
+    Args:
+        arguments: of the command, without the program's name.
+        model: the typed configuration.
 
     Raises:
-        ConfigError: an unknown flag, or a named file that does not exist.
+        ConfigError: an unknown flag or key, or a file that does not exist.
     """
-    for argument in arguments:
-        if argument.startswith("-") and argument.split("=")[0] not in HYDRA_FLAGS:
-            raise ConfigError(
-                "unknown flag", got=argument, expected="key=value, -m for a sweep, or --help"
-            )
-    sweep = [argument for argument in arguments if argument in ("-m", "--multirun")]
-    arguments = [*sweep, *(argument for argument in arguments if argument not in sweep)]
+    flags, multirun, overrides = _split_flags(arguments)
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
-    result, staged = [], False
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key.lstrip("+") not in groups or not value.endswith((".yaml", ".yml")):
-            result.append(argument)
-            continue
-        names = []
-        for file in value.split(","):
-            path = Path(file).expanduser()
-            if not path.is_file():
-                raise ConfigError("no such file", where=key, got=file)
-            name = f"user_{len(list(user_conf.rglob('*.yaml')))}_{path.stem}"
-            target = user_conf / key.lstrip("+") / f"{name}.yaml"
-            target.parent.mkdir(exist_ok=True)
-            target.write_bytes(path.read_bytes())
-            names.append(name)
-        result.append(f"{key}={','.join(names)}")
-        staged = True
-    return [*result, f"hydra.searchpath=[file://{user_conf}]"] if staged else result
+    groups |= {name for name, info in model.model_fields.items() if members(info.annotation)}
+    files: dict[str, dict[str, Path]] = {}
+    result = []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        group = key.lstrip("+~").partition("@")[0]
+        if group in groups:
+            result.append(_choice(key, value, files.setdefault(group, {})) if equals else override)
+        elif equals and key[0] not in "+~" and not key.startswith(("hydra.", "hydra/")):
+            _refuse(unknown_key(model, key.split(".")))
+            result.append(f"++{override}")
+        else:
+            result.append(override)
+    return CommandLine(flags, multirun, result, files)
+
+
+def _choice(key: str, value: str, options: dict[str, Path]) -> str:
+    """Return the choice of an option, or of several, and add those that are files to `options`."""
+    names = value.split(",")
+    if "null" in names:
+        raise ConfigError("no option of this name", where=key, got="null", expected="none")
+    if not value.endswith((".yaml", ".yml")):
+        return f"{key}={value}"
+    for position, file in enumerate(names):
+        path = Path(file).expanduser()
+        if not path.is_file():
+            raise ConfigError("no such file", where=key, got=file)
+        names[position] = f"user_{len(options)}_{path.stem}"
+        options[names[position]] = path
+    return f"{key}={','.join(names)}"
+
+
+def _refuse(unknown: tuple[str, list[str]] | None) -> None:
+    """Refuse a key, naming the nearest of those that are known in its place."""
+    if unknown is not None:
+        where, known = unknown
+        near = did_you_mean(where.rpartition(".")[2], known)
+        raise ConfigError(f"unknown key{near}", where=where)
+
+
+def _split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, list[str]]:
+    """Return Hydra's flags with their values, whether they ask for a sweep, and the overrides."""
+    from hydra._internal.utils import get_args_parser  # Hydra offers its flags nowhere else
+
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        known, unknown = parser.parse_known_intermixed_args(list(arguments))
+    except ArgumentError as error:
+        raise ConfigError(str(error)) from error
+    if unknown:
+        raise ConfigError(
+            "unknown flag", got=unknown[0], expected="key=value, -m for a sweep, or --help"
+        )
+    flags = list(arguments)
+    for override in known.overrides:
+        flags.remove(override)
+    return flags, known.multirun, known.overrides
 
 
 def _hydra_line(error: BaseException) -> str:
     """Return the useful part of a Hydra or OmegaConf message on one line."""
+    from hydra.errors import MissingConfigException
+
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = error.__cause__
     if cause is not None and str(cause) and str(cause).splitlines()[0] not in lines:
         lines.append(str(cause).splitlines()[0])
-    kept = [
-        line
-        for line in lines
-        if not line.startswith(
-            (
-                "Config search path",
-                "Set the environment",
-                "See https",
-                "object_type",
-                "To append to your",
-                "provider=",
-            )
-        )
-    ]
-    return "; ".join(kept[:12])
+    noise = ("Config search path", "Set the environment", "See https", "object_type", "provider=")
+    text = "; ".join([line for line in lines if not line.startswith(noise)][:12])
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        text += did_you_mean(error.missing_cfg_file.rpartition("/")[2], error.options or ())
+    return text

@@ -31,13 +31,14 @@ COMMANDS = {
 }
 ALGORITHMS = ("evolve/space_search/", "evolve/subnet_search/")
 THIRD_PARTY = {
-    "mcuformer": {"numpy", "pydantic", "safetensors", "rich", "sklearn", "PIL"},
+    "mcuformer": {"numpy", "pydantic", "pydantic_core", "safetensors", "rich", "sklearn", "PIL"},
     "oplib": {"numpy", "scipy", "pydantic", "typing_extensions"},
     "supernet": {"numpy", "torch", "timm", "accelerate", "einops", "pydantic"},
     "evolve": {"numpy", "scipy", "sklearn", "pydantic"},
 }
 LATE = {
     "mcuformer/run/entry.py": {"hydra", "omegaconf"},
+    "mcuformer/run/presets.py": {"omegaconf", "yaml"},
     "mcuformer/pictures.py": {"matplotlib"},
     "mcuformer/data/timm_reader.py": {"timm"},
     "oplib/codegen/onnx.py": {"onnx"},

@@ -40,7 +40,7 @@ def test_the_joint_supernet_is_trained_once_and_every_point_scored(
 
     monkeypatch.setattr(trainer, "train", counted)
     arguments = [*SMALL, f"run_dir={tmp_path / 'run'}"]
-    config = EvolveSpaceConfig.parse(compose("evolve_space", arguments))
+    config = EvolveSpaceConfig.parse(compose("evolve_space", arguments, EvolveSpaceConfig))
     SPACE.run(config)
     assert trained == [2]  # visits times epochs of a visit
     lines = (tmp_path / "run" / "space_search.jsonl").read_text().splitlines()

@@ -76,8 +76,9 @@ import timm, torch
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.run.entry import compose
 from supernet.evaluate import accuracy_percent
+from supernet.train import TrainConfig
 vit = timm.create_model("local-dir:{finished}").eval()
-data = load(DataConfig.parse(compose("mcuformer", [])["data"]))
+data = load(DataConfig.parse(compose("supernet_train", [], TrainConfig)["data"]))
 print(accuracy_percent(vit, data.test, data.preprocessing))
 print(vit.pretrained_cfg["label_names"][3], vit.forward_features(torch.zeros(1, 1, 8, 8)).dim())
 print(timm.create_model("local-dir:{finished}", num_classes=4)(torch.zeros(2, 1, 8, 8)).shape[1])

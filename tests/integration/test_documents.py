@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from evolve.qat import QAT
+from mcuformer.chain import CHAIN, ChainConfig
 from mcuformer.errors import McuformerError
-from mcuformer.run.entry import compose, conf_dir
+from mcuformer.run.entry import compose
+from mcuformer.run.presets import conf_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -22,6 +24,7 @@ BLOCK = re.compile(r"^(?: {4}|\t)(.*)$|^```\w*\n(.*?)^```", re.MULTILINE | re.DO
 SPAN = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(r"(?:\.ci|conf|docs|evolve|mcuformer|oplib|supernet|tests|tools)/[\w./-]+")
+CONFIGS = {command.name: command.config for command in (*CHAIN, QAT)} | {"mcuformer": ChainConfig}
 PROGRAMS = ("python", "torchrun", "make", "mcuformer")
 
 
@@ -72,12 +75,12 @@ def faults_of_tool(name: str, words: list[str]) -> Iterator[str]:
 
 
 def staged(word: str, place: Path) -> str:
-    """Make the user's own file of ``group=./file.yaml``: a copy of one that is shipped."""
+    """Make the user's own file of ``group=./file.yaml``: as one that is shipped, or empty."""
     key, _, value = word.partition("=")
-    group = conf_dir() / key.lstrip("+")
-    if not value.startswith("./") or not group.is_dir():
+    if not value.startswith("./") or not value.endswith(".yaml"):
         return word
-    shutil.copy(sorted(group.glob("*.yaml"))[0], place / value)
+    shipped = sorted((conf_dir() / key.lstrip("+")).glob("*.yaml"))
+    (place / value).write_text(shipped[0].read_text() if shipped else "")
     return f"{key}={place / value}"
 
 
@@ -93,7 +96,8 @@ def faults_of_module(module: str, words: list[str], place: Path) -> Iterator[str
     if sweep:  # the first of several values
         overrides = [re.sub(r"=([^\[,]*),.*", r"=\1", word) for word in overrides]
     try:
-        compose(module.replace(".", "_"), [staged(word, place) for word in overrides])
+        own = [staged(word, place) for word in overrides]
+        compose(module.replace(".", "_"), own, CONFIGS[module])
     except McuformerError as error:
         yield f"{module}: {error}"
 

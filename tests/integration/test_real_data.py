@@ -13,13 +13,14 @@ import pytest
 
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.run.entry import compose
+from supernet.train import TrainConfig
 
 DATA = os.environ.get("MCUFORMER_DATA")
 pytestmark = pytest.mark.skipif(not DATA, reason="MCUFORMER_DATA names no directory of data sets")
 
 
 def read(*overrides: str) -> Dataset:
-    return load(DataConfig.parse(compose("supernet_train", overrides)["data"]))
+    return load(DataConfig.parse(compose("supernet_train", overrides, TrainConfig)["data"]))
 
 
 def sizes(data: Dataset) -> tuple[int, int, int]:

@@ -20,7 +20,8 @@ from supernet.train import TRAIN
 @pytest.fixture(scope="module")
 def config() -> ChainConfig:
     changes = ["threads=1", "train.epochs=70", "finetune.epochs=9", "export.source=search"]
-    return ChainConfig.parse(compose("mcuformer", [*changes, "budget.sram_bytes=5000"]))
+    changes += ["budget.sram_bytes=5000"]
+    return ChainConfig.parse(compose("mcuformer", changes, ChainConfig))
 
 
 def test_stages_take_the_fields_of_their_names(config: ChainConfig) -> None:

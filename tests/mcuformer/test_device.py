@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import yaml
 
 from mcuformer.device import Budget, BudgetConfig, Device, Footprint
 from mcuformer.errors import BudgetError, ConfigError
+from mcuformer.run.presets import load
 
 BOARDS = {
     "stm32f100": (8 * 1024, 128 * 1024),
@@ -18,15 +16,15 @@ BOARDS = {
 
 
 @pytest.mark.parametrize("name", sorted(BOARDS))
-def test_shipped_devices(root: Path, name: str) -> None:
-    device = Device.parse(yaml.safe_load((root / f"conf/device/{name}.yaml").read_text()))
+def test_shipped_devices(name: str) -> None:
+    device = load("device", name, Device)
     assert device.name == name
     assert (device.sram_bytes, device.flash_bytes) == BOARDS[name]
 
 
-def test_arena_must_fit_its_own_region(root: Path) -> None:
+def test_arena_must_fit_its_own_region() -> None:
     """An STM32F427 has 256 KB, but only 192 of them are contiguous."""
-    device = Device.parse(yaml.safe_load((root / "conf/device/stm32f427.yaml").read_text()))
+    device = load("device", "stm32f427", Device)
     budget = Budget.of(BudgetConfig(), device)
     cost = Footprint(
         arena_bytes=200_000, static_bytes=4, stack_bytes=1024, weights_bytes=1, code_bytes=1

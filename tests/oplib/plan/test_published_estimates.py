@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import yaml
 
 from mcuformer.device import Device
+from mcuformer.run.presets import load
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import BlockConfig, SubnetConfig, build_block
 from oplib.forms import Forms, Passes
@@ -27,8 +25,8 @@ PAPER_NETWORK = SubnetConfig(
 
 
 @pytest.fixture(scope="module")
-def space_t(root: Path) -> SearchSpace:
-    return SearchSpace.parse(yaml.safe_load((root / "conf/space/t.yaml").read_text()))
+def space_t() -> SearchSpace:
+    return load("space", "t", SearchSpace)
 
 
 def rho(space: SearchSpace, point: SpacePoint, limit: int) -> float:
@@ -67,9 +65,9 @@ def test_golden_paper_criterion() -> None:
     assert paper_criterion_bytes(PAPER_NETWORK) == 292_896
 
 
-def test_an_arena_needs_contiguous_memory(root: Path) -> None:
+def test_an_arena_needs_contiguous_memory() -> None:
     """The paper's network with its whole layers in memory, as the paper schedules it."""
-    device = Device.parse(yaml.safe_load((root / "conf/device/stm32f427.yaml").read_text()))
+    device = load("device", "stm32f427", Device)
     assert not Target(device).cost(PAPER_NETWORK).exceeds(Target(device).limit)[0]
     layered = Target(device, forms=Forms(passes=Passes(stream_tokens=False)))
     cost = layered.cost(PAPER_NETWORK)

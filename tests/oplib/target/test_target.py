@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import BudgetError
+from mcuformer.run.presets import load
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms, Passes
@@ -63,9 +61,9 @@ def test_the_footprint_by_blocks_is_the_whole_plans(
         assert cost.weights_bytes == weights_bytes(scheduled.calls, scheduled.calls.nodes)
 
 
-def test_an_arena_lies_in_its_own_region(root: Path) -> None:
+def test_an_arena_lies_in_its_own_region() -> None:
     """An STM32F427 has 256 KB of SRAM, of which 192 KB lie in one piece."""
-    device = Device.parse(yaml.safe_load((root / "conf/device/stm32f427.yaml").read_text()))
+    device = load("device", "stm32f427", Device)
     assert Target(device).limit.sram_bytes == 256 * 1024
     assert Target(device).arena_bytes == 192 * 1024
 

@@ -1,0 +1,307 @@
+"""Defaults stand in the models, presets say what differs, and a command line knows every key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from evolve.finetune import FinetuneConfig
+from evolve.qat import QatConfig
+from evolve.search import SearchConfig
+from evolve.space import EvolveSpaceConfig
+from evolve.space_search.trend import TrendConfig
+from mcuformer.chain import ChainConfig
+from mcuformer.data.dataset import DataConfig
+from mcuformer.device import Device
+from mcuformer.errors import ConfigError
+from mcuformer.fields import complete
+from mcuformer.run import entry
+from mcuformer.run.presets import (
+    conf_dir,
+    initial_option,
+    load,
+    own_options,
+    read_preset,
+    read_yaml,
+)
+from mcuformer.space import SearchSpace
+from mcuformer.value import Value
+from oplib.export import ExportConfig
+from oplib.forms import Forms
+from supernet.recipe import Recipe
+from supernet.train import TrainConfig
+
+COMMANDS: dict[str, type[Value]] = {
+    "evolve_finetune": FinetuneConfig,
+    "evolve_qat": QatConfig,
+    "evolve_search": SearchConfig,
+    "evolve_space": EvolveSpaceConfig,
+    "mcuformer": ChainConfig,
+    "oplib_export": ExportConfig,
+    "supernet_train": TrainConfig,
+}
+MODELS: dict[str, type[Value]] = {
+    "data": DataConfig,
+    "device": Device,
+    "forms": Forms,
+    "recipe": Recipe,
+    "space": SearchSpace,
+}
+OVERLAYS = {"experiment", "visit"}
+PRESETS = [path for path in sorted(conf_dir().glob("*/*.yaml")) if path.parent.name not in OVERLAYS]
+DATA = {"data.root": "x", "data.img_size": 240, "data.num_classes": 1000}
+NEEDED = {
+    "data/cifar10": {"data.root": "x"},
+    "data/fashion_mnist": {"data.root": "x"},
+    "data/mnist": {"data.root": "x"},
+    "data/npz": DATA,
+    "data/image_folder": DATA,
+    "data/timm": DATA | {"data.timm_name": "torch/cifar100"},
+    "forms/paper": {"space.patch_size": [4]},
+    "recipe/distilled": {
+        "recipe.distillation.teacher.model": "resnet18",
+        "recipe.distillation.teacher.checkpoint": "x",
+    },
+}
+
+
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def parsed(*arguments: str) -> TrainConfig:
+    """Return what `supernet.train` gets for a valid command line."""
+    found: list[TrainConfig] = []
+    assert entry.run("supernet_train", TrainConfig, found.append, arguments) == 0
+    return found[0]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return the one line that `supernet.train` prints for an invalid command line."""
+    assert entry.run("supernet_train", TrainConfig, lambda config: None, arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    return printed.err.strip()
+
+
+def leaves(content: dict[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*prefix, key))
+        else:
+            yield (*prefix, key)
+
+
+def value_at(content: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        content = content[key]
+    return content
+
+
+def redundant(path: Path, group: str, tmp_path: Path) -> list[str]:
+    """Return the keys without which a preset says the same."""
+    model, found = MODELS[group], []
+    whole = complete(model, read_preset(path, group))
+    for keys in leaves({k: v for k, v in read_yaml(path).items() if k != "defaults"}):
+        content = read_yaml(path)
+        del value_at(content, keys[:-1])[keys[-1]]
+        shorter = tmp_path / "shorter.yaml"
+        shorter.write_text(yaml.safe_dump(content))
+        if complete(model, read_preset(shorter, group)) == whole:
+            found.append(".".join(keys))
+    return found
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_a_command_line_knows_every_field(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert entry.run(command, COMMANDS[command], lambda config: None, ["--cfg", "job"]) == 0
+    printed = OmegaConf.to_container(OmegaConf.create(capsys.readouterr().out), resolve=True)
+    assert printed == COMMANDS[command].parse(printed).dump() | (
+        {} if "space" not in printed else {"space": printed["space"]}  # img_size may be one number
+    )
+    assert printed.keys() == COMMANDS[command].model_fields.keys()
+    if "space" in printed:
+        assert printed["space"].keys() == SearchSpace.model_fields.keys()
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=name_of)
+def test_every_preset_is_valid(path: Path) -> None:
+    group = path.parent.name
+    assert group in MODELS
+    choice = {group: path.stem}
+    if group == "space":
+        choice |= {"data": "image_folder"} | DATA
+    settings = choice | NEEDED.get(name_of(path), {})
+    config = parsed(*(f"{key}={value}" for key, value in settings.items()))
+    assert getattr(config, group) is not None
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=name_of)
+def test_presets_say_what_differs_from_the_models(path: Path, tmp_path: Path) -> None:
+    assert redundant(path, path.parent.name, tmp_path) == []
+
+
+def test_a_repeated_default_is_found(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("{epochs: 60, batch_size: 64, lr: 3.0e-3, optimizer: adamw, mixup: 0.1}")
+    assert redundant(preset, "recipe", tmp_path) == ["optimizer"]
+    preset.write_text("{defaults: [qat, _self_], weight_decay: 0.05, lr: 2.0e-4}")
+    assert redundant(preset, "recipe", tmp_path) == ["lr"]
+
+
+def test_primary_configurations_and_overlays_say_what_differs() -> None:
+    for name, model in COMMANDS.items():
+        defaults = complete(model, {})
+        own = {k: v for k, v in read_yaml(conf_dir() / f"{name}.yaml").items() if k != "defaults"}
+        assert [key for key in own if defaults[key] == own[key]] == []
+    composed = entry.compose("mcuformer", [], ChainConfig)
+    for path in conf_dir().glob("experiment/*.yaml"):
+        content = read_yaml(path)
+        assert [k for k in leaves(content) if value_at(content, k) == value_at(composed, k)] == []
+    for path in conf_dir().glob("visit/*.yaml"):
+        for key, value in read_yaml(path).items():
+            assert getattr(TrendConfig(), key) != value
+
+
+def test_options_without_a_file() -> None:
+    config = parsed("sampling=sandwich", "sampling.num_random=3", "forms=default", "device=none")
+    assert (config.sampling.name, config.sampling.num_random) == ("sandwich", 3)
+    assert config.forms == Forms()
+    assert config.device is None
+    assert parsed("budget=default", "budget.sram_bytes=4096").budget.sram_bytes == 4096
+    found: list[SearchConfig] = []
+    line = ["strategy=evolution", "strategy.population=60"]
+    assert entry.run("evolve_search", SearchConfig, found.append, line) == 0
+    assert (found[0].strategy.population, found[0].strategy.generations) == (60, 20)
+
+
+def test_a_fields_own_default_is_its_option() -> None:
+    class Command(Value):
+        forms: Forms = Forms(gelu="sigmoid")
+
+    info = Command.model_fields["forms"]
+    assert own_options(info)[initial_option(info)] == Command().dump()["forms"]
+
+
+def test_hydras_own_groups_and_keys_are_left_to_it() -> None:
+    line = ["hydra/launcher=basic", "hydra.verbose=false"]
+    assert parsed(*line) == parsed()
+
+
+def test_a_group_may_serve_several_fields() -> None:
+    found: list[ChainConfig] = []
+    line = ["recipe@train=qat", "train.mixup=0.5", "finetune.lr=0.5"]
+    assert entry.run("mcuformer", ChainConfig, found.append, line) == 0
+    assert (found[0].train.epochs, found[0].train.mixup, found[0].train.lr) == (5, 0.5, 2e-4)
+    assert (found[0].finetune.epochs, found[0].finetune.mixup, found[0].finetune.lr) == (
+        60,
+        0.8,
+        0.5,
+    )
+
+
+def test_keys_inside_of_what_is_null() -> None:
+    config = parsed("recipe.distillation.teacher=largest", "recipe.distillation.weight=0.25")
+    assert config.recipe.distillation is not None
+    assert config.recipe.distillation.dump() == {
+        "teacher": "largest",
+        "weight": 0.25,
+        "temperature": 1.0,
+    }
+
+
+def test_files_of_the_user_say_what_differs(tmp_path: Path) -> None:
+    recipe, space = tmp_path / "qat.yaml", tmp_path / "space.yaml"
+    recipe.write_text("{defaults: [qat, _self_], epochs: 7, distillation: {teacher: largest}}")
+    space.write_text("{defaults: [digits, _self_], depth: [2]}")
+    line = [f"recipe={recipe}", "recipe.distillation.temperature=2", f"space={space}"]
+    config = parsed(*line, "recipe.hflip=true")
+    qat = load("recipe", "qat", Recipe)
+    changed = {"epochs": 7, "hflip": True}
+    assert config.recipe.dump() == qat.dump() | changed | {
+        "distillation": {"teacher": "largest", "weight": 0.5, "temperature": 2.0}
+    }
+    assert (config.space.depth, config.space.img_size) == ((2,), (8,))
+
+
+def test_a_sweep_over_options_and_files(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("{epochs: 7, batch_size: 1, lr: 1e-3}")
+    found: list[TrainConfig] = []
+    recipes = f"recipe={tmp_path}/mine.yaml,{tmp_path}/mine.yaml"
+    line = ["sampling=uniform,budget_aware", recipes, "recipe.mixup=0.5", "--multirun", "seed=3"]
+    assert entry.run("supernet_train", TrainConfig, found.append, line) == 0
+    assert [config.sampling.name for config in found] == ["uniform"] * 2 + ["budget_aware"] * 2
+    assert {(c.recipe.epochs, c.recipe.mixup, c.recipe.lr, c.seed) for c in found} == {
+        (7, 0.5, 1e-3, 3)
+    }
+
+
+@pytest.mark.parametrize(
+    ("argument", "line"),
+    [
+        (
+            "recipe.weigth_decay=0.1",
+            "weigth_decay: unknown key; did you mean 'weight_decay'?",
+        ),
+        (
+            "+recipe.weigth_decay=0",
+            "weigth_decay: unknown key; did you mean 'weight_decay'?",
+        ),
+        ("devise=stm32f100", "devise: unknown key; did you mean 'device'?"),
+        ("sampling.levles=3", "sampling.levles: unknown key; did you mean 'levels'?"),
+        ("device=stm32f74", "did you mean 'stm32f746'?"),
+        ("sampling=sandwhich", "did you mean 'sandwich'?"),
+        ("recipe.precision=bf1", "(got 'bf1'); did you mean 'bf16'?"),
+        ("data.format=didgits", "(got 'didgits'); did you mean 'digits'?"),
+        ("sampling.name=sandwhich", "did you mean 'sandwich'?"),
+        ("device=null", "device: no option of this name (got null, expected none)"),
+        ("--cfg=jo", "argument --cfg/-c: invalid choice: 'jo' (choose from 'job', 'hydra', 'all')"),
+    ],
+)
+def test_the_nearest_name_is_told(
+    capsys: pytest.CaptureFixture[str], argument: str, line: str
+) -> None:
+    assert refused(capsys, argument).endswith(line)
+
+
+@pytest.mark.parametrize(
+    ("group", "text", "line"),
+    [
+        ("recipe", "{defaults: [qat], weigth_decay: 0}", "did you mean 'weight_decay'?"),
+        (
+            "recipe",
+            "{defaults: [qatt]}",
+            "builds on no other preset of recipe (got qatt)",
+        ),
+        (
+            "recipe",
+            "{defaults: [mine]}",
+            "builds on no other preset of recipe (got mine)",
+        ),
+        ("device", "[1, 2]", "mine.yaml: must map keys to values"),
+        (
+            "space",
+            "{defaults: [digits], dept: [2]}",
+            "unknown key; did you mean 'depth'?",
+        ),
+    ],
+)
+def test_files_of_the_user_are_checked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, group: str, text: str, line: str
+) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    assert refused(capsys, f"{group}={tmp_path}/mine.yaml").endswith(line)
+
+
+def test_keys_of_list_items_are_told() -> None:
+    misspelt = {"name": "ram", "kind": "sram", "origin": 0, "size_byte": 1}
+    line = r"regions\.0\.size_byte: unknown key; did you mean 'size_bytes'\?; and 4 more faults$"
+    with pytest.raises(ConfigError, match=line):
+        load("device", "stm32f405", Device, regions=[misspelt, misspelt])
