@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mcuformer.device import Core, Device, MemoryRegion
 from mcuformer.errors import FirmwareError
-from oplib.codegen.model_c import LICENCE
+from oplib.codegen.model_c import GENERATED
 
 CPU_FLAGS: dict[Core, str] = {
     "cortex-m0plus": "-mcpu=cortex-m0plus -mthumb",
@@ -14,7 +14,8 @@ CPU_FLAGS: dict[Core, str] = {
     "cortex-m4": "-mcpu=cortex-m4 -mthumb -mfloat-abi=soft -DOPLIB_CORTEX_M4",
     "cortex-m7": "-mcpu=cortex-m7 -mthumb -mfloat-abi=soft",
 }
-KERNEL_FLAGS = "-std=c99 -O2 -fno-strict-aliasing"  # as in runtime/CMakeLists.txt
+OPTIMIZE = "-O2"  # the default of runtime/CMakeLists.txt
+KERNEL_FLAGS = f"-std=c99 {OPTIMIZE}"
 GENERIC_MACHINES: dict[Core, str] = {
     "cortex-m0plus": "mps2-an385",  # a Cortex-M3, which executes all of ARMv6-M
     "cortex-m3": "mps2-an385",
@@ -104,7 +105,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
         outside = []  # with the rest of .rodata
     return "\n".join(
         [
-            LICENCE,
+            GENERATED,
             "MEMORY",
             "{",
             *memory,
@@ -167,7 +168,7 @@ def _fast_code(device: Device) -> list[str]:
 
 def board_header(machine: Machine | None) -> str:
     """Return ``board.h``: the memory protection of an emulated board, or nothing."""
-    lines = [LICENCE, "#ifndef BOARD_H", "#define BOARD_H"]
+    lines = [GENERATED, "#ifndef BOARD_H", "#define BOARD_H"]
     if machine is not None and machine.mpu:
         rows = [
             f"    {{{base:#010x}u, {attributes:#010x}u}}, \\"
