@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcuformer.subnet import SubnetConfig
-from oplib.codegen.model_c import c_name, emit_structs, emit_weights_header
+from oplib.codegen.model_c import emit_structs
+from oplib.codegen.weights_c import c_name, emit_weights_header
 from oplib.forms import Forms
 from oplib.graph import Graph, Node
 from oplib.ops.registry import OPERATORS
