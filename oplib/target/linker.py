@@ -98,7 +98,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
         f"ORIGIN = {region.origin:#010x}, LENGTH = {region.size_bytes}"
         for name, region in regions.items()
     ]
-    code, arena, data = device.code_region, device.arena_region, device.data_region
+    code, arena = device.code_region, device.arena_region
     weights = device.weights_region or code
     outside = [f"    .weights : {{ . = ALIGN(8); *(.rodata.model_weights) }} > {weights}"]
     if weights == code:
@@ -121,33 +121,41 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
             "        . = ALIGN(8);",
             f"    }} > {code}",
             f"    .ARM.exidx : {{ *(.ARM.exidx*) }} > {code}",
-            "    .stack (NOLOAD) : {",
-            "        . = ALIGN(8);",
-            "        port_stack_start = .;",
-            f"        . += {device.stack_reserve_bytes};",
-            "        port_stack_end = .;",
-            f"    }} > {data}",
-            "    .data : {",
-            "        . = ALIGN(4);",
-            "        port_data_start = .;",
-            "        *(.data*)",
-            "        . = ALIGN(4);",
-            "        port_data_end = .;",
-            f"    }} > {data} AT > {code}",
-            "    port_data_load = LOADADDR(.data);",
-            "    .bss (NOLOAD) : {",
-            "        . = ALIGN(4);",
-            "        port_bss_start = .;",
-            "        *(.bss*) *(COMMON)",
-            "        . = ALIGN(4);",
-            "        port_bss_end = .;",
-            f"    }} > {data}",
+            *_data(device),
             f"    .arena (NOLOAD) : {{ . = ALIGN(8); *(.arena*) }} > {arena}",
             "    /DISCARD/ : { *(.comment) *(.ARM.attributes) }",
             "}",
             "",
         ]
     )
+
+
+def _data(device: Device) -> list[str]:
+    """Return the stack at the start of its region, then initialised and zeroed data."""
+    code, data = device.code_region, device.data_region
+    return [
+        "    .stack (NOLOAD) : {",
+        "        . = ALIGN(8);",
+        "        port_stack_start = .;",
+        f"        . += {device.stack_reserve_bytes};",
+        "        port_stack_end = .;",
+        f"    }} > {data}",
+        "    .data : {",
+        "        . = ALIGN(4);",
+        "        port_data_start = .;",
+        "        *(.data*)",
+        "        . = ALIGN(4);",
+        "        port_data_end = .;",
+        f"    }} > {data} AT > {code}",
+        "    port_data_load = LOADADDR(.data);",
+        "    .bss (NOLOAD) : {",
+        "        . = ALIGN(4);",
+        "        port_bss_start = .;",
+        "        *(.bss*) *(COMMON)",
+        "        . = ALIGN(4);",
+        "        port_bss_end = .;",
+        f"    }} > {data}",
+    ]
 
 
 def _fast_code(device: Device) -> list[str]:
