@@ -1,12 +1,17 @@
-/* SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file bench_kernels.c
+ * @brief Run the calls of cases.bin and write results.bin, for tools/bench_kernels.py.
  *
- * Run the calls of cases.bin and write results.bin: for each call the clock ticks (uint64) and the output.
- * tools/bench_kernels.py writes the one and reads the other. A case is a header and its data; offsets
- * count from the start of the data, in bytes.
+ * A case is a header and its data; offsets count from the start of the data, in bytes. The result
+ * of a call is its clock ticks (uint64) and its output.
  */
+#include <stddef.h>
+
 #include "oplib.h"
 #include "port.h"
 #include "semihosting.h"
+#include "tile.h"
 
 enum { LINEAR, ATTENTION, SOFTMAX, LAYER_NORM, PATCH_EMBED };
 enum { OK, NO_CASES, NO_RESULTS, READ_FAILED, WRITE_FAILED, TOO_LARGE, UNKNOWN };
@@ -25,7 +30,7 @@ static uint8_t scratch[SCRATCH_BYTES] __attribute__((aligned(8)));
 
 static const void *array(const header *h, int32_t index)
 {
-    return h->offset[index] < 0 ? 0 : data + h->offset[index];
+    return h->offset[index] < 0 ? NULL : data + h->offset[index];
 }
 
 static int run(const header *h)
@@ -53,13 +58,13 @@ static int run(const header *h)
                            &attention);
         return OK;
     case SOFTMAX:
-        oplib_tile_softmax_s8(array(h, 0), n[0], output + 16, 0, (int32_t *)(void *)output,
+        oplib_tile_softmax_s8(array(h, 0), n[0], output + 16, NULL, (int32_t *)(void *)output,
                               &attention);
         return OK;
     case LAYER_NORM:
-        for (int32_t t = 0; t < n[0]; t += 4)
+        for (int32_t t = 0; t < n[0]; t += OPLIB_TILE_TOKENS)
             oplib_tile_layer_norm_s8((const int8_t *)array(h, 0) + t * n[1],
-                                     n[0] - t < 4 ? n[0] - t : 4, output + 8 * t / 4 * n[1], &norm);
+                                     oplib_tile_tokens(t, n[0]), output + 8 * t / 4 * n[1], &norm);
         return OK;
     case PATCH_EMBED:
         oplib_patch_embed_s8(array(h, 0), 0, (int8_t *)output, scratch, 0, n[0], &patches);

@@ -12,6 +12,7 @@ network on the test part under each form.
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -288,12 +289,11 @@ def repeat(case: Case, firmware: Path) -> None:
         source.write_text(text.replace(call, f"{call}\n{call}"))
         return
     source = firmware / "model.c"
-    lines = []
-    for line in source.read_text().splitlines():
-        called = line.strip().startswith(f"{case.kernel}(")
-        mine = line.rstrip(");").endswith(c_suffix(case.node))
-        lines += [line] * (2 if called and mine else 1)
-    source.write_text("\n".join(lines) + "\n")
+    text = source.read_text()
+    for call in re.findall(rf"^    {case.kernel}\([^;]*;\n", text, re.MULTILINE):
+        if call.rstrip(");\n").endswith(c_suffix(case.node)):
+            text = text.replace(call, call + call)
+    source.write_text(text)
 
 
 def c_suffix(node: str) -> str:

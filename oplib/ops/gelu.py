@@ -46,7 +46,6 @@ class GeluInteger(Gelu):
         bits: fraction bits of the factor.
     """
 
-    params: ClassVar[str | None] = "oplib_gelu_integer_s8_params"
     epilogue: ClassVar[Epilogue | None] = None
     streamable: ClassVar[bool] = False
     input_factor: ClassVar[float]

@@ -238,6 +238,8 @@ class PatchEmbed(PatchOperator[PatchAttributes]):
     kernel: ClassVar[str] = "oplib_patch_embed_s8"
     params: ClassVar[str | None] = "oplib_patch_embed_s8_params"
     helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_tile_embed_s8",
+        "oplib_tile_pack_patches_s8",
         "oplib_tile_pack_rows_s8",
         "oplib_tile_pack_s8",
     )
@@ -355,8 +357,24 @@ class PatchEmbed(PatchOperator[PatchAttributes]):
         # strips of pairs are enough room for any tile; one more strip is tried to be sure.
         for tile_from in range(0, min(3 * node.attrs.grid_size, node.attrs.patches) + 2, 2):
             attrs = replace(node.attrs, tile_from=tile_from)
-            placed = replace(node, attrs=attrs, overwrites=0)
+            placed = replace(node, op="patch_embed_in_place", attrs=attrs, overwrites=0)
             below = self.bytes_below(placed, inputs)
             if below is not None:
                 choices.append((below, tile_from, replace(placed, below=below)))
         return min(choices, key=lambda choice: choice[:2])[2]
+
+
+class PatchEmbedInPlace(PatchEmbed):
+    """The patch embedding whose tokens overwrite the image, strip by strip."""
+
+    kernel: ClassVar[str] = "oplib_patch_embed_in_place_s8"
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_tile_embed_s8",
+        "oplib_tile_pack_patches_s8",
+        "oplib_tile_pack_rows_s8",
+    )
+
+    def call_arguments(
+        self, node: Node[PatchAttributes], buffers: Buffers, types: Sequence[TensorType]
+    ) -> tuple[str, ...]:
+        return buffers.inputs[0], buffers.output

@@ -9,8 +9,8 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from oplib.graph import DType, Node, TensorType
-from oplib.ops.base import Array, ArraySpec, Buffers, Field, Lowered, int32
-from oplib.ops.embed_tokens import position_specs
+from oplib.ops.base import Array, ArraySpec, Buffers, Field, Lowered, Nested, int32
+from oplib.ops.embed_tokens import position_field, position_specs
 from oplib.ops.linear import linear_specs, pack_linear
 from oplib.ops.packing import even, pack_weight, tile_bytes
 from oplib.ops.patch_embed import PassesAttributes, PatchAttributes, PatchEmbed, PatchOperator
@@ -24,7 +24,6 @@ class PatchEmbedPasses(PatchOperator[PassesAttributes]):
     """
 
     kernel: ClassVar[str] = "oplib_patch_embed_passes_s8"
-    params: ClassVar[str | None] = "oplib_patch_embed_passes_params"
     helpers: ClassVar[tuple[str, ...]] = (
         "oplib_tile_pack_rows_s8",
         "oplib_tile_pack_s8",
@@ -64,6 +63,13 @@ class PatchEmbedPasses(PatchOperator[PassesAttributes]):
         self, node: Node[PassesAttributes], inputs: Sequence[TensorType]
     ) -> tuple[Field, ...]:
         return (*super()._geometry(node, inputs), *int32(kernel=node.attrs.kernel))
+
+    def fields(
+        self, node: Node[PassesAttributes], inputs: Sequence[TensorType], scalars: Mapping[str, int]
+    ) -> tuple[Field, ...]:
+        position = position_field(node.attrs)
+        members = super().fields(node, inputs, scalars)
+        return Nested("passes", tuple(m for m in members if m != position)), position
 
     def in_passes(self, node: Node[PassesAttributes], kernel: int) -> Node[PassesAttributes]:
         self._checked(node, kernel)
@@ -114,6 +120,8 @@ class PatchEmbedStrips(Strips[PatchAttributes], PatchEmbed):
     params: ClassVar[str | None] = "oplib_patch_embed_s8_params"
     helpers: ClassVar[tuple[str, ...]] = (
         "oplib_patch_embed_s8",
+        "oplib_tile_embed_s8",
+        "oplib_tile_pack_patches_s8",
         "oplib_tile_pack_rows_s8",
         "oplib_tile_pack_s8",
     )
@@ -123,7 +131,7 @@ class PatchEmbedPassesStrips(Strips[PassesAttributes], PatchEmbedPasses):
     """The decomposed patch embedding of an image in strips."""
 
     kernel: ClassVar[str] = "oplib_patch_embed_passes_strips_s8"
-    params: ClassVar[str | None] = "oplib_patch_embed_passes_params"
+    params: ClassVar[str | None] = "oplib_patch_embed_passes_s8_params"
     helpers: ClassVar[tuple[str, ...]] = (
         "oplib_patch_embed_passes_s8",
         "oplib_tile_pack_rows_s8",

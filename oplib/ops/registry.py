@@ -19,7 +19,7 @@ from oplib.ops.layer_norm import LayerNorm, LayerNormS16
 from oplib.ops.linear import Linear, LinearAdd, LinearFromS16, LinearTable, LinearToS16
 from oplib.ops.mean_pool import MeanPool, MeanPoolS16
 from oplib.ops.mlp_block import MlpBlock
-from oplib.ops.patch_embed import PatchEmbed
+from oplib.ops.patch_embed import PatchEmbed, PatchEmbedInPlace
 from oplib.ops.patch_embed_passes import (
     PatchEmbedPasses,
     PatchEmbedPassesS16,
@@ -58,6 +58,7 @@ OPERATORS: dict[str, Operator[Any]] = {
     "mean_pool": MeanPool(),
     "mean_pool_s16": MeanPoolS16(),
     "patch_embed": PatchEmbed(),
+    "patch_embed_in_place": PatchEmbedInPlace(),
     "patch_embed_passes": PatchEmbedPasses(),
     "patch_embed_passes_s16": PatchEmbedPassesS16(),
     "patch_embed_passes_strips": PatchEmbedPassesStrips(),

@@ -29,11 +29,13 @@ class Schedule:
         graph: one node an operator; what the references run and weights are named by.
         calls: one node a kernel call, after the passes.
         plan: of the calls' memory.
+        subnet: the subnet's key.
     """
 
     graph: Graph
     calls: Graph
     plan: Plan
+    subnet: str
 
 
 @lru_cache(maxsize=4096)
@@ -58,7 +60,7 @@ def schedule(
     over_image = any(choice.over_image for choice in chosen.values())
     variants = {index: chosen[block].variant for index, block in enumerate(subnet.blocks)}
     calls = _apply(graph, forms, variants, over_image=over_image)
-    return Schedule(graph, calls, plan_memory(calls))
+    return Schedule(graph, calls, plan_memory(calls), subnet.key)
 
 
 def choose(

@@ -8,7 +8,7 @@ from typing import Literal
 
 from mcuformer.device import Device
 from mcuformer.errors import FirmwareError
-from oplib.target.linker import CPU_FLAGS
+from oplib.target.linker import CPU_FLAGS, OPTIMIZE
 from oplib.target.tools import require, run
 
 FLASHED = (".vectors", ".weights", ".fast_code", ".text", ".ARM.exidx")
@@ -39,8 +39,17 @@ class LinkedSizes:
         return self.flash - self.weights
 
 
-def cross_build(firmware: Path, build_dir: Path, target: Literal["emulated", "device"]) -> Path:
+def cross_build(
+    firmware: Path,
+    build_dir: Path,
+    target: Literal["emulated", "device"],
+    optimize: str = OPTIMIZE,
+) -> Path:
     """Compile a firmware folder with the cross-compiler and return the ELF file.
+
+    Args:
+        target: the program that reads images by semihosting, or the loop of a board.
+        optimize: flags of compiler and linker.
 
     Raises:
         ToolMissingError, FirmwareError: as the tools say; memory overflow is a link error.
@@ -49,6 +58,7 @@ def cross_build(firmware: Path, build_dir: Path, target: Literal["emulated", "de
     build_dir.mkdir(parents=True, exist_ok=True)
     toolchain = firmware.resolve() / "port" / "cortex_m" / "toolchain.cmake"
     options = [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", f"-DMODEL_TARGET={target}"]
+    options.append(f"-DMODEL_OPTIMIZE={optimize}")
     run(["cmake", "-S", str(firmware), "-B", str(build_dir), *options])
     run(["cmake", "--build", str(build_dir), "--parallel", "2"])
     return build_dir / "model.elf"

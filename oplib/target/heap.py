@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from oplib.codegen.model_c import Arena, emit_model
+from oplib.codegen.model_c import GENERATED, Arena, emit_model
 from oplib.graph import Node
 from oplib.network.reference import IntegerModel
 from oplib.plan.arena import SCRATCH, heap_blocks
@@ -35,7 +35,7 @@ class Heap(Arena):
             "{",
             f"    static const size_t sizes[{count}] = {{{sizes}}};",
             f"    for (int32_t i = 0; i < {count}; i++)",
-            "        if (blocks[i] == 0)",
+            "        if (blocks[i] == NULL)",
             "            blocks[i] = malloc(sizes[i]);",
             "}",
         ]
@@ -57,4 +57,5 @@ class Heap(Arena):
 
 def use_heap(firmware: Path, model: IntegerModel, scheduled: Schedule) -> None:
     """Rewrite ``model.c`` of a firmware folder to take its memory from the heap, for the host."""
-    (firmware / "model.c").write_text(emit_model(model, scheduled, Heap(scheduled)))
+    text = emit_model(model, scheduled, Heap(scheduled), [GENERATED])
+    (firmware / "model.c").write_text(text)

@@ -12,20 +12,26 @@ from pathlib import Path
 import numpy as np
 
 from oplib.ops.base import Array
+from oplib.target.linker import OPTIMIZE
 from oplib.target.tools import require, run
 
 TOOLS = ("cmake", "cc")
 
 
-def build(firmware: Path, build_dir: Path, sanitize: str = "") -> Path:
+def build(firmware: Path, build_dir: Path, sanitize: str = "", optimize: str = OPTIMIZE) -> Path:
     """Compile a firmware folder into a shared library and return its path.
+
+    Args:
+        sanitize: names of sanitizers, separated by commas.
+        optimize: flags of compiler and linker.
 
     Raises:
         ToolMissingError, FirmwareError: as the tools say.
     """
     require(*TOOLS)
     build_dir.mkdir(parents=True, exist_ok=True)
-    options = [f"-DMODEL_SANITIZE={sanitize}", "-DMODEL_TARGET=host"]
+    options = [f"-DMODEL_SANITIZE={sanitize}", f"-DMODEL_OPTIMIZE={optimize}"]
+    options.append("-DMODEL_TARGET=host")
     run(["cmake", "-S", str(firmware), "-B", str(build_dir), *options])
     run(["cmake", "--build", str(build_dir), "--parallel", "2"])
     return build_dir / "libmodel.so"

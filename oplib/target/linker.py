@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mcuformer.device import Core, Device, MemoryRegion
 from mcuformer.errors import FirmwareError
-from oplib.codegen.model_c import LICENCE
+from oplib.codegen.model_c import GENERATED
 
 CPU_FLAGS: dict[Core, str] = {
     "cortex-m0plus": "-mcpu=cortex-m0plus -mthumb",
@@ -14,7 +14,8 @@ CPU_FLAGS: dict[Core, str] = {
     "cortex-m4": "-mcpu=cortex-m4 -mthumb -mfloat-abi=soft -DOPLIB_CORTEX_M4",
     "cortex-m7": "-mcpu=cortex-m7 -mthumb -mfloat-abi=soft",
 }
-KERNEL_FLAGS = "-std=c99 -O2 -fno-strict-aliasing"  # as in runtime/CMakeLists.txt
+OPTIMIZE = "-O2"  # the default of runtime/CMakeLists.txt
+KERNEL_FLAGS = f"-std=c99 {OPTIMIZE}"
 GENERIC_MACHINES: dict[Core, str] = {
     "cortex-m0plus": "mps2-an385",  # a Cortex-M3, which executes all of ARMv6-M
     "cortex-m3": "mps2-an385",
@@ -97,14 +98,14 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
         f"ORIGIN = {region.origin:#010x}, LENGTH = {region.size_bytes}"
         for name, region in regions.items()
     ]
-    code, arena, data = device.code_region, device.arena_region, device.data_region
+    code, arena = device.code_region, device.arena_region
     weights = device.weights_region or code
     outside = [f"    .weights : {{ . = ALIGN(8); *(.rodata.model_weights) }} > {weights}"]
     if weights == code:
         outside = []  # with the rest of .rodata
     return "\n".join(
         [
-            LICENCE,
+            GENERATED,
             "MEMORY",
             "{",
             *memory,
@@ -120,33 +121,41 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
             "        . = ALIGN(8);",
             f"    }} > {code}",
             f"    .ARM.exidx : {{ *(.ARM.exidx*) }} > {code}",
-            "    .stack (NOLOAD) : {",
-            "        . = ALIGN(8);",
-            "        port_stack_start = .;",
-            f"        . += {device.stack_reserve_bytes};",
-            "        port_stack_end = .;",
-            f"    }} > {data}",
-            "    .data : {",
-            "        . = ALIGN(4);",
-            "        port_data_start = .;",
-            "        *(.data*)",
-            "        . = ALIGN(4);",
-            "        port_data_end = .;",
-            f"    }} > {data} AT > {code}",
-            "    port_data_load = LOADADDR(.data);",
-            "    .bss (NOLOAD) : {",
-            "        . = ALIGN(4);",
-            "        port_bss_start = .;",
-            "        *(.bss*) *(COMMON)",
-            "        . = ALIGN(4);",
-            "        port_bss_end = .;",
-            f"    }} > {data}",
+            *_data(device),
             f"    .arena (NOLOAD) : {{ . = ALIGN(8); *(.arena*) }} > {arena}",
             "    /DISCARD/ : { *(.comment) *(.ARM.attributes) }",
             "}",
             "",
         ]
     )
+
+
+def _data(device: Device) -> list[str]:
+    """Return the stack at the start of its region, then initialised and zeroed data."""
+    code, data = device.code_region, device.data_region
+    return [
+        "    .stack (NOLOAD) : {",
+        "        . = ALIGN(8);",
+        "        port_stack_start = .;",
+        f"        . += {device.stack_reserve_bytes};",
+        "        port_stack_end = .;",
+        f"    }} > {data}",
+        "    .data : {",
+        "        . = ALIGN(4);",
+        "        port_data_start = .;",
+        "        *(.data*)",
+        "        . = ALIGN(4);",
+        "        port_data_end = .;",
+        f"    }} > {data} AT > {code}",
+        "    port_data_load = LOADADDR(.data);",
+        "    .bss (NOLOAD) : {",
+        "        . = ALIGN(4);",
+        "        port_bss_start = .;",
+        "        *(.bss*) *(COMMON)",
+        "        . = ALIGN(4);",
+        "        port_bss_end = .;",
+        f"    }} > {data}",
+    ]
 
 
 def _fast_code(device: Device) -> list[str]:
@@ -167,7 +176,7 @@ def _fast_code(device: Device) -> list[str]:
 
 def board_header(machine: Machine | None) -> str:
     """Return ``board.h``: the memory protection of an emulated board, or nothing."""
-    lines = [LICENCE, "#ifndef BOARD_H", "#define BOARD_H"]
+    lines = [GENERATED, "#ifndef BOARD_H", "#define BOARD_H"]
     if machine is not None and machine.mpu:
         rows = [
             f"    {{{base:#010x}u, {attributes:#010x}u}}, \\"

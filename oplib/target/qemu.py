@@ -12,7 +12,7 @@ from mcuformer.device import Device
 from mcuformer.errors import FirmwareError
 from oplib.ops.base import Array
 from oplib.target.board import cross_build
-from oplib.target.linker import Machine, emulated_machine
+from oplib.target.linker import OPTIMIZE, Machine, emulated_machine
 from oplib.target.tools import require, run
 
 TOOLS = ("cmake", "arm-none-eabi-gcc", "arm-none-eabi-nm", "arm-none-eabi-size", "qemu-system-arm")
@@ -35,14 +35,17 @@ class EmulatedRun:
     stack_high_water_bytes: int
 
 
-def build(firmware: Path, build_dir: Path) -> Path:
+def build(firmware: Path, build_dir: Path, optimize: str = OPTIMIZE) -> Path:
     """Compile a firmware folder for the emulated machine and return the ELF file.
+
+    Args:
+        optimize: flags of compiler and linker.
 
     Raises:
         ToolMissingError, FirmwareError: as the tools say; memory overflow is a link error.
     """
     require(*TOOLS)
-    return cross_build(firmware, build_dir, "emulated")
+    return cross_build(firmware, build_dir, "emulated", optimize)
 
 
 def emulate(elf: Path, machine: Machine, directory: Path) -> None:

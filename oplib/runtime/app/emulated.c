@@ -1,7 +1,10 @@
-/* SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file emulated.c
+ * @brief Run the network on every image of images.bin and write results.bin.
  *
- * Run the network on every image of images.bin and write results.bin: for each image its logits
- * (int32) and the clock ticks of model_run (uint64), then the stack's high-water mark (uint32).
+ * Results are, for each image, its logits (int32) and the clock ticks of model_run (uint64), and at
+ * the end the stack's high-water mark (uint32).
  */
 #include "model.h"
 #include "port.h"

@@ -1,6 +1,7 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * The host's side of an image in strips: host_set_image() names the image that model_run() fetches.
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file host.c
+ * @brief An image in strips on the host: host_set_image() names the image that model_run() fetches.
  */
 #include "model.h"
 

@@ -1,11 +1,17 @@
-/* SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file main.c
+ * @brief The loop of a board: fetch an image, run the network, report the class.
  *
- * The loop of a board: fetch an image, run the network, hand on the class. Define board_fetch_image
- * (where the image comes in strips, model_fetch_rows) and board_report in a file of your own; these weak
- * ones do nothing, so that the firmware links and its size can be read.
+ * Define board_init, board_fetch_image (or model_fetch_rows, if the image is fetched in strips) and
+ * board_report in a file of your own. The weak ones here do nothing, so that the firmware links and
+ * its size can be read.
  */
 #include "model.h"
 #include "port.h"
+
+/* Set up clocks, caches and external memory; called once, before a weight is read. */
+void board_init(void);
 
 #ifndef MODEL_FETCHES_ROWS
 /* Write MODEL_INPUT_BYTES raw pixels. */
@@ -14,6 +20,10 @@ void board_fetch_image(uint8_t *pixels);
 
 /* Take the index of the most likely class and all logits. */
 void board_report(int32_t class_index, const int32_t *logits);
+
+__attribute__((weak)) void board_init(void)
+{
+}
 
 #ifdef MODEL_FETCHES_ROWS
 __attribute__((weak)) void model_fetch_rows(uint8_t *rows, int32_t first, int32_t count)
@@ -44,6 +54,7 @@ __attribute__((weak)) void port_end(int code)
 
 int main(void)
 {
+    board_init();
     for (;;) {
 #ifndef MODEL_FETCHES_ROWS
         board_fetch_image(model_input());

@@ -1,6 +1,7 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * Inner products of int8 rows without a tile.
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file dot_s8.h
+ * @brief Inner products of int8 rows without a tile.
  */
 #ifndef OPLIB_DOT_S8_H
 #define OPLIB_DOT_S8_H
@@ -13,9 +14,10 @@ typedef struct {
 
 /* Add the products of four features of two tokens, words of int8, with a packed quad (tile.h). */
 OPLIB_INLINE oplib_block_2x2 oplib_quad_2x2(oplib_block_2x2 sum, uint32_t x0, uint32_t x1,
-                                            const int8_t *w)
+                                            const int8_t *weight)
 {
-    const uint32_t even = oplib_load_u32(w), odd = oplib_load_u32(w + 4);
+    const uint32_t even = oplib_load_u32(weight);
+    const uint32_t odd = oplib_load_u32(weight + OPLIB_WEIGHT_QUAD_BYTES / 2);
     const uint32_t c0k02 = oplib_even_bytes(even), c1k02 = oplib_odd_bytes(even);
     const uint32_t c0k13 = oplib_even_bytes(odd), c1k13 = oplib_odd_bytes(odd);
     const uint32_t t0k02 = oplib_even_bytes(x0), t0k13 = oplib_odd_bytes(x0);
@@ -31,21 +33,21 @@ OPLIB_INLINE oplib_block_2x2 oplib_quad_2x2(oplib_block_2x2 sum, uint32_t x0, ui
     return sum;
 }
 
-/* Add the products of two rows of n features with two packed channels. Every byte of the rows is taken with
- * `flip` exclusive-or'ed. */
+/* Add the products of two rows of n features with two packed channels. */
 OPLIB_INLINE oplib_block_2x2 oplib_product_2x2(const uint8_t *x0, const uint8_t *x1,
-                                               const int8_t *w, int32_t n, uint32_t flip,
-                                               oplib_block_2x2 sum)
+                                               const int8_t *weight, int32_t n, oplib_block_2x2 sum)
 {
-    for (; n >= 4; n -= 4, x0 += 4, x1 += 4, w += 8)
-        sum = oplib_quad_2x2(sum, oplib_load_u32(x0) ^ flip, oplib_load_u32(x1) ^ flip, w);
+    for (; n >= OPLIB_QUAD; n -= OPLIB_QUAD, x0 += OPLIB_QUAD, x1 += OPLIB_QUAD) {
+        sum = oplib_quad_2x2(sum, oplib_load_u32(x0), oplib_load_u32(x1), weight);
+        weight += OPLIB_WEIGHT_QUAD_BYTES;
+    }
     if (n > 0) { /* the weights of the padding are 0 */
         uint32_t t0 = 0u, t1 = 0u;
         for (int32_t i = 0; i < n; i++) {
             t0 |= (uint32_t)x0[i] << 8 * i;
             t1 |= (uint32_t)x1[i] << 8 * i;
         }
-        sum = oplib_quad_2x2(sum, t0 ^ flip, t1 ^ flip, w);
+        sum = oplib_quad_2x2(sum, t0, t1, weight);
     }
     return sum;
 }

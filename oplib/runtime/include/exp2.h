@@ -1,6 +1,7 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * Integer exponentials 2^-w with 15 fraction bits, for the softmax and GELU forms without a table.
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file exp2.h
+ * @brief Integer exponentials with 15 fraction bits, for softmax and GELU without a table.
  */
 #ifndef OPLIB_EXP2_H
 #define OPLIB_EXP2_H
@@ -20,8 +21,8 @@ static inline uint32_t oplib_exp2_polynomial(uint32_t w)
     return (OPLIB_ONE - ((44047u * f) >> 17) + ((11277u * square) >> 17)) >> whole;
 }
 
-/* e^-w, w with 16 fraction bits: I-ViT's shifts (Li and Gu, 2023, section 3.3), log2(e) as 1.4375 and a
- * straight line for the fraction. w < 2^31. */
+/* e^-w, w with 16 fraction bits: I-ViT's shifts (Li and Gu, 2023, section 3.3), log2(e) as 1.4375
+ * and a straight line for the fraction. w < 2^31. */
 static inline uint32_t oplib_exp_shift(uint32_t w)
 {
     const uint32_t binary = w + (w >> 1) - (w >> 4);

@@ -1,15 +1,19 @@
-/* SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file isa.h
+ * @brief The one place where instruction sets and compilers differ.
  *
- * The one place where instruction sets differ. Every function gives the same integers on every
- * target. ISO C leaves the right shift of a negative number to the compiler; all of ours (gcc, clang,
- * armclang) shift arithmetically, which oplib_asr_is_arithmetic checks when compiled. Words are little
- * endian.
+ * Every function gives the same integers on every target. ISO C leaves the right shift of a
+ * negative number to the compiler; gcc, clang and armclang shift arithmetically, which
+ * oplib_asr_is_arithmetic checks during compilation. Words are little endian.
  */
 #ifndef OPLIB_ISA_H
 #define OPLIB_ISA_H
 
 #include <stdint.h>
 #include <string.h>
+
+#include "geometry.h"
 
 typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 
@@ -19,23 +23,44 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 #define OPLIB_INLINE static inline
 #endif
 
-/* Scheduling before register allocation makes GCC spill in a micro-kernel that needs every register. */
+/* Whether one instruction adds two products of halfwords. */
+#if defined(__ARM_FEATURE_DSP)
+#define OPLIB_DUAL_PRODUCTS 1
+#else
+#define OPLIB_DUAL_PRODUCTS 0
+#endif
+
+/* Elements of the caller's buffers. The same bytes hold int8 at one time and int16 or int32 at
+ * another, so the compiler must not conclude from a type what an access may overlap (strict
+ * aliasing). Other compilers than these need the option that says so for the whole program. */
+#if defined(__GNUC__)
+typedef int16_t __attribute__((may_alias)) oplib_memory_s16;
+typedef uint16_t __attribute__((may_alias)) oplib_memory_u16;
+typedef int32_t __attribute__((may_alias)) oplib_memory_s32;
+#else
+typedef int16_t oplib_memory_s16;
+typedef uint16_t oplib_memory_u16;
+typedef int32_t oplib_memory_s32;
+#endif
+
+/* Scheduling before register allocation makes GCC spill in a micro-kernel that needs every
+ * register. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__ARM_FEATURE_DSP)
 #define OPLIB_MICRO_KERNEL __attribute__((optimize("no-schedule-insns")))
 #else
 #define OPLIB_MICRO_KERNEL
 #endif
 
-/* Kernels that a port may place in fast memory (ITCM): each has a section of its own, which the linker
- * script of a device with a fast_code_region copies there at start-up. */
+/* Kernels that a port may place in fast memory (ITCM): each has a section of its own, which the
+ * linker script of a device with a fast_code_region copies there at start-up. */
 #if defined(OPLIB_FAST_CODE_SECTION)
 #define OPLIB_FAST(name) __attribute__((section(".fast_code." #name)))
 #else
 #define OPLIB_FAST(name)
 #endif
 
-/* Keep a value in a register as it is: GCC would turn the addition of a negated product into a subtraction,
- * which no multiply-accumulate does. */
+/* Keep a value in a register as it is: GCC would turn the addition of a negated product into a
+ * subtraction, which no multiply-accumulate does. */
 #if defined(__GNUC__) && defined(__ARM_FEATURE_DSP)
 #define OPLIB_OPAQUE(value) __asm__("" : "+r"(value))
 #else
@@ -45,7 +70,7 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 /* (acc * multiplier + addend * 2^32 + 2^31) >> 32 */
 OPLIB_INLINE int32_t oplib_multiply_high(int32_t acc, int32_t multiplier, int32_t addend)
 {
-#if defined(__ARM_FEATURE_DSP)
+#if OPLIB_DUAL_PRODUCTS
     int32_t result;
     if (__builtin_constant_p(addend) && addend == 0)
         __asm__("smmulr %0, %1, %2" : "=r"(result) : "r"(acc), "r"(multiplier));
@@ -58,11 +83,11 @@ OPLIB_INLINE int32_t oplib_multiply_high(int32_t acc, int32_t multiplier, int32_
 #endif
 }
 
-/* Clip value >> shift to [-128, 127]; `shift` is a constant in [0, 31]. The result stays a word: the compiler
- * would extend a byte's sign anew. */
+/* Clip value >> shift to [-128, 127]; `shift` is a constant in [0, 31]. The result stays a word,
+ * because the compiler would extend a byte's sign anew. */
 OPLIB_INLINE int32_t oplib_saturate_shifted_s8(int32_t value, int32_t shift)
 {
-#if defined(__ARM_FEATURE_DSP)
+#if OPLIB_DUAL_PRODUCTS
     int32_t result; /* an immediate must be written out to be one at every level of optimisation */
     if (shift == 7)
         __asm__("ssat %0, #8, %1, asr #7" : "=r"(result) : "r"(value));
@@ -112,32 +137,37 @@ OPLIB_INLINE uint32_t oplib_load_u32(const void *from)
     return word;
 }
 
+/* An address that is a multiple of `bytes`, which the compiler is told. */
+#if defined(__GNUC__)
+#define OPLIB_ASSUME_ALIGNED(address, bytes) __builtin_assume_aligned(address, bytes)
+#else
+#define OPLIB_ASSUME_ALIGNED(address, bytes) (address)
+#endif
+
+/* Four bytes from an address that is a multiple of 4. */
+OPLIB_INLINE uint32_t oplib_load_aligned_u32(const void *from)
+{
+    return oplib_load_u32(OPLIB_ASSUME_ALIGNED(from, 4));
+}
+
 /* Eight bytes from an address that is a multiple of 8: one load. */
 OPLIB_INLINE uint64_t oplib_load_u64(const void *from)
 {
     uint64_t words;
-#if defined(__GNUC__)
-    memcpy(&words, __builtin_assume_aligned(from, 8), sizeof words);
-#else
-    memcpy(&words, from, sizeof words);
-#endif
+    memcpy(&words, OPLIB_ASSUME_ALIGNED(from, 8), sizeof words);
     return words;
 }
 
 /* Four bytes to an address that is a multiple of 4. */
 OPLIB_INLINE void oplib_store_u32(void *to, uint32_t word)
 {
-#if defined(__GNUC__)
-    memcpy(__builtin_assume_aligned(to, 4), &word, sizeof word);
-#else
-    memcpy(to, &word, sizeof word);
-#endif
+    memcpy(OPLIB_ASSUME_ALIGNED(to, 4), &word, sizeof word);
 }
 
 /* Two halfwords as one word. */
 OPLIB_INLINE uint32_t oplib_halves(int32_t low, int32_t high)
 {
-#if defined(__ARM_FEATURE_DSP)
+#if OPLIB_DUAL_PRODUCTS
     uint32_t word;
     __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(word) : "r"(low), "r"(high));
     return word;
@@ -149,7 +179,7 @@ OPLIB_INLINE uint32_t oplib_halves(int32_t low, int32_t high)
 /* Bytes 0 and 2 of a word as two signed halfwords. */
 OPLIB_INLINE uint32_t oplib_even_bytes(uint32_t word)
 {
-#if defined(__ARM_FEATURE_DSP)
+#if OPLIB_DUAL_PRODUCTS
     uint32_t halves;
     __asm__("sxtb16 %0, %1" : "=r"(halves) : "r"(word));
     return halves;
@@ -161,7 +191,7 @@ OPLIB_INLINE uint32_t oplib_even_bytes(uint32_t word)
 /* Bytes 1 and 3 of a word as two signed halfwords. */
 OPLIB_INLINE uint32_t oplib_odd_bytes(uint32_t word)
 {
-#if defined(__ARM_FEATURE_DSP)
+#if OPLIB_DUAL_PRODUCTS
     uint32_t halves;
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(word));
     return halves;
@@ -173,7 +203,7 @@ OPLIB_INLINE uint32_t oplib_odd_bytes(uint32_t word)
 /* acc + low(a) * low(b) + high(a) * high(b), signed halfwords */
 OPLIB_INLINE int32_t oplib_dual_multiply_add(uint32_t a, uint32_t b, int32_t acc)
 {
-#if defined(__ARM_FEATURE_DSP)
+#if OPLIB_DUAL_PRODUCTS
     __asm__("smlad %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
     return acc;
 #else
@@ -186,7 +216,7 @@ OPLIB_INLINE int32_t oplib_dual_multiply_add(uint32_t a, uint32_t b, int32_t acc
 /* The larger of each pair of signed bytes. */
 OPLIB_INLINE uint32_t oplib_max_bytes(uint32_t a, uint32_t b)
 {
-#if defined(__ARM_FEATURE_DSP)
+#if OPLIB_DUAL_PRODUCTS
     uint32_t larger;
     __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(larger) : "r"(a), "r"(b) : "cc");
     return larger;
@@ -205,25 +235,26 @@ typedef struct {
     int32_t t0c0, t0c1, t1c0, t1c1, t2c0, t2c1, t3c0, t3c1;
 } oplib_block_4x2;
 
-#if defined(__ARM_FEATURE_DSP)
-/* One word of weights {c0k0, c1k0, c0k1, c1k1} times the pairs (k0, k1) of four tokens, 16 bytes at x. */
-OPLIB_INLINE oplib_block_4x2 oplib_step_4x2(oplib_block_4x2 sum, const char *x,
-                                            const int8_t *weights)
+#if OPLIB_DUAL_PRODUCTS
+/* Add the products of one word of weights {c0k0, c1k0, c0k1, c1k1} with the pairs (k0, k1) of four
+ * tokens, 16 bytes at `pairs`. */
+OPLIB_INLINE oplib_block_4x2 oplib_step_4x2(oplib_block_4x2 sum, const char *pairs,
+                                            const int8_t *weight)
 {
-    const uint32_t w = oplib_load_u32(__builtin_assume_aligned(weights, 4));
+    const uint32_t w = oplib_load_aligned_u32(weight);
 #if defined(OPLIB_CORTEX_M4) /* loads in a row cost one cycle each after the first */
-    const uint64_t x01 = oplib_load_u64(x);
+    const uint64_t x01 = oplib_load_u64(pairs);
     const uint32_t w0 = oplib_even_bytes(w), w1 = oplib_odd_bytes(w);
 #else /* Cortex-M7: a load issues together with an extension */
     const uint32_t w0 = oplib_even_bytes(w);
-    const uint64_t x01 = oplib_load_u64(x);
+    const uint64_t x01 = oplib_load_u64(pairs);
     const uint32_t w1 = oplib_odd_bytes(w);
 #endif
     sum.t0c0 = oplib_dual_multiply_add(w0, (uint32_t)x01, sum.t0c0);
     sum.t0c1 = oplib_dual_multiply_add(w1, (uint32_t)x01, sum.t0c1);
     sum.t1c0 = oplib_dual_multiply_add(w0, (uint32_t)(x01 >> 32), sum.t1c0);
     sum.t1c1 = oplib_dual_multiply_add(w1, (uint32_t)(x01 >> 32), sum.t1c1);
-    const uint64_t x23 = oplib_load_u64(x + 8);
+    const uint64_t x23 = oplib_load_u64(pairs + 2 * OPLIB_TOKEN_BYTES);
     sum.t2c0 = oplib_dual_multiply_add(w0, (uint32_t)x23, sum.t2c0);
     sum.t2c1 = oplib_dual_multiply_add(w1, (uint32_t)x23, sum.t2c1);
     sum.t3c0 = oplib_dual_multiply_add(w0, (uint32_t)(x23 >> 32), sum.t3c0);
@@ -231,37 +262,42 @@ OPLIB_INLINE oplib_block_4x2 oplib_step_4x2(oplib_block_4x2 sum, const char *x,
     return sum;
 }
 
-OPLIB_INLINE oplib_block_4x2 oplib_quad_4x2(oplib_block_4x2 sum, const char *x, const int8_t *w)
+/* Add the products of one quad of a tile with one quad of two packed channels. */
+OPLIB_INLINE oplib_block_4x2 oplib_quad_4x2(oplib_block_4x2 sum, const char *quad,
+                                            const int8_t *weight)
 {
-    return oplib_step_4x2(oplib_step_4x2(sum, x, w), x + 16, w + 4);
+    sum = oplib_step_4x2(sum, quad, weight);
+    return oplib_step_4x2(sum, quad + OPLIB_QUAD_ODD, weight + OPLIB_WEIGHT_QUAD_BYTES / 2);
 }
 
 /* Start values plus the products of a tile with two packed channels over `quads` quads (tile.h). */
-OPLIB_INLINE oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *w, int32_t quads,
-                                               int32_t start0, int32_t start1)
+OPLIB_INLINE oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight,
+                                               int32_t quads, int32_t start0, int32_t start1)
 {
     oplib_block_4x2 sum = {start0, start1, start0, start1, start0, start1, start0, start1};
-    const char *x = tile;
-    const char *const end = x + 32 * (quads & ~3);
-    while (x != end) {
-        sum = oplib_quad_4x2(sum, x, w);
-        sum = oplib_quad_4x2(sum, x + 32, w + 8);
-        sum = oplib_quad_4x2(sum, x + 64, w + 16);
-        sum = oplib_quad_4x2(sum, x + 96, w + 24);
-        x += 128;
-        w += 32;
+    const char *quad = tile;
+    const char *const end = quad + OPLIB_QUAD_BYTES * (quads & ~3);
+    while (quad != end) { /* four quads at a time */
+        sum = oplib_quad_4x2(sum, quad, weight);
+        sum = oplib_quad_4x2(sum, quad + OPLIB_QUAD_BYTES, weight + OPLIB_WEIGHT_QUAD_BYTES);
+        sum =
+            oplib_quad_4x2(sum, quad + 2 * OPLIB_QUAD_BYTES, weight + 2 * OPLIB_WEIGHT_QUAD_BYTES);
+        sum =
+            oplib_quad_4x2(sum, quad + 3 * OPLIB_QUAD_BYTES, weight + 3 * OPLIB_WEIGHT_QUAD_BYTES);
+        quad += 4 * OPLIB_QUAD_BYTES;
+        weight += 4 * OPLIB_WEIGHT_QUAD_BYTES;
     }
     for (int32_t rest = quads & 3; rest > 0; rest--) {
-        sum = oplib_quad_4x2(sum, x, w);
-        x += 32;
-        w += 8;
+        sum = oplib_quad_4x2(sum, quad, weight);
+        quad += OPLIB_QUAD_BYTES;
+        weight += OPLIB_WEIGHT_QUAD_BYTES;
     }
     return sum;
 }
 #else
 /* The same as a function: without dual products it is too long to stand in every kernel. */
-oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *w, int32_t quads, int32_t start0,
-                                  int32_t start1);
+oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight, int32_t quads,
+                                  int32_t start0, int32_t start1);
 #endif
 
 #endif

@@ -1,6 +1,7 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * Layer normalisation of one token in integers (SPEC.md, "Layer norm").
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file layer_norm.h
+ * @brief Layer normalisation of one token in integers (SPEC.md, "Layer norm").
  */
 #ifndef OPLIB_LAYER_NORM_H
 #define OPLIB_LAYER_NORM_H
@@ -9,7 +10,8 @@
 #include "oplib.h"
 #include "requant.h"
 
-/* (x - mean) / deviation = (x * factor + offset) * inverse, with 23 fraction bits after the high product */
+/* (x - mean) / deviation = (x * factor + offset) * inverse, with 23 fraction bits after the high
+ * product */
 typedef struct {
     int32_t factor, offset, inverse;
 } oplib_normal;
@@ -37,11 +39,11 @@ OPLIB_INLINE void oplib_count_word(uint32_t word, int32_t *sum, int32_t *squares
 }
 
 /* The exact statistics of an int8 token. */
-OPLIB_INLINE oplib_normal oplib_normal_s8(const int8_t *x, const oplib_layer_norm_s8_params *p)
+OPLIB_INLINE oplib_normal oplib_normal_s8(const int8_t *x, const oplib_layer_norm_s8_params *params)
 {
-    const int32_t n = p->features;
+    const int32_t features = params->features;
     int32_t sum = 0, squares = 0;
-    const int8_t *const end = x + n, *const whole = x + (n & ~15);
+    const int8_t *const end = x + features, *const whole = x + (features & ~15);
     for (; x != whole; x += 16) {
         oplib_count_word(oplib_load_u32(x), &sum, &squares);
         oplib_count_word(oplib_load_u32(x + 4), &sum, &squares);
@@ -53,21 +55,23 @@ OPLIB_INLINE oplib_normal oplib_normal_s8(const int8_t *x, const oplib_layer_nor
         squares += (int32_t)*x * *x;
     }
     /* exact modulo 2^32, and below it for every allowed width */
-    uint32_t variance = (uint32_t)n * (uint32_t)squares - (uint32_t)sum * (uint32_t)sum + p->eps;
+    uint32_t variance =
+        (uint32_t)features * (uint32_t)squares - (uint32_t)sum * (uint32_t)sum + params->eps;
     if (variance == 0u)
         variance = 1u;
     const int32_t shift = oplib_count_leading_zeros(variance) & ~1;
-    return oplib_normalise(variance << shift, shift, n, sum, p->sqrt_steps);
+    return oplib_normalise(variance << shift, shift, features, sum, params->sqrt_steps);
 }
 
 /* affine: gamma and beta of the channel */
-OPLIB_INLINE int32_t oplib_normal_value(int32_t x, oplib_normal by, const int32_t *affine)
+OPLIB_INLINE int32_t oplib_normal_value(int32_t x, oplib_normal normal, const int32_t *affine)
 {
     const uint64_t both = oplib_load_u64(affine);
-    const int32_t centred = (int32_t)((uint32_t)x * (uint32_t)by.factor + (uint32_t)by.offset);
-    const int32_t normal = oplib_multiply_high(centred, by.inverse, 0);
+    const int32_t centred =
+        (int32_t)((uint32_t)x * (uint32_t)normal.factor + (uint32_t)normal.offset);
+    const int32_t normalised = oplib_multiply_high(centred, normal.inverse, 0);
     const int32_t value =
-        oplib_multiply_high(normal, (int32_t)(uint32_t)both, (int32_t)(uint32_t)(both >> 32));
+        oplib_multiply_high(normalised, (int32_t)(uint32_t)both, (int32_t)(uint32_t)(both >> 32));
     return oplib_saturate_shifted_s8(value, 7);
 }
 

@@ -1,29 +1,42 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * Windows of an image, gathered as rows: what patch embedding and convolution multiply.
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file patch.h
+ * @brief Windows of an image, gathered as rows: what patch embedding and convolution multiply.
  */
 #ifndef OPLIB_PATCH_H
 #define OPLIB_PATCH_H
 
 #include <stdint.h>
 
-/* A window of `side` x `side` pixels whose corner is at (top, left), row by row, channels together.
- * `image` holds the rows of the image from `first_row` on. Each byte is taken with `flip`
- * exclusive-or'ed: 0x80 turns a pixel p into the code p - 128, 0 keeps a code. Outside the image stands
- * pad[channel]. */
-static inline void oplib_gather_window(const uint8_t *image, int32_t first_row, int32_t size,
+#include "oplib_image.h"
+
+/* Gather the window of `side` x `side` pixels whose corner is at (top, left), row by row, channels
+ * together. `image` holds the rows of the image from `first_row` on. Each byte is exclusive-or'ed
+ * with `flip`: OPLIB_FLIP_PIXEL turns a pixel p into the code p - 128, 0 keeps a code. Outside the
+ * image the value is pad[channel]. */
+static inline void oplib_gather_window(const uint8_t *image, int32_t first_row, int32_t img_size,
                                        int32_t chans, const uint8_t *pad, uint32_t flip,
                                        int32_t top, int32_t left, int32_t side, int8_t *window)
 {
     for (int32_t row = top; row < top + side; row++) {
         for (int32_t column = left; column < left + side; column++) {
-            const int inside = row >= 0 && row < size && column >= 0 && column < size;
+            const int inside = row >= 0 && row < img_size && column >= 0 && column < img_size;
             const uint8_t *pixel =
-                inside ? image + ((row - first_row) * size + column) * chans : pad;
-            for (int32_t c = 0; c < chans; c++)
-                *window++ = (int8_t)(pixel[c] ^ flip);
+                inside ? image + ((row - first_row) * img_size + column) * chans : pad;
+            for (int32_t channel = 0; channel < chans; channel++)
+                *window++ = (int8_t)(pixel[channel] ^ flip);
         }
     }
+}
+
+/* The first pixel of a patch that is wholly inside the image. */
+static inline const uint8_t *oplib_patch_corner(const uint8_t *rows, int32_t first_row,
+                                                int32_t token,
+                                                const oplib_patch_embed_s8_params *params)
+{
+    const int32_t row = token / params->grid_size * params->patch_size - first_row;
+    const int32_t column = token % params->grid_size * params->patch_size;
+    return rows + (row * params->img_size + column) * params->in_chans;
 }
 
 #endif

@@ -1,6 +1,7 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * All rounding of accumulators to activations (SPEC.md, "The one rounding").
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file requant.h
+ * @brief All rounding of accumulators to activations (SPEC.md, "The one rounding").
  */
 #ifndef OPLIB_REQUANT_H
 #define OPLIB_REQUANT_H
@@ -19,8 +20,8 @@ OPLIB_INLINE int32_t oplib_requantize_word(int32_t acc, int32_t multiplier, int3
     return oplib_saturate_shifted_s8(oplib_multiply_high(acc, multiplier, zero_point), 0);
 }
 
-/* (acc * multiplier + 2^23) >> 24, for tensors of 16 bits, whose scale ratios go up to 128 and which
- * have no zero point; not saturated */
+/* (acc * multiplier + 2^23) >> 24, for tensors of 16 bits, whose scale ratios go up to 128 and
+ * which have no zero point; not saturated */
 static inline int64_t oplib_multiply_s16(int32_t acc, int32_t multiplier)
 {
     return ((int64_t)acc * multiplier + (1 << 23)) >> 24;

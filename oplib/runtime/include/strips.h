@@ -1,19 +1,14 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * An image that the application hands over, a strip of patches at a time.
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file strips.h
+ * @brief An image that the application supplies a strip of patches at a time.
  */
 #ifndef OPLIB_STRIPS_H
 #define OPLIB_STRIPS_H
 
 #include "oplib.h"
 
-/* Bytes of one strip, rounded up to the alignment of what lies behind it. */
-static inline int32_t oplib_strip_bytes(int32_t height, int32_t img_size, int32_t in_chans)
-{
-    return (height * img_size * in_chans + 7) / 8 * 8;
-}
-
-/* Fetch the rows [top, top + height), as far as they are inside the image; returns the first of them. */
+/* Fetch those of the rows [top, top + height) that are inside the image; return the first. */
 static inline int32_t oplib_fetch_strip(oplib_fetch_rows fetch, uint8_t *rows, int32_t top,
                                         int32_t height, int32_t img_size)
 {

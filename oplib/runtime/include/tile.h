@@ -1,53 +1,136 @@
-/* SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file tile.h
+ * @brief Matrix products on tiles (SPEC.md, "Tiles and packed weights"), for kernels.
  *
- * Matrix products on tiles (SPEC.md, "Tiles and packed weights").
+ * The path of the data, for a layer of a streamed block:
  *
- * A tile holds four tokens as int16, features in groups of four (quads) k0..k3. A quad is 32 bytes:
- *   {t0k0 t0k2} {t1k0 t1k2} {t2k0 t2k2} {t3k0 t3k2} {t0k1 t0k3} {t1k1 t1k3} {t2k1 t2k3} {t3k1 t3k3}
- * Packed weights hold two channels a group, a quad in 8 bytes:
- *   c0k0 c1k0 c0k2 c1k2   c0k1 c1k1 c0k3 c1k3
- * so that one load and two extensions of weights feed sixteen products. Features are padded to a
- * multiple of four and channels to an even number, with zero weights: what a tile holds there does not
- * matter.
+ *     rows of tokens, int8           4 tokens at a time          packed weights, int8, in flash
+ *     | t0 k0 k1 k2 k3 k4 ..                                     | c0 c1 : quads 0, 1, 2, ..
+ *     | t1 k0 k1 ..           pack or                            | c2 c3 : quads 0, 1, 2, ..
+ *     | t2 ..               layer norm                           | ..
+ *     | t3 ..            ----------------> tile, int16               |
+ *     | t4 ..                             | quad 0 | quad 1 | ..     |
+ *                                                |                   |
+ *                                                +--- product_4x2 ---+  once per pair of channels
+ *                                                          |
+ *                       8 sums, int32: t0c0 t0c1 t1c0 t1c1 t2c0 t2c1 t3c0 t3c1
+ *                                                          |
+ *                          epilogue (block_writer): requantise, table, position, residual
+ *                                                          |
+ *        rows of tokens, int8 | the next layer's tile | keys or values, packed as weights
+ *
+ * One quad of a tile: four tokens, features k0..k3, int16, 32 bytes
+ *
+ *     byte  0: t0k0 t0k2 | t1k0 t1k2 | t2k0 t2k2 | t3k0 t3k2
+ *     byte 16: t0k1 t0k3 | t1k1 t1k3 | t2k1 t2k3 | t3k1 t3k3
+ *
+ * One quad of packed weights: two channels, features k0..k3, int8, 8 bytes
+ *
+ *     byte  0: c0k0 c1k0 c0k2 c1k2
+ *     byte  4: c0k1 c1k1 c0k3 c1k3
+ *
+ * so that one load and two extensions of weights feed sixteen products. Features are padded to
+ * whole quads and channels to an even number with zero weights; the tile's contents there are
+ * ignored. Where fewer than four tokens are left, a tile repeats the last one.
  */
 #ifndef OPLIB_TILE_H
 #define OPLIB_TILE_H
 
+#include <stddef.h>
+
 #include "oplib.h"
 #include "requant.h"
 
-OPLIB_INLINE int32_t oplib_quads(int32_t features)
-{
-    return (int32_t)(((uint32_t)features + 3u) / 4u);
-}
+/* Kernels on tiles. Tiles are 8-byte aligned and take oplib_tile_bytes(features). */
 
-/* What becomes of the accumulators of channels `channel` and `channel` + `second`, where `second` is 0 for
- * the padding behind an odd last channel: a writer stores channel + second first. m: the two multipliers. */
-typedef void (*oplib_block_writer)(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
-                                   int32_t second, const void *place);
+/* Pack four rows of bytes, each exclusive-or'ed with `flip`. */
+void oplib_tile_pack_rows_s8(const uint8_t *const rows[OPLIB_TILE_TOKENS], int32_t features,
+                             uint32_t flip, void *tile);
+
+/* Pack `tokens` rows, `stride` bytes apart. */
+void oplib_tile_pack_s8(const int8_t *x, int32_t stride, int32_t tokens, int32_t features,
+                        void *tile);
+
+/* Pack `tokens` patches that are inside the image and whose rows are whole words. `rows` holds the
+ * image from `first_row` on. */
+void oplib_tile_pack_patches_s8(const uint8_t *rows, int32_t first_row, int32_t token,
+                                int32_t tokens, void *tile,
+                                const oplib_patch_embed_s8_params *params);
+
+/* Layer norm of `tokens` rows into a tile. */
+void oplib_tile_layer_norm_s8(const int8_t *x, int32_t tokens, void *tile,
+                              const oplib_layer_norm_s8_params *params);
+
+/* Channels [first, first + count) of a linear layer; `first` is even. linear_s8: into rows,
+ * `stride` bytes apart. linear_tile_s8: into a tile other than the input. linear_add_s8: all
+ * channels, added to rows of the residual stream. linear_key_s8, linear_value_s8: one head's keys
+ * and values, count = head_dim a multiple of 4, packed as weights: tokens are the channels of keys
+ * and the features of values. `token` is the tile's first token. */
+void oplib_tile_linear_s8(const void *tile, int8_t *y, int32_t stride, int32_t tokens,
+                          int32_t first, int32_t count, const oplib_linear_s8_params *params);
+void oplib_tile_linear_tile_s8(const void *tile, void *out, int32_t first, int32_t count,
+                               const oplib_linear_s8_params *params);
+void oplib_tile_linear_add_s8(const void *tile, int8_t *x, int32_t stride, int32_t tokens,
+                              const oplib_linear_s8_params *params, const oplib_add_s8_params *add);
+void oplib_tile_linear_key_s8(const void *tile, int8_t *keys, int32_t token, int32_t first,
+                              int32_t count, const oplib_linear_s8_params *params);
+void oplib_tile_linear_value_s8(const void *tile, int8_t *values, int32_t token, int32_t tokens,
+                                int32_t first, int32_t count, const oplib_linear_s8_params *params);
+
+/* A linear layer into `tokens` rows without gaps, each with its position added before the one
+ * rounding; position: of the tile's first token, or NULL. */
+void oplib_tile_embed_s8(const void *tile, int8_t *y, int32_t tokens, const int8_t *position,
+                         const oplib_linear_s8_params *params);
+
+/* One head's scores for a tile of queries: four rows of int8, oplib_padded(tokens) apart. */
+void oplib_tile_scores_s8(const void *query, const int8_t *keys, int32_t tokens, int8_t *scores,
+                          const oplib_attention_s8_params *params);
+
+/* The weights of four rows of scores, into a tile with tokens as features, and the multiplier of
+ * each row's outputs. row: 2 bytes per token, used unless the softmax is an unnormalised table. */
+void oplib_tile_softmax_s8(const int8_t *scores, int32_t tokens, void *weights, void *row,
+                           int32_t multipliers[OPLIB_TILE_TOKENS],
+                           const oplib_attention_s8_params *params);
+
+/* One head's attention for a tile of queries, keys and values packed as weights; into `rows` rows,
+ * or into a tile. scratch: oplib_attention_work_bytes() */
+void oplib_tile_attention_rows_s8(const void *query, const int8_t *keys, const int8_t *values,
+                                  int32_t tokens, int8_t *y, int32_t stride, int32_t rows,
+                                  void *scratch, const oplib_attention_s8_params *params);
+void oplib_tile_attention_tile_s8(const void *query, const int8_t *keys, const int8_t *values,
+                                  int32_t tokens, void *tile, void *scratch,
+                                  const oplib_attention_s8_params *params);
+
+/* Epilogue of a product: stores the results of channels `channel` and `channel` + `second`, where
+ * `second` is 0 for the padding after an odd last channel; a writer therefore stores channel +
+ * second first. multipliers: of the two channels. target: what oplib_each_block was given. */
+typedef void (*oplib_block_writer)(oplib_block_4x2 sum, const int32_t *multipliers, int32_t channel,
+                                   int32_t second, const void *target);
 
 /* Hand the channels [first, first + count) of a tile's product to a writer; `first` is even. */
 OPLIB_INLINE void oplib_each_block(const void *tile, int32_t first, int32_t count,
-                                   const oplib_linear_s8_params *p, oplib_block_writer write,
-                                   const void *place)
+                                   const oplib_linear_s8_params *params, oplib_block_writer writer,
+                                   const void *target)
 {
-    const int32_t quads = oplib_quads(p->in_features);
-    const int8_t *w = p->weight + 4 * quads * first;
-    const int32_t *r = p->requant + 2 * first;
+    const int32_t quads = oplib_quads(params->in_features);
+    const int8_t *weight = params->weight + OPLIB_QUAD * quads * first;
+    const int32_t *requant = params->requant + 2 * first;
     for (int32_t channel = 0; channel < count; channel += 2) {
-        write(oplib_product_4x2(tile, w, quads, r[0], r[1]), r + 2, channel, channel + 1 < count,
-              place);
-        w += 8 * quads;
-        r += 4;
+        writer(oplib_product_4x2(tile, weight, quads, requant[0], requant[1]), requant + 2, channel,
+               channel + 1 < count, target);
+        weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
+        requant += 4;
     }
 }
 
-/* A requantised word, through the middle of GELU's table if `by_table`, a constant where it is inlined. */
-OPLIB_INLINE int32_t oplib_finish(int32_t acc, int32_t m, int32_t zero_point, int by_table,
-                                  const int8_t *middle)
+/* A requantised word, mapped by the table around `table_middle` if `by_table`; `by_table` is a
+ * constant where this is inlined. */
+OPLIB_INLINE int32_t oplib_requantize_mapped(int32_t acc, int32_t multiplier, int32_t zero_point,
+                                             int by_table, const int8_t *table_middle)
 {
-    const int32_t value = oplib_requantize_word(acc, m, zero_point);
-    return by_table != 0 ? middle[value] : value;
+    const int32_t value = oplib_requantize_word(acc, multiplier, zero_point);
+    return by_table != 0 ? table_middle[value] : value;
 }
 
 /* Four rows in memory; a tile of fewer tokens repeats its last one. */
@@ -62,16 +145,16 @@ OPLIB_INLINE oplib_tile_rows oplib_rows(int32_t stride, int32_t rows)
     return at;
 }
 
-/* Where channel c of a tile goes, in int16: token t at 2 * t, channel c + 1 at 8 + 2 * t. */
-OPLIB_INLINE int32_t oplib_tile_channel(int32_t c)
+/* Index of a channel in a tile, in int16: token t is at 2 * t, channel + 1 at 8 + 2 * t. */
+OPLIB_INLINE int32_t oplib_tile_channel(int32_t channel)
 {
-    return (c & ~3) * 4 + ((c >> 1) & 1);
+    return (channel & ~3) * 4 + ((channel >> 1) & 1);
 }
 
-/* Tokens of the last tile, or four. */
+/* Tokens of the tile that begins at token `first`: four, or what is left. */
 OPLIB_INLINE int32_t oplib_tile_tokens(int32_t first, int32_t tokens)
 {
-    return tokens - first < 4 ? tokens - first : 4;
+    return tokens - first < OPLIB_TILE_TOKENS ? tokens - first : OPLIB_TILE_TOKENS;
 }
 
 #endif

@@ -2,17 +2,19 @@
 #include "dot_s8.h"
 #include "tile.h"
 
-void oplib_classifier_s8(const int8_t *x, int32_t *logits, const oplib_linear_s8_params *p)
+void oplib_classifier_s8(const int8_t *x, int32_t *logits, const oplib_linear_s8_params *params)
 {
-    const int32_t n = p->in_features, quads = oplib_quads(n);
+    const int32_t features = params->in_features, quads = oplib_quads(features);
     const uint8_t *row = (const uint8_t *)x;
-    const int8_t *w = p->weight;
-    const int32_t *r = p->requant;
-    for (int32_t o = 0; o < p->out_features; o += 2, w += 8 * quads, r += 4) {
-        const oplib_block_2x2 start = {r[0], r[1], 0, 0};
-        const oplib_block_2x2 sum = oplib_product_2x2(row, row, w, n, 0u, start);
-        logits[o] = oplib_multiply_high(sum.t0c0, r[2], 0);
-        if (o + 1 < p->out_features)
-            logits[o + 1] = oplib_multiply_high(sum.t0c1, r[3], 0);
+    const int8_t *weight = params->weight;
+    const int32_t *requant = params->requant;
+    oplib_memory_s32 *to = logits;
+    for (int32_t o = 0; o < params->out_features;
+         o += 2, weight += OPLIB_WEIGHT_QUAD_BYTES * quads, requant += 4) {
+        const oplib_block_2x2 start = {requant[0], requant[1], 0, 0};
+        const oplib_block_2x2 sum = oplib_product_2x2(row, row, weight, features, start);
+        to[o] = oplib_multiply_high(sum.t0c0, requant[2], 0);
+        if (o + 1 < params->out_features)
+            to[o + 1] = oplib_multiply_high(sum.t0c1, requant[3], 0);
     }
 }

@@ -3,12 +3,13 @@
 #include "requant.h"
 
 void oplib_mean_pool_s16(const int16_t *x, int8_t *y, int32_t tokens,
-                         const oplib_mean_pool_s16_params *p)
+                         const oplib_mean_pool_s16_params *params)
 {
-    for (int32_t c = 0; c < p->features; c++) {
+    const oplib_memory_s16 *from = x;
+    for (int32_t c = 0; c < params->features; c++) {
         int32_t sum = 0;
-        for (int32_t t = p->first; t < tokens; t++)
-            sum += x[t * p->features + c];
-        y[c] = oplib_requantize(sum, p->multiplier, p->zero_point);
+        for (int32_t t = params->first; t < tokens; t++)
+            sum += from[t * params->features + c];
+        y[c] = oplib_requantize(sum, params->multiplier, params->zero_point);
     }
 }

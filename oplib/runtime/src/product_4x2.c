@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "isa.h"
 
-#if !defined(__ARM_FEATURE_DSP)
-oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *w, int32_t quads, int32_t start0,
-                                  int32_t start1)
+#if !OPLIB_DUAL_PRODUCTS
+oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight, int32_t quads,
+                                  int32_t start0, int32_t start1)
 {
     int32_t t0c0 = start0, t0c1 = start1, t1c0 = start0, t1c1 = start1;
     int32_t t2c0 = start0, t2c1 = start1, t3c0 = start0, t3c1 = start1;
-    const int16_t *x = tile;
-    /* a quad is twice the halfwords {t0 t0} {t1 t1} {t2 t2} {t3 t3} and two features of weights each */
-    for (const int8_t *const end = w + 8 * quads; w != end; w += 4, x += 8) {
+    const oplib_memory_s16 *x = tile;
+    /* a quad is twice the halfwords {t0 t0} {t1 t1} {t2 t2} {t3 t3} and two features of weights
+     * each */
+    const int8_t *const end = weight + OPLIB_WEIGHT_QUAD_BYTES * quads;
+    for (; weight != end; weight += 4, x += 8) {
         for (int32_t k = 0; k < 2; k++) {
-            const int32_t c0 = w[2 * k], c1 = w[2 * k + 1];
+            const int32_t c0 = weight[2 * k], c1 = weight[2 * k + 1];
             int32_t value = x[k];
             t0c0 += value * c0;
             t0c1 += value * c1;

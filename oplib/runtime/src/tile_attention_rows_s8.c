@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tile.h"
 
-OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t m[4], int32_t z, int8_t *y,
-                             int32_t second, oplib_tile_rows at)
+OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t m[OPLIB_TILE_TOKENS], int32_t z,
+                             int8_t *y, int32_t second, oplib_tile_rows at)
 {
     y[second] = oplib_requantize(sum.t0c1, m[0], z);
     y[0] = oplib_requantize(sum.t0c0, m[0], z);
@@ -14,18 +14,20 @@ OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t m[4], int32_t z,
     y[at.t3] = oplib_requantize(sum.t3c0, m[3], z);
 }
 
-OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_attention_rows_s8)
+OPLIB_FAST(oplib_tile_attention_rows_s8)
+OPLIB_MICRO_KERNEL
 void oplib_tile_attention_rows_s8(const void *query, const int8_t *keys, const int8_t *values,
                                   int32_t tokens, int8_t *y, int32_t stride, int32_t rows,
-                                  void *scratch, const oplib_attention_s8_params *p)
+                                  void *scratch, const oplib_attention_s8_params *params)
 {
-    const int32_t quads = oplib_quads(tokens), z = p->zero_point;
+    const int32_t quads = oplib_quads(tokens), z = params->zero_point;
     const oplib_tile_rows at = oplib_rows(stride, rows);
-    int8_t *const scores = (int8_t *)scratch + 32 * quads;
-    int32_t m[4];
-    oplib_tile_scores_s8(query, keys, tokens, scores, p);
-    oplib_tile_softmax_s8(scores, tokens, scratch, (uint16_t *)(void *)(scores + 16 * quads), m, p);
-    for (int32_t c = 0; c < p->head_dim; c += 2, values += 8 * quads)
+    int8_t *const scores = (int8_t *)scratch + OPLIB_QUAD_BYTES * quads;
+    int32_t m[OPLIB_TILE_TOKENS];
+    oplib_tile_scores_s8(query, keys, tokens, scores, params);
+    oplib_tile_softmax_s8(scores, tokens, scratch, scores + OPLIB_TILE_TOKENS * OPLIB_QUAD * quads,
+                          m, params);
+    for (int32_t c = 0; c < params->head_dim; c += 2, values += OPLIB_WEIGHT_QUAD_BYTES * quads)
         write_rows(oplib_product_4x2(scratch, values, quads, 0, 0), m, z, y + c,
-                   c + 1 < p->head_dim, at);
+                   c + 1 < params->head_dim, at);
 }

@@ -8,9 +8,9 @@ typedef struct {
 } keys_s8;
 
 OPLIB_INLINE void write_keys(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,
-                             const void *place)
+                             const void *target)
 {
-    const keys_s8 *to = place;
+    const keys_s8 *to = target;
     const int32_t m0 = m[0], m1 = m[1], z = to->zero_point;
     int8_t *k = to->keys + (channel & ~3) * 2 + (channel & 2);
     (void)second; /* head_dim is a multiple of four */
@@ -25,10 +25,11 @@ OPLIB_INLINE void write_keys(oplib_block_4x2 sum, const int32_t *m, int32_t chan
     k[5] = oplib_requantize(sum.t3c1, m1, z);
 }
 
-OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_linear_key_s8)
+OPLIB_FAST(oplib_tile_linear_key_s8)
+OPLIB_MICRO_KERNEL
 void oplib_tile_linear_key_s8(const void *tile, int8_t *keys, int32_t token, int32_t first,
-                              int32_t count, const oplib_linear_s8_params *p)
+                              int32_t count, const oplib_linear_s8_params *params)
 {
-    const keys_s8 place = {keys + token * count, 2 * count, p->zero_point};
-    oplib_each_block(tile, first, count, p, write_keys, &place);
+    const keys_s8 target = {keys + token * count, 2 * count, params->zero_point};
+    oplib_each_block(tile, first, count, params, write_keys, &target);
 }

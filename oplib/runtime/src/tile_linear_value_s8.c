@@ -8,9 +8,9 @@ typedef struct {
 } values_s8;
 
 OPLIB_INLINE void write_values(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
-                               int32_t second, const void *place)
+                               int32_t second, const void *target)
 {
-    const values_s8 *to = place;
+    const values_s8 *to = target;
     const int32_t m0 = m[0], m1 = m[1], z = to->zero_point;
     int8_t *v = to->values + channel * to->pair;
     (void)second;
@@ -24,10 +24,11 @@ OPLIB_INLINE void write_values(oplib_block_4x2 sum, const int32_t *m, int32_t ch
     v[7] = oplib_requantize(sum.t3c1, m1, z);
 }
 
-OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_linear_value_s8)
+OPLIB_FAST(oplib_tile_linear_value_s8)
+OPLIB_MICRO_KERNEL
 void oplib_tile_linear_value_s8(const void *tile, int8_t *values, int32_t token, int32_t tokens,
-                                int32_t first, int32_t count, const oplib_linear_s8_params *p)
+                                int32_t first, int32_t count, const oplib_linear_s8_params *params)
 {
-    const values_s8 place = {values + 2 * token, 4 * oplib_quads(tokens), p->zero_point};
-    oplib_each_block(tile, first, count, p, write_values, &place);
+    const values_s8 target = {values + 2 * token, oplib_padded(tokens), params->zero_point};
+    oplib_each_block(tile, first, count, params, write_values, &target);
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tile.h"
 
-OPLIB_MICRO_KERNEL OPLIB_FAST(oplib_tile_scores_s8)
+OPLIB_FAST(oplib_tile_scores_s8)
+OPLIB_MICRO_KERNEL
 void oplib_tile_scores_s8(const void *query, const int8_t *keys, int32_t tokens, int8_t *scores,
-                          const oplib_attention_s8_params *p)
+                          const oplib_attention_s8_params *params)
 {
-    const int32_t quads = oplib_quads(p->head_dim), stride = 4 * oplib_quads(tokens);
-    for (int32_t j = 0; j < tokens; j += 2, keys += 8 * quads, scores += 2) {
+    const int32_t quads = oplib_quads(params->head_dim), stride = oplib_padded(tokens);
+    for (int32_t j = 0; j < tokens; j += 2, keys += OPLIB_WEIGHT_QUAD_BYTES * quads, scores += 2) {
         const oplib_block_4x2 sum = oplib_product_4x2(query, keys, quads, 0, 0);
-        const int32_t m = p->score_multiplier;
+        const int32_t m = params->score_multiplier;
         int8_t *row = scores;
         row[0] = oplib_requantize(sum.t0c0, m, 0);
         row[1] = oplib_requantize(sum.t0c1, m, 0);

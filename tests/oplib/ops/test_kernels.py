@@ -176,6 +176,7 @@ def test_every_operator_has_a_case() -> None:
         "linear_add",
         "linear_table",
         "mlp_block",
+        "patch_embed_in_place",
         "patch_embed_strips",
         "patch_embed_passes_strips",
     }

@@ -1,24 +1,37 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * Files and exit codes of the debugger or emulator (Arm semihosting).
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file semihosting.h
+ * @brief Files of the debugger or emulator (Arm semihosting).
  */
 #ifndef SEMIHOSTING_H
 #define SEMIHOSTING_H
 
 #include <stdint.h>
 
-/* Open a file relative to the emulator's directory; a handle, or -1. */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** @brief Open a file of the emulator's directory for reading; return a handle, or -1. */
 int32_t semihosting_open_read(const char *name);
+
+/** @brief Open a file of the emulator's directory for writing; return a handle, or -1. */
 int32_t semihosting_open_write(const char *name);
 
-/* Length of an open file in bytes, or -1. */
+/** @brief Length of an open file in bytes, or -1. */
 int32_t semihosting_length(int32_t handle);
 
-/* Read or write exactly `length` bytes; 0 when all went well. */
+/** @brief Read exactly `length` bytes; return 0 if all of them were read. */
 int32_t semihosting_read(int32_t handle, void *data, uint32_t length);
+
+/** @brief Write exactly `length` bytes; return 0 if all of them were written. */
 int32_t semihosting_write(int32_t handle, const void *data, uint32_t length);
 
-/* Close a file, which flushes it. */
+/** @brief Close a file, which flushes it; return 0 on success. */
 int32_t semihosting_close(int32_t handle);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,9 +1,10 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * Vector table, start-up, SysTick clock and stack measurement for any Cortex-M.
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file startup.c
+ * @brief Vector table, start-up, SysTick clock and stack measurement for any Cortex-M.
  */
-#include "port.h"
 #include "board.h"
+#include "port.h"
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #define SYST_CSR REGISTER(0xE000E010u)
@@ -47,9 +48,20 @@ static void systick(void)
 
 typedef void (*vector)(void);
 
+/* Numbers are those of the architecture less one: the linker script puts the initial stack pointer
+ * first. Where nothing is named, the vector is reserved. */
 __attribute__((section(".vectors"), used)) static const vector vectors[15] = {
-    port_reset, unexpected, fault, fault, fault, fault, 0, 0, 0, 0, unexpected, unexpected, 0,
-    unexpected, systick};
+    [0] = port_reset,  /* reset */
+    [1] = unexpected,  /* non-maskable interrupt */
+    [2] = fault,       /* hard fault */
+    [3] = fault,       /* memory management */
+    [4] = fault,       /* bus fault */
+    [5] = fault,       /* usage fault */
+    [10] = unexpected, /* supervisor call */
+    [11] = unexpected, /* debug monitor */
+    [13] = unexpected, /* pended supervisor call */
+    [14] = systick,    /* clock */
+};
 
 #ifdef BOARD_MPU_REGIONS
 /* Nothing but the device's own memory exists: an access beyond it faults. */

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file oplib_blocks.h
+ * @brief Half a transformer block in one call, a tile of tokens at a time. Conventions: oplib.h.
+ */
+#ifndef OPLIB_BLOCKS_H
+#define OPLIB_BLOCKS_H
+
+#include <stddef.h>
+
+#include "oplib_attention.h"
+#include "oplib_elementwise.h"
+#include "oplib_linear.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** @brief Bytes of a tile of a low-rank factor's results; none if the layer is dense. */
+static inline int32_t oplib_factor_bytes(const oplib_linear_s8_params *factor)
+{
+    return factor == NULL ? 0 : oplib_tile_bytes(factor->out_features);
+}
+
+typedef struct {
+    const oplib_layer_norm_s8_params *norm;
+    const oplib_linear_s8_params *fc1_factor; /* NULL if fc1 is dense */
+    const oplib_linear_s8_params *fc1;        /* the activation is its table */
+    const oplib_linear_s8_params *fc2_factor; /* NULL if fc2 is dense */
+    const oplib_linear_s8_params *fc2;
+    const oplib_add_s8_params *add;
+    int32_t hidden_offset; /* oplib_mlp_block_s8_hidden_offset() */
+} oplib_mlp_block_s8_params;
+
+/**
+ * @brief Byte of scratch at which the hidden tile begins.
+ *
+ * What is before it is used twice: for the normalised tokens and fc1's factor, which are read to
+ * their end by fc1, and then for fc2's factor.
+ */
+static inline int32_t oplib_mlp_block_s8_hidden_offset(const oplib_mlp_block_s8_params *params)
+{
+    const int32_t before =
+        oplib_tile_bytes(params->norm->features) + oplib_factor_bytes(params->fc1_factor);
+    const int32_t after = oplib_factor_bytes(params->fc2_factor);
+    return before > after ? before : after;
+}
+
+/** @brief Bytes of scratch of oplib_mlp_block_s8(); hidden_offset need not be set. */
+static inline int32_t oplib_mlp_block_s8_scratch_bytes(const oplib_mlp_block_s8_params *params)
+{
+    return oplib_mlp_block_s8_hidden_offset(params) + oplib_tile_bytes(params->fc1->out_features);
+}
+
+/**
+ * @brief The MLP of a block, in place: x = add(x, fc2(activation(fc1(norm(x))))).
+ * @param[in,out] x        (tokens, features)
+ * @param         scratch  oplib_mlp_block_s8_scratch_bytes()
+ * @param         tokens   number of tokens
+ * @param[in]     params   the layers
+ */
+void oplib_mlp_block_s8(int8_t *x, void *scratch, int32_t tokens,
+                        const oplib_mlp_block_s8_params *params);
+
+/**
+ * @brief The attention of a block.
+ *
+ * `group` heads are computed at a time: `group` = num_heads keeps all keys and values and passes
+ * over the tokens once; `group` = 1 keeps one head's and passes over the tokens once per head.
+ */
+typedef struct {
+    const oplib_layer_norm_s8_params *norm;
+    const oplib_linear_s8_params *qkv_factor; /* NULL if q, k and v are dense */
+    const oplib_linear_s8_params *q;
+    const oplib_linear_s8_params *k;
+    const oplib_linear_s8_params *v;
+    const oplib_attention_s8_params *attention; /* head_dim a multiple of 4 */
+    const oplib_linear_s8_params *proj_factor;  /* NULL if proj is dense */
+    const oplib_linear_s8_params *proj;
+    const oplib_add_s8_params *add;
+    int32_t group;
+    /* bytes of scratch at which its parts begin; oplib_attention_block_s8_lay_out() sets them */
+    int32_t keys_offset;    /* one group's keys, packed as weights */
+    int32_t values_offset;  /* one group's values, packed as weights */
+    int32_t slots_offset;   /* (tokens, heads before the last group): queries, then outputs */
+    int32_t queries_offset; /* tile of the last group's queries */
+    int32_t work_offset;    /* tile of normalised tokens and of factors, work of the attention */
+    int32_t outputs_offset; /* in the work area: tile of the projection's input */
+} oplib_attention_block_s8_params;
+
+/**
+ * @brief Set the offsets, which the other members and the number of tokens determine.
+ * @return bytes of scratch of oplib_attention_block_s8()
+ */
+static inline int32_t oplib_attention_block_s8_lay_out(int32_t tokens,
+                                                       oplib_attention_block_s8_params *params)
+{
+    const oplib_attention_s8_params *attention = params->attention;
+    const int32_t before = attention->num_heads - params->group, dim = attention->head_dim;
+    const int32_t packed = params->group * dim * oplib_padded(tokens);
+    const int32_t reading =
+        oplib_tile_bytes(params->norm->features) + oplib_factor_bytes(params->qkv_factor);
+    /* the projection's factor is computed when the attention's work is done, in the same place */
+    const int32_t attending = oplib_attention_work_bytes(tokens, attention);
+    const int32_t factor = oplib_factor_bytes(params->proj_factor);
+    params->outputs_offset = oplib_aligned(attending > factor ? attending : factor);
+    const int32_t projecting =
+        params->outputs_offset + oplib_tile_bytes(attention->num_heads * dim);
+    params->keys_offset = 0;
+    params->values_offset = oplib_aligned(packed);
+    params->slots_offset = params->values_offset + oplib_aligned(packed);
+    params->queries_offset = params->slots_offset + oplib_aligned(tokens * before * dim);
+    params->work_offset = params->queries_offset + oplib_tile_bytes(params->group * dim);
+    return params->work_offset + oplib_aligned(reading > projecting ? reading : projecting);
+}
+
+/** @brief Bytes of scratch of oplib_attention_block_s8(); the offsets need not be set. */
+static inline int32_t
+oplib_attention_block_s8_scratch_bytes(int32_t tokens,
+                                       const oplib_attention_block_s8_params *params)
+{
+    oplib_attention_block_s8_params copy = *params;
+    return oplib_attention_block_s8_lay_out(tokens, &copy);
+}
+
+/**
+ * @brief The attention of a block, in place: x = add(x, proj(attention(q, k, v of norm(x)))).
+ *
+ * Outputs of all groups but the last wait in slots; the last group is projected and added a tile of
+ * tokens at a time.
+ *
+ * @param[in,out] x        (tokens, features)
+ * @param         scratch  oplib_attention_block_s8_scratch_bytes()
+ * @param         tokens   number of tokens, at most 511
+ * @param[in]     params   the layers
+ */
+void oplib_attention_block_s8(int8_t *x, void *scratch, int32_t tokens,
+                              const oplib_attention_block_s8_params *params);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dot_s8.h"
+#include "patch.h"
+#include "tile.h"
+
+/* Two patches without a tile, read where they are; the second may be the first again. */
+static void embed_two(const uint8_t *x0, const uint8_t *x1, int8_t *y0, int8_t *y1,
+                      const int8_t *position0, const int8_t *position1,
+                      const oplib_patch_embed_s8_params *params)
+{
+    const oplib_linear_s8_params *linear = &params->linear;
+    const int32_t length = params->patch_size * params->in_chans;
+    const int32_t stride = params->img_size * params->in_chans, z = linear->zero_point;
+    const int8_t *weight = linear->weight;
+    const int32_t *requant = linear->requant;
+    for (int32_t o = 0; o < linear->out_features; o += 2, requant += 4) {
+        oplib_block_2x2 sum = {requant[0], requant[1], requant[0], requant[1]};
+        for (int32_t row = 0; row < params->patch_size; row++) {
+            const uint8_t *row0 = x0 + row * stride, *row1 = x1 + row * stride;
+            for (const uint8_t *const end = row0 + length; row0 != end; row0 += OPLIB_QUAD) {
+                sum = oplib_quad_2x2(sum, oplib_load_u32(row0) ^ OPLIB_FLIP_U8,
+                                     oplib_load_u32(row1) ^ OPLIB_FLIP_U8, weight);
+                row1 += OPLIB_QUAD;
+                weight += OPLIB_WEIGHT_QUAD_BYTES;
+            }
+        }
+        const int32_t second = o + 1 < linear->out_features;
+        const int8_t *const a = position0 == NULL ? NULL : position0 + o;
+        const int8_t *const b = position1 == NULL ? NULL : position1 + o;
+        y0[o + second] = oplib_requantize(sum.t0c1, requant[3], z + (a == NULL ? 0 : a[second]));
+        y0[o] = oplib_requantize(sum.t0c0, requant[2], z + (a == NULL ? 0 : a[0]));
+        y1[o + second] = oplib_requantize(sum.t1c1, requant[3], z + (b == NULL ? 0 : b[second]));
+        y1[o] = oplib_requantize(sum.t1c0, requant[2], z + (b == NULL ? 0 : b[0]));
+    }
+}
+
+/* Room for a tile directly below the strip of patches that `token` begins in. */
+static char *tile_below_strip(uint8_t *image, int32_t token,
+                              const oplib_patch_embed_s8_params *params)
+{
+    const int32_t strip_bytes = params->patch_size * params->img_size * params->in_chans;
+    const int32_t strip = token / params->grid_size * strip_bytes;
+    const int32_t tile = strip - oplib_tile_bytes(params->linear.in_features);
+    return (char *)image + (tile & ~(OPLIB_ALIGNMENT - 1));
+}
+
+void oplib_patch_embed_in_place_s8(uint8_t *image, int8_t *y,
+                                   const oplib_patch_embed_s8_params *params)
+{
+    const oplib_linear_s8_params *linear = &params->linear;
+    const int32_t out = linear->out_features, end = params->grid_size * params->grid_size;
+    const int8_t *position = params->position;
+    for (int32_t token = 0; token < end;) {
+        const int tiled = token >= params->tile_from;
+        const int32_t step = tiled != 0 ? OPLIB_TILE_TOKENS : 2;
+        const int32_t now = end - token < step ? end - token : step;
+        if (tiled != 0) {
+            char *const tile = tile_below_strip(image, token, params);
+            oplib_tile_pack_patches_s8(image, 0, token, now, tile, params);
+            oplib_tile_embed_s8(tile, y, now, position, linear);
+        } else {
+            const int32_t next = now > 1 ? out : 0;
+            embed_two(oplib_patch_corner(image, 0, token, params),
+                      oplib_patch_corner(image, 0, token + now - 1, params), y, y + next, position,
+                      position == NULL ? NULL : position + next, params);
+        }
+        token += now;
+        y += now * out;
+        if (position != NULL)
+            position += now * out;
+    }
+}

@@ -1,0 +1,76 @@
+"""Other ways to build the generated C: one translation unit, and a C++ application."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.device import Device
+from mcuformer.subnet import SubnetConfig
+from oplib.forms import Forms
+from oplib.network.reference import run_integer
+from oplib.target import host, qemu
+
+ONE_UNIT = "-O3 -flto -fstrict-aliasing"
+APPLICATION = """\
+#include "model.h"
+#include "oplib.h"
+#include <cstdio>
+int main() {
+    for (int i = 0; i < MODEL_INPUT_BYTES; i++) model_input()[i] = (uint8_t)(i % 17);
+    std::printf("%d", (int)model_run()[0]);
+}
+"""
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "streamed": {},
+    "wide": {"residual": "int16", "low_rank": "int16"},
+    "layers": {"passes": {"stream_tokens": False}},
+}
+
+
+@pytest.fixture(params=FORMS)
+def network(
+    request: pytest.FixtureRequest,
+    random_network,
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+) -> Any:
+    return random_network(small_subnet, preprocessing, 5, Forms.parse(FORMS[request.param]))
+
+
+@pytest.mark.usefixtures("emulator_tools")
+def test_strict_aliasing_and_link_time_optimisation_change_nothing(
+    network, write: Callable[..., Path], stm32f746: Device, tmp_path: Path
+) -> None:
+    """The same bytes hold int8, int16 and int32 in turn, and the compiler sees every access."""
+    firmware = write(network, stm32f746)
+    expected = run_integer(network.integer, network.images)
+    library = host.build(firmware, tmp_path / "host", optimize=ONE_UNIT)
+    assert np.array_equal(host.run_images(library, network.images, 10), expected)
+    elf = qemu.build(firmware, tmp_path / "emulated", ONE_UNIT)
+    result = qemu.run_images(elf, stm32f746, network.images[:4], 10)
+    assert np.array_equal(result.logits, expected[:4])
+
+
+def test_a_cpp_application_links(
+    small_network, write: Callable[..., Path], host_tools: None, stm32f100: Device, tmp_path: Path
+) -> None:
+    """The generated headers declare C functions to a C++ compiler."""
+    firmware = write(small_network, stm32f100)
+    library = host.build(firmware, tmp_path / "host")
+    source, program = tmp_path / "application.cpp", str(tmp_path / "application")
+    source.write_text(APPLICATION)
+    flags = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{firmware}"]
+    linked = [str(source), str(library), f"-Wl,-rpath,{library.parent}", "-o", program]
+    subprocess.run(["c++", *flags, f"-I{firmware / 'include'}", *linked], check=True)
+    printed = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+    image = (np.arange(64) % 17).astype(np.uint8).reshape(1, 8, 8, 1)
+    assert int(printed) == run_integer(small_network.integer, image)[0, 0]
