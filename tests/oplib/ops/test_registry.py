@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -14,6 +16,8 @@ from oplib.ops.base import Operator
 from oplib.ops.fused import BlockOperator, FusedOperator
 from oplib.ops.registry import BLOCKS, OPERATORS
 
+RUNTIME = Path(__file__).resolve().parents[3] / "oplib" / "runtime"
+HEADER = (RUNTIME / "include" / "oplib.h").read_text()
 NUMBERS = ("run_float", "lower", "run_integer", "work")
 ALWAYS = ("output_type", "call_arguments")
 
@@ -42,3 +46,22 @@ def test_every_activation_has_an_operator() -> None:
 def test_both_halves_of_a_block_stream() -> None:
     assert set(BLOCKS) == set(get_args(Branch))
     assert all(isinstance(operator, BlockOperator) for _, operator in BLOCKS.values())
+
+
+@pytest.mark.parametrize("name", sorted(OPERATORS))
+def test_kernels_are_declared(name: str) -> None:
+    operator = OPERATORS[name]
+    assert re.search(rf"\b{operator.kernel}\(", HEADER)
+    assert re.search(rf"\b{operator.params or operator.kernel + '_params'}\b", HEADER)
+    sources = {f"oplib_{path.stem}" for path in (RUNTIME / "src").glob("*.c")}
+    assert {operator.kernel, *operator.helpers} <= sources
+
+
+def concrete(kind: type[Operator]) -> set[type[Operator]]:
+    found = {kind} if "kernel" in vars(kind) else set()
+    return found.union(*(concrete(child) for child in kind.__subclasses__()))
+
+
+def test_no_operator_is_forgotten() -> None:
+    ours = {kind for kind in concrete(Operator) if kind.__module__.startswith("oplib.")}
+    assert ours <= {type(operator) for operator in OPERATORS.values()}

@@ -1,0 +1,56 @@
+"""Typed values: strict, frozen, and faults in one line (mcuformer.errors)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field, ValidationError
+
+from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.value import Value
+
+
+class Inner(Value):
+    count: Annotated[int, Field(ge=1)]
+
+
+class Outer(Value):
+    parts: tuple[Inner, ...]
+    size: int | None = None
+    name: str = "x"
+
+
+GOOD: dict[str, Any] = {"parts": [{"count": 1}, {"count": 2}], "size": None, "name": "x"}
+
+
+def test_parse_and_dump_are_inverse() -> None:
+    value = Outer.parse(GOOD)
+    assert value.parts[1] == Inner(count=2)
+    assert value.dump() == GOOD
+    with pytest.raises(ValidationError):
+        value.name = "y"
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"size": "3"}, "size: Input should be a valid integer (got '3')"),
+        ({"size": True}, "size: Input should be a valid integer (got True)"),
+        ({"colour": 1}, "colour: unknown key"),
+        ({"parts": [{"count": 1}, {}]}, "parts.1.count: missing key"),
+        ({"parts": [{"count": 0}]}, "parts.0.count: Input should be greater than or equal to 1"),
+        ({"size": "3", "name": 4}, "size: Input should be a valid integer (got '3'); and 1 more"),
+    ],
+)
+def test_faults_are_one_line_with_a_path(change: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Outer.parse({**GOOD, **change}, where="a.yaml")
+    assert str(caught.value).startswith(f"a.yaml: {line}")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_tells_where_got_and_expected() -> None:
+    error = McuformerError("too small", where="a.b", got=0, expected="at least 1")
+    assert str(error) == "a.b: too small (got 0, expected at least 1)"
+    assert str(McuformerError("too small")) == "too small"

@@ -1,0 +1,33 @@
+"""Halves of blocks as one call each."""
+
+from __future__ import annotations
+
+from mcuformer.subnet import SubnetConfig
+from oplib.network.builder import build_graph
+from oplib.plan.passes.stream_tokens import Variant, stream_tokens, streamable
+
+
+def test_a_block_becomes_two_calls(deit_tiny: SubnetConfig) -> None:
+    graph = build_graph(deit_tiny)
+    assert streamable(graph, 3) == (3, True)
+    calls = stream_tokens(graph, {3: Variant(group=1, mlp=True)})
+    changed = [node for node in calls.nodes if node not in graph.nodes]
+    assert [node.name for node in changed] == ["blocks.3.attn.block", "blocks.3.mlp.block"]
+    leaves = [leaf for node in calls.nodes for leaf in node.leaves]
+    assert leaves == list(graph.nodes)
+    assert {node.overwrites for node in changed} == {0}
+
+
+def test_half_a_block_and_none(deit_tiny: SubnetConfig) -> None:
+    graph = build_graph(deit_tiny)
+    calls = stream_tokens(graph, {0: Variant(group=0, mlp=True)})
+    assert [n.name for n in calls.nodes if n not in graph.nodes] == ["blocks.0.mlp.block"]
+    assert stream_tokens(graph, {0: Variant(group=0, mlp=False)}) == graph
+    assert stream_tokens(graph, {}) == graph
+
+
+def test_heads_of_no_whole_quads_do_not_stream(deit_tiny: SubnetConfig) -> None:
+    """The kernel packs four features of a key at a time; the MLP has no such rule."""
+    block = deit_tiny.blocks[0].model_copy(update={"head_dim": 30})
+    graph = build_graph(deit_tiny.model_copy(update={"blocks": (block,)}))
+    assert streamable(graph, 0) == (0, True)

@@ -1,0 +1,48 @@
+"""What a comparison says: equal, different, or not verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcuformer.device import Device
+from oplib.target import host, qemu, tools
+from oplib.target.compare import Comparison, compare
+from oplib.target.qemu import EmulatedRun
+
+
+def test_one_logit_is_enough() -> None:
+    reference = np.array([[1, 2], [3, 4]], np.int32)
+    other = reference.copy()
+    other[1, 0] += 1
+    emulated = EmulatedRun(other, np.ones(2), 100)
+    found = Comparison(reference, reference.copy(), emulated, ())
+    assert found.bit_exact == {"host": True, "emulated": False}
+    assert Comparison(reference, None, None, ("no cc",)).bit_exact == {
+        "host": None,
+        "emulated": None,
+    }
+
+
+def test_missing_tools_are_told(
+    small_network,
+    write: Callable[..., Path],
+    stm32f100: Device,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    firmware = write(small_network, stm32f100)
+    monkeypatch.setattr(host, "TOOLS", ("no-such-compiler",))
+    monkeypatch.setattr(qemu, "TOOLS", ("no-such-emulator",))
+    packages = {"no-such-compiler": "a", "no-such-emulator": "b"}
+    monkeypatch.setattr(tools, "PACKAGES", packages)
+    found = compare(small_network.integer, firmware, tmp_path, stm32f100, small_network.images[:1])
+    assert (found.host, found.emulated) == (None, None)
+    assert [line.partition(" not verified: ")[0] for line in found.missing] == [
+        "host C",
+        "emulated chip",
+    ]
+    assert "no-such-emulator not found; install with `apt-get install b`" in found.missing[1]

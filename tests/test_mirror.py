@@ -1,0 +1,116 @@
+"""Every module with logic has a test file of its name, or a named one that covers it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests"
+PACKAGES = ("mcuformer", "supernet", "evolve", "oplib")
+KERNELS = "oplib/ops/test_kernels.py"  # every operator: C, integers and float, on random shapes
+CHIPS = "oplib/target/test_firmware.py"  # whole networks in numpy, in C, on emulated chips
+SELECTORS = "evolve/space_search/test_selectors.py"  # every selector on made-up landscapes
+CHAIN = "integration/test_chain.py"  # every stage as a user runs it
+TWINS = "supernet/test_models.py"  # supernet, extracted network and graph give equal numbers
+RECIPE = "supernet/test_recipe.py"
+# module: the test file that covers it, and a word in which that file names it, by default the
+# module's import or its name in quotation marks
+ELSEWHERE = {
+    "evolve.finetune": CHAIN,
+    "evolve.qat_network": "evolve/test_qat.py",
+    "evolve.space": "integration/test_space_search.py",
+    "evolve.space_search.history": SELECTORS,
+    "evolve.space_search.joint": SELECTORS,
+    "evolve.space_search.landscape": SELECTORS,
+    "evolve.space_search.largest": SELECTORS,
+    "evolve.space_search.quality": "evolve/test_search.py",
+    "evolve.space_search.random_points": SELECTORS,
+    "evolve.space_search.tinynas": SELECTORS,
+    "evolve.space_search.trend": SELECTORS,
+    "evolve.space_search.trend_paper": SELECTORS,
+    "evolve.target": ("evolve/test_search.py", "budget"),
+    "mcuformer.__main__": (CHAIN, '"-m", "mcuformer"'),
+    "mcuformer.data.timm_reader": ("integration/test_real_data.py", "data=timm"),
+    "mcuformer.errors": "mcuformer/test_value.py",
+    "mcuformer.report": (CHAIN, "report.json"),
+    "mcuformer.run.command": (CHAIN, "complete, nothing to do"),
+    "oplib.codegen.model_c": (CHIPS, "test_equal_inputs_give_equal_bytes"),
+    "oplib.export": "integration/test_export.py",
+    "oplib.forms": CHIPS,
+    "oplib.graph": "oplib/plan/test_check_plan.py",
+    "oplib.network.reference": CHIPS,
+    "oplib.network.vit": TWINS,
+    "oplib.ops.add": KERNELS,
+    "oplib.ops.attention": KERNELS,
+    "oplib.ops.attention_block": KERNELS,
+    "oplib.ops.base": KERNELS,
+    "oplib.ops.classifier": KERNELS,
+    "oplib.ops.conv_pool": KERNELS,
+    "oplib.ops.embed_tokens": KERNELS,
+    "oplib.ops.mean_pool": KERNELS,
+    "oplib.ops.mlp_block": KERNELS,
+    "oplib.ops.take_token": KERNELS,
+    "oplib.plan.footprint": "oplib/plan/test_published_estimates.py",
+    "oplib.target.board": CHIPS,
+    "oplib.target.host": "oplib/target/test_heap.py",
+    "supernet.attention": (TWINS, "relative_position"),
+    "supernet.augment": RECIPE,
+    "supernet.checkpoint": "supernet/test_trainer.py",
+    "supernet.data": RECIPE,
+    "supernet.distillation": RECIPE,
+    "supernet.elastic": (TWINS, "test_slices_are_leading_blocks"),
+    "supernet.evaluate": CHAIN,
+    "supernet.extract": TWINS,
+    "supernet.low_rank": (TWINS, "test_full_rank_factors_are_merged"),
+    "supernet.model": TWINS,
+    "supernet.registry": (CHAIN, "timm.create_model"),
+    "supernet.relative_position": TWINS,
+    "supernet.rounding": RECIPE,
+    "supernet.task": "supernet/test_trainer.py",
+    "supernet.tokenizer": "supernet/test_joint.py",
+    "supernet.train": "integration/test_training.py",
+    "supernet.validation": ("integration/test_training.py", '"smallest", "median", "largest"'),
+    "supernet.vit": TWINS,
+}
+
+
+def modules() -> dict[str, Path]:
+    """Return the file of every module that computes something, by dotted name."""
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    found = {}
+    for path in files:
+        tree = ast.parse(path.read_text())
+        if any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.walk(tree)):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def mirror(module: str) -> Path:
+    """Return where a module's own tests stand."""
+    *folders, name = module.split(".")
+    return TESTS.joinpath(*folders, f"test_{name}.py")
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_a_module_has_tests(module: str) -> None:
+    if module in ELSEWHERE:
+        assert not mirror(module).exists(), f"{module} has tests of its own: not elsewhere"
+    else:
+        assert mirror(module).is_file(), (
+            f"write {mirror(module)}, or say in ELSEWHERE what covers it"
+        )
+
+
+@pytest.mark.parametrize("module", sorted(ELSEWHERE))
+def test_the_named_file_knows_the_module(module: str) -> None:
+    assert module in modules(), f"{module} is gone: so is its line"
+    package, _, name = module.rpartition(".")
+    place, words = ELSEWHERE[module], (module, f"from {package} import {name}", f'"{name}"')
+    if isinstance(place, tuple):
+        place, *words = place
+    text = (TESTS / place).read_text()
+    assert any(word in text for word in words), f"{place} does not name {module}"
