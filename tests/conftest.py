@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,20 @@ def a_tiny_test_starts_no_program(
 
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     monkeypatch.delenv("MCUFORMER_DATA", raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let every CMake of this session, and of its processes, compile equal sources once."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # all workers share it
+    cache = folder / "compiled"
+    cache.mkdir(exist_ok=True)
+    launcher = f"{sys.executable};-ES;{ROOT / 'tests' / 'compile_cache.py'};{cache}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CMAKE_C_COMPILER_LAUNCHER", launcher)
+        yield
 
 
 def need(*programs: str) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 SMALL = [
+    "threads=1",  # a worker of the tests has one core
     "space.rank_ratio=[0.5,1.0]",
     "space.patch_size=[2,4]",
     "space.embed_dim=[32,48]",
@@ -253,7 +254,8 @@ def test_a_network_of_quantisation_aware_training_is_exported(
     """One epoch under int8 arithmetic, then the chain's export, report and predict of it."""
     run_dir = tmp_path / "qat"
     shutil.copytree(finished, run_dir)
-    train = [sys.executable, "-m", "evolve.qat", f"run_dir={run_dir}", "recipe.epochs=1"]
+    settings = [f"run_dir={run_dir}", "recipe.epochs=1", "threads=1"]
+    train = [sys.executable, "-m", "evolve.qat", *settings]
     chain = command(run_dir, "export.source=qat", "export.onnx=true")
     for command_line in (train, chain, train):
         result = subprocess.run(command_line, capture_output=True, text=True, check=False)
