@@ -8,13 +8,9 @@ compiler, options and preprocessed source are: paths of headers and of the outpu
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
+from hashlib import sha256  # few imports: this starts once per file that is compiled
 
 PATHS = ("-o", "-I", "-isystem", "-MF", "-MT")  # options whose path changes no byte of the output
 
@@ -30,26 +26,43 @@ def options(command: list[str]) -> list[str]:
     return kept
 
 
-def main(folder: Path, command: list[str]) -> int:
+def run(command: list[str]) -> int:
+    """Run a program; return its exit code."""
+    process = os.posix_spawnp(command[0], command, os.environ)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write(path: str, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def main(folder: str, command: list[str]) -> int:
     """Run the compiler, or copy its earlier output; return its exit code."""
     if "-c" not in command or "-o" not in command:
-        return subprocess.run(command, check=False).returncode
+        return run(command)
     at = command.index("-o")
-    output, without = Path(command[at + 1]), [*command[:at], *command[at + 2 :]]
-    preprocess = [word for word in without if word != "-c"]  # writes the dependency file of -MD too
-    source = subprocess.run([*preprocess, "-E", "-P"], capture_output=True, check=False)
-    text = "\0".join(options(command)).encode() + source.stdout
-    known = folder / hashlib.sha256(text).hexdigest()
-    if source.returncode == 0 and known.exists():
-        shutil.copyfile(known, output)
+    output, own = command[at + 1], f"{folder}/{os.getpid()}"
+    preprocess = [word for word in [*command[:at], *command[at + 2 :]] if word != "-c"]
+    if run([*preprocess, "-E", "-P", "-w", "-o", own]) != 0:  # writes -MD's dependency file too
+        return run(command)
+    key = "\0".join(options(command)).encode() + read(own)
+    os.unlink(own)
+    known = f"{folder}/{sha256(key).hexdigest()}"
+    if os.path.exists(known):
+        write(output, read(known))
         return 0
-    result = subprocess.run(command, check=False)
-    if result.returncode == 0 and source.returncode == 0:
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as copy:
-            copy.write(output.read_bytes())
-        os.replace(copy.name, known)
-    return result.returncode
+    code = run(command)
+    if code == 0:
+        write(own, read(output))
+        os.replace(own, known)
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
