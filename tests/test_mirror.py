@@ -42,7 +42,7 @@ ELSEWHERE = {
     "oplib.forms": CHIPS,
     "oplib.graph": "oplib/plan/test_check_plan.py",
     "oplib.network.reference": CHIPS,
-    "oplib.network.source": ("integration/test_sources.py", "source="),
+    "oplib.network.source": ("integration/test_sources.py", "NetworkSource"),
     "oplib.network.vit": TWINS,
     "oplib.ops.base": KERNELS,
     "oplib.ops.elementwise": (KERNELS, '"gelu"'),

@@ -27,7 +27,7 @@ def test_a_block_in_order(small_subnet: SubnetConfig) -> None:
         "norm2": (tokens, 32),
         "mlp.fc1.v": (tokens, 16),
         "mlp.fc1": (tokens, 48),
-        "mlp.gelu": (tokens, 48),
+        "mlp.act": (tokens, 48),
         "mlp.fc2.v": (tokens, 16),
         "mlp.fc2": (tokens, 32),
         "mlp.add": (tokens, 32),

@@ -7,7 +7,7 @@ from itertools import pairwise, permutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oplib.graph import Graph, Node, TensorType
+from oplib.graph import NO_ATTRIBUTES, Graph, Node, TensorType
 from oplib.plan.arena import Extent, Item, heap_blocks, place, place_exactly, plan_memory
 
 
@@ -40,7 +40,7 @@ def chain(*rows: int) -> Graph:
     names = [f"x{index}" for index in range(len(rows))]
     tensors = {name: TensorType((size, 1)) for name, size in zip(names, rows, strict=True)}
     nodes = [
-        Node(f"n{index}", "add", (before, before), after)
+        Node(f"n{index}", "add", (before, before), after, NO_ATTRIBUTES)
         for index, (before, after) in enumerate(pairwise(names))
     ]
     return Graph(tensors, tuple(nodes), names[0], names[-1])

@@ -13,7 +13,7 @@ from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.errors import PlanError
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms, Passes
-from oplib.graph import Graph, Node, TensorType
+from oplib.graph import NO_ATTRIBUTES, Graph, Node, TensorType
 from oplib.network.reference import run_integer
 from oplib.ops.base import OUTPUT, Operator, Touch, rows_of
 from oplib.ops.registry import OPERATORS
@@ -146,7 +146,8 @@ def growing(*, backward: bool) -> Operator:
 def test_rows_that_grow_must_run_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four rows of 8 bytes become rows of 16: written forwards, row 0 replaces row 1."""
     tensors = {"x": TensorType((4, 8)), "y": TensorType((4, 16))}
-    graph = Graph(tensors, (Node("grow", "growing", ("x",), "y", overwrites=0),), "x", "y")
+    node = Node("grow", "growing", ("x",), "y", NO_ATTRIBUTES, overwrites=0)
+    graph = Graph(tensors, (node,), "x", "y")
     plan = Plan({"x": 0, "y": 0}, {}, 64, 64, optimal=True)
     monkeypatch.setitem(OPERATORS, "growing", growing(backward=True))
     check_plan(graph, plan)

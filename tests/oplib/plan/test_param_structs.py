@@ -24,7 +24,7 @@ def test_a_plain_call_has_one(deit_tiny: SubnetConfig) -> None:
 
 def test_a_table_is_a_field_of_the_layer_before(deit_tiny: SubnetConfig) -> None:
     """GELU has no struct of its own, in an epilogue and in a streamed MLP."""
-    found = structs(deit_tiny, LAYERED, "blocks.0.mlp.fc1.gelu")
+    found = structs(deit_tiny, LAYERED, "blocks.0.mlp.fc1.table")
     assert found == [("blocks.0.mlp.fc1", "oplib_linear_s8_params")]
     names = [name for name, _ in structs(deit_tiny, Forms(), "blocks.0.mlp.block")]
     assert names == [

@@ -16,7 +16,7 @@ def test_what_dies_is_taken_over(deit_tiny: SubnetConfig) -> None:
         if node.overwrites is not None
     }
     assert over["blocks.0.attn"] == "blocks.0.attn.q"  # never keys or values, which every row reads
-    assert over["blocks.0.mlp.gelu"] == "blocks.0.mlp.fc1"
+    assert over["blocks.0.mlp.act"] == "blocks.0.mlp.fc1"
     assert over["blocks.0.mlp.fc1"] == "blocks.0.norm2"
     assert "blocks.0.norm1" not in over  # the residual stream lives on
     assert "blocks.0.attn.q" not in over  # k and v still read the norm

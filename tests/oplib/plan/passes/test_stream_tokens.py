@@ -9,7 +9,7 @@ from oplib.plan.passes.stream_tokens import Variant, stream_tokens, streamable
 
 def test_a_block_becomes_two_calls(deit_tiny: SubnetConfig) -> None:
     graph = build_graph(deit_tiny)
-    assert streamable(graph, 3) == (3, True)
+    assert streamable(graph, 3) == {"attention": 3, "mlp": 1}
     calls = stream_tokens(graph, {3: Variant(group=1, mlp=True)})
     changed = [node for node in calls.nodes if node not in graph.nodes]
     assert [node.name for node in changed] == ["blocks.3.attn.block", "blocks.3.mlp.block"]
@@ -30,4 +30,4 @@ def test_heads_of_no_whole_quads_do_not_stream(deit_tiny: SubnetConfig) -> None:
     """The kernel packs four features of a key at a time; the MLP has no such rule."""
     block = deit_tiny.blocks[0].model_copy(update={"head_dim": 30})
     graph = build_graph(deit_tiny.model_copy(update={"blocks": (block,)}))
-    assert streamable(graph, 0) == (0, True)
+    assert streamable(graph, 0) == {"mlp": 1}
