@@ -32,15 +32,18 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAIN_FOLDERS = ("integration", "tools")
+TRAINER = "supernet.trainer"
 TOOL_FIXTURES = {"host_tools", "emulator_tools"}
 
 
 def tier_of(item: pytest.Item) -> str:
-    """Return a test's tier: by its folder, or by the programs that its fixtures ask for."""
+    """Return a test's tier: by its folder, the trainer it imports, or its fixtures' programs."""
     if not item.path.is_relative_to(ROOT / "tests"):
         return "tiny"  # the doctests of the packages
     folder = item.path.relative_to(ROOT / "tests").parts[0]
-    if folder in CHAIN_FOLDERS:
+    names = vars(item.getparent(pytest.Module).obj).values()
+    trains = any(getattr(value, "__module__", None) == TRAINER for value in names)
+    if folder in CHAIN_FOLDERS or trains:
         return "chain"
     return "firmware" if TOOL_FIXTURES & set(item.fixturenames) else "tiny"
 
