@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,7 @@ ELSEWHERE = {
 }
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Return the file of every module that computes something, by dotted name."""
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
