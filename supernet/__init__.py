@@ -1,4 +1,4 @@
-"""Weight-sharing vision transformers over rank ratio and token count, after AutoFormer."""
+"""Weight-sharing vision transformers, after AutoFormer, for each rank ratio and token count."""
 
 from supernet.registry import register
 

@@ -1,4 +1,4 @@
-"""The activations of an MLP, in torch."""
+"""The torch function of each activation gene."""
 
 from __future__ import annotations
 

@@ -17,16 +17,17 @@ def attend(
 ) -> Tensor:
     """Return softmax(Q K^T / sqrt(head_dim)) V.
 
-    With relative positions: softmax((Q K^T + Q R_k) / sqrt(head_dim)) (V + R_v).
+    With relative positions: softmax((Q K^T + Q R_k^T) / sqrt(head_dim)) (V + R_v), where R_k and
+    R_v depend on the pair of query and key.
 
     Args:
-        qkv: (B, N, 3 * Q), query, key and value in turn, each head-major.
-        num_heads: H; head_dim is Q / H.
-        relative: the block's tables, or None.
-        grid_size: patches along one side.
+        qkv: queries, keys and values in turn, each head-major, (B, N, 3 * Q).
+        num_heads: number of heads H; head_dim is Q / H.
+        relative: relative position tables of the block, or None.
+        grid_size: patches along one side of the image.
 
     Returns:
-        (B, N, Q).
+        Attended values, (B, N, Q).
     """
     q, k, v = rearrange(qkv, "b n (s h d) -> s b h n d", s=3, h=num_heads)
     if relative is None:
@@ -41,9 +42,9 @@ def attend(
 def build_linear(
     largest: SubnetConfig, index: int, name: LinearName
 ) -> ElasticLinear | ElasticLowRankLinear:
-    """Build one elastic linear of block `index` at the size it has in `largest`.
+    """Build one elastic linear of block `index` at its size in `largest`.
 
-    In a joint supernet a factorised linear has factors of full rank, which every ratio slices.
+    In a joint supernet the factors of a low-rank linear have full rank; every ratio slices them.
     """
     features_in, features_out = largest.linear_shape(index, name)
     sections = 3 if name == "qkv" else 1
@@ -65,7 +66,7 @@ def apply_linear(
     index: int,
     name: LinearName,
 ) -> Tensor:
-    """Run one elastic linear at the size it has in `subnet`."""
+    """Apply one elastic linear of block `index` to (..., in), at its size in `subnet`."""
     features_out = subnet.linear_shape(index, name)[1] // (3 if name == "qkv" else 1)
     out: Tensor
     if isinstance(layer, ElasticLowRankLinear):
@@ -76,23 +77,25 @@ def apply_linear(
 
 
 def factor_width(subnet: SubnetConfig, index: int, name: LinearName) -> int:
-    """Return the channels between two factors: the rank, or full rank where the ratio is 1."""
+    """Return the channels between the two factors: the rank, or full rank if the ratio is 1."""
     return subnet.rank(index, name) or min(subnet.linear_shape(index, name))
 
 
 def build_relative_position(subnet: SubnetConfig, head_dim: int) -> RelativePosition | None:
-    """Build the tables of one block, or return None where `subnet` has none."""
+    """Build the relative position tables of one block; None if `subnet` does not use them."""
     if subnet.relative_position is None:
         return None
     return RelativePosition(subnet.relative_position, head_dim)
 
 
 class ElasticAttention(nn.Module):
-    """Attention of block `index`: qkv and output projection shared by slicing.
+    """Attention of block `index`, whose qkv and output projections are shared by slicing.
 
     Args:
-        max_head_dim: largest width of a head, which is not the largest subnet's where widths and
-            heads are chosen independently.
+        largest: subnet that all weights are stored for.
+        index: number of the block.
+        max_head_dim: largest width of a head in any subnet. Where attention width and heads are
+            independent genes, that is not the head width of the largest subnet.
     """
 
     def __init__(self, largest: SubnetConfig, index: int, max_head_dim: int) -> None:

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches of raw images; single pictures go through timm's transforms."""
+"""Augmentation of batches: shift, mirror and erase whole batches, timm's transforms per image."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from supernet.recipe import Recipe
 
 
 class Augmentation:
-    """Shift, mirror, crop, RandAugment on raw pixels; random erasing on normalised ones.
+    """Shift, mirror, crop and RandAugment on raw pixels; random erasing on normalised ones.
 
-    timm's parts draw from the global generators, which the training loop seeds at each step.
+    timm's transforms draw from the global generators, which the training loop seeds at each step.
+
+    Args:
+        recipe: which augmentations to apply, and how strongly.
+        preprocessing: image size, range of raw pixels and padding.
 
     Raises:
-        ConfigError: `recipe.rand_augment` is no specification of timm's.
+        ConfigError: timm cannot parse `recipe.rand_augment`.
     """
 
     def __init__(self, recipe: Recipe, preprocessing: Preprocessing) -> None:
@@ -33,7 +37,7 @@ class Augmentation:
             self.erase = RandomErasing(recipe.random_erasing, mode="pixel", device="cpu")
 
     def raw(self, images: Images, rng: np.random.Generator) -> Images:
-        """Return raw images (B, H, W, C), changed."""
+        """Return augmented raw images, (B, H, W, C)."""
         if self.recipe.crop_padding:
             images = shift(images, self.recipe.crop_padding, self.preprocessing.pad_value, rng)
         if self.recipe.hflip:
@@ -44,7 +48,7 @@ class Augmentation:
         return images
 
     def normalized(self, images: Tensor) -> Tensor:
-        """Return normalised images (B, C, H, W), changed."""
+        """Return augmented normalised images, (B, C, H, W)."""
         return images if self.erase is None else self.erase(images)
 
     def _transformed(self, image: Images) -> Images:
@@ -57,7 +61,11 @@ class Augmentation:
 def shift(
     images: Images, largest: int, pad_value: tuple[int, ...], rng: np.random.Generator
 ) -> Images:
-    """Move each image by up to `largest` pixels in both directions; what enters is padding."""
+    """Shift each image of (B, H, W, C) by up to `largest` pixels along both axes, padding the rest.
+
+    Each image is a random window of its padded copy; the windows are views, so only the chosen
+    ones are copied.
+    """
     count, height, width, chans = images.shape
     padded = np.empty((count, height + 2 * largest, width + 2 * largest, chans), np.uint8)
     padded[:] = np.array(pad_value, np.uint8)
@@ -91,7 +99,7 @@ def _picture_transforms(recipe: Recipe, preprocessing: Preprocessing) -> list[An
             )
         except (AssertionError, ValueError, KeyError) as error:
             raise ConfigError(
-                f"no RandAugment of timm: {error}",
+                f"timm cannot parse this RandAugment: {error}",
                 where="recipe.rand_augment",
                 got=recipe.rand_augment,
                 expected="for instance rand-m9-mstd0.5-inc1",

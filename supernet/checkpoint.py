@@ -1,8 +1,8 @@
 """Checkpoints: safetensors for tensors, JSON for the rest; nothing is pickled.
 
-A checkpoint is a directory that appears whole by one rename: ``epoch_NNNN`` where a training was
-asked to stop (a recovery point, kept), ``partial_NNNNNNNN`` on the way, after so many steps (only
-the last is kept).
+A checkpoint is a directory that one rename makes visible. ``epoch_NNNN`` is a recovery point: the
+state after the last requested epoch, kept. ``partial_NNNNNNNN`` is the state after so many steps of
+an unfinished training; only the newest is kept.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Tensors = dict[str, Tensor]
 
 
 def model_arrays(model: nn.Module) -> dict[str, np.ndarray]:
-    """Return the model's weights as named arrays."""
+    """Return the weights of `model` as arrays, by parameter and buffer name."""
     return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
@@ -38,7 +38,7 @@ def load_model(model: nn.Module, path: Path) -> None:
     """Load weights from a safetensors file.
 
     Raises:
-        ArtifactError: the file is missing, damaged or of another network.
+        ArtifactError: the file is missing, damaged or holds the weights of another network.
     """
     tensors = _read_tensors(path)
     _check_names(tensors, model.state_dict(), path)
@@ -47,12 +47,13 @@ def load_model(model: nn.Module, path: Path) -> None:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that changes while a network is trained, at one moment.
+    """Everything that a training changes, as it was after one step.
 
     Args:
-        state: numbers that go into JSON, among them the number of finished ``step``.
-        model, average: weights, and their running average where there is one.
-        moments: tensors of the optimiser's state by ``parameter|key``.
+        state: plain numbers and strings; ``step`` is the number of finished steps.
+        model: weights by name.
+        moments: tensors of the optimiser's state, by ``parameter|key``.
+        average: running average of the weights, or None.
     """
 
     state: dict[str, Any]
@@ -68,7 +69,7 @@ class Snapshot:
         optimizer: Optimizer,
         average: nn.Module | None,
     ) -> Snapshot:
-        """Copy everything."""
+        """Copy the current state."""
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         moments = {
             f"{names[id(parameter)]}|{key}": torch.as_tensor(value).detach().clone()
@@ -78,7 +79,7 @@ class Snapshot:
         return cls(dict(state), _copy(model), moments, None if average is None else _copy(average))
 
     def restore(self, model: nn.Module, optimizer: Optimizer, average: nn.Module | None) -> None:
-        """Put everything back."""
+        """Copy the snapshot back into model, optimiser and average."""
         model.load_state_dict(self.model)
         if average is not None and self.average is not None:
             average.load_state_dict(self.average)
@@ -87,11 +88,12 @@ class Snapshot:
         for name, tensor in self.moments.items():
             parameter_name, _, key = name.rpartition("|")
             parameter = parameters[parameter_name]
-            place = parameter.device if tensor.ndim else "cpu"  # timm and torch count steps there
-            optimizer.state[parameter][key] = tensor.clone().to(place)
+            # torch and timm keep step counters, which are scalars, on the CPU
+            device = parameter.device if tensor.ndim else "cpu"
+            optimizer.state[parameter][key] = tensor.clone().to(device)
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint `path`, and drop the partial ones before it."""
+        """Write the checkpoint `path` and remove earlier partial ones."""
         with replacing_directory(path) as temporary:
             save_arrays(temporary / "model.safetensors", _arrays(self.model))
             save_arrays(temporary / "optimizer.safetensors", _arrays(self.moments))
@@ -107,7 +109,9 @@ class Snapshot:
         """Read a checkpoint of `model`.
 
         Args:
-            average: whether it holds an average of the weights.
+            path: directory of the checkpoint.
+            model: network that names and shapes are compared with.
+            average: whether the checkpoint must hold an average of the weights.
 
         Raises:
             ArtifactError: the checkpoint is damaged or belongs to another network.
@@ -128,22 +132,22 @@ class Snapshot:
 
 
 def newest(directory: Path, at_most_epoch: int, at_most_step: int) -> Path | None:
-    """Return the furthest checkpoint under `directory` that is not beyond, or None.
+    """Return the latest checkpoint at or before an epoch and a step, or None.
 
-    A recovery point is worth more than a partial checkpoint of the same step.
+    Of a recovery point and a partial checkpoint of the same step, the recovery point is returned.
     """
-    recovery = [p for p in directory.glob("epoch_[0-9]*") if _number(p) <= at_most_epoch]
-    partial = [p for p in directory.glob("partial_[0-9]*") if _number(p) <= at_most_step]
-    last = max(recovery, key=_number, default=None)
-    way = max(partial, key=_number, default=None)
-    if last is None or way is None:
-        return last or way
-    done = read_json(last / "state.json", "checkpoint")["step"]
-    return way if _number(way) > done else last
+    recovery_points = [p for p in directory.glob("epoch_[0-9]*") if _number(p) <= at_most_epoch]
+    partial_ones = [p for p in directory.glob("partial_[0-9]*") if _number(p) <= at_most_step]
+    recovery = max(recovery_points, key=_number, default=None)
+    partial = max(partial_ones, key=_number, default=None)
+    if recovery is None or partial is None:
+        return recovery or partial
+    recovery_step = read_json(recovery / "state.json", "checkpoint")["step"]
+    return partial if _number(partial) > recovery_step else recovery
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Remove what a killed process left half-written; the caller holds the directory's lock."""
+    """Remove checkpoints that a killed process left half-written; the caller holds the lock."""
     for pattern in (".partial_*", ".epoch_*"):
         for path in directory.glob(pattern):
             shutil.rmtree(path)

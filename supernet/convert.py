@@ -1,10 +1,10 @@
-"""Checkpoints of AutoFormer and of MCUFormer's released code, in this project's names.
+"""Convert checkpoints of AutoFormer and of MCUFormer's released code to this project's names.
 
-Both slice the fused qkv projection of a subnet by every third row of the weight but by the leading
-entries of the bias (Cream issue #121), and MCUFormer permutes the rows of the first two factors
-likewise without permuting the columns that read them. A subnet is converted with its very slices,
-factors multiplied out, so that the function is the same. A whole supernet keeps one bias for each
-row, which is exact for the widest subnet alone.
+Both codes slice a subnet's fused qkv projection inconsistently: every third row of the weight, but
+the leading entries of the bias (Cream issue #121). MCUFormer permutes the rows of its first two
+factors in the same way, without permuting the columns that read them. A subnet is therefore
+converted with exactly these slices and its factors multiplied out, which keeps its function. A
+whole supernet stores one bias per row, which is exact for the widest subnet only.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from mcuformer.subnet import LINEARS, BlockConfig, LinearName, SubnetConfig, bui
 from supernet.relative_position import TABLES
 
 Tensors = dict[str, Tensor]
-PLACES: dict[LinearName, tuple[str, str]] = {  # theirs, ours
+PATHS: dict[LinearName, tuple[str, str]] = {  # theirs, ours
     "qkv": ("attn.qkv", "attn.qkv"),
     "proj": ("attn.proj", "attn.proj"),
     "fc1": ("fc1", "mlp.fc1"),
     "fc2": ("fc2", "mlp.fc2"),
 }
-HEAD_DIM = 64  # of every published supernet
+HEAD_DIM = 64  # in every published supernet
 RELATIVE = ("k.embeddings_table_v", "k.embeddings_table_h")
 RELATIVE_TABLES = dict(
     zip(TABLES, (*RELATIVE, *(name.replace("k.", "v.", 1) for name in RELATIVE)), strict=True)
@@ -34,13 +34,15 @@ RELATIVE_TABLES = dict(
 
 
 class ReleasedCheckpoint:
-    """A ``.pth`` file of either code, read without unpickling anything but tensors.
+    """A ``.pth`` file of either code; only tensors are unpickled.
 
     Args:
-        path: the file. img_size: side of its images, where patches do not divide it.
+        path: the file.
+        img_size: side of the images in pixels; needed only if patches do not divide it.
 
     Raises:
-        ArtifactError: the file is damaged, holds more than tensors, or is of another code.
+        ArtifactError: the file is missing or damaged, holds more than tensors, or is not a
+            checkpoint of either code.
     """
 
     def __init__(self, path: Path, img_size: int | None = None) -> None:
@@ -54,13 +56,13 @@ class ReleasedCheckpoint:
             raise ArtifactError(f"not a file of tensors alone: {first}", where=path) from error
         tensors = content.get("model", content) if isinstance(content, dict) else {}
         if "patch_embed_super.proj.weight" not in tensors:
-            raise ArtifactError("no AutoFormer or MCUFormer supernet", where=path)
+            raise ArtifactError("not an AutoFormer or MCUFormer supernet", where=path)
         self.tensors: Tensors = {name: tensor.float() for name, tensor in tensors.items()}
         self.img_size = img_size
 
     @property
     def factors(self) -> bool:
-        """Whether linears are three factors (MCUFormer)."""
+        """Whether each linear is stored as three factors (MCUFormer)."""
         return "blocks.0.fc11.weight" in self.tensors
 
     @property
@@ -69,7 +71,7 @@ class ReleasedCheckpoint:
         return "blocks.0.attn.rel_pos_embed_k.embeddings_table_v" in self.tensors
 
     def largest(self) -> SubnetConfig:
-        """Return the largest subnet as a dense network; its heads are as wide as the tables."""
+        """Return the largest subnet as a dense network; head_dim is the tables' width, or 64."""
         table = "blocks.0.attn.rel_pos_embed_k.embeddings_table_v"
         head_dim = self.tensors[table].shape[1] if self.relative else HEAD_DIM
         kernel = self.tensors["patch_embed_super.proj.weight"]
@@ -92,14 +94,15 @@ class ReleasedCheckpoint:
         )
 
     def subnet_weights(self, subnet: SubnetConfig, rank_ratio: float = 1.0) -> Tensors:
-        """Return the weights of a dense subnet, in the names of :class:`supernet.vit.Vit`.
+        """Return the weights of a dense subnet, by the names of :class:`supernet.vit.Vit`.
 
         Args:
-            subnet: with genes within :meth:`largest`.
-            rank_ratio: of MCUFormer's factors; the MLP's ranks follow the subnet's width.
+            subnet: dense subnet whose genes do not exceed :meth:`largest`.
+            rank_ratio: rank ratio of MCUFormer's MLP factors, relative to the subnet's width; its
+                attention factors always keep their stored rank.
 
         Raises:
-            ArtifactError: the subnet is no part of the checkpoint.
+            ArtifactError: the checkpoint does not contain the subnet.
         """
         largest, dim = self.largest(), subnet.embed_dim
         if not _within(subnet, largest):
@@ -131,12 +134,12 @@ class ReleasedCheckpoint:
                 rank = int(dim * rank_ratio) if name in ("fc1", "fc2") else None
                 shape = subnet.linear_shape(index, name)
                 weight, bias = self._linear(prefix, name, shape, rank)
-                place = f"{prefix}.{PLACES[name][1]}"
-                weights |= {f"{place}.weight": weight, f"{place}.bias": bias}
+                ours = f"{prefix}.{PATHS[name][1]}"
+                weights |= {f"{ours}.weight": weight, f"{ours}.bias": bias}
         return {name: tensor.contiguous() for name, tensor in weights.items()}
 
     def supernet_weights(self) -> Tensors:
-        """Return the weights of the whole dense supernet, in the names of `Supernet`."""
+        """Return the weights of the whole dense supernet, by the names of `Supernet`."""
         weights = self.subnet_weights(self.largest())
         result = {}
         for name, tensor in weights.items():
@@ -157,24 +160,29 @@ class ReleasedCheckpoint:
         }
 
     def _last(self, prefix: str, name: LinearName, kind: str) -> Tensor:
-        """Return weight or bias of a linear, or of its last factor."""
-        place = f"{prefix}.{PLACES[name][0]}{'3' if self.factors else ''}"
-        if f"{place}.{kind}" not in self.tensors:
-            raise ArtifactError(f"no {place}.{kind}", where=self.path)
-        return self.tensors[f"{place}.{kind}"]
+        """Return the weight or bias of a linear, or of the last of its three factors."""
+        tensor_name = f"{prefix}.{PATHS[name][0]}{'3' if self.factors else ''}.{kind}"
+        if tensor_name not in self.tensors:
+            raise ArtifactError(f"no {tensor_name}", where=self.path)
+        return self.tensors[tensor_name]
 
     def _linear(
         self, prefix: str, name: LinearName, shape: tuple[int, int], rank: int | None
     ) -> tuple[Tensor, Tensor]:
-        """Return the dense weight (out, in) and the bias of one linear of a subnet."""
+        """Return the dense weight (out, in) and bias (out,) of one linear of a subnet.
+
+        With three factors y = W3 (W2 (W1 x)) + b and nothing between them, so the dense weight is
+        W3[:, :r] W2[:r, :r] W1[:r, :in]. In qkv the rows of all three are taken interleaved, while
+        the columns that read W1 and W2 are the leading ones: wrong, but what was trained.
+        """
         features_in, features_out = shape
         rows = interleaved(features_out) if name == "qkv" else torch.arange(features_out)
         last = self._last(prefix, name, "weight")[rows]
         bias = self._last(prefix, name, "bias")[:features_out]
         if not self.factors:
             return last[:, :features_in], bias
-        place = f"{prefix}.{PLACES[name][0]}"
-        first, middle = (self.tensors[f"{place}{number}.weight"] for number in (1, 2))
+        theirs = f"{prefix}.{PATHS[name][0]}"
+        first, middle = (self.tensors[f"{theirs}{number}.weight"] for number in (1, 2))
         rank = len(first) if rank is None else min(rank, len(first))
         kept = interleaved(rank) if name == "qkv" else torch.arange(rank)
         inner = middle[kept][:, :rank] @ first[kept][:, :features_in]
@@ -182,7 +190,7 @@ class ReleasedCheckpoint:
 
 
 def interleaved(count: int) -> Tensor:
-    """Return rows 0, 3, 6, ..., then 1, 4, ..., then 2, 5, ... below `count`.
+    """Return the row numbers 0, 3, 6, ..., then 1, 4, ..., then 2, 5, ..., all below `count`.
 
     >>> interleaved(7).tolist()
     [0, 3, 6, 1, 4, 2, 5]
@@ -191,6 +199,7 @@ def interleaved(count: int) -> Tensor:
 
 
 def _within(subnet: SubnetConfig, largest: SubnetConfig) -> bool:
+    """Return whether a dense `subnet` is a slice of `largest`."""
     same = ("patch_size", "in_chans", "num_classes", "class_token", "relative_position")
     dense = all(subnet.ratio(name) is None for name in LINEARS)
     return (

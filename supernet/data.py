@@ -1,4 +1,4 @@
-"""Batches for torch, in an order that depends on the seed, the epoch and the step alone."""
+"""Batches for torch, in an order that depends only on seed, epoch and step."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ LOADER_WORKERS = 2  # processes that read images from disk
 
 
 def to_tensor(images: Images, preprocessing: Preprocessing) -> Tensor:
-    """Normalise raw images (B, H, W, C) to float tensors (B, C, H, W)."""
+    """Normalise raw images (B, H, W, C) to a float tensor (B, C, H, W)."""
     return torch.from_numpy(preprocessing.normalize(images)).permute(0, 3, 1, 2).contiguous()
 
 
 def pad_value(preprocessing: Preprocessing) -> tuple[float, ...]:
-    """Return the normalised value, per channel, of the raw pixels that padding consists of."""
+    """Return the normalised value of the padding pixel, per channel."""
     pixel = np.array(preprocessing.pad_value, dtype=np.uint8)
     return tuple(preprocessing.normalize(pixel[None, None])[0, 0].tolist())
 
 
 class BatchSource:
-    """The training data; images stay raw and are augmented and normalised a batch at a time.
+    """The training data; images stay raw until their batch is augmented and normalised.
 
-    The order of an epoch is one permutation for all processes: each takes its share of every batch,
-    so that a training keeps its order on another number of processes and from any step.
+    An epoch is one permutation for all processes, and each process takes its share of every batch.
+    So the order depends neither on the number of processes nor on the step resumed from.
 
     Args:
         split: raw images and labels, in memory or on disk.
         preprocessing: normalises the images.
-        recipe: batch size (the last, smaller batch of an epoch is left out unless it is the only
-            one) and augmentation.
-        seed: of the run.
+        recipe: batch size and augmentation. An incomplete last batch is dropped, unless it is the
+            only one.
+        seed: seed of the run.
     """
 
     def __init__(
@@ -54,16 +54,18 @@ class BatchSource:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in an epoch."""
+        """Batches per epoch."""
         return len(self.split) // self.batch_size
 
     def epoch(
         self, number: int, first_step: int = 0, share: tuple[int, int] = (0, 1)
     ) -> Iterator[tuple[Images, Tensor]]:
-        """Yield raw images and labels of epoch `number`, from `first_step` on.
+        """Yield this process's raw images (B, H, W, C) and labels (B,) of each step of an epoch.
 
         Args:
-            share: (rank, world size); the batch size is a multiple of the latter.
+            number: the epoch, from 0.
+            first_step: step to start from.
+            share: (rank, world size) of the process; world size divides the batch size.
         """
         rank, world_size = share
         order = stream(self.seed, "data", number).permutation(len(self.split))
@@ -82,7 +84,7 @@ class BatchSource:
 
 
 def _read(split: Split, chosen: list[np.ndarray]) -> Iterator[Images]:
-    """Yield the images of each batch; from disk through worker processes, ahead of their use."""
+    """Yield the images of each batch; worker processes read those on disk ahead of their use."""
     images = split.images
     if not isinstance(images, LazyImages):
         yield from (images[indices] for indices in chosen)
@@ -97,6 +99,8 @@ def _read(split: Split, chosen: list[np.ndarray]) -> Iterator[Images]:
 
 
 class _Reader(Dataset[Images]):
+    """Lazy images as a torch data set, so that a DataLoader can read them."""
+
     def __init__(self, images: LazyImages) -> None:
         self.images = images
 

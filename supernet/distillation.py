@@ -1,4 +1,4 @@
-"""Teachers: their logits for a batch, and the loss of a student that listens to them."""
+"""Distillation: teachers that give logits for a batch, and the loss of their student."""
 
 from __future__ import annotations
 
@@ -21,9 +21,17 @@ Teacher = Callable[[Tensor], Tensor]
 def distilled_loss(loss: Tensor, logits: Tensor, teacher: Tensor, settings: Distillation) -> Tensor:
     """Return ``(1 - w) loss + w T^2 KL(softmax(teacher / T) || softmax(logits / T))``.
 
+    Softening by T shrinks gradients by about 1 / T^2, which the factor T^2 makes up for (Hinton et
+    al., 2015, section 2).
+
     Args:
-        loss: of the labels.
-        logits, teacher: (B, K); the teacher's are constants.
+        loss: the student's loss on the labels, a scalar.
+        logits: the student's logits, (B, K).
+        teacher: the teacher's logits, (B, K); no gradient flows into them.
+        settings: weight w and temperature T.
+
+    Returns:
+        A scalar.
     """
     temperature = settings.temperature
     distance = functional.kl_div(
@@ -38,11 +46,17 @@ def distilled_loss(loss: Tensor, logits: Tensor, teacher: Tensor, settings: Dist
 def build_teacher(
     settings: Distillation, model: nn.Module, num_classes: int, in_chans: int
 ) -> Teacher:
-    """Build the teacher of a training.
+    """Build the teacher of a training: a function of images (B, C, H, W) that returns logits.
+
+    Args:
+        settings: which teacher.
+        model: the student; the teacher ``largest`` is the largest subnet of this supernet.
+        num_classes: number of classes K.
+        in_chans: channels C of an image.
 
     Raises:
-        ConfigError: timm knows no such network, it does not fit its weights, or the largest subnet
-            is asked of a network that is no supernet.
+        ConfigError: timm cannot build the network or load its weights, or ``largest`` is asked of
+            a network that is not a supernet.
     """
     if isinstance(settings.teacher, TimmTeacher):
         return _timm_teacher(settings.teacher, num_classes, in_chans)
@@ -86,7 +100,7 @@ def _timm_teacher(settings: TimmTeacher, num_classes: int, in_chans: int) -> Tea
 
 
 def teacher_identity(settings: Distillation | None) -> str | None:
-    """Return what a teacher's logits depend on besides its settings: its weights' digest."""
+    """Return the digest of a timm teacher's weights, which its settings only name; else None."""
     if settings is None or not isinstance(settings.teacher, TimmTeacher):
         return None
     return file_digest(Path(settings.teacher.checkpoint))

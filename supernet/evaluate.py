@@ -24,7 +24,10 @@ def accuracy_percent(
     """Return the top-1 accuracy on a split, in percent.
 
     Args:
-        forward: images (B, C, H, W) to logits (B, K).
+        forward: maps normalised images (B, C, H, W) to logits (B, K).
+        split: raw images and labels.
+        preprocessing: normalises the images.
+        device: where `forward` computes.
     """
     correct = 0
     for start in range(0, len(split), BATCH_SIZE):

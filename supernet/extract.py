@@ -18,9 +18,9 @@ def extract(supernet: Supernet, subnet: SubnetConfig) -> Vit:
     """Return the static network of `subnet` with copies of the supernet's weights.
 
     Args:
-        supernet: trained at the subnet's space point, or jointly; a joint one's linears of ratio 1
-            stay two factors of full rank, which the lowering merges.
-        subnet: sampled from the same space.
+        supernet: supernet of the subnet's space point, or the joint one. From a joint supernet,
+            linears of ratio 1 stay two factors of full rank, which the lowering merges.
+        subnet: subnet of the same space.
     """
     subnet = subnet.model_copy(update={"full_rank_factors": supernet.joint})
     vit = Vit(subnet, supernet.pad_value)
@@ -30,6 +30,7 @@ def extract(supernet: Supernet, subnet: SubnetConfig) -> Vit:
 
 @torch.no_grad()
 def _sliced_weights(supernet: Supernet, subnet: SubnetConfig) -> dict[str, Tensor]:
+    """Return copies of the slices that `subnet` uses, by the names of :class:`Vit`."""
     dim = subnet.embed_dim
     tokenizer = supernet.tokenizers[subnet.tokenizer].sliced(subnet)
     weights = {

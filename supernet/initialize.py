@@ -1,8 +1,9 @@
 """Start a supernet from a dense vision transformer in timm's format.
 
-Heads and hidden units are sorted by importance, and factors come from the truncated singular value
-decomposition, so that the leading slice, which every smaller subnet uses, is the best one
-(Eckart and Young, 1936, for the factors; importance ordering as in HydraViT, 2024, and OFA, 2020).
+Every smaller subnet uses the leading slice of a tensor, so the best part has to come first: heads
+and hidden units are sorted by importance (as in HydraViT, 2024, and OFA, 2020), and factors come
+from the singular value decomposition, whose leading r terms are the best approximation of rank r
+for every r (Eckart and Young, 1936).
 """
 
 from __future__ import annotations
@@ -27,23 +28,28 @@ UNKNOWN_PARTS = ("dist_token", "reg_token", "norm_pre", "q_norm", "k_norm", ".ls
 
 @torch.no_grad()
 def initialize(supernet: Supernet, path: Path) -> None:
-    """Copy a dense network's weights into `supernet`, whose largest subnet then equals it.
+    """Copy a dense network's weights into `supernet`, in place.
 
-    That holds where every linear has full rank, patch size and image size are the network's own and
-    the supernet is no deeper, wider or with more heads than it; what it has more is left out, the
-    least important first. Relative positions start at zero. A head for other classes stays fresh.
+    The largest subnet then computes the same function if every linear has full rank, and depth,
+    heads, hidden units, patch size and image size are equal. Surplus blocks are dropped from the
+    end, surplus heads and hidden units the least important first. Relative positions start at zero.
+    A head for another number of classes is not copied.
 
     Args:
-        path: safetensors, in the names of timm's VisionTransformer.
+        supernet: supernet to fill.
+        path: safetensors file with the names of timm's VisionTransformer.
 
     Raises:
-        ArtifactError: the weights are not such a network's, or smaller than the supernet.
+        ArtifactError: the file is missing or damaged, holds another kind of network, or a network
+            smaller than the supernet.
     """
     weights = {name: torch.from_numpy(array) for name, array in load_arrays(path).items()}
     _Source(weights, path).copy_to(supernet)
 
 
 class _Source:
+    """The weights of a dense network, by timm's names."""
+
     def __init__(self, weights: dict[str, Tensor], path: Path) -> None:
         self.weights, self.path = weights, path
         for name in weights:
@@ -51,6 +57,7 @@ class _Source:
                 raise ArtifactError(f"a part that supernets do not have: {name}", where=path)
 
     def copy_to(self, supernet: Supernet) -> None:
+        """Copy everything that `supernet` has a place for."""
         largest = supernet.largest
         dim, depth = self.get("patch_embed.proj.weight").shape[0], self.depth
         if dim != largest.embed_dim or depth < largest.depth:
@@ -72,7 +79,7 @@ class _Source:
         if len(self.get("head.weight")) == largest.num_classes:
             self._linear(supernet.head, self.get("head.weight"), self.get("head.bias"))
         else:
-            say(f"{self.path}: its head is for other classes; the supernet's stays fresh")
+            say(f"{self.path}: its head is for other classes and is not copied")
 
     @property
     def depth(self) -> int:
@@ -80,9 +87,9 @@ class _Source:
         return len({name.split(".")[1] for name in self.weights if name.startswith("blocks.")})
 
     def get(self, name: str, shape: tuple[int, ...] | None = None) -> Tensor:
-        """Return a weight, of the given shape."""
+        """Return a weight as float32; refuse one that is missing or not of `shape`."""
         if name not in self.weights:
-            raise ArtifactError(f"no weight {name}, which timm's networks have", where=self.path)
+            raise ArtifactError(f"no weight {name}, which every timm ViT has", where=self.path)
         tensor = self.weights[name].float()
         if shape is not None and tuple(tensor.shape) != shape:
             raise ArtifactError(
@@ -94,22 +101,28 @@ class _Source:
         return tensor
 
     def _tokenizer(self, supernet: Supernet) -> None:
-        patches = [t for t in supernet.tokenizers.values() if isinstance(t, PatchEmbed)]
-        if not patches:
-            say(f"{self.path}: the space has no patch tokenizer; its tokenizers stay fresh")
+        """Copy the patch embedding, resized to the supernet's patch size."""
+        patch_embeds = [t for t in supernet.tokenizers.values() if isinstance(t, PatchEmbed)]
+        if not patch_embeds:
+            say(f"{self.path}: the space has no patch tokenizer; no tokenizer is copied")
             return
-        weight, bias = patches[0].proj.weight, patches[0].proj.bias
+        weight, bias = patch_embeds[0].proj.weight, patch_embeds[0].proj.bias
         kernel = self.get("patch_embed.proj.weight")
-        size, own = kernel.shape[-1], weight.shape[-1]
+        source_size, size = kernel.shape[-1], weight.shape[-1]
         if kernel.shape[:2] != weight.shape[:2]:
-            self.get("patch_embed.proj.weight", (*weight.shape[:2], size, size))
-        if size != own:
-            resize = pseudo_inverse_resize(size, own)
+            self.get("patch_embed.proj.weight", (*weight.shape[:2], source_size, source_size))
+        if source_size != size:
+            resize = pseudo_inverse_resize(source_size, size)
             kernel = torch.einsum("ij,dcj->dci", resize, kernel.flatten(2))
         weight.copy_(kernel.reshape(weight.shape))
         bias.copy_(self.get("patch_embed.proj.bias", tuple(bias.shape)))
 
     def _positions(self, supernet: Supernet) -> None:
+        """Copy the position embedding, resized to the supernet's grid.
+
+        The class token has a position if the length is a square plus one: the patches' grid is
+        square.
+        """
         if supernet.pos_embed is None:
             return
         positions, stored = self.get("pos_embed"), supernet.pos_embed
@@ -121,6 +134,13 @@ class _Source:
         stored.copy_(torch.cat([first, patches], dim=1) if wants_class else patches)
 
     def _block(self, block: ElasticBlock, index: int, head_dim: int) -> None:
+        """Copy one block, its heads and its hidden units sorted by importance.
+
+        Head h adds softmax(...) x V_h O_h to the stream, where V_h and O_h are its value and output
+        weights. Attention weights sum to 1, so ||V_h|| ||O_h|| bounds what it can add; queries and
+        keys only decide where it looks. Hidden unit u adds act(fc1_u x) fc2_u, which likewise
+        ||fc1_u|| ||fc2_u|| bounds. Sorting reorders the terms of a sum, which keeps the function.
+        """
         prefix = f"blocks.{index}"
         for norm in ("norm1", "norm2"):
             self._copy(getattr(block, norm), f"{prefix}.{norm}")
@@ -152,14 +172,14 @@ class _Source:
         self._linear(block.mlp.fc1, fc1[units], self.get(f"{prefix}.mlp.fc1.bias")[units])
         self._linear(block.mlp.fc2, fc2[:, units], self.get(f"{prefix}.mlp.fc2.bias"))
 
-    def _copy(self, module: nn.Module, name: str) -> None:
-        for kind, parameter in module.named_parameters():
-            parameter.copy_(self.get(f"{name}.{kind}", tuple(parameter.shape)))
+    def _copy(self, module: nn.Module, prefix: str) -> None:
+        for name, parameter in module.named_parameters():
+            parameter.copy_(self.get(f"{prefix}.{name}", tuple(parameter.shape)))
 
     def _linear(
         self, layer: ElasticLinear | ElasticLowRankLinear, weight: Tensor, bias: Tensor
     ) -> None:
-        """Fill an elastic linear from the leading rows and columns of a dense one."""
+        """Fill an elastic linear from the leading rows and columns of a dense one (out, in)."""
         inner, outer = (
             (layer.v, layer.u) if isinstance(layer, ElasticLowRankLinear) else (None, layer)
         )
@@ -179,6 +199,8 @@ class _Source:
         if inner is None:
             outer.weight.copy_(parts)
             return
+        # W = U S V^T; the factors are U sqrt(S) and sqrt(S) V^T, so that both have the same scale
+        # and one learning rate suits them
         rank = inner.weight.shape[1]
         u, s, vt = np.linalg.svd(parts.reshape(-1, features_in).double().numpy(), False)
         root = np.sqrt(s[:rank])

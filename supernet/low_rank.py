@@ -8,9 +8,20 @@ from supernet.elastic import ElasticLinear, Linear
 
 
 class ElasticLowRankLinear(nn.Module):
-    """``y = (x V) U + b``, V (in, rank), U (rank, out); a smaller rank uses the leading columns.
+    """``y = (x V) U + b``, V (in, rank), U (rank, out), stored at the largest rank R.
 
-    Source: MCUFormer, section 3.1 (Y = X U V + b); two factors, the middle one merged.
+    V U is the sum of R products of a column of V with a row of U. Rank r uses the first r of them,
+    so the ranks are nested: a larger one adds terms and keeps those of the smaller.
+
+    Source: MCUFormer, section 3.1 (Y = X U V + b), with two factors: its third, square one is
+    merged into its neighbour.
+
+    Args:
+        in_features: largest number of inputs.
+        out_features: largest number of outputs per section.
+        rank: largest rank R.
+        bias: whether there is a bias.
+        sections: number of stacked outputs, see :class:`ElasticLinear`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The supernet of one space point, or of all: every subnet's weights at once."""
+"""The supernet of one space point or of all points: the weights of every subnet at once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ElasticBlock(nn.Module):
         self.mlp = ElasticMlp(largest, index)
 
     def forward(self, x: Tensor, subnet: SubnetConfig, drop_prob: float) -> Tensor:
-        """Map (B, N, D) to (B, N, D); `drop_prob` is that of each branch in training."""
+        """Map (B, N, D) to (B, N, D); in training each branch is dropped with `drop_prob`."""
         x = x + drop_path(self.attn(self.norm1(x), subnet), drop_prob, self.training)
         mlp: Tensor = drop_path(self.mlp(self.norm2(x), subnet), drop_prob, self.training)
         return x + mlp
@@ -54,12 +54,12 @@ class Supernet(nn.Module):
     """An elastic vision transformer; `forward` takes the subnet as an argument.
 
     Args:
-        space: the search space.
-        point: its outer point, which fixes patch size and rank ratio; None is the joint supernet,
-            elastic in both: factors of full rank, one patch embedding stored at the largest patch
-            and one position embedding stored at the finest grid, both resized (the paper's
-            baseline).
-        pad_value: normalised value of each channel that padding consists of.
+        space: search space of the subnets.
+        point: outer point that fixes patch size and rank ratio. None is the joint supernet (the
+            paper's baseline), elastic in both: its factors have full rank, its patch embedding is
+            stored at the largest patch size and its position embedding at the finest grid, and
+            both are resized.
+        pad_value: normalised value of the padding pixel, per channel.
         drop_path_rate: stochastic depth of the deepest subnet's last block; see :func:`drop_rates`.
     """
 
@@ -92,7 +92,7 @@ class Supernet(nn.Module):
 
     @property
     def pad_value(self) -> tuple[float, ...]:
-        """Normalised value of each channel that padding consists of."""
+        """Normalised value of the padding pixel, per channel."""
         tokenizer = next(iter(self.tokenizers.values()))
         return tuple(tokenizer.pad.flatten().tolist())
 
@@ -105,7 +105,7 @@ class Supernet(nn.Module):
         return torch.cat([positions[:, :first], patches], dim=1) if first else patches
 
     def no_weight_decay(self) -> set[str]:
-        """Name the parameters that timm's optimiser factory must not decay, besides 1-D ones."""
+        """Return the parameters, besides 1-D ones, that timm's optimiser factory must not decay."""
         return undecayed(self)
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:
@@ -121,14 +121,14 @@ class Supernet(nn.Module):
 
 
 def build_class_token(subnet: SubnetConfig) -> nn.Parameter | None:
-    """Return the class token (1, 1, D), or None where `subnet` has none."""
+    """Return a new class token (1, 1, D), or None if `subnet` does not use one."""
     if not subnet.class_token:
         return None
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, subnet.embed_dim), std=0.02))
 
 
 def build_position(subnet: SubnetConfig, num_patches: int) -> nn.Parameter | None:
-    """Return the position embedding (1, N, D), or None where `subnet` has none."""
+    """Return a new position embedding (1, N, D), or None if `subnet` does not use one."""
     if not subnet.absolute_position:
         return None
     shape = (1, num_patches + subnet.class_token, subnet.embed_dim)
@@ -143,16 +143,17 @@ def add_tokens(x: Tensor, cls_token: Tensor | None, positions: Tensor | None) ->
 
 
 def pool(x: Tensor, subnet: SubnetConfig) -> Tensor:
-    """Reduce tokens (B, N, D) to what the head sees, (B, D)."""
+    """Reduce tokens (B, N, D) to the input of the head, (B, D)."""
     if subnet.global_pool == "token":
         return x[:, 0]
     return x[:, int(subnet.class_token) :].mean(dim=1)
 
 
 def drop_rates(rate: float, depth: int, max_depth: int) -> list[float]:
-    """Return stochastic depth's rate of each block: linear from 0, its end scaled with depth.
+    """Return the stochastic depth of each block, rising linearly from 0.
 
-    A subnet of half the depth ends at half the rate, because it has less to spare.
+    The last block's is `rate` in proportion to depth: a subnet of half the depth ends at half the
+    rate, because it has fewer blocks to spare.
 
     >>> drop_rates(0.5, depth=3, max_depth=6)
     [0.0, 0.125, 0.25]
@@ -162,6 +163,6 @@ def drop_rates(rate: float, depth: int, max_depth: int) -> list[float]:
 
 
 def undecayed(model: nn.Module) -> set[str]:
-    """Name position embedding, class token and relative position tables of `model`."""
+    """Return the names of position embedding, class token and relative position tables."""
     parts = ("pos_embed", "cls_token", ".relative.")
     return {name for name, _ in model.named_parameters() if any(part in name for part in parts)}

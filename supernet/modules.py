@@ -1,4 +1,4 @@
-"""Torch's containers of modules, knowing the type of their members; at run time nothing is new."""
+"""Torch's module containers with typed members; at run time they are torch's own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One process or several that torchrun started: averages of gradients, and who writes files.
+"""The processes of a training, one or those that torchrun started, and what they exchange.
 
 Every process draws the same subnets and trains them on its share of each batch. Gradients are
-averaged by hand, in one message a step: the reducer of DistributedDataParallel has to search for
+averaged by hand, in one message per step: the reducer of DistributedDataParallel has to search for
 the parameters that a subnet left unused, and cannot join several subnets in one step (DESIGN.md).
 """
 
@@ -19,7 +19,8 @@ class Processes:
     """The group of processes of a training.
 
     Args:
-        trackers: names of accelerate's trackers, which write under `tracker_dir`.
+        trackers: names of accelerate's trackers.
+        tracker_dir: directory that the trackers write to.
 
     Raises:
         ConfigError: a tracker is unknown or not installed.
@@ -27,7 +28,7 @@ class Processes:
 
     def __init__(self, trackers: tuple[str, ...] = (), tracker_dir: str = ".") -> None:
         check_trackers(trackers)
-        # without this accelerate runs each of torchrun's processes alone where there is no GPU
+        # without `cpu`, accelerate would not join torchrun's processes on a machine without a GPU
         cpu = process_count() > 1 and not torch.cuda.is_available()
         self.accelerator = Accelerator(
             cpu=cpu, log_with=list(trackers) or None, project_dir=tracker_dir
@@ -37,7 +38,7 @@ class Processes:
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """Device that this process computes on."""
         device: torch.device = self.accelerator.device
         return device
 
@@ -52,10 +53,14 @@ class Processes:
         return bool(self.accelerator.is_main_process)
 
     def check_batch_size(self, batch_size: int, *, mixed: bool) -> None:
-        """Refuse a batch that the processes cannot share evenly, or Mixup not pair.
+        """Refuse a batch that the processes cannot share evenly, or that Mixup cannot pair.
+
+        Args:
+            batch_size: images per step, over all processes.
+            mixed: whether Mixup or CutMix is on.
 
         Raises:
-            ConfigError: naming the numbers.
+            ConfigError: with the sizes that would do.
         """
         count = self.share[1]
         if batch_size % count:
@@ -88,11 +93,11 @@ class Processes:
         return flat[0]
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process has reached this call."""
         self.accelerator.wait_for_everyone()
 
     def agree(self, code: int) -> int:
-        """Return the main process's number, on every process."""
+        """Return the main process's `code` on every process."""
         if self.share[1] == 1:
             return code
         number = torch.tensor([code if self.is_main else 0], device=self.device)
@@ -103,7 +108,7 @@ class Processes:
         self.accelerator.end_training()
 
     def finish_trackers(self) -> None:
-        """Let the trackers write what they hold."""
+        """Make the trackers write what they buffered."""
         for tracker in self.accelerator.trackers:
             tracker.finish()
 
@@ -112,7 +117,7 @@ def check_trackers(names: tuple[str, ...]) -> None:
     """Refuse trackers that accelerate does not know or that are not installed.
 
     Raises:
-        ConfigError: naming the tracker.
+        ConfigError: with the first such tracker.
     """
     from accelerate.tracking import get_available_trackers
     from accelerate.utils import LoggerType
@@ -122,7 +127,7 @@ def check_trackers(names: tuple[str, ...]) -> None:
     for name in names:
         if name not in known:
             raise ConfigError(
-                "no tracker of accelerate",
+                "accelerate has no such tracker",
                 where="trackers",
                 got=name,
                 expected=f"one of {', '.join(sorted(known))}",

@@ -1,4 +1,4 @@
-"""How a network is trained: optimiser, schedule, augmentation and teacher, all of timm's kind."""
+"""How a network is trained: optimiser, schedule, augmentation and teacher, all built by timm."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class TimmTeacher(Value):
-    """A trained network of timm's, which sees the very images that the student sees.
+    """A trained timm network as teacher; it sees the same augmented images as the student.
 
     Args:
         model: name in timm's registry.
-        checkpoint: its weights, a local safetensors file.
+        checkpoint: local safetensors file with its weights.
         arguments: further arguments of ``timm.create_model``, for instance ``img_size``.
     """
 
@@ -37,9 +37,9 @@ class Distillation(Value):
     """Learning from a teacher's logits (Hinton et al., 2015).
 
     Args:
-        teacher: ``largest`` (the supernet's own largest subnet) or a network of timm's.
-        weight: share of the teacher in the loss; the rest is that of the labels.
-        temperature: T; the teacher's loss is multiplied by T^2.
+        teacher: ``largest`` (the supernet's own largest subnet) or a timm network.
+        weight: share of the teacher in the loss; the labels have the rest.
+        temperature: T, which softens both logits; the teacher's loss is multiplied by T^2.
     """
 
     teacher: Literal["largest"] | TimmTeacher
@@ -51,26 +51,34 @@ class Recipe(Value):
     """A training recipe.
 
     Args:
-        epochs: horizon of the schedule; a visit of the space search covers a part of it.
-        batch_size: images a step, over all processes.
-        optimizer, scheduler: names that timm's factories know.
-        lr: peak rate, reached after `warmup_epochs`, then down to `min_lr`.
-        mixup, cutmix: alpha of timm's Mixup; 0 is off.
+        epochs: length of the schedule; a visit of the space search covers a part of it.
+        batch_size: images per step, over all processes.
+        optimizer: name known to timm's optimiser factory.
+        scheduler: name known to timm's scheduler factory.
+        lr: peak learning rate, reached after `warmup_epochs`.
+        min_lr: learning rate at the end of the schedule.
+        warmup_epochs: epochs in which the rate rises linearly from ``lr / 100``.
+        weight_decay: decay of every parameter with two or more dimensions but the embeddings.
+        label_smoothing: probability that is spread evenly over all classes.
+        mixup: alpha of timm's Mixup; 0 is off.
+        cutmix: alpha of timm's CutMix; 0 is off.
         hflip: mirror half of the images.
-        crop_padding: pixels by which images are shifted at most, on padding.
+        crop_padding: largest shift of an image in pixels; padding fills the rest.
         resized_crop_scale: smallest share of the image that a random crop keeps; null is off.
         rand_augment: timm's specification, for instance ``rand-m9-mstd0.5-inc1``; null is off.
         random_erasing: share of images in which a rectangle becomes noise.
         drop_path_rate: stochastic depth of the deepest network's last block.
-        ema_decay: of an average of the weights, which is then evaluated and kept; null is off.
-        distillation: a teacher; null is none.
-        fake_quant_epochs: last epochs in which linear layers compute with int8 values.
+        ema_decay: decay of a running average of the weights, which is then evaluated and kept;
+            null is off.
+        distillation: teacher to learn from; null is none.
+        fake_quant_epochs: number of final epochs in which linear layers compute with int8 values.
         precision: ``bf16`` runs the network under autocast.
         clip_grad: largest gradient norm; null is off.
         checkpoint_steps: steps between two checkpoints.
-        spike_factor: a loss this many times its running mean counts as a spike; null is never.
-        max_rollbacks: how often a spike or a loss that is not finite is answered by going back to
-            the last checkpoint with the rate multiplied by `rollback_lr`.
+        spike_factor: a loss above this multiple of its running mean counts as a spike; null is off.
+        max_rollbacks: how many times a training may go back to its last checkpoint after a spike
+            or a loss that is not finite.
+        rollback_lr: factor on the learning rate after each rollback.
     """
 
     epochs: PositiveInt
@@ -108,21 +116,21 @@ class Recipe(Value):
         return self
 
     def content(self) -> dict[str, Any]:
-        """Return all that the weights depend on: how often they are saved is left out."""
+        """Return everything that the weights depend on, which `checkpoint_steps` is not."""
         return {name: value for name, value in self.dump().items() if name != "checkpoint_steps"}
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
-    """Build the optimiser; 1-D parameters and those the model names are not decayed.
+    """Build the optimiser; 1-D parameters and the model's `no_weight_decay` are not decayed.
 
     Raises:
-        ConfigError: timm knows no such optimiser.
+        ConfigError: timm has no such optimiser.
     """
     from timm.optim import create_optimizer_v2, list_optimizers
 
     if recipe.optimizer not in list_optimizers():
         raise ConfigError(
-            "no optimiser of timm",
+            "timm has no such optimiser",
             where="recipe.optimizer",
             got=recipe.optimizer,
             expected="one of timm.optim.list_optimizers(), for instance adamw",
@@ -133,10 +141,10 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
 
 
 def build_scheduler(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) -> Scheduler:
-    """Build the schedule; ``step_update(step)`` sets the rate of a global step.
+    """Build the schedule; ``step_update(step)`` sets the rate of a step counted from the start.
 
     Raises:
-        ConfigError: timm knows no such schedule.
+        ConfigError: timm has no such schedule.
     """
     from timm.scheduler import create_scheduler_v2
 
@@ -156,7 +164,7 @@ def build_scheduler(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) 
         scheduler = None
     if scheduler is None:
         raise ConfigError(
-            "no schedule of timm",
+            "timm has no such schedule",
             where="recipe.scheduler",
             got=recipe.scheduler,
             expected="for instance cosine, tanh, step or poly",
@@ -165,7 +173,7 @@ def build_scheduler(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) 
 
 
 def build_mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
-    """Build timm's Mixup / CutMix, or None where both are off."""
+    """Build timm's Mixup and CutMix, or return None if both are off."""
     if recipe.mixup == 0.0 and recipe.cutmix == 0.0:
         return None
     from timm.data import Mixup

@@ -1,4 +1,4 @@
-"""Extracted networks for timm: ``supernet.register(); timm.create_model("local-dir:RUN")``."""
+"""Load a run's network by timm: ``supernet.register(); timm.create_model("local-dir:RUN")``."""
 
 from __future__ import annotations
 
@@ -23,13 +23,19 @@ def mcuformer_vit(
     drop_path_rate: float = 0.0,
     **settings: Any,
 ) -> Any:
-    """Build a network for ``timm.create_model``, with its weights where it comes from a directory.
+    """Build a network for ``timm.create_model``; from a ``local-dir:`` with its weights.
 
     Args:
-        pretrained: without meaning: a directory's weights are always loaded.
-        subnet: as in ``finetuned_subnet.json``.
-        pad_value: normalised value of each channel that padding consists of.
-        num_classes: other than the network's own, for a new head.
+        pretrained: ignored; the weights of a ``local-dir:`` are always loaded.
+        subnet: content of ``finetuned_subnet.json``.
+        pad_value: normalised value of the padding pixel, per channel.
+        num_classes: if it differs from the network's own, the head is replaced by a fresh one.
+        drop_path_rate: stochastic depth of the last block.
+        settings: what timm passes besides; `pretrained_cfg` names the directory.
+
+    Raises:
+        ConfigError: `subnet` is not a subnet.
+        ArtifactError: the weights are missing, damaged or those of another network.
     """
     from supernet.checkpoint import load_model
     from supernet.vit import Vit
@@ -47,7 +53,14 @@ def mcuformer_vit(
 def write_timm_config(
     path: Path, subnet: SubnetConfig, preprocessing: Preprocessing, class_names: Sequence[str]
 ) -> None:
-    """Write the ``config.json`` that, beside ``model.safetensors``, timm loads a network from."""
+    """Write the ``config.json`` that timm reads next to ``model.safetensors``.
+
+    Args:
+        path: file to write.
+        subnet: architecture of the network.
+        preprocessing: how images become its input.
+        class_names: name of each class.
+    """
     from supernet.data import pad_value
 
     size = subnet.img_size
@@ -72,7 +85,7 @@ def write_timm_config(
 
 
 def register() -> None:
-    """Make timm know :func:`mcuformer_vit`; a second call changes nothing."""
+    """Register :func:`mcuformer_vit` with timm; a second call changes nothing."""
     from timm.models import is_model, register_model
 
     if not is_model(ARCHITECTURE):

@@ -1,7 +1,8 @@
-"""AutoFormer's two-dimensional relative position: vectors by row and by column distance.
+"""AutoFormer's two-dimensional relative position: a vector per row and per column distance.
 
-Source: AutoFormer (Chen et al., ICCV 2021), section 4.1, after Shaw et al., 2018; tables of keys
-and of values, index 0 for every pair with the class token.
+Source: AutoFormer (Chen et al., ICCV 2021), section 4.1, after Shaw et al., 2018. Keys and values
+have tables of their own. Entry 0 of a table is for every pair with the class token, entry
+1 + max_distance + d for distance d, clamped to [-max_distance, max_distance].
 """
 
 from __future__ import annotations
@@ -16,8 +17,19 @@ TABLES = ("key_rows", "key_columns", "value_rows", "value_columns")
 class RelativePosition(nn.Module):
     """Four tables (2 * max_distance + 2, head_dim); a smaller head uses the leading columns.
 
-    The vector of a pair of patches is the sum of one by row distance and one by column distance, so
-    that scores cost 2 * grid_size products a token and head, and not grid_size^2.
+    The vector of a pair of patches (r, c), (s, f) is R[s - r] + C[f - c], one by row distance and
+    one by column distance. Products are therefore taken before the sum:
+
+        q . (R[s - r] + C[f - c]) = q . R[s - r] + q . C[f - c]
+        sum_sf w_sf (R[s - r] + C[f - c])
+            = sum_s (sum_f w_sf) R[s - r] + sum_f (sum_s w_sf) C[f - c]
+
+    That is 2 * grid_size products per query and head instead of grid_size^2, and no tensor of
+    (N, N, head_dim) exists, forward or backward.
+
+    Args:
+        max_distance: largest distance with a vector of its own.
+        head_dim: largest width of a head.
     """
 
     key_rows: nn.Parameter
@@ -34,9 +46,14 @@ class RelativePosition(nn.Module):
             setattr(self, name, table)
 
     def scores(self, q: Tensor, grid_size: int) -> Tensor:
-        """Return the products of queries (B, H, N, head_dim) with the keys' vectors, (B, H, N, N).
+        """Return the products of queries with the keys' vectors of every pair.
 
-        N is grid_size^2, and one more with a class token, which comes first.
+        Args:
+            q: queries, (B, H, N, head_dim). N is grid_size^2, plus one if a class token is first.
+            grid_size: patches along one side of the image.
+
+        Returns:
+            (B, H, N, N), query by key.
         """
         head_dim, has_class = q.shape[-1], q.shape[-2] > grid_size**2
         patches = rearrange(
@@ -57,7 +74,16 @@ class RelativePosition(nn.Module):
         return torch.cat([of_class, scores], dim=-2)
 
     def values(self, weights: Tensor, grid_size: int, head_dim: int) -> Tensor:
-        """Return the sums of the values' vectors under attention `weights` (B, H, N, N)."""
+        """Return the sums over keys of the values' vectors, weighted by attention.
+
+        Args:
+            weights: attention weights, (B, H, N, N), query by key.
+            grid_size: patches along one side of the image.
+            head_dim: width of a head.
+
+        Returns:
+            (B, H, N, head_dim).
+        """
         has_class = weights.shape[-1] > grid_size**2
         patches = rearrange(
             weights[:, :, 1:, 1:] if has_class else weights,
@@ -77,8 +103,9 @@ class RelativePosition(nn.Module):
         return torch.cat([of_class, summed], dim=-2)
 
     def _vectors(self, name: str, grid_size: int, head_dim: int) -> Tensor:
-        """Return (grid, grid, head_dim): the vector of every pair of query and key coordinates."""
+        """Return the vector of every pair of coordinates, query by key, (grid, grid, head_dim)."""
         table: Tensor = getattr(self, name)
-        places = torch.arange(grid_size, device=table.device)
-        distance = (places[None, :] - places[:, None]).clamp(-self.max_distance, self.max_distance)
+        coordinates = torch.arange(grid_size, device=table.device)
+        distance = coordinates[None, :] - coordinates[:, None]
+        distance = distance.clamp(-self.max_distance, self.max_distance)
         return table[distance + self.max_distance + 1, :head_dim]

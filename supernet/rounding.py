@@ -1,9 +1,9 @@
-"""Rounding to codes inside a float network, with gradients passed straight through.
+"""Rounding to integer codes inside a float network, with straight-through gradients.
 
-Two kinds. *Fake quantisation* of the last epochs of supernet training takes its ranges from each
-batch, so that subnets are ranked by weights that expect int8. *Learned rounding* of
-quantisation-aware training has the integer reference's arithmetic, half up, and learns the step by
-the straight-through gradient (LSQ, Esser et al., 2020).
+There are two kinds. *Fake quantisation*, in the last epochs of supernet training, takes its ranges
+from each batch; it prepares the weights for int8, so that subnets are ranked by what they will be.
+*Learned rounding*, in quantisation-aware training, rounds half up as the integer reference does and
+learns the scale by the straight-through gradient (LSQ, Esser et al., 2020).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch.nn import functional
 
 
 def fake_quantize_weight(weight: Tensor) -> Tensor:
-    """Round `weight` (out, in) to 255 symmetric levels for each output channel."""
+    """Round `weight` (out, in) to 255 symmetric levels per output channel."""
     scale = weight.detach().abs().amax(dim=1, keepdim=True).clamp(min=1e-8) / 127
     return _straight_through(weight, (weight / scale).round() * scale)
 
 
 def fake_quantize_input(x: Tensor) -> Tensor:
-    """Round `x` to 256 levels between its smallest and largest value, zero among them."""
+    """Round `x` (any shape) to 256 levels from its minimum to its maximum; 0 is a level."""
     low, high = x.detach().amin().clamp(max=0), x.detach().amax().clamp(min=0)
     scale = ((high - low) / 255).clamp(min=1e-8)
     zero_point = (-low / scale).round()
@@ -29,7 +29,7 @@ def fake_quantize_input(x: Tensor) -> Tensor:
 
 
 class FakeQuantizable:
-    """A layer whose product with a weight can be fake-quantised; mixed into a module's class."""
+    """Mixin of layers whose product with a weight can be fake-quantised."""
 
     fake_quant: bool = False
 
@@ -37,12 +37,12 @@ class FakeQuantizable:
         """Return ``x W^T + b``, with input and weight rounded to int8 where `fake_quant` is set.
 
         Args:
-            x: (..., in).
-            weight: (out, in).
-            bias: (out,), or None.
+            x: input, (..., in).
+            weight: weight, (out, in).
+            bias: bias, (out,), or None.
 
         Returns:
-            (..., out).
+            Output, (..., out).
         """
         if self.fake_quant:
             x, weight = fake_quantize_input(x), fake_quantize_weight(weight)
@@ -50,21 +50,25 @@ class FakeQuantizable:
 
 
 def set_fake_quant(model: nn.Module, on: bool) -> None:
-    """Switch fake quantisation of every layer of `model` that is :class:`FakeQuantizable`."""
+    """Switch fake quantisation on or off in every :class:`FakeQuantizable` layer of `model`."""
     for module in model.modules():
         if isinstance(module, FakeQuantizable):
             module.fake_quant = on
 
 
 def _straight_through(x: Tensor, rounded: Tensor) -> Tensor:
+    """Return `rounded`, with the gradient of `x`."""
     return x + torch.detach(rounded - x)
 
 
 class LearnedRounding(nn.Module):
-    """Rounds to codes of one scale, whose logarithm is learned; the zero point stays.
+    """Rounding to integer codes; the logarithm of the scale is learned, the zero point is fixed.
 
     Args:
-        scale: to start from. zero_point: of the codes. low, high: smallest and largest code.
+        scale: initial value of one code step.
+        zero_point: code of the value 0.
+        low: smallest code.
+        high: largest code.
     """
 
     def __init__(self, scale: float, zero_point: int, low: int, high: int) -> None:
@@ -74,15 +78,15 @@ class LearnedRounding(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """The value of one code, (1,)."""
+        """Value of one code step, (1,)."""
         return self.log_scale.exp()
 
     def codes(self, x: Tensor) -> Tensor:
-        """Return the codes of `x` less the zero point, as integers with gradients."""
+        """Return the codes of `x` minus the zero point: whole floats, with gradients."""
         return round_half_up((x / self.scale).clamp(self.low, self.high))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Round `x`."""
+        """Round `x` (any shape) to the nearest representable value."""
         return self.codes(x) * self.scale
 
 
@@ -96,9 +100,9 @@ def round_half_up(x: Tensor) -> Tensor:
 
 
 def rounded_weight(weight: Tensor) -> Tensor:
-    """Round (out, ...) to 255 symmetric levels for each output channel, as the lowering does."""
+    """Round (out, ...) to 255 symmetric levels per output channel, as the lowering does."""
     flat = weight.flatten(1)
     scale = flat.detach().abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
     codes = flat / scale
-    rounded = codes + (torch.round(codes) - codes).detach()  # weights are rounded half to even
+    rounded = codes + (torch.round(codes) - codes).detach()  # half to even, as the lowering
     return (rounded * scale).view_as(weight)

@@ -1,7 +1,7 @@
 """Which subnets a training step visits: uniform, sandwich and budget-aware sampling.
 
-A sampler is a function of (epoch, step) and the seed, so that a training may resume anywhere; what
-fits the device is a callable, so that this package knows nothing of devices.
+A sampler is a function of seed, epoch and step, so that a training can resume anywhere. Whether a
+subnet fits the device is a callable, so that samplers need not know what a device is.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ CANDIDATES = 512
 
 
 class UniformSampling(Value):
-    """One uniformly sampled subnet a step (AutoFormer; MCUFormer, section 3.1)."""
+    """One uniformly sampled subnet per step (AutoFormer; MCUFormer, section 3.1)."""
 
     name: Literal["uniform"]
 
 
 class SandwichSampling(Value):
-    """The largest, the smallest and random subnets a step (BigNAS, Yu et al., 2020, section 3).
+    """The largest, the smallest and random subnets in each step (BigNAS, Yu et al., 2020, 3).
 
-    Largest and smallest are those that fit the budget, where there is one. The largest learns from
-    the labels, the others from the largest.
+    Largest and smallest are taken among the subnets that fit the budget, if there is one. The
+    largest learns from the labels, the others from its logits.
 
     Args:
-        num_random: random subnets besides the two.
-        weight: share of the largest one's logits in the loss of the others.
+        num_random: random subnets per step, besides the two extremes.
+        weight: share of the largest subnet's logits in the loss of the others; the labels have the
+            rest.
     """
 
     name: Literal["sandwich"]
@@ -47,13 +48,14 @@ class SandwichSampling(Value):
 
 
 class BudgetAwareSampling(Value):
-    """Only subnets that fit the budget, of MACs near the step's before (ElasticViT, 2023, 4.2).
+    """Only subnets that fit the budget, with MACs close to the previous step's (ElasticViT, 4.2).
 
-    The admissible subnets among :data:`CANDIDATES` fresh draws an epoch are sorted by MACs and cut
-    into levels; a random walk over the levels moves by at most one a step.
+    Each epoch draws :data:`CANDIDATES` subnets, sorts the admissible ones by MACs and cuts them
+    into levels; a random walk over the levels moves by at most one level per step. Source: Tang et
+    al., 2023.
 
     Args:
-        levels: of MACs.
+        levels: number of levels.
     """
 
     name: Literal["budget_aware"]
@@ -66,23 +68,28 @@ SamplingConfig = Annotated[
 
 
 class Sampler(Protocol):
-    """Draws the subnets of a step; after the first, they learn from it by `in_place_weight`."""
+    """Draws the subnets of a step.
+
+    Attributes:
+        in_place_weight: share of the first subnet's logits in the loss of the others.
+    """
 
     in_place_weight: float
 
     def __call__(self, epoch: int, step: int) -> Sequence[SubnetConfig]:
-        """Return the subnets of one step."""
+        """Return the subnets of step `step` of epoch `epoch`, the teacher of the others first."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The subnets that a supernet may be asked for.
+    """The subnets of a supernet.
 
     Args:
-        points: one, or all of a joint supernet, drawn from uniformly.
-        seed: of the run.
-        admissible: tells what fits the budget; None admits everything.
-        joint: of a joint supernet.
+        space: search space of the supernet.
+        points: its outer points, drawn from uniformly: one, or all of a joint supernet.
+        seed: seed of the run.
+        admissible: returns whether a subnet fits the budget; None admits everything.
+        joint: whether the supernet is a joint one.
     """
 
     space: SearchSpace
@@ -92,16 +99,19 @@ class Pool:
     joint: bool = False
 
     def sample(self, rng: np.random.Generator) -> SubnetConfig:
-        """Draw any subnet uniformly."""
+        """Draw a subnet uniformly, admissible or not."""
         return self.space.sample(draw(self.points, rng), rng, joint=self.joint)
 
     def admitted(self, *names: str | int) -> list[SubnetConfig]:
-        """Return the admissible ones among fresh draws of a stream, by ascending MACs.
+        """Return the admissible subnets among fresh draws of a random stream, by ascending MACs.
 
-        The extremes of every point are among the candidates.
+        The smallest and the largest subnet of every point are candidates too.
+
+        Args:
+            names: of the random stream.
 
         Raises:
-            BudgetError: none is admissible.
+            BudgetError: no candidate is admissible.
         """
         rng = stream(self.seed, "pool", *names)
         extremes = [
@@ -144,8 +154,8 @@ class SandwichSampler:
     def __call__(self, epoch: int, step: int) -> Sequence[SubnetConfig]:
         """Return the largest, the smallest and random subnets."""
         rng = stream(self.pool.seed, "sampling", epoch, step)
-        fresh = [self.pool.sample(rng) for _ in range(self.num_random)]
-        return [self.largest, self.smallest, *fresh]
+        random_subnets = [self.pool.sample(rng) for _ in range(self.num_random)]
+        return [self.largest, self.smallest, *random_subnets]
 
 
 class BudgetAwareSampler:
@@ -155,32 +165,43 @@ class BudgetAwareSampler:
 
     def __init__(self, config: BudgetAwareSampling, pool: Pool, steps_per_epoch: int) -> None:
         self.pool, self.levels, self.steps = pool, config.levels, steps_per_epoch
-        self.plan = lru_cache(maxsize=1)(self._plan)  # an epoch's steps share their draws
-        self.plan(0)  # refuses an impossible budget before anything is trained
+        self.walk = lru_cache(maxsize=1)(self._walk)  # the steps of an epoch share their draws
+        self.walk(0)  # refuses an impossible budget before anything is trained
 
     def __call__(self, epoch: int, step: int) -> Sequence[SubnetConfig]:
         """Draw an admissible subnet of the step's level."""
-        return [draw(self.plan(epoch)[step], stream(self.pool.seed, "sampling", epoch, step))]
+        return [draw(self.walk(epoch)[step], stream(self.pool.seed, "sampling", epoch, step))]
 
-    def _plan(self, epoch: int) -> Sequence[Sequence[SubnetConfig]]:
-        """Return, for every step of an epoch, the subnets of the level it draws from."""
+    def _walk(self, epoch: int) -> Sequence[Sequence[SubnetConfig]]:
+        """Return, for every step of an epoch, the subnets of the level that it draws from.
+
+        A move of -1, 0 or 1 is equally likely, and one beyond an end stays. The transition matrix
+        is then symmetric, so its stationary distribution is uniform, and the walk starts in it:
+        every step is at every level with equal probability. Levels hold equally many subnets (to
+        within one), so over the epochs all are trained alike; only neighbouring steps are related.
+        """
         admitted = self.pool.admitted(epoch)
-        cuts = np.array_split(np.arange(len(admitted)), min(self.levels, len(admitted)))
-        levels = [[admitted[index] for index in cut] for cut in cuts]
+        parts = np.array_split(np.arange(len(admitted)), min(self.levels, len(admitted)))
+        levels = [[admitted[index] for index in part] for part in parts]
         rng, walk = stream(self.pool.seed, "walk", epoch), []
-        place = int(rng.integers(len(levels)))
+        level = int(rng.integers(len(levels)))
         for move in rng.integers(-1, 2, self.steps):
-            walk.append(levels[place])
-            place = min(max(place + int(move), 0), len(levels) - 1)
+            walk.append(levels[level])
+            level = min(max(level + int(move), 0), len(levels) - 1)
         return walk
 
 
 def build_sampler(config: SamplingConfig, pool: Pool, steps_per_epoch: int) -> Sampler:
     """Build the configured sampler.
 
+    Args:
+        config: which sampling, with its settings.
+        pool: subnets to draw from.
+        steps_per_epoch: number of steps of an epoch.
+
     Raises:
-        ConfigError: budget-aware sampling without a budget.
-        BudgetError: no subnet of the space fits it.
+        ConfigError: budget-aware sampling without a device.
+        BudgetError: no subnet of the space fits the budget.
     """
     match config:
         case UniformSampling():
@@ -196,5 +217,5 @@ def build_sampler(config: SamplingConfig, pool: Pool, steps_per_epoch: int) -> S
 
 
 def heeds_budget(config: SamplingConfig) -> bool:
-    """Tell whether what is sampled, and so every weight, depends on the budget."""
+    """Return whether the sampled subnets, and so the weights, depend on the budget."""
     return not isinstance(config, UniformSampling)

@@ -1,4 +1,4 @@
-"""What is trained: a supernet of one point or of all, or a single network."""
+"""Training tasks: the supernet of one point or of all points, or a single network."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ from supernet.sampling import Pool, Sampler, SamplingConfig, build_sampler, heed
 
 @dataclass(frozen=True)
 class Task(Generic[ModuleT]):
-    """What is trained, on what and how.
+    """What is trained, on which data and how.
 
     Args:
-        model: a supernet, or a single network where `sampler` is None.
+        model: network to train; a supernet if there is a `sampler`.
         batches: training data.
-        recipe: optimiser and schedule.
-        num_classes: K.
-        seed: of every random stream.
-        directory: of the checkpoints; training continues from the newest.
-        identity: anything that makes a checkpoint this task's own, as plain containers.
-        sampler: draws the subnets of a step.
-        trackers: of accelerate's, by name; ``metrics.jsonl`` is always written.
+        recipe: optimiser, schedule and augmentation.
+        num_classes: number of classes K.
+        seed: seed of every random stream.
+        directory: where checkpoints are kept; training continues from the newest.
+        identity: plain containers that hold what the weights depend on besides recipe, seed,
+            number of images and teacher.
+        sampler: draws the subnets of a step; None trains `model` as a single network.
+        trackers: names of accelerate's trackers; ``metrics.jsonl`` is always written.
     """
 
     model: ModuleT
@@ -53,7 +54,7 @@ class Task(Generic[ModuleT]):
 
     @property
     def digest(self) -> str:
-        """A digest of recipe, seed and identity: what a checkpoint must share to be continued."""
+        """Digest of everything that the weights depend on; a checkpoint of another is refused."""
         teacher = teacher_identity(self.recipe.distillation)
         size = len(self.batches.split)
         content = [self.recipe.content(), self.seed, self.identity, size, teacher]
@@ -61,28 +62,28 @@ class Task(Generic[ModuleT]):
 
 
 class Limits(Protocol):
-    """What a supernet needs to know of where its subnets shall run."""
+    """What the training of a supernet needs to know about the device."""
 
     def admits(self, subnet: SubnetConfig) -> bool:
-        """Tell whether a subnet fits."""
+        """Return whether a subnet fits the budget."""
         ...
 
     def identity(self) -> dict[str, Any]:
-        """Return what the verdicts depend on, as plain containers."""
+        """Return everything that :meth:`admits` depends on, as plain containers."""
         ...
 
 
 @dataclass(frozen=True)
 class SupernetSetting:
-    """What a supernet is trained for, besides space and data.
+    """How supernets are trained, whatever the space, the point and the data.
 
     Args:
-        recipe: optimiser and schedule.
+        recipe: optimiser, schedule and augmentation.
         sampling: which subnets a step visits.
-        seed: of the run.
-        points_dir: of the recovery points.
+        seed: seed of the run.
+        points_dir: parent of the directories of recovery points.
         limits: which subnets fit; None admits all.
-        initial: a dense vision transformer in timm's format to start from.
+        initial: safetensors file of a dense timm vision transformer to start from, or None.
     """
 
     recipe: Recipe
@@ -96,13 +97,21 @@ class SupernetSetting:
 def supernet_task(
     space: SearchSpace, point: SpacePoint | None, dataset: Dataset, setting: SupernetSetting
 ) -> Task[Supernet]:
-    """Build the training of one point's supernet, or of the joint one where `point` is None.
+    """Build the training of one point's supernet, or of the joint supernet if `point` is None.
 
-    Its recovery points lie under `points_dir`. The directory's name holds a digest of all that the
-    weights depend on, so that runs with other settings never meet each other's recovery points.
+    The name of its directory under `points_dir` contains the task's digest, so that runs with
+    different settings never share recovery points.
+
+    Args:
+        space: search space of the subnets.
+        point: outer point of the supernet, or None.
+        dataset: its training split is trained on.
+        setting: recipe, sampling, seed and directory.
 
     Raises:
-        BudgetError: sampling heeds the budget, and no subnet fits it.
+        ArtifactError: `setting.initial` cannot start this supernet.
+        BudgetError: the sampling depends on the budget, and no subnet fits it.
+        ConfigError: budget-aware sampling without a device, or a bad augmentation.
     """
     name = "joint" if point is None else point.name
     recipe, seed = setting.recipe, setting.seed
@@ -152,22 +161,24 @@ def network_task(
     directory: Path,
     identity: Mapping[str, Any],
 ) -> Task[ModuleT]:
-    """Build the training of a single network, on the training and the steering split.
+    """Build the training of a single network on the training and the steering split.
 
     Args:
-        model: the network.
-        dataset: its data; the number of classes is the data's.
-        recipe: optimiser and schedule.
-        seed: of every random stream.
-        directory: holds a directory of checkpoints, named after all that the weights depend on.
-        identity: what makes this training its own, besides data, recipe and seed.
+        model: network to train.
+        dataset: data, and the number of classes.
+        recipe: optimiser, schedule and augmentation.
+        seed: seed of every random stream.
+        directory: parent of the checkpoints' directory, which is named after a digest of everything
+            that the weights depend on.
+        identity: plain containers that hold what the weights depend on besides data, recipe and
+            seed.
     """
-    both = dataset.train.joined(dataset.steering)
-    identity = {**identity, "data": both.digest}
+    split = dataset.train.joined(dataset.steering)
+    identity = {**identity, "data": split.digest}
     name = digest(canonical_json([identity, recipe.content(), seed]).encode())[:8]
     return Task(
         model=model,
-        batches=BatchSource(both, dataset.preprocessing, recipe, seed),
+        batches=BatchSource(split, dataset.preprocessing, recipe, seed),
         recipe=recipe,
         num_classes=len(dataset.class_names),
         seed=seed,
@@ -177,7 +188,7 @@ def network_task(
 
 
 def seed_everything(seed: int, *names: str | int) -> None:
-    """Seed the global generators of python, numpy and torch, which timm's parts draw from."""
+    """Seed the global generators of Python, numpy and torch from a named stream; timm uses them."""
     value = derive(seed, *names)
     random.seed(value)
     np.random.seed(value % 2**32)  # noqa: NPY002 - timm's Mixup draws from it

@@ -1,4 +1,4 @@
-"""From image to tokens, with the padding that torch, numpy and C share; elastic in its width."""
+"""Tokenizers, elastic in their width; they pad images as the numpy reference and the C do."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from supernet.modules import TypedModuleList
 
 
 class Tokenizer(nn.Module, ABC):
-    """Makes tokens of images; its weights are shared by slicing.
+    """Maps images to tokens; subnets share its weights by slicing.
 
     Args:
-        pad_value: normalised value of each channel that padding of the image consists of.
+        pad_value: normalised value of the padding pixel, per channel.
     """
 
     pad: Tensor
@@ -37,7 +37,7 @@ class Tokenizer(nn.Module, ABC):
         """Map images (B, C, H, W) to tokens (B, N, D) of `subnet`."""
 
     def padded(self, x: Tensor, before: int, after: int) -> Tensor:
-        """Pad images (B, C, H, W) at their top and left, and at their bottom and right."""
+        """Pad images (B, C, H, W) by `before` at top and left, by `after` at bottom and right."""
         return functional.pad(x - self.pad, (before, after, before, after)) + self.pad
 
 
@@ -48,15 +48,14 @@ class _Projection(nn.Conv2d):
 
 
 class PatchEmbed(Tokenizer):
-    """A convolution with kernel = stride = patch_size; elastic in its output channels.
+    """A convolution with kernel = stride = patch_size, elastic in its output channels.
 
-    A subnet of another patch size (in a joint supernet) uses the kernel resized by the
-    pseudo-inverse of bilinear resizing, which keeps the embedding of resized patches (FlexiViT,
-    Beyer et al., 2023, section 3.4).
+    In a joint supernet, a subnet of another patch size uses the kernel resized by the
+    pseudo-inverse of bilinear resizing (FlexiViT, Beyer et al., 2023, section 3.4).
 
     Args:
-        subnet: the largest; gives the stored patch size.
-        pad_value: normalised value of each channel that padding consists of.
+        subnet: largest subnet; it gives the stored patch size.
+        pad_value: normalised value of the padding pixel, per channel.
     """
 
     def __init__(self, subnet: SubnetConfig, pad_value: tuple[float, ...]) -> None:
@@ -90,12 +89,13 @@ class PatchEmbed(Tokenizer):
 class ConvTokenizer(Tokenizer):
     """One or two of: 3 x 3 convolution, batch norm, ReLU, 3 x 3 max pooling of stride 2.
 
-    Elastic in the last one's output channels; the channels between are fixed, so that the batch
-    statistics of a channel do not depend on the subnet. Source: CCT (Hassani et al., 2021), 3.3.
+    Only the output channels of the last convolution are elastic. Those in between are fixed, so
+    that the batch statistics of a channel do not depend on the subnet. Source: CCT (Hassani et al.,
+    2021), section 3.3.
 
     Args:
-        subnet: the largest.
-        pad_value: normalised value of each channel that padding of the image consists of.
+        subnet: largest subnet.
+        pad_value: normalised value of the padding pixel, per channel.
     """
 
     def __init__(self, subnet: SubnetConfig, pad_value: tuple[float, ...]) -> None:
@@ -130,7 +130,7 @@ def _convolution(in_chans: int, out_chans: int) -> nn.Conv2d:
 
 
 def build_tokenizer(subnet: SubnetConfig, pad_value: tuple[float, ...]) -> Tokenizer:
-    """Build the tokenizer of `subnet`, whose forward takes a subnet of at most its width."""
+    """Build a tokenizer as wide as that of `subnet`; its forward takes subnets up to this width."""
     if subnet.tokenizer == "patch":
         return PatchEmbed(subnet, pad_value)
     return ConvTokenizer(subnet, pad_value)
@@ -138,10 +138,15 @@ def build_tokenizer(subnet: SubnetConfig, pad_value: tuple[float, ...]) -> Token
 
 @lru_cache(maxsize=64)
 def pseudo_inverse_resize(old: int, new: int) -> Tensor:
-    """Return the (new^2, old^2) matrix that resizes a flattened patch kernel."""
+    """Return the (new^2, old^2) matrix that resizes a flattened patch kernel.
+
+    Bilinear resizing of a patch x is x B, with B (old^2, new^2). The resized kernel w' shall give
+    the resized patch the old embedding: x B w' = x w for all x, so B w' = w, of which w' = B^+ w is
+    the least-squares solution (exact when enlarging).
+    """
     basis = torch.eye(old * old).reshape(old * old, 1, old, old)
     resized = functional.interpolate(basis, (new, new), mode="bilinear", antialias=True)
-    bilinear = resized.reshape(old * old, new * new)  # row: image of one old pixel
+    bilinear = resized.reshape(old * old, new * new)  # row i: resized image of old pixel i
     inverse: Tensor = torch.linalg.pinv(bilinear)
     return inverse
 

@@ -32,10 +32,10 @@ STOP, GO = 0, 1
 
 
 class PointChoice(Value):
-    """The point to train.
+    """The space point to train.
 
-    All null means the point that evolve.space chose in the same run directory, and, where it did
-    not run, the middle of the space.
+    All null means the point that evolve.space chose in the same run directory or, if it did not
+    run there, the middle of the space.
     """
 
     rank_ratio: RankRatio | None = None
@@ -48,12 +48,18 @@ class TrainConfig(Settings):
     """Configuration of supernet training.
 
     Args:
-        points_dir: recovery points; concurrent jobs may share it.
-        device: whose budget the sampling and the validation heed; null is no limit.
-        point: of the space; without a meaning where `joint`.
+        points_dir: directory of recovery points; concurrent jobs may share it.
+        device: board whose budget limits sampling and validation; null is no limit.
+        budget: memory that may be used; null is all that the device has.
+        forms: forms of the operators, on which the footprint depends.
+        data: data set.
+        space: search space of the subnets.
+        recipe: optimiser, schedule and augmentation.
+        sampling: which subnets a step visits.
+        point: space point to train; must be null if `joint`.
         joint: train one supernet over all points.
-        initial: a dense vision transformer in timm's format (safetensors) to start from.
-        trackers: of accelerate's, by name, beside ``metrics.jsonl``.
+        initial: safetensors file of a dense timm vision transformer to start from; null is none.
+        trackers: names of accelerate's trackers; ``metrics.jsonl`` is always written.
     """
 
     points_dir: str
@@ -71,19 +77,20 @@ class TrainConfig(Settings):
 
     @property
     def target(self) -> Target | None:
-        """Device, budget and forms as one value, or None where no device is given.
+        """Device, budget and forms as one value, or None without a device.
 
         Raises:
-            BudgetError: the budget is beyond what the device has.
+            BudgetError: the budget exceeds the device's memory.
         """
         return None if self.device is None else Target(self.device, self.budget, self.forms)
 
 
 def chosen_point(config: TrainConfig) -> SpacePoint | None:
-    """Return the configured point, or None where the run's ``space.json`` decides.
+    """Return the configured point, or None if none is configured.
 
     Raises:
-        ConfigError: only one coordinate is given, or the point is not on the grid.
+        ConfigError: a coordinate is missing, the point is not on the grid, or the supernet is
+            joint.
     """
     values = config.point.dump()
     if not any(values.values()):
@@ -104,16 +111,20 @@ def stage(config: TrainConfig) -> Stage:
     """Return what the command reads and writes.
 
     Raises:
-        DataError: the space's networks take other images or classes.
+        ConfigError: point, joint training or initial weights do not suit the space.
+        DataError: data and space differ in channels or classes.
     """
     config.data.check_network(config.space.smallest(config.space.points()[0]))
     if config.initial is not None and config.space.qkv_dim is not None:
-        raise ConfigError("heads of a free qkv_dim have no width to copy to", where="initial")
+        raise ConfigError(
+            "a space with qkv_dim has heads of several widths, which no dense network fits",
+            where="initial",
+        )
     if config.joint and len(config.space.img_size) > 1:
         raise ConfigError("a joint supernet takes one image size", where="space.img_size")
-    chosen = config.run.file("space.json")
-    found = chosen_point(config) is None and not config.joint and chosen.exists()
-    inputs: list[Path] = [chosen] if found else []
+    space_file = config.run.file("space.json")
+    reads_space = chosen_point(config) is None and not config.joint and space_file.exists()
+    inputs: list[Path] = [space_file] if reads_space else []
     if config.initial is not None:
         inputs.append(Path(config.initial))
     outputs = ("supernet.safetensors", "supernet.json", "metrics.jsonl")
@@ -122,7 +133,12 @@ def stage(config: TrainConfig) -> Stage:
 
 
 def resolve_point(config: TrainConfig) -> SpacePoint | None:
-    """Return the point to train, or None for the joint supernet."""
+    """Return the point to train, or None for the joint supernet.
+
+    Raises:
+        ArtifactError: ``space.json`` is damaged.
+        ConfigError: the point is not on the grid.
+    """
     if config.joint:
         return None
     point, space_file = chosen_point(config), config.run.file("space.json")
@@ -138,7 +154,7 @@ def resolve_point(config: TrainConfig) -> SpacePoint | None:
 
 
 def train(config: TrainConfig) -> None:
-    """Train until the recipe's last epoch, from the point's recovery point where there is one.
+    """Train to the recipe's last epoch, from the point's newest recovery point if there is one.
 
     Raises:
         BudgetError: no subnet of the space fits the device.
@@ -170,7 +186,7 @@ def train(config: TrainConfig) -> None:
     probes = Probes(subnet_pool(config.space, point, setting), dataset)
     name = "joint" if point is None else point.name
     with locked(task.directory, wait=True) if processes.is_main else nullcontext():
-        processes.wait()  # for the lock
+        processes.wait()  # until the main process holds the lock
         trained = trainer.train(task, config.recipe.epochs, f"supernet {name}", probes)
     if not processes.is_main:
         return
@@ -186,14 +202,14 @@ def train(config: TrainConfig) -> None:
 
 
 class TrainCommand(Command[TrainConfig]):
-    """Supernet training, alone or in torchrun's processes, of which the first leads."""
+    """Supernet training, in one process or in torchrun's, where the first one decides for all."""
 
     def execute(self, config: TrainConfig) -> None:
         """Run the stage in its locked run directory, unless it is complete and current."""
         if process_count() == 1:
             super().execute(config)
             return
-        self.stage(config)  # every process refuses what cannot succeed, before it waits for others
+        self.stage(config)  # each process refuses a bad configuration before it waits for others
         from supernet.processes import Processes
 
         processes = Processes()
@@ -204,7 +220,11 @@ class TrainCommand(Command[TrainConfig]):
         processes.end()
 
     def _lead(self, config: TrainConfig, processes: Processes) -> None:
-        """Decide for all processes whether the stage must run; they wait for the answer."""
+        """Decide for all processes whether the stage must run, and tell them exactly once.
+
+        The others wait in one `agree`. It gets GO when the stage starts, and STOP if it never does:
+        the stage is complete, or the run directory is in use.
+        """
         announced = False
 
         def together(config: TrainConfig) -> None:

@@ -1,4 +1,4 @@
-"""The training loop, for supernets and for single networks alike."""
+"""The training loop of supernets and of single networks."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from supernet.recipe import Distillation, build_mixup, build_optimizer, build_sc
 from supernet.rounding import set_fake_quant
 from supernet.task import Task, seed_everything
 
-LOSS_MEMORY = 0.98  # of the running mean of the loss, a step
-SPIKE_PATIENCE = 50  # steps before a loss can count as a spike
+LOSS_MEMORY = 0.98  # weight of the past in the running mean of the loss, per step
+SPIKE_PATIENCE = 50  # 1 / (1 - LOSS_MEMORY) steps: until then a few first losses are the mean
 Validate = Callable[[nn.Module, int], dict[str, float]]
 
 
@@ -36,8 +36,9 @@ class Trained(Generic[ModuleT]):
     """The result of a training.
 
     Args:
-        model: what to evaluate and keep: the average of the weights, or the weights themselves.
-        epochs: trained now.
+        model: network to evaluate and keep, in evaluation mode; it has the averaged weights if the
+            recipe averages them.
+        epochs: number of epochs that this call trained.
         is_main: whether this process writes files.
     """
 
@@ -49,24 +50,29 @@ class Trained(Generic[ModuleT]):
 def train(
     task: Task[ModuleT], until_epoch: int, description: str, validate: Validate | None = None
 ) -> Trained[ModuleT]:
-    """Train until `until_epoch` epochs are finished, from the newest checkpoint that is not beyond.
+    """Train until `until_epoch` epochs are finished, from the newest checkpoint up to there.
 
-    Every random choice depends on (seed, epoch, step) alone, so that an interrupted run ends with
-    the same weights as one that was not, for equal processes, threads, precision and torch.
+    Every random choice depends only on seed, epoch and step. An interrupted run therefore ends with
+    the same weights as an uninterrupted one, given the same number of processes and threads, device
+    and version of torch.
 
     Args:
-        validate: measures a model after an epoch; its numbers are shown and recorded.
+        task: what to train, on which data and how.
+        until_epoch: number of epochs to have finished.
+        description: what is trained, for progress lines.
+        validate: measures a model after an epoch, by name; results are printed and recorded.
 
     Raises:
-        ArtifactError: the checkpoint belongs to another task.
-        ConfigError: the batch cannot be shared by the processes.
-        McuformerError: the loss stayed beyond bounds after every rollback.
+        ArtifactError: the checkpoint is damaged or belongs to another task.
+        ConfigError: the processes cannot share the batch, or timm cannot build a part of the
+            recipe.
+        McuformerError: the loss still spikes or is not finite after the last rollback allowed.
     """
     return _Training(task, until_epoch, description, validate).run()
 
 
 class _Training(Generic[ModuleT]):
-    """The state of one training: everything that a checkpoint holds, and what it needs to go on."""
+    """One training: the state that checkpoints hold, and the objects that change it."""
 
     def __init__(
         self, task: Task[ModuleT], until_epoch: int, description: str, validate: Validate | None
@@ -105,12 +111,12 @@ class _Training(Generic[ModuleT]):
 
     @property
     def averaged(self) -> ModuleT | None:
-        """The running average of the weights, where there is one."""
-        # timm does not say that it averages in a copy of the model
+        """The model with the averaged weights, or None if the recipe does not average them."""
+        # timm's annotation is nn.Module, but it averages in a copy of the model
         return None if self.average is None else cast(ModuleT, self.average.module)
 
     def run(self) -> Trained[ModuleT]:
-        """Train."""
+        """Train to the end; return the result."""
         started = int(self.state["step"])
         last = self.until_epoch * self.steps_per_epoch
         journal = Journal(self.task.directory / "metrics.jsonl", started, self.processes)
@@ -124,7 +130,7 @@ class _Training(Generic[ModuleT]):
         return Trained(final.eval(), trained, self.processes.is_main)
 
     def _run_epoch(self, meter: Meter, journal: Journal) -> None:
-        """Run the rest of an epoch, or stop where the loss made a rollback necessary."""
+        """Run the rest of the current epoch; return early after a rollback, which changes it."""
         epoch, first = divmod(int(self.state["step"]), self.steps_per_epoch)
         self.model.train()
         quantized = epoch >= self.recipe.epochs - self.recipe.fake_quant_epochs
@@ -150,37 +156,43 @@ class _Training(Generic[ModuleT]):
         if self.validate is not None and self.processes.is_main:
             model = (self.averaged or self.model).eval()
             row |= self.validate(model, epoch + 1)
-            self._tell(row, meter)
+            self._announce(row, meter)
         journal.add(row)
         self._checkpoint()
 
-    def _tell(self, row: dict[str, Any], meter: Meter) -> None:
-        numbers = ", ".join(
+    def _announce(self, row: dict[str, Any], meter: Meter) -> None:
+        """Print the loss and the accuracies of one epoch."""
+        accuracies = ", ".join(
             f"{name.removesuffix('_percent')} {value:.2f} %"
             for name, value in row.items()
             if name.endswith("_percent")
         )
         say(
             f"{self.description}: epoch {row['epoch']}/{self.until_epoch}, loss {row['loss']:.3f}; "
-            f"{numbers}; about {duration(meter.seconds_left)} left"
+            f"{accuracies}; about {duration(meter.seconds_left)} left"
         )
 
     def _run_step(self, epoch: int, step: int, images: np.ndarray, labels: Tensor) -> float | None:
         """Do one step; return its loss, or None after a rollback."""
+        # Seeding at every step makes a resume exact without saving generator states. Processes
+        # augment differently, so later ranks are part of the name; rank 0 draws as a run alone.
         rank = self.processes.share[0]
-        place = ("step", epoch, step, *((rank,) if rank else ()))
-        seed_everything(self.task.seed, *place)
-        rng = stream(self.task.seed, "augment", *place[1:])
+        names = (epoch, step, *((rank,) if rank else ()))
+        seed_everything(self.task.seed, "step", *names)
+        rng = stream(self.task.seed, "augment", *names)
         inputs = self.task.batches.prepare(images, rng).to(self.processes.device)
         target = labels.to(self.processes.device)
         if self.mixup is not None:
             inputs, target = self.mixup(inputs, target)
+        # the schedule sets the rate anew from the step, so that the scale does not accumulate
         self.scheduler.step_update(epoch * self.steps_per_epoch + step)
         for group in self.optimizer.param_groups:
             group["lr"] *= self.state["lr_scale"]
         self.optimizer.zero_grad()
-        mean = self.processes.average(self.model, self._backward(inputs, target, epoch, step))
-        loss = float(mean)
+        # The averaged loss and gradients are the same in all processes, so each finds the same
+        # fault and clips by the same norm.
+        own_loss = self._backward(inputs, target, epoch, step)
+        loss = float(self.processes.average(self.model, own_loss))
         fault = self._fault(loss)
         if fault is not None:
             self._roll_back(f"{fault} at epoch {epoch}, step {step}")
@@ -194,34 +206,46 @@ class _Training(Generic[ModuleT]):
         return loss
 
     def _backward(self, inputs: Tensor, target: Tensor, epoch: int, step: int) -> Tensor:
-        """Accumulate the gradients of every subnet of the step; return the mean loss."""
-        taught = None
+        """Accumulate the gradients of every subnet of the step; return the mean loss.
+
+        With S subnets s, the first of which teaches the others in place with weight v, and an
+        outer teacher of weight w (both may be 0), the step descends
+
+            L = 1/S sum_s loss_s,   loss_s = (1 - v_s) ((1 - w) CE_s + w KD_s) + v_s KL_s
+
+        where v_s = 0 for the first subnet and v for the others. Dividing by S keeps the scale of
+        the gradient, and so the learning rate, independent of the sampler. Each subnet runs
+        backward at once, so that only one subnet's activations are held.
+        """
+        teacher_logits = None
         if self.teacher is not None:
             with self._autocast():
-                taught = self.teacher(inputs)
+                teacher_logits = self.teacher(inputs)
         arguments: list[tuple[Any, ...]] = [()]
-        in_place = 0.0
+        in_place_weight = 0.0
         if self.task.sampler is not None:
             arguments = [(subnet,) for subnet in self.task.sampler(epoch, step)]
-            in_place = self.task.sampler.in_place_weight
-        total, first = torch.zeros((), device=inputs.device), None
+            in_place_weight = self.task.sampler.in_place_weight
+        total, first_logits = torch.zeros((), device=inputs.device), None
         for argument in arguments:
             with self._autocast():
                 logits = self.model(inputs, *argument)
-            logits = logits.float()
+            logits = logits.float()  # bf16 has 8 bits, too few for the logarithms of the losses
             loss = self._label_loss(logits, target)
-            if taught is not None and self.recipe.distillation is not None:
-                loss = distilled_loss(loss, logits, taught.float(), self.recipe.distillation)
-            if first is not None and in_place:
-                settings = Distillation(teacher="largest", weight=in_place)
-                loss = distilled_loss(loss, logits, first, settings)
-            first = logits.detach() if first is None else first
+            if teacher_logits is not None and self.recipe.distillation is not None:
+                distillation = self.recipe.distillation
+                loss = distilled_loss(loss, logits, teacher_logits.float(), distillation)
+            if first_logits is not None and in_place_weight:
+                settings = Distillation(teacher="largest", weight=in_place_weight)
+                loss = distilled_loss(loss, logits, first_logits, settings)
+            # detached: the first subnet learns from the data, not towards its students
+            first_logits = logits.detach() if first_logits is None else first_logits
             self.processes.accelerator.backward(loss / len(arguments))
             total += loss.detach() / len(arguments)
         return total
 
     def _label_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        # timm's Mixup smooths by itself
+        # timm's Mixup returns smoothed targets
         smoothing = self.recipe.label_smoothing if self.mixup is None else 0.0
         return functional.cross_entropy(logits, target, label_smoothing=smoothing)
 
@@ -243,7 +267,12 @@ class _Training(Generic[ModuleT]):
             self.average.update(self.model, step=done)
 
     def _fault(self, loss: float) -> str | None:
-        """Return what is wrong with a loss, or None."""
+        """Return what is wrong with a loss, or None.
+
+        A spike is a multiple of the running mean m <- 0.98 m + 0.02 loss, which starts at the first
+        loss and forgets it over 1 / 0.02 = 50 steps. Not a number is no multiple of anything, so it
+        is asked for first.
+        """
         if not np.isfinite(loss):
             return f"the loss is {loss}"
         mean, factor = self.state["loss_mean"], self.recipe.spike_factor
@@ -254,8 +283,12 @@ class _Training(Generic[ModuleT]):
     def _roll_back(self, fault: str) -> None:
         """Go back to the last checkpoint and lower the rate.
 
+        The same batches and subnets follow, because they depend only on the step; only the rate is
+        different. Count and scale are not the checkpoint's, so that several rollbacks to one
+        checkpoint add up.
+
         Raises:
-            McuformerError: that was done often enough.
+            McuformerError: there have been `recipe.max_rollbacks` rollbacks already.
         """
         done = int(self.state["rollbacks"])
         if done >= self.recipe.max_rollbacks:
@@ -270,7 +303,7 @@ class _Training(Generic[ModuleT]):
         say(f"{fault}: back to step {self.state['step']}, with the rate times {scale:g}")
 
     def _checkpoint(self) -> None:
-        """Save now and then; a recovery point where the training was asked to stop."""
+        """Save a partial checkpoint every `checkpoint_steps`, and a recovery point at the end."""
         step = int(self.state["step"])
         finished = step == self.until_epoch * self.steps_per_epoch
         if not finished and step % self.recipe.checkpoint_steps:
@@ -282,30 +315,39 @@ class _Training(Generic[ModuleT]):
         self.good.save(self.task.directory / name)
 
     def _resumed(self) -> Snapshot:
-        """Restore the newest checkpoint, where there is one; return what to roll back to."""
+        """Restore the newest checkpoint, if there is one; return the snapshot to roll back to.
+
+        All processes choose the same one: none saves, and so removes a partial checkpoint, before
+        all have looked (`wait`) and have joined a step, which needs their gradients.
+
+        Raises:
+            ArtifactError: the checkpoint is damaged or belongs to another task.
+        """
         directory, last = self.task.directory, self.until_epoch * self.steps_per_epoch
         if self.processes.is_main:
             remove_unfinished(directory)
         path = newest(directory, self.until_epoch, last)
-        self.processes.wait()  # nobody saves before all have looked
+        self.processes.wait()
         if path is None:
             return Snapshot.take(self.state, self.model, self.optimizer, self.averaged)
-        found = Snapshot.load(path, self.model, average=self.average is not None)
-        if found.state["task"] != self.task.digest:
+        snapshot = Snapshot.load(path, self.model, average=self.average is not None)
+        if snapshot.state["task"] != self.task.digest:
             raise ArtifactError(
                 "checkpoint of another task; remove it or use another run_dir", where=path
             )
-        before, now = found.state["environment"], self.state["environment"]
-        changed = [name for name in now if before.get(name) != now[name]]
+        # sums are rounded in another order by other threads, devices or versions: the run goes on,
+        # with the same batches and subnets, but says that its bits will differ
+        saved, current = snapshot.state["environment"], self.state["environment"]
+        changed = [name for name in current if saved.get(name) != current[name]]
         if changed:
-            what = ", ".join(f"{name} {before.get(name)} -> {now[name]}" for name in changed)
+            what = ", ".join(f"{name} {saved.get(name)} -> {current[name]}" for name in changed)
             say(f"{path.name}: resumed in order, but not bit for bit ({what})")
-        found.restore(self.model, self.optimizer, self.averaged)
-        self.state = found.state | {"environment": now}
-        return found
+        snapshot.restore(self.model, self.optimizer, self.averaged)
+        self.state = snapshot.state | {"environment": current}
+        return snapshot
 
     def _environment(self) -> dict[str, Any]:
-        """Return what exactness of a resume depends on."""
+        """Return everything that an exact resume depends on besides the checkpoint."""
         return {
             "processes": self.processes.share[1],
             "threads": torch.get_num_threads(),
@@ -315,7 +357,13 @@ class _Training(Generic[ModuleT]):
 
 
 class Journal:
-    """``metrics.jsonl``: a row an epoch; what lies beyond the step resumed from is dropped."""
+    """``metrics.jsonl``: one row per epoch.
+
+    Args:
+        path: the file; rows of an earlier run are kept.
+        step: step that training resumes from; later rows are dropped.
+        processes: the main process writes.
+    """
 
     def __init__(self, path: Path, step: int, processes: Processes) -> None:
         self.path, self.processes = path, processes
@@ -325,11 +373,11 @@ class Journal:
         self.drop_after(step)
 
     def drop_after(self, step: int) -> None:
-        """Forget rows of later steps."""
+        """Drop the rows of later steps."""
         self.rows = [row for row in self.rows if row["step"] <= step]
 
     def add(self, row: dict[str, Any]) -> None:
-        """Record one row, and hand it to the trackers."""
+        """Write one row, and pass it to the trackers."""
         self.processes.accelerator.log(row, step=row["step"])
         self.rows.append(row)
         if self.processes.is_main:

@@ -1,4 +1,4 @@
-"""What a supernet is worth on the way: accuracy of its extremes, its median and random subnets."""
+"""Validation of a supernet in training: accuracy of extreme, median and random subnets."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MAX_IMAGES = 2000
 
 
 class Probes:
-    """Subnets measured after every epoch on a part of the steering split.
+    """Subnets that are measured after every epoch on a part of the steering split.
 
-    Smallest, median and largest are by MACs among the subnets that the budget admits; the random
-    ones are other ones each time.
+    The smallest, the median and the largest by MACs are chosen once, among subnets that the budget
+    admits; the random ones are drawn anew each time.
 
     Args:
-        pool: what the supernet may be asked for.
-        dataset: its steering split is measured, at most :data:`MAX_IMAGES` images of it.
+        pool: subnets of the supernet.
+        dataset: at most :data:`MAX_IMAGES` images of its steering split are used.
 
     Raises:
         BudgetError: the budget admits no subnet.
@@ -42,15 +42,15 @@ class Probes:
         self.split = dataset.steering.take(np.sort(chosen))
 
     def __call__(self, model: nn.Module, epoch: int) -> dict[str, float]:
-        """Return the accuracy of each, ``NAME_percent``; of the random ones, the mean."""
-        found = {
+        """Return accuracies by ``NAME_percent``; that of the random subnets is their mean."""
+        accuracies = {
             f"{name}_percent": self._accuracy(model, subnet) for name, subnet in self.fixed.items()
         }
         candidates = self.pool.admitted("validation", epoch)
         rng = stream(self.pool.seed, "validation", epoch)
         chosen = rng.permutation(len(candidates))[:RANDOM_SUBNETS]
         random = [self._accuracy(model, candidates[index]) for index in chosen]
-        return found | {"random_percent": float(np.mean(random))}
+        return accuracies | {"random_percent": float(np.mean(random))}
 
     def _accuracy(self, model: nn.Module, subnet: SubnetConfig) -> float:
         device = next(model.parameters()).device

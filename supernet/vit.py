@@ -1,4 +1,4 @@
-"""The static vision transformer: one subnet on its own, in timm's parameter names."""
+"""The static vision transformer: one subnet on its own, with timm's parameter names."""
 
 from __future__ import annotations
 
@@ -86,15 +86,15 @@ class Block(nn.Module):
 class Vit(nn.Module):
     """A vision transformer: tokenizer, blocks, norm, pooling, head.
 
-    With ``fc_norm`` the norm follows the pooling, as timm does for average pooling.
+    With ``fc_norm`` the norm follows the pooling, as in timm's networks with average pooling.
 
     Args:
-        subnet: its shape.
-        pad_value: normalised value of each channel that padding of the image consists of.
-        drop_path_rate: stochastic depth of the last block, linear from 0 at the first.
+        subnet: architecture of the network.
+        pad_value: normalised value of the padding pixel, per channel.
+        drop_path_rate: stochastic depth of the last block; it rises linearly from 0 at the first.
     """
 
-    pretrained_cfg: dict[str, Any]  # timm reads both
+    pretrained_cfg: dict[str, Any]  # timm reads this and the next
     default_cfg: dict[str, Any]
 
     def __init__(
@@ -113,11 +113,11 @@ class Vit(nn.Module):
         self.head = Linear(subnet.embed_dim, subnet.num_classes)
 
     def no_weight_decay(self) -> set[str]:
-        """Name the parameters that timm's optimiser factory must not decay, besides 1-D ones."""
+        """Return the parameters, besides 1-D ones, that timm's optimiser factory must not decay."""
         return undecayed(self)
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Replace the head by a fresh one, for `num_classes` classes."""
+        """Replace the head with a fresh one for `num_classes` classes."""
         self.num_classes = num_classes
         self.subnet = self.subnet.model_copy(update={"num_classes": num_classes})
         self.head = Linear(self.subnet.embed_dim, num_classes)
@@ -131,7 +131,7 @@ class Vit(nn.Module):
         return tokens
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Map tokens (B, N, D) to logits (B, num_classes), or to the features before the head."""
+        """Map tokens (B, N, D) to logits (B, num_classes), or to the head's input (B, D)."""
         out: Tensor = self.fc_norm(pool(x, self.subnet))
         if not pre_logits:
             out = self.head(out)

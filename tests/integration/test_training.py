@@ -120,12 +120,12 @@ def test_a_batch_that_two_processes_cannot_share(tmp_path: Path) -> None:
         (["budget.flash_bytes=9000"], "space: none of 514 subnets fits"),
         (["data=mnist", "data.root=absent"], "data.root: a file of the data set not found"),
         (["space.img_size=[8,12]"], "point.img_size: not a choice"),
-        (["trackers=[nonsense]"], "trackers: no tracker of accelerate"),
+        (["trackers=[nonsense]"], "trackers: accelerate has no such tracker"),
         (["initial=absent.safetensors"], "absent.safetensors: no such file"),
         (["joint=true"], "point: a joint supernet has no point of its own"),
-        (["recipe.rand_augment=nonsense"], "recipe.rand_augment: no RandAugment of timm"),
+        (["recipe.rand_augment=nonsense"], "recipe.rand_augment: timm cannot parse"),
         (["recipe.batch_size=33"], "recipe.batch_size: mixing pairs the images"),
-        (["recipe.scheduler=nonsense"], "recipe.scheduler: no schedule of timm"),
+        (["recipe.scheduler=nonsense"], "recipe.scheduler: timm has no such schedule"),
     ],
 )
 def test_bad_input(
