@@ -1,1 +1,1 @@
-"""Moves the search space and searches subnets under a budget."""
+"""Search of the space point and of the subnet under a budget, and training of the winner."""

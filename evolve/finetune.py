@@ -1,4 +1,4 @@
-"""``python -m evolve.finetune``: train one subnet on, or a given one from scratch."""
+"""``python -m evolve.finetune``: fine-tune the search's winner, or train a subnet from scratch."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ class FinetuneConfig(Settings):
     """Configuration of fine-tuning.
 
     Args:
-        subnet: a ``subnet.json`` to train from scratch; null takes the search's winner and its
-            inherited weights.
+        data: data set.
+        recipe: optimiser, schedule and augmentation.
+        subnet: ``subnet.json`` of a network to train from scratch; null takes the search's winner
+            with its inherited weights.
     """
 
     data: DataConfig
@@ -46,10 +48,11 @@ def subnet_file(config: FinetuneConfig) -> Path:
 
 
 def finetune(config: FinetuneConfig) -> None:
-    """Train on training and steering data; write the subnet and its weights.
+    """Train on the training and steering splits; write the subnet and its weights.
 
     Raises:
-        ConfigError: the subnet is for other images.
+        ArtifactError: the subnet or its weights are damaged.
+        DataError: the subnet is for other channels or classes than the data's.
     """
     path = subnet_file(config)
     subnet = read_value(path, "subnet", SubnetConfig)

@@ -1,8 +1,8 @@
 """``python -m evolve.qat``: fine-tune the run's network under its own int8 arithmetic.
 
-The network that is trained walks the exporter's graph: every tensor that the firmware rounds is
-rounded here, with the same scale, zero point and rounding, and every weight as the lowering does.
-What is learned, weights and scales, is what ``export.source=qat`` lowers.
+The trained network walks the exporter's graph. It rounds every tensor that the firmware rounds,
+with the same scale, zero point and rounding, and every weight as the lowering does. It learns
+weights and scales, which ``export.source=qat`` then lowers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ class QatConfig(Settings):
     """Configuration of quantisation-aware fine-tuning.
 
     Args:
-        calibration_images: of the steering split, which the scales start from.
+        data: data set.
+        recipe: optimiser, schedule and augmentation.
+        forms: forms of the operators; the export must use the same.
+        calibration_images: number of images of the steering split that initialise the scales.
+        quant: how the scales are initialised.
     """
 
     data: DataConfig
@@ -46,7 +50,12 @@ def stage(config: QatConfig) -> Stage:
 
 
 def train_aware(config: QatConfig) -> None:
-    """Train and write ``qat.json`` (scales) and ``qat.safetensors`` (parameters by node)."""
+    """Train; write ``qat.json`` (scales) and ``qat.safetensors`` (parameters by node).
+
+    Raises:
+        ArtifactError: the fine-tuned network is damaged.
+        DataError: it is for other channels or classes than the data's.
+    """
     start = START.read(config.run)
     config.data.check_network(start.subnet)
     dataset = load(config.data, start.subnet.img_size)
@@ -73,7 +82,7 @@ def train_aware(config: QatConfig) -> None:
     }
     directory = config.run.file("qat")
     task = network_task(network, dataset, config.recipe, config.seed, directory, identity)
-    trained = train(task, config.recipe.epochs, "quantisation-aware")
+    trained = train(task, config.recipe.epochs, "quantisation-aware training")
     params, scales = trained.model.learned()
     learned = {name: QuantParams(scale, quant[name].zero_point) for name, scale in scales.items()}
     save_learned(config.run, start.subnet, params, LearnedScales(config.forms, learned))

@@ -1,4 +1,4 @@
-"""The exporter's graph in torch, rounding every tensor that the firmware rounds."""
+"""The exporter's graph in torch, which rounds every tensor that the firmware rounds."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ CODES = {"int8": (-128, 127), "int16": (-32768, 32767)}
 
 
 class RoundedNetwork(nn.Module):
-    """A float graph that rounds where the firmware does; takes normalised images (B, C, H, W).
+    """A trainable float graph that rounds where the firmware does.
 
     Args:
-        model: graph and float parameters, which become trainable.
-        quant: scale and zero point of every tensor, and of values inside operators.
+        model: graph and initial float parameters.
+        quant: initial scale, and zero point, of every tensor and of values inside operators.
     """
 
     def __init__(self, model: FloatModel, quant: Mapping[str, QuantParams]) -> None:
@@ -51,28 +51,28 @@ class RoundedNetwork(nn.Module):
                 key = f"{name}{SEPARATOR}{kind}".replace(".", "/")
                 self.values[key] = nn.Parameter(tensor, requires_grad=learned)
         rounding: dict[str, LearnedRounding] = {}
-        for name, found in quant.items():
-            kind = self.graph.tensors[name].dtype if name in self.graph.tensors else "int8"
-            if kind in CODES:
-                low, high = CODES[kind]
-                learned_scale = LearnedRounding(found.scale, found.zero_point, low, high)
+        for name, params in quant.items():
+            dtype = self.graph.tensors[name].dtype if name in self.graph.tensors else "int8"
+            if dtype in CODES:
+                low, high = CODES[dtype]
+                learned_scale = LearnedRounding(params.scale, params.zero_point, low, high)
                 rounding[name.replace(".", "/")] = learned_scale
         self.rounding = TypedModuleDict(rounding)
 
     def value(self, node: str, kind: str) -> Tensor:
-        """Return a parameter of a node."""
-        found: Tensor = self.values[f"{node}{SEPARATOR}{kind}".replace(".", "/")]
-        return found
+        """Return the parameter `kind` of a node, for instance its ``weight``."""
+        parameter: Tensor = self.values[f"{node}{SEPARATOR}{kind}".replace(".", "/")]
+        return parameter
 
     def rounded(self, x: Tensor, name: str) -> Tensor:
-        """Round a tensor as the firmware does."""
+        """Round `x` as the firmware rounds the tensor `name`; not every tensor is rounded."""
         key = name.replace(".", "/")
         if key in self.rounding:
             x = self.rounding[key](x)
         return x
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, K)."""
+        """Map normalised images (B, C, H, W) to logits (B, K)."""
         tensors = {self.graph.input: images.permute(0, 2, 3, 1)}  # NCHW -> NHWC
         for node in self.graph.nodes:
             tensors[node.output] = self.apply_node(node, [tensors[name] for name in node.inputs])
@@ -84,7 +84,13 @@ class RoundedNetwork(nn.Module):
         return self.rounded(output, node.output)
 
     def weight(self, node: Node, *, pixels: bool = False) -> Tensor:
-        """Return a node's rounded weight; of raw pixels, it is rounded as it is folded."""
+        """Return a node's rounded weight (out, in).
+
+        Args:
+            node: node with a weight.
+            pixels: whether its input is the image. The firmware's first layer takes raw pixels, so
+                its weight is rounded with the normalisation folded in.
+        """
         weight = self.value(node.name, "weight")
         if not pixels:
             return rounded_weight(weight)
@@ -93,18 +99,19 @@ class RoundedNetwork(nn.Module):
         return rounded_weight(weight * gain) / gain
 
     def position(self, node: Node, x: Tensor) -> Tensor:
-        """Put the class token in front of tokens (B, n, D) and add positions."""
+        """Add positions to tokens (B, n, D), the class token in front; positions hold its value."""
         attrs = node.attributes(EmbeddingAttributes)
         if not attrs.positions:
             return x
-        first = x.new_zeros(len(x), attrs.first, x.shape[-1])
+        class_tokens = x.new_zeros(len(x), attrs.first, x.shape[-1])
+        # positions are stored as codes at the output's scale, rounded half to even
         scale = self.rounding[node.output.replace(".", "/")].scale
-        steps = self.value(node.name, "position") / scale
-        whole = steps + (torch.round(steps) - steps).detach()
-        return torch.cat([first, x], dim=1) + whole * scale
+        codes = self.value(node.name, "position") / scale
+        rounded = codes + (torch.round(codes) - codes).detach()
+        return torch.cat([class_tokens, x], dim=1) + rounded * scale
 
     def learned(self) -> tuple[dict[str, Any], dict[str, float]]:
-        """Return the parameters (``node|kind``) and the scale of every rounded tensor."""
+        """Return the parameters by ``node|kind``, and the scale of every rounded tensor by name."""
         params, scales = {}, {}
         for name, tensor in self.state_dict().items():
             part, _, key = name.partition(".")
@@ -118,7 +125,7 @@ class RoundedNetwork(nn.Module):
 
 
 def patch_embed(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
-    """Embed the patches of (B, H, W, C)."""
+    """Embed the patches of images (B, H, W, C) as tokens (B, N, D)."""
     attrs = node.attributes(PatchAttributes)
     side, before, after = attrs.patch_size, attrs.pad_before, attrs.pad_after(x.shape[1])
     pad = network.value(node.name, "pad")
@@ -131,7 +138,7 @@ def patch_embed(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
 
 
 def conv_pool(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
-    """Convolve, ReLU and pool (B, H, W, C)."""
+    """Apply convolution, ReLU and max pooling to (B, H, W, C)."""
     pixels = node.inputs[0] == network.graph.input
     pad, stride = network.value(node.name, "pad"), node.attributes(ConvPoolAttributes).stride
     x = functional.pad(x - pad, (0, 0, 1, 1, 1, 1)) + pad
@@ -144,7 +151,7 @@ def conv_pool(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
 
 
 def embed_tokens(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
-    """Make (B, H, W, D) tokens."""
+    """Flatten a map (B, H, W, D) to tokens and add positions, (B, N, D)."""
     return network.position(node, x.flatten(1, 2))
 
 
@@ -154,14 +161,14 @@ def linear(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
 
 
 def layer_norm(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
-    """Normalise the last axis."""
+    """Normalise (B, N, D) over D."""
     eps = node.attributes(LayerNormAttributes).eps
     weight, bias = (network.value(node.name, kind) for kind in ("weight", "bias"))
     return functional.layer_norm(x, x.shape[-1:], weight, bias, eps)
 
 
 def attention(network: RoundedNetwork, node: Node, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attend; q, k, v (B, N, Q)."""
+    """Attend with q, k and v (B, N, Q); return (B, N, Q)."""
     heads = node.attributes(AttentionAttributes).num_heads
     is_relative = isinstance(node.attrs, RelativeAttributes)
     q, k, v = (x.reshape(*x.shape[:2], heads, -1).transpose(1, 2) for x in (q, k, v))
@@ -179,7 +186,14 @@ def attention(network: RoundedNetwork, node: Node, q: Tensor, k: Tensor, v: Tens
 
 
 def relative(network: RoundedNetwork, node: Node, kind: str, tensor: str) -> Tensor:
-    """Return what pairs of tokens add, (N, N, head_dim)."""
+    """Return the relative position vector of every pair of tokens, (N, N, head_dim).
+
+    Args:
+        network: network with the tables.
+        node: attention with relative position.
+        kind: ``key`` or ``value``.
+        tensor: name of the tensor of keys or values, whose scale the tables share.
+    """
     attrs = node.attributes(RelativeAttributes)
     rows, cols = pair_rows(attrs.grid_size, attrs.max_distance, attrs.first)
     by_row, by_col = (
@@ -190,27 +204,27 @@ def relative(network: RoundedNetwork, node: Node, kind: str, tensor: str) -> Ten
 
 
 def add(network: RoundedNetwork, node: Node, a: Tensor, b: Tensor) -> Tensor:
-    """Add the residual."""
+    """Add two tensors of one shape."""
     return a + b
 
 
 def mean_pool(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
-    """Average the tokens."""
+    """Average the patch tokens of (B, N, D) to (B, D)."""
     return x[:, node.attributes(MeanPoolAttributes).first :].mean(dim=1)
 
 
 def take_token(network: RoundedNetwork, node: Node, x: Tensor) -> Tensor:
-    """Return the class token."""
+    """Take the class token of (B, N, D), (B, D)."""
     return x[:, 0]
 
 
 def unary(function: Callable[[Tensor], Tensor]) -> TorchForm:
-    """Return the form of a function of one tensor."""
+    """Return the torch form of an operator that applies `function` to its one input."""
     return lambda network, node, x: function(x)
 
 
-TorchForm = Callable[..., Tensor]  # of the network, the node and its inputs
-TORCH_FORMS: dict[str, TorchForm] = {  # by an operator's family
+TorchForm = Callable[..., Tensor]  # of (network, node, *inputs)
+TORCH_FORMS: dict[str, TorchForm] = {  # by the operator's family
     "add": add,
     "attention": attention,
     "conv_pool": conv_pool,

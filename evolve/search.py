@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 
 class SearchConfig(TargetSettings):
-    """Configuration of the subnet search."""
+    """Configuration of the subnet search.
+
+    Args:
+        data: data set; its steering split measures accuracy.
+        strategy: settings of the evolution.
+    """
 
     data: DataConfig
     strategy: EvolutionConfig
@@ -41,11 +46,11 @@ def stage(config: SearchConfig) -> Stage:
 
 @dataclass(frozen=True)
 class SearchedPoint:
-    """Where the search looks for subnets.
+    """The space point that is searched.
 
     Args:
-        space: of the supernet.
-        point: whose subnets are searched.
+        space: search space of the supernet.
+        point: point whose subnets are searched.
         joint: whether the supernet holds all points.
     """
 
@@ -55,10 +60,11 @@ class SearchedPoint:
 
     @classmethod
     def of_run(cls, run: RunDir) -> SearchedPoint:
-        """Read it from the supernet or, where that is joint, from the space search's choice.
+        """Read the point from the supernet or, if that is joint, from the space search's choice.
 
         Raises:
-            ArtifactError, ConfigError: naming the file.
+            ArtifactError: ``supernet.json`` or ``space.json`` is missing or damaged.
+            ConfigError: a value in one of them is wrong.
         """
         supernet_file, space_file = run.file("supernet.json"), run.file("space.json")
         content = read_json(supernet_file, "supernet")
@@ -71,12 +77,13 @@ class SearchedPoint:
 
 
 def search(config: SearchConfig) -> None:
-    """Search and write ``subnet.json``, its inherited weights and ``search.jsonl``.
+    """Search; write ``subnet.json``, its inherited weights and ``search.jsonl``.
 
-    A joint supernet is searched at the point that ``space.json`` names.
+    A joint supernet is searched at the point of ``space.json``.
 
     Raises:
-        BudgetError: no subnet of the supernet's point fits.
+        ArtifactError: the supernet is missing or damaged.
+        BudgetError: no subnet of the point fits.
     """
     searched, target = SearchedPoint.of_run(config.run), config.target
     space, point = searched.space, searched.point
@@ -114,7 +121,7 @@ def search(config: SearchConfig) -> None:
 def _load_supernet(
     config: SearchConfig, searched: SearchedPoint, preprocessing: Preprocessing
 ) -> Supernet:
-    """Return the run's trained supernet."""
+    """Load the run's trained supernet."""
     import torch
 
     from supernet.checkpoint import load_model

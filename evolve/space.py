@@ -1,4 +1,4 @@
-"""``python -m evolve.space``: move through the search space to the point that suits the budget."""
+"""``python -m evolve.space``: search for the space point that suits the budget."""
 
 from __future__ import annotations
 
@@ -51,7 +51,12 @@ class EvolveSpaceConfig(TargetSettings):
     """Configuration of the space search.
 
     Args:
-        points_dir: recovery points; concurrent jobs may share it.
+        points_dir: directory of recovery points; concurrent jobs may share it.
+        data: data set; its steering split measures accuracy.
+        space: search space.
+        recipe: how the supernets are trained.
+        sampling: which subnets a training step visits.
+        space_search: selector of the point, with its settings.
     """
 
     points_dir: str
@@ -63,11 +68,11 @@ class EvolveSpaceConfig(TargetSettings):
 
 
 def check(config: EvolveSpaceConfig) -> Target:
-    """Return the target, after checking that a search makes sense at all.
+    """Refuse a search that cannot succeed; return the target.
 
     Raises:
         BudgetError: no subnet of the space fits.
-        DataError: the space's networks take other images or classes.
+        DataError: data and space differ in channels or classes.
         ConfigError: the selector cannot work on this grid.
     """
     target = config.target
@@ -83,7 +88,7 @@ def stage(config: EvolveSpaceConfig) -> Stage:
     """Return what the command reads and writes.
 
     Raises:
-        BudgetError, ConfigError: as :func:`check`, before anything is made.
+        McuformerError: as :func:`check`.
     """
     check(config)
     outputs = ("space.json", "space_search.jsonl", "space_search.png")
@@ -92,7 +97,15 @@ def stage(config: EvolveSpaceConfig) -> Stage:
 
 @dataclass
 class SpaceLandscape:
-    """The real landscape: supernets are trained, subnets measured on the steering split."""
+    """The real landscape, which trains supernets and measures subnets on the steering split.
+
+    Args:
+        config: configuration of the search.
+        target: device, budget and forms.
+        history: visits so far.
+        admissions: counts and admitted subnets by point, filled on demand.
+        datasets: data by image size, filled on demand.
+    """
 
     config: EvolveSpaceConfig
     target: Target
@@ -102,11 +115,11 @@ class SpaceLandscape:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Number of choices of each axis."""
+        """Number of choices per axis."""
         return self.config.space.shape
 
     def admission(self, index: Index) -> tuple[Admission, list[SubnetConfig]]:
-        """Return how many sampled subnets of a point the budget admits, and these."""
+        """Sample subnets of a point; return how many the budget refuses, and those it admits."""
         if index not in self.admissions:
             config, point = self.config, self.config.space.point_at(index)
             rng = stream(config.seed, "quality", point.name)
@@ -115,16 +128,22 @@ class SpaceLandscape:
         return self.admissions[index]
 
     def admitted_macs(self, index: Index) -> list[int]:
-        """Return the multiply-accumulates of the admitted subnets."""
+        """Return the multiply-accumulates of the point's admitted samples."""
         return [subnet.macs for subnet in self.admission(index)[1]]
 
     def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
-        """Train the point T0 more epochs, score it, and record the visit."""
+        """Train the point for T0 more epochs, score it, and record the visit.
+
+        Args:
+            index: grid index of the point.
+            rule: why the point is visited, for the journal.
+            fit: trend that chose the point, for the journal.
+        """
         point = self.config.space.point_at(index)
         epochs = self.history.epochs(index) + self.config.space_search.visit_epochs
-        chosen = self._measured_subnets(index)
-        accuracy = self._accuracy(point, epochs, chosen) if chosen else None
-        visit = self._scored(index, epochs if chosen else 0, accuracy, rule, fit)
+        subnets = self._measured_subnets(index)
+        accuracy = self._accuracy(point, epochs, subnets) if subnets else None
+        visit = self._scored(index, epochs if subnets else 0, accuracy, rule, fit)
         self.history.add(visit)
         text = "no subnet fits" if visit.score is None else f"Q = {visit.score:.2f}"
         rho = visit.admitted_fraction
@@ -139,6 +158,7 @@ class SpaceLandscape:
         rule: str,
         fit: dict[str, Any] | None,
     ) -> Visit:
+        """Return the visit of a point with its score; no accuracy gives no score."""
         admission, admitted = self.admission(index)
         costs = [self.target.cost(subnet).sram_bytes for subnet in admitted]
         weight = self.config.space_search.lambda_rho
@@ -158,16 +178,21 @@ class SpaceLandscape:
             self.datasets[img_size] = load(self.config.data, img_size)
         return self.datasets[img_size]
 
-    def _accuracy(self, point: SpacePoint, epochs: int, chosen: list[SubnetConfig]) -> float:
-        """Train until `epochs`, once for all jobs that share the recovery points, and measure."""
-        dataset = self._dataset(chosen[0].img_size)
+    def _accuracy(self, point: SpacePoint, epochs: int, subnets: list[SubnetConfig]) -> float:
+        """Return the mean accuracy of `subnets` after `epochs` epochs of their point.
+
+        Jobs that share the recovery points train and measure once: one holds the lock, the others
+        wait and read its result. The task, which names the directory, and the epochs determine the
+        weights, so the key adds only the subnets and the data that they are measured on.
+        """
+        dataset = self._dataset(subnets[0].img_size)
         task = self._task(point, dataset)
-        measured = [__version__, dataset.steering.digest, *(subnet.key for subnet in chosen)]
+        measured = [__version__, dataset.steering.digest, *(subnet.key for subnet in subnets)]
         key = digest(canonical_json(measured).encode())
         cached = task.directory / f"accuracy_{epochs:04d}_{key[:8]}.json"
         with locked(task.directory, wait=True):
             if not cached.exists():
-                accuracy = _mean_accuracy(_trained(task, epochs), chosen, dataset)
+                accuracy = _mean_accuracy(_trained(task, epochs), subnets, dataset)
                 write_json(cached, "accuracy", {"accuracy_percent": accuracy})
             return float(read_json(cached, "accuracy")["accuracy_percent"])
 
@@ -188,14 +213,14 @@ class SpaceLandscape:
         return supernet_task(config.space, point, dataset, setting)
 
     def train_jointly(self, epochs: int) -> list[Visit]:
-        """Train one supernet over all points, then score each point with its weights."""
+        """Train one supernet over all points, then score every point with its weights."""
         dataset = self._dataset(self.config.space.img_size[0])
         task = self._task(None, dataset)
         with locked(task.directory, wait=True):
             model = _trained(task, epochs)
         for index in np.ndindex(*self.shape):
-            chosen = self._measured_subnets(index)
-            accuracy = _mean_accuracy(model, chosen, dataset) if chosen else None
+            subnets = self._measured_subnets(index)
+            accuracy = _mean_accuracy(model, subnets, dataset) if subnets else None
             self.history.add(self._scored(index, epochs, accuracy, "joint", None))
         return self.history.visits
 
@@ -205,7 +230,7 @@ class SpaceLandscape:
 
 
 def _trained(task: Task[Supernet], epochs: int) -> Supernet:
-    """Train until `epochs` are finished, from the recovery point where there is one."""
+    """Train until `epochs` are finished, from the newest recovery point if there is one."""
     from supernet.trainer import train
 
     return train(task, epochs, f"training {task.directory.name}").model
@@ -222,10 +247,11 @@ def _mean_accuracy(model: Supernet, subnets: list[SubnetConfig], dataset: Datase
 
 
 def evolve_space(config: EvolveSpaceConfig) -> None:
-    """Search the space and write ``space.json``, its journal and its picture.
+    """Search the space; write ``space.json``, its journal and its picture.
 
     Raises:
-        BudgetError, ConfigError: as :func:`check`.
+        BudgetError: no sampled subnet fits at any point.
+        McuformerError: as :func:`check`.
     """
     landscape = SpaceLandscape(config, check(config))
     fractions = {i: landscape.admission(i)[0].fraction for i in np.ndindex(*landscape.shape)}
@@ -248,15 +274,17 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
     write_bytes(config.run.file("space_search.png"), picture)
     point = config.space.point_at(chosen)
     trained = sum(visit.score is not None for visit in visits)
-    spent, own = trained * config.space_search.visit_epochs, landscape.history.epochs(chosen)
-    if config.space_search.name == "joint":  # none of it went into the point's own supernet
-        spent, own = config.space_search.max_visits * config.space_search.visit_epochs, 0
+    search_epochs = trained * config.space_search.visit_epochs
+    point_epochs = landscape.history.epochs(chosen)
+    if config.space_search.name == "joint":  # no epoch trained the point's own supernet
+        search_epochs = config.space_search.max_visits * config.space_search.visit_epochs
+        point_epochs = 0
     content = {
         "point": point.dump(),
         "selector": config.space_search.name,
         "visits": len(visits),
-        "search_epochs": spent,
-        "point_epochs": own,
+        "search_epochs": search_epochs,
+        "point_epochs": point_epochs,
     }
     write_json(config.run.file("space.json"), "space", content)
     say(f"chosen: {point.name} after {len(visits)} visits")

@@ -1,1 +1,1 @@
-"""Ways to choose a space point, behind one interface; each writes the same ``space.json``."""
+"""Selectors of a space point, with one interface."""

@@ -1,4 +1,4 @@
-"""What a space search has seen: visits, by grid point and by epochs trained."""
+"""The visits of a space search, by grid point and by epochs trained."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ Index = tuple[int, ...]
 
 
 class Visit(Value):
-    """One visit of a grid point: T0 more epochs of its supernet, and the score after them.
+    """One visit of a grid point: T0 more epochs of its supernet, then a score.
 
     Args:
-        index: of the point in the grid, an entry an axis.
-        epochs: epochs its supernet has been trained in total.
-        admitted_fraction: rho, the share of sampled subnets within the budget.
-        accuracy_percent: mean over admitted subnets on the steering split; null where none fits.
-        score: Q = Acc + lambda * rho; null where none fits.
-        sram_bytes: mean SRAM of the admitted subnets, which breaks ties.
+        index: grid index of the point, one entry per axis.
+        epochs: epochs that its supernet has been trained in total.
+        admitted_fraction: rho, the share of sampled subnets that fit the budget.
+        accuracy_percent: mean accuracy of admitted subnets on the steering split; null if none
+            fits.
+        score: Q = Acc + lambda * rho; null if no subnet fits.
+        sram_bytes: mean SRAM of the admitted subnets, which breaks ties; null if none fits.
         rule: why the point was visited.
-        fit: the trend that led here: slopes, intercept, neighbours, residual, step.
+        fit: trend that chose the point: slopes, intercept, neighbours, residual, step.
     """
 
     index: Index
@@ -38,14 +39,14 @@ class Visit(Value):
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Sort key: larger is better; ties go to the smaller footprint."""
+        """Sort key, larger is better; of equal scores the smaller SRAM wins."""
         score = -float("inf") if self.score is None else self.score
         return score, -(self.sram_bytes or 0.0)
 
 
 @dataclass
 class History:
-    """Visits in order."""
+    """Visits in the order they were made."""
 
     visits: list[Visit] = field(default_factory=list)
 
@@ -57,21 +58,21 @@ class History:
         self.visits.append(visit)
 
     def count(self, index: Index) -> int:
-        """Return how often a point was visited."""
+        """Return the number of visits of a point."""
         return sum(visit.index == index for visit in self.visits)
 
     def epochs(self, index: Index) -> int:
-        """Return the epochs a point has been trained so far."""
+        """Return the epochs that a point has been trained so far."""
         return max((visit.epochs for visit in self.visits if visit.index == index), default=0)
 
     def at(self, epochs: int) -> list[Visit]:
-        """Return the scored visits after exactly so many total epochs: what may be compared."""
+        """Return the scored visits of points trained for exactly `epochs`: only they compare."""
         return [v for v in self.visits if v.epochs == epochs and v.score is not None]
 
     def seen(self) -> set[Index]:
-        """Return every point visited, inadmissible ones too."""
+        """Return every visited point, including those without a score."""
         return {visit.index for visit in self.visits}
 
     def levels(self) -> list[int]:
-        """Return the totals of epochs at which something was scored, ascending."""
+        """Return the total epochs at which points were scored, ascending."""
         return sorted({visit.epochs for visit in self.visits if visit.score is not None})

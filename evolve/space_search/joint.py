@@ -1,4 +1,4 @@
-"""Baseline: space selection inside supernet training; one supernet over all points (table 1)."""
+"""Baseline: choose the point by one supernet trained over all points (MCUFormer, table 1)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ class JointConfig(SearchBudget):
 
 
 def select(config: JointConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Train jointly and return the point with the best score under the shared weights."""
+    """Train the joint supernet; return the point with the best score under its weights."""
     visits = landscape.train_jointly(config.max_visits * config.visit_epochs)
     return max(visits, key=lambda visit: visit.rank).index

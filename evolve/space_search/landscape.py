@@ -1,4 +1,4 @@
-"""What a selector may ask of the space, real or made up, and what all selectors share."""
+"""What a selector may ask of a space, real or synthetic, and what all selectors share."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ class Landscape(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Number of choices of each axis."""
+        """Number of choices per axis."""
         ...
 
     def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
-        """Train the point T0 more epochs, score it, and return the recorded visit."""
+        """Train the point for T0 more epochs, score it, and return the recorded visit."""
         ...
 
     def admitted_macs(self, index: Index) -> list[int]:
-        """Return the multiply-accumulates of the point's admitted sampled subnets; no training."""
+        """Return the multiply-accumulates of the point's admitted samples, without training."""
         ...
 
     def train_jointly(self, epochs: int) -> list[Visit]:
-        """Train one supernet over all points and return the score of each, in grid order."""
+        """Train one supernet over all points; return a visit per point, in grid order."""
         ...
 
 
 class SearchBudget(Value):
-    """What every selector's configuration holds.
+    """Settings of every selector.
 
     Args:
-        visit_epochs: T0, supernet epochs a visit trains.
-        max_visits: budget of visits; promotions count.
+        visit_epochs: T0, the epochs that one visit trains.
+        max_visits: largest number of visits, promotions included.
         lambda_rho: weight of the admitted fraction in the score.
-        num_samples: subnets sampled a point for the admitted fraction.
+        num_samples: subnets sampled per point for the admitted fraction.
         accuracy_subnets: admitted subnets whose mean accuracy scores a point.
     """
 
@@ -63,19 +63,22 @@ class SearchBudget(Value):
     def check(self, shape: Sequence[int]) -> None:
         """Refuse a grid that the selector cannot work on.
 
+        Args:
+            shape: number of choices per axis.
+
         Raises:
-            ConfigError: naming the field.
+            ConfigError: a setting does not suit the grid.
         """
 
 
 class TrendBudget(SearchBudget):
-    """A selector that fits trends.
+    """Settings of the selectors that fit trends.
 
     Args:
-        k: neighbours in a fit.
-        tau: score points per grid step that make one step; one value, or one an axis.
-        initial_points: points visited first, stratified over the grid.
-        ridge: of the least squares.
+        k: number of points in a fit.
+        tau: slope, in score points per grid step, that makes one step; one value, or one per axis.
+        initial_points: number of points that are visited first, stratified over the grid.
+        ridge: penalty on squared slopes in the fit.
     """
 
     k: Annotated[int, Field(ge=3)] = 5
@@ -84,7 +87,11 @@ class TrendBudget(SearchBudget):
     ridge: Annotated[float, Field(ge=0.0)] = 1e-3
 
     def check(self, shape: Sequence[int]) -> None:
-        """Refuse a grid with fewer points than k, and a tau of the wrong length."""
+        """Refuse a grid with fewer than k points, and a tau of the wrong length.
+
+        Raises:
+            ConfigError: `k` or `tau` does not suit the grid.
+        """
         points = int(np.prod(shape))
         if points < self.k:
             raise ConfigError(
@@ -95,30 +102,35 @@ class TrendBudget(SearchBudget):
             )
         if isinstance(self.tau, tuple) and len(self.tau) != len(shape):
             raise ConfigError(
-                "needs one value an axis",
+                "needs one value per axis",
                 where="space_search.tau",
                 got=f"{len(self.tau)} values",
                 expected=f"{len(shape)}, or a single number",
             )
 
     def taus(self, dimensions: int) -> tuple[float, ...]:
-        """Return the threshold of each axis."""
+        """Return tau per axis, for a grid of so many dimensions."""
         return self.tau if isinstance(self.tau, tuple) else (self.tau,) * dimensions
 
 
 def stratified(shape: Sequence[int], count: int, rng: np.random.Generator) -> list[Index]:
-    """Draw distinct grid points that spread over every axis (a Latin hypercube), then random ones.
+    """Draw distinct grid points that spread evenly over every axis (a Latin hypercube).
+
+    On each axis the numbers 0 ... count - 1 are permuted and scaled to the axis's length, so that
+    each choice occurs floor or ceil(count / length) times. Axes are permuted independently, so two
+    points may coincide; random ones replace the duplicates.
 
     Args:
-        shape: of the grid.
-        count: of points, at most the grid's size.
+        shape: number of choices per axis.
+        count: number of points, at most the grid's size.
+        rng: source of randomness.
 
     >>> rows, cols = zip(*stratified((4, 4), 4, np.random.default_rng(0)))
     >>> sorted(rows), sorted(cols)
     ([0, 1, 2, 3], [0, 1, 2, 3])
     """
-    columns = [np.minimum(rng.permutation(count) * length // count, length - 1) for length in shape]
-    chosen = list(dict.fromkeys(tuple(int(c[i]) for c in columns) for i in range(count)))
+    axes = [np.minimum(rng.permutation(count) * length // count, length - 1) for length in shape]
+    chosen = list(dict.fromkeys(tuple(int(axis[i]) for axis in axes) for i in range(count)))
     chosen += [index for index in shuffled(shape, rng) if index not in set(chosen)]
     return chosen[:count]
 
@@ -132,20 +144,21 @@ def shuffled(shape: Sequence[int], rng: np.random.Generator) -> list[Index]:
 def visit_first(
     landscape: Landscape, count: int, max_visits: int, rng: np.random.Generator
 ) -> None:
-    """Visit the initial points, and further ones until three have a score to fit a plane to.
+    """Visit the initial points, then random ones until three points have a score.
 
-    The budget of visits is exceeded only as long as no point has a score at all.
+    A plane over two axes needs three scores. The budget of visits is exceeded only while no point
+    has a score at all.
     """
-    first = stratified(landscape.shape, min(count, int(np.prod(landscape.shape))), rng)
-    rest = [index for index in shuffled(landscape.shape, rng) if index not in first]
-    for number, index in enumerate([*first, *rest]):
+    initial = stratified(landscape.shape, min(count, int(np.prod(landscape.shape))), rng)
+    others = [index for index in shuffled(landscape.shape, rng) if index not in initial]
+    for number, index in enumerate([*initial, *others]):
         scored = sum(visit.score is not None for visit in landscape.history.visits)
-        enough = number >= len(first) and scored >= 3
+        enough = number >= len(initial) and scored >= 3
         if enough or (len(landscape.history) >= max_visits and scored >= 1):
             break
         landscape.visit(index, "initial")
 
 
 def best_at_last(history: History) -> Index:
-    """Return the best-scored point among those trained longest."""
+    """Return the point with the best score among those trained longest."""
     return max(history.at(history.levels()[-1]), key=lambda visit: visit.rank).index

@@ -11,7 +11,7 @@ from evolve.space_search.landscape import Landscape, SearchBudget
 
 
 class LargestConfig(SearchBudget):
-    """The largest space; nothing is trained to choose it."""
+    """The point with the largest networks, chosen without training."""
 
     name: Literal["largest"] = "largest"
 

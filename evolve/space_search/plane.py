@@ -1,7 +1,8 @@
 """The space search's step: a local linear trend of the score over the nearest visited points.
 
-Source: MCUFormer, section 3.1 (piecewise-linear fit over k nearest neighbours), corrected as
-DESIGN.md says: ascent, normalised distances, ridge, truncation toward zero, a neighbour rule.
+Source: MCUFormer, section 3.1 (piecewise-linear fit over the k nearest neighbours), corrected: the
+step climbs (the released code's descends), distances are in units of the grid's extent, the fit has
+a ridge, and steps are truncated toward zero instead of floored.
 """
 
 from __future__ import annotations
@@ -21,21 +22,28 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Trend:
-    """A fitted plane: slopes (d,) in score per unit of each coordinate, and the intercept."""
+    """A fitted plane ``intercept + slopes . x``.
+
+    Args:
+        slopes: score points per unit of each coordinate, (d,).
+        intercept: score at the origin.
+        neighbours: numbers of the points that were fitted.
+        residual: root mean square error over these points, in score points.
+    """
 
     slopes: Array
     intercept: float
     neighbours: tuple[int, ...]
     residual: float
 
-    def predict(self, at: Array) -> float:
-        """Return the plane's score at coordinates (d,)."""
-        return float(self.intercept + self.slopes @ at)
+    def predict(self, point: Array) -> float:
+        """Return the plane's score at a point (d,)."""
+        return float(self.intercept + self.slopes @ point)
 
     def dump(
         self, origin: Index, neighbours: Sequence[Index], step: Sequence[int]
     ) -> dict[str, Any]:
-        """Return every number of the fit and of the step from `origin`, for the journal."""
+        """Return the fit and the step from `origin` as plain containers, for the journal."""
         return {
             "origin": list(origin),
             "slopes": [float(slope) for slope in self.slopes],
@@ -46,32 +54,59 @@ class Trend:
         }
 
 
-def nearest(points: Array, at: Array, spans: Array, k: int) -> Array:
-    """Return indices of the k points (n, d) nearest to `at` (d,), in units of `spans` (d,)."""
-    distances = np.linalg.norm((points - at) / spans, axis=1)
+def nearest(points: Array, centre: Array, spans: Array, k: int) -> Array:
+    """Return the numbers of the k points nearest to `centre`, the nearest first.
+
+    Of equally near points the earlier one comes first, so that the choice is reproducible.
+
+    Args:
+        points: coordinates, (n, d).
+        centre: point that distances are measured from, (d,).
+        spans: unit of distance along each coordinate, (d,).
+        k: number of points.
+    """
+    distances = np.linalg.norm((points - centre) / spans, axis=1)
     return np.argsort(distances, kind="stable")[:k]
 
 
-def fit_trend(points: Array, scores: Array, at: Array, spans: Array, k: int, ridge: float) -> Trend:
-    """Fit a plane to the scores of the k points nearest to `at`.
+def fit_trend(
+    points: Array, scores: Array, centre: Array, spans: Array, k: int, ridge: float
+) -> Trend:
+    """Fit a plane to the scores of the k points nearest to `centre`.
+
+    Minimises sum_i (y_i - a - b . x_i)^2 + ridge |b|^2 over intercept a and slopes b. At the
+    minimum a = mean(y) - b . mean(x), so b fits the centred data and the intercept is not
+    penalised. The penalty is d further rows sqrt(ridge) b = 0 of the least squares; it decides
+    where the points do not, for instance when they share a coordinate.
 
     Args:
-        points: (n, d). scores: (n,). at: (d,). spans: extent of each coordinate, (d,).
-        ridge: penalty on the slopes (not the intercept); 0 is ordinary least squares.
+        points: coordinates, (n, d).
+        scores: score of each point, (n,).
+        centre: point to fit around, (d,).
+        spans: unit of distance along each coordinate, (d,).
+        k: number of points to fit.
+        ridge: penalty on the squared slopes; 0 is ordinary least squares.
     """
-    chosen = nearest(points, at, spans, k)
+    chosen = nearest(points, centre, spans, k)
     x, y = points[chosen].astype(np.float64), scores[chosen].astype(np.float64)
-    centre, level = x.mean(axis=0), y.mean()
-    rows = np.vstack([x - centre, np.sqrt(ridge) * np.eye(x.shape[1])])
-    target = np.concatenate([y - level, np.zeros(x.shape[1])])
+    mean_x, mean_y = x.mean(axis=0), y.mean()
+    rows = np.vstack([x - mean_x, np.sqrt(ridge) * np.eye(x.shape[1])])
+    target = np.concatenate([y - mean_y, np.zeros(x.shape[1])])
     slopes = np.linalg.lstsq(rows, target, rcond=None)[0]
-    intercept = float(level - slopes @ centre)
+    intercept = float(mean_y - slopes @ mean_x)
     errors = y - (x @ slopes + intercept)
     return Trend(slopes, intercept, tuple(map(int, chosen)), float(np.sqrt(np.mean(errors**2))))
 
 
 def threshold_step(slopes: Array, tau: Sequence[float], max_step: int) -> tuple[int, ...]:
-    """Return the ascent step in grid units: slope / tau, truncated toward zero and clipped.
+    """Return the ascent step in grid steps: slope / tau, truncated toward zero and clipped.
+
+    Truncation treats both directions alike: a slope below tau, up or down, is noise and stays.
+
+    Args:
+        slopes: score points per grid step, (d,).
+        tau: slope that makes one step, per axis.
+        max_step: largest step along an axis.
 
     >>> threshold_step(np.array([1.4, -0.3]), (0.5, 0.5), 2)
     (2, 0)
@@ -83,7 +118,8 @@ def threshold_step(slopes: Array, tau: Sequence[float], max_step: int) -> tuple[
 def floor_step(slopes: Array, tau: Sequence[float]) -> tuple[int, ...]:
     """Return the paper's literal step, floor(slope / tau), unclipped (MCUFormer, section 3.1).
 
-    A slope just below zero already leads one step down, where :func:`threshold_step` stays.
+    Floor moves one step down at any slope below zero, but one step up only from tau on;
+    :func:`threshold_step` stays in both cases.
 
     >>> floor_step(np.array([1.4, -0.3]), (0.5, 0.5))
     (2, -1)
@@ -92,7 +128,7 @@ def floor_step(slopes: Array, tau: Sequence[float]) -> tuple[int, ...]:
 
 
 def moved(index: Index, step: Sequence[int], shape: Sequence[int]) -> Index:
-    """Return the grid point a step leads to, stopped at the grid's borders.
+    """Return `index` moved by `step`, clipped to the grid.
 
     >>> moved((3, 1), (2, -1), shape=(5, 4))
     (4, 0)
@@ -103,20 +139,28 @@ def moved(index: Index, step: Sequence[int], shape: Sequence[int]) -> Index:
 
 
 def neighbours(index: Index, shape: Sequence[int]) -> list[Index]:
-    """Return the grid points at most one step away in every coordinate, without the point.
+    """Return the other grid points at most one step away along every axis, sorted.
 
     >>> neighbours((0, 1), shape=(5, 4))
     [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
     """
-    found = {moved(index, step, shape) for step in product((-1, 0, 1), repeat=len(shape))}
-    return sorted(found - {index})
+    reached = {moved(index, step, shape) for step in product((-1, 0, 1), repeat=len(shape))}
+    return sorted(reached - {index})
 
 
 def fit_around(
-    visits: Sequence[Visit], at: Index, shape: Sequence[int], k: int, ridge: float
+    visits: Sequence[Visit], index: Index, shape: Sequence[int], k: int, ridge: float
 ) -> Trend:
-    """Fit the trend around a grid point over scored visits of equal total epochs."""
+    """Fit the trend around a grid point.
+
+    Args:
+        visits: scored visits of equal total epochs; a longer training scores higher anywhere.
+        index: grid point to fit around.
+        shape: number of choices per axis; distances are in units of the grid's extent.
+        k: number of points to fit.
+        ridge: penalty on the squared slopes.
+    """
     points = np.array([visit.index for visit in visits])
     scores = np.array([visit.score for visit in visits], dtype=np.float64)
     spans = np.maximum(np.array(shape) - 1, 1)
-    return fit_trend(points, scores, np.array(at), spans, k, ridge)
+    return fit_trend(points, scores, np.array(index), spans, k, ridge)

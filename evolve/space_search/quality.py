@@ -1,4 +1,4 @@
-"""How good a space point is: accuracy of its admissible subnets, and how many are admissible."""
+"""Quality of a space point: accuracy of its admissible subnets, and the share of them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ AccuracyOf = Callable[[SubnetConfig], float]
 
 @dataclass(frozen=True)
 class Admission:
-    """How a budget treats sampled subnets; `sram`, `flash` and `both` exclude each other.
+    """Counts of sampled subnets by the verdict of a budget.
 
     Args:
-        sampled: subnets looked at.
-        sram, flash: refused for this limit alone. both: for both.
+        sampled: number of subnets.
+        sram: number that exceed SRAM alone.
+        flash: number that exceed flash alone.
+        both: number that exceed both.
     """
 
     sampled: int
@@ -32,11 +34,11 @@ class Admission:
 
     @property
     def fraction(self) -> float:
-        """Share of subnets that were admitted (rho)."""
+        """Admitted share of the subnets (rho)."""
         return 1.0 - (self.sram + self.flash + self.both) / self.sampled
 
     def dump(self) -> dict[str, int]:
-        """Return the counts, with the number admitted."""
+        """Return the counts as plain containers, with the number of admitted subnets."""
         refused = self.sram + self.flash + self.both
         return {
             "sampled": self.sampled,
@@ -50,7 +52,8 @@ class Admission:
 def measure_admission(
     subnets: Iterable[SubnetConfig], footprint: FootprintOf, budget: Budget
 ) -> tuple[Admission, list[SubnetConfig]]:
-    """Count which subnets the budget refuses, and return those it admits."""
+    """Count the subnets that the budget refuses, and why; return those it admits too."""
+    # by (exceeds SRAM, exceeds flash)
     counts = {(True, False): 0, (False, True): 0, (True, True): 0, (False, False): 0}
     admitted = []
     for subnet in subnets:
@@ -90,6 +93,9 @@ def mean_accuracy(subnets: Sequence[SubnetConfig], accuracy: AccuracyOf) -> floa
 def score(accuracy_percent: float, admitted_fraction: float, lambda_rho: float) -> float:
     """Return Q = Acc + lambda * rho (MCUFormer, section 3.1).
 
+    The second term prefers points of which more subnets fit: with the same accuracy of a few
+    samples, the search inside the point has more to choose from.
+
     >>> score(80.0, 0.5, lambda_rho=10.0)
     85.0
     """
@@ -102,7 +108,7 @@ def check_feasible(
     """Refuse a budget that the smallest subnet of every point exceeds.
 
     Raises:
-        BudgetError: with the smallest footprint the points can reach, for each limit.
+        BudgetError: with the smallest SRAM and the smallest flash of any point.
     """
     smallest = [footprint(space.smallest(point)) for point in points]
     if any(cost.admissible(budget) for cost in smallest):
@@ -111,7 +117,7 @@ def check_feasible(
     flash = min(smallest, key=lambda cost: cost.flash_bytes)
     raise BudgetError(
         f"no subnet of the space fits {budget.sram_bytes} bytes of SRAM and {budget.flash_bytes} "
-        f"of flash; the smallest footprints it can reach are {sram.sram_bytes} of SRAM (with "
+        f"of flash; the smallest footprints possible are {sram.sram_bytes} of SRAM (with "
         f"{sram.flash_bytes} of flash) and {flash.flash_bytes} of flash (with {flash.sram_bytes} "
         "of SRAM)",
         where="budget",

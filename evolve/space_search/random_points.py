@@ -1,4 +1,4 @@
-"""Baseline: distinct random points, the best observed wins (MCUFormer, table 1)."""
+"""Baseline: visit distinct random points, choose the best (MCUFormer, table 1)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from evolve.space_search.landscape import Landscape, SearchBudget, best_at_last,
 
 
 class RandomConfig(SearchBudget):
-    """Random search over points."""
+    """Settings of the random search."""
 
     name: Literal["random"] = "random"
 
 
 def select(config: RandomConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Visit random points; go on beyond the budget only until one has a score."""
+    """Visit random points until the budget is spent and at least one point has a score."""
     for number, index in enumerate(shuffled(landscape.shape, rng)):
         if number >= config.max_visits and landscape.history.levels():
             break

@@ -24,7 +24,7 @@ SelectorConfig = Annotated[
 
 
 def select_point(config: SelectorConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Choose a grid point of the landscape by the configured selector."""
+    """Return the grid point that the configured selector chooses."""
     match config:
         case TrendConfig():
             return trend.select(config, landscape, rng)

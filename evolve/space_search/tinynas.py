@@ -1,4 +1,4 @@
-"""TinyNAS: choose by the distribution of MACs of the subnets that fit (MCUNet, section 3.1)."""
+"""Baseline TinyNAS: choose by the MACs of the subnets that fit (MCUNet, 2020, section 3.1)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from evolve.space_search.landscape import Landscape, SearchBudget
 
 
 class TinynasConfig(SearchBudget):
-    """Choice without training.
+    """The point whose admitted subnets compute most, chosen without training.
 
     Args:
-        quantile: of the admitted MACs, by which points are compared; null is the mean.
+        quantile: quantile of the admitted MACs that points are compared by; null is the mean.
     """
 
     name: Literal["tinynas"] = "tinynas"
@@ -23,7 +23,7 @@ class TinynasConfig(SearchBudget):
 
 
 def select(config: TinynasConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Return the point whose admitted subnets compute most."""
+    """Return the point with the largest mean, or quantile, of admitted MACs."""
 
     def worth(index: Index) -> float:
         macs = landscape.admitted_macs(index)

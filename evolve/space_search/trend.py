@@ -1,4 +1,4 @@
-"""Ours: follow the fitted trend or step to the most promising neighbour, then train the best on."""
+"""Our selector: follow the fitted trend, or try the best neighbour; then train the best on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mcuformer.subnet import PositiveInt
 
 
 class TrendConfig(TrendBudget):
-    """The piecewise-linear trend search.
+    """Settings of the piecewise-linear trend search.
 
     Args:
         max_step: largest move along an axis, in grid steps.
-        max_revisits: most visits of one point.
+        max_revisits: largest number of visits of one point.
     """
 
     name: Literal["trend"] = "trend"
@@ -27,11 +27,12 @@ class TrendConfig(TrendBudget):
 
 
 def select(config: TrendConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Visit points until the search is stationary or its budget is spent; return the best.
+    """Explore until the search is stationary or the budget is spent, then promote; return the best.
 
-    Exploration compares points of equal epochs, T0. Where every neighbour of the best is known the
-    search is stationary; the visits left train the k best on, T0 at a time, each round with half as
-    many, so that the choice does not rest on one noisy score.
+    Exploration compares points of equal epochs, T0. It is stationary once every neighbour of the
+    best point is known. The remaining visits train the k best points further, T0 per round. Each
+    round halves their number (successive halving) by their mean score, so that the choice does not
+    rest on one noisy score; a round starts only if the budget is enough for all of its points.
     """
     visit_first(landscape, config.initial_points, config.max_visits, rng)
     while len(landscape.history) < config.max_visits and _explore(config, landscape):
@@ -60,14 +61,19 @@ def _mean_score(landscape: Landscape, index: Index) -> float:
 
 
 def _choose(landscape: Landscape, finalists: list[Visit]) -> Index:
-    """Return the finalist trained longest with the highest mean score over its visits."""
-    longest = max(landscape.history.epochs(visit.index) for visit in finalists)
-    equal = [v for v in finalists if landscape.history.epochs(v.index) == longest]
-    return max(equal, key=lambda v: (_mean_score(landscape, v.index), v.rank[1])).index
+    """Return the finalist with the highest mean score, among those trained longest."""
+    most_epochs = max(landscape.history.epochs(visit.index) for visit in finalists)
+    longest = [v for v in finalists if landscape.history.epochs(v.index) == most_epochs]
+    return max(longest, key=lambda v: (_mean_score(landscape, v.index), v.rank[1])).index
 
 
 def _explore(config: TrendConfig, landscape: Landscape) -> bool:
-    """Visit the next point; False where the search is stationary."""
+    """Visit the next point; return False, without a visit, if the search is stationary.
+
+    The step starts from the best point known, not from the last one, so that a bad visit costs one
+    visit and not the way back. A step of zero or to a known point would bring nothing new; then the
+    unvisited neighbour with the highest fitted score is visited.
+    """
     known = landscape.history.at(config.visit_epochs)
     seen = landscape.history.seen()
     best = max(known, key=_rank).index
@@ -75,10 +81,10 @@ def _explore(config: TrendConfig, landscape: Landscape) -> bool:
     step = threshold_step(trend.slopes, config.taus(len(best)), config.max_step)
     target, rule = moved(best, step, landscape.shape), "trend"
     if target in seen:
-        fresh = [index for index in neighbours(best, landscape.shape) if index not in seen]
-        if not fresh:
+        unvisited = [index for index in neighbours(best, landscape.shape) if index not in seen]
+        if not unvisited:
             return False
-        target = max(fresh, key=lambda index: trend.predict(np.array(index)))
+        target = max(unvisited, key=lambda index: trend.predict(np.array(index)))
         rule = "neighbour"
     fitted = [known[i].index for i in trend.neighbours]
     landscape.visit(target, rule, trend.dump(best, fitted, step))

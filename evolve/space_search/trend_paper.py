@@ -1,4 +1,8 @@
-"""The paper's literal rule: floor(slope / tau) steps from the current point, most visited wins."""
+"""The paper's literal rule: walk by floor(slope / tau); the most visited point wins.
+
+Source: MCUFormer, section 3.1, with one correction: the step climbs. The released code's goes down
+the fitted slope, away from the best score.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,10 @@ from evolve.space_search.plane import fit_around, floor_step, moved, nearest
 
 
 class TrendPaperConfig(TrendBudget):
-    """The literal rule of MCUFormer, section 3.1, with the sign that climbs.
+    """Settings of the paper's rule.
 
     Args:
-        max_revisits: visits of one point that end the search.
+        max_revisits: number of visits of one point that ends the search.
     """
 
     name: Literal["trend_paper"] = "trend_paper"
@@ -24,10 +28,12 @@ class TrendPaperConfig(TrendBudget):
 
 
 def select(config: TrendPaperConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Walk from the best initial point; every step visits, that is trains, where it leads.
+    """Walk from the best initial point; every step trains the point that it reaches.
 
-    The fit takes the k nearest points with the current one's total epochs T. Where there are fewer
-    than three, the k nearest with T - T0 are trained T0 more first (empty neighbourhood).
+    The fit takes the k nearest points with the total epochs T of the current one. If there are
+    fewer than three (the paper's empty neighbourhood), the k nearest with T - T0 are trained for T0
+    more first. A walk that stays raises T, so its point is visited again and again: that is what
+    ends the search, and what wins.
     """
     visit_first(landscape, config.initial_points, config.max_visits, rng)
     history = landscape.history
@@ -50,8 +56,8 @@ def select(config: TrendPaperConfig, landscape: Landscape, rng: np.random.Genera
     return max(scored, key=lambda visit: (history.count(visit.index), visit.rank)).index
 
 
-def _promote(config: TrendPaperConfig, landscape: Landscape, at: Index, epochs: int) -> None:
-    """Train the k nearest points with T - T0 epochs by T0 more."""
+def _promote(config: TrendPaperConfig, landscape: Landscape, current: Index, epochs: int) -> None:
+    """Train the k points nearest to `current` that have `epochs` - T0 epochs for T0 more."""
     history = landscape.history
     lower = [
         visit
@@ -62,6 +68,6 @@ def _promote(config: TrendPaperConfig, landscape: Landscape, at: Index, epochs: 
         return
     points = np.array([visit.index for visit in lower])
     spans = np.maximum(np.array(landscape.shape) - 1, 1)
-    for chosen in nearest(points, np.array(at), spans, config.k):
+    for chosen in nearest(points, np.array(current), spans, config.k):
         if len(history) < config.max_visits:
             landscape.visit(lower[int(chosen)].index, "promotion")

@@ -1,1 +1,1 @@
-"""Methods that search subnets inside one space point."""
+"""Search of subnets inside one space point."""

@@ -1,6 +1,6 @@
-"""Evolutionary search of subnets under a budget, with inherited weights.
+"""Evolutionary search of subnets under a budget, measured with inherited weights.
 
-Source: AutoFormer, section 3.3, and MCUFormer: population 50, 20 generations, 10 parents.
+Source: AutoFormer, section 3.3; population 50, 20 generations and 10 parents as in MCUFormer.
 """
 
 from __future__ import annotations
@@ -17,16 +17,22 @@ from mcuformer.subnet import PositiveInt, SubnetConfig
 from mcuformer.value import Value
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-ATTEMPTS = 10
+ATTEMPTS = 10  # per child, before a fresh candidate takes its place
 
 
 class EvolutionConfig(Value):
-    """Evolutionary search.
+    """Settings of the evolutionary search.
 
     Args:
-        population: candidates a generation.
-        parents: best candidates so far that breed.
-        mutants, crossovers: children a generation; fresh candidates fill the rest.
+        population: candidates per generation.
+        generations: number of generations; the first is drawn at random.
+        parents: number of best candidates so far that breed.
+        mutants: children by mutation per generation.
+        crossovers: children by crossover per generation; random candidates make up the population.
+        depth_probability: probability that a mutation changes the depth.
+        embed_dim_probability: probability that it changes the width, and that it changes the
+            tokenizer.
+        block_probability: probability that it changes a gene of a block, for each gene.
     """
 
     name: Literal["evolution"] = "evolution"
@@ -48,7 +54,7 @@ class EvolutionConfig(Value):
 
 @dataclass(frozen=True)
 class Candidate:
-    """An evaluated subnet; the better one is more accurate, then smaller in SRAM, then in flash."""
+    """An evaluated subnet."""
 
     subnet: SubnetConfig
     accuracy_percent: float
@@ -57,7 +63,7 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[float, int, int, str]:
-        """Sort key: smaller is better."""
+        """Sort key, smaller is better: accuracy, then SRAM, then flash; the key makes it unique."""
         return -self.accuracy_percent, self.sram_bytes, self.flash_bytes, self.subnet.key
 
 
@@ -71,12 +77,19 @@ def evolve(
 ) -> Candidate:
     """Search and return the best candidate.
 
-    Each subnet is evaluated at most once. A space with fewer admissible subnets than a population
-    is searched with what there is.
+    Each subnet is evaluated at most once, so a generation evaluates fewer than `population` if its
+    children are known already, as they must be in a small space.
 
     Args:
-        generations: numbers of the generations, from 0 (a progress bar's iterator).
-        journal: called with each generation's new candidates.
+        config: settings of the search.
+        variation: draws, mutates and crosses subnets.
+        evaluate: measures a subnet.
+        rng: source of randomness.
+        generations: numbers of the generations, from 0; a progress bar may wrap them.
+        journal: called with the number of each generation and its new candidates.
+
+    Raises:
+        BudgetError: no admissible subnet is found.
     """
     seen: dict[str, Candidate] = {}
     for generation in generations:
@@ -96,18 +109,25 @@ def _children(
     parents: list[Candidate],
     rng: np.random.Generator,
 ) -> list[SubnetConfig]:
+    """Return the admissible subnets of a generation, `config.population` of them.
+
+    A child may exceed the budget although its parents do not, so breeding is by rejection. It gives
+    up after ATTEMPTS draws per child: near a tight budget few children fit, and fresh candidates,
+    which are drawn until they fit, make up the population.
+    """
+
     def parent() -> SubnetConfig:
         return parents[int(rng.integers(len(parents)))].subnet
 
-    def bred(make: Callable[[], SubnetConfig], count: int) -> list[SubnetConfig]:
-        found: list[SubnetConfig] = []
+    def bred(breed: Callable[[], SubnetConfig], count: int) -> list[SubnetConfig]:
+        admissible: list[SubnetConfig] = []
         for _ in range(ATTEMPTS * count):
-            if len(found) == count:
+            if len(admissible) == count:
                 break
-            child = make()
+            child = breed()
             if variation.admissible(child):
-                found.append(child)
-        return found
+                admissible.append(child)
+        return admissible
 
     children: list[SubnetConfig] = []
     if parents:

@@ -1,6 +1,6 @@
-"""Subnets as individuals: drawing, mutating and crossing them inside one space point.
+"""Draw, mutate and cross subnets of one space point.
 
-Source: AutoFormer, evolution search (section 3.3); the same operators as MCUFormer's code.
+Source: AutoFormer, section 3.3 (evolution search); MCUFormer's code has the same operators.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ MAX_DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Variation:
-    """Draws admissible subnets of one point.
+    """The operators of the evolution.
 
     Args:
-        admissible: tells whether a subnet fits the budget.
-        depth_probability, embed_dim_probability: of a mutation changing that gene; the
-            tokenizer changes as often as the width.
-        block_probability: of a mutation changing each gene of a block.
+        space: search space.
+        point: point whose subnets are drawn.
+        admissible: returns whether a subnet fits the budget.
+        depth_probability: probability that a mutation changes the depth.
+        embed_dim_probability: probability that it changes the width, and that it changes the
+            tokenizer.
+        block_probability: probability that it changes a gene of a block, for each gene.
     """
 
     space: SearchSpace
@@ -39,7 +42,7 @@ class Variation:
         """Draw an admissible subnet uniformly, by rejection.
 
         Raises:
-            BudgetError: none was found in many draws.
+            BudgetError: none of :data:`MAX_DRAWS` draws fits.
         """
         for _ in range(MAX_DRAWS):
             subnet = self.space.sample(self.point, rng)
@@ -74,19 +77,23 @@ class Variation:
     def cross(
         self, mother: SubnetConfig, father: SubnetConfig, rng: np.random.Generator
     ) -> SubnetConfig:
-        """Take each gene from either parent; the depth is one parent's, its tail too."""
+        """Take each gene from either parent with equal probability.
+
+        Depth and tokenizer are one parent's, as are the blocks that only the deeper one has. The
+        child may be inadmissible.
+        """
         parents = (mother, father) if rng.random() < 0.5 else (father, mother)
         blocks = []
-        for index, own in enumerate(parents[0].blocks):
-            other = parents[1].blocks[index] if index < parents[1].depth else own
-            genes = self.space.genes_of(own)
+        for index, block in enumerate(parents[0].blocks):
+            other = parents[1].blocks[index] if index < parents[1].depth else block
+            genes = self.space.genes_of(block)
             for name in self._free_genes():
-                genes[name] = getattr((own, other)[int(rng.integers(2))], name)
+                genes[name] = getattr((block, other)[int(rng.integers(2))], name)
             blocks.append(self.space.block(genes))
         embed_dim = parents[int(rng.integers(2))].embed_dim
         tokenizer = parents[0].tokenizer
         return self.space.subnet(self.point, embed_dim, tuple(blocks), tokenizer)
 
     def _free_genes(self) -> list[str]:
-        """Return the genes of a block that have a choice at all."""
+        """Return the genes of a block that have more than one choice."""
         return [name for name, choices in self.space.block_genes.items() if len(choices) > 1]

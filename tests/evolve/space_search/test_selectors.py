@@ -164,6 +164,6 @@ def test_initial_points_spread_over_every_axis() -> None:
 def test_grids_a_selector_cannot_work_on_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"space_search\.k: the grid has fewer points than k"):
         TrendConfig(k=7).check((3, 2))
-    with pytest.raises(ConfigError, match=r"space_search\.tau: needs one value an axis"):
+    with pytest.raises(ConfigError, match=r"space_search\.tau: needs one value per axis"):
         TrendConfig(tau=(0.5, 0.5, 0.5)).check((12, 5))
     TrendConfig(tau=(0.5, 0.7)).check((12, 5))
