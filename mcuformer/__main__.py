@@ -2,7 +2,7 @@
 
 mcuformer [key=value ...]       run every stage that is not complete
 mcuformer predict RUN IMAGE     classify a picture: float, int8, host C
-mcuformer inspect RUN           what a run found and where it is
+mcuformer inspect RUN           show what a run found and where it is
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
 
 
 def main() -> int:
-    """Run the command line."""
+    """Run the command line; return the exit code."""
     name, *arguments = sys.argv[1:] or [""]
     if name not in COMMANDS:
         return chain.main()

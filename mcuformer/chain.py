@@ -1,4 +1,4 @@
-"""The whole chain: every command of a run in order, from a search space to a report."""
+"""The chain: every command of a run in order, from a search space to a report."""
 
 from __future__ import annotations
 
@@ -25,28 +25,32 @@ from supernet.sampling import SamplingConfig
 from supernet.train import TRAIN
 
 CHAIN: tuple[Command[Any], ...] = (SPACE, TRAIN, SEARCH, FINETUNE, EXPORT, REPORT)
-RECIPES = {SPACE: "train", TRAIN: "train", FINETUNE: "finetune"}  # field that is their `recipe`
+RECIPES = {SPACE: "train", TRAIN: "train", FINETUNE: "finetune"}  # chain's field for their `recipe`
 
-# rough figures, for `plan=true` alone
-DIGITS_IMAGES, DISK_IMAGES = 1_000, 10_000  # of the data set in scikit-learn; of one on disk
-STAGE_SECONDS = 10.0  # of a stage besides training: imports, data, measuring, building
-STEP_SECONDS = 0.01  # of a training step besides its arithmetic
-TRAINING_PASSES = 3  # a backward pass computes about twice what the forward pass does
-MACS_PER_SECOND = 15e9  # of two cores
+# rough figures, which only `plan=true` uses
+DIGITS_IMAGES, DISK_IMAGES = 1_000, 10_000  # images of the bundled data set, and of one on disk
+STAGE_SECONDS = 10.0  # time per stage besides training: imports, data, measuring, building
+STEP_SECONDS = 0.01  # time per training step besides its arithmetic
+TRAINING_PASSES = 3  # a backward pass computes about twice as much as the forward pass
+MACS_PER_SECOND = 15e9  # on two cores
 FLOAT_BYTES = 4
 RESULT_FILES = 3  # weights of the supernet, of the search's winner, of the fine-tuned network
 
 
 class ChainConfig(TargetSettings):
-    """Configuration of the whole chain.
-
-    Every stage takes from it the fields that bear the names of its own.
+    """Configuration of the chain, from which every stage takes the fields that it has too.
 
     Args:
-        points_dir: recovery points; concurrent jobs may share it.
+        data: data set.
+        space: search space.
         train: recipe of the supernets.
         finetune: recipe of the subnet that the search found.
-        plan: print stages, expected time and disk, and do nothing.
+        sampling: which subnets a step of supernet training visits.
+        points_dir: directory of recovery points; concurrent jobs may share it.
+        space_search: selector of the space point.
+        strategy: settings of the subnet search.
+        export: settings of the export.
+        plan: print the stages with their expected time and disk, and run nothing.
     """
 
     data: DataConfig
@@ -62,15 +66,12 @@ class ChainConfig(TargetSettings):
 
 
 def stage_config(command: Command[Any], config: ChainConfig) -> Settings:
-    """Return a command's configuration, taken from the chain's by the names of its fields.
-
-    A field that the chain lacks keeps its default.
-    """
+    """Return a command's configuration: the chain's fields by name, and defaults for the others."""
     fields = {name: getattr(config, name) for name in type(config).model_fields}
     if command in RECIPES:
         fields["recipe"] = fields[RECIPES[command]]
-    own = command.config.model_fields.keys() & fields.keys()
-    result: Settings = command.config(**{name: fields[name] for name in own})
+    shared = command.config.model_fields.keys() & fields.keys()
+    result: Settings = command.config(**{name: fields[name] for name in shared})
     return result
 
 
@@ -78,9 +79,10 @@ def run_chain(config: ChainConfig) -> None:
     """Run every stage whose artefacts are not complete and current, then show the report.
 
     Raises:
-        BudgetError: no subnet of the space fits; told before anything is trained.
+        BudgetError: no subnet of the space fits; raised before anything is trained.
+        McuformerError: as the stages.
     """
-    CHAIN[0].stage(stage_config(CHAIN[0], config))  # refuses what cannot succeed
+    CHAIN[0].stage(stage_config(CHAIN[0], config))  # refuses a run that cannot succeed
     if config.plan:
         show_plan(config)
         return
@@ -97,12 +99,12 @@ def run_chain(config: ChainConfig) -> None:
 
 
 def main() -> int:
-    """Run the command line of the chain."""
+    """Run the command line of the chain; return the exit code."""
     return entry.run("mcuformer", ChainConfig, run_chain)
 
 
 def show_plan(config: ChainConfig) -> None:
-    """Print the stages, which of them are complete, and the expected time and disk."""
+    """Print the stages, their state, and the expected time and disk."""
     epochs, rows = trained_epochs(config), []
     for command in CHAIN:
         state = stage_state(command, config)
@@ -113,11 +115,11 @@ def show_plan(config: ChainConfig) -> None:
     print_table(table(f"plan of {config.run.path}", ("stage", "state", "expected time"), rows))
     megabytes = expected_bytes(config) / 1e6
     print(f"disk: at most about {megabytes:.0f} MB under {config.run.path}")
-    print("expected times are rough: 2 cores, from the networks' multiply-accumulates")
+    print("times are rough: estimated from the networks' multiply-accumulates, for 2 cores")
 
 
 def stage_state(command: Command[Any], config: ChainConfig) -> str:
-    """Return in words whether a stage is complete."""
+    """Return whether a stage is complete, in words."""
     if not config.run.file(f"stages/{command.name}.json").exists():
         return "not run yet"
     try:
@@ -128,17 +130,18 @@ def stage_state(command: Command[Any], config: ChainConfig) -> str:
 
 
 def trained_epochs(config: ChainConfig) -> Mapping[str, int]:
-    """Return the most epochs that each stage trains; the others train none."""
+    """Return the largest number of epochs of each stage that trains."""
     search = config.space_search
     return {
         SPACE.name: search.max_visits * search.visit_epochs,
-        TRAIN.name: max(0, config.train.epochs - search.visit_epochs),  # a visit did the first
+        # the chosen point has been visited, and so trained, at least once
+        TRAIN.name: max(0, config.train.epochs - search.visit_epochs),
         FINETUNE.name: config.finetune.epochs,
     }
 
 
 def expected_seconds(config: ChainConfig, epochs: int) -> float:
-    """Return a rough time of a stage that trains so many epochs of the largest subnet."""
+    """Return a rough time of a stage that trains the largest subnet for `epochs` epochs."""
     images = DIGITS_IMAGES if config.data.root is None else DISK_IMAGES
     batch_size = config.train.batch_size
     macs = config.space.largest(config.space.points()[-1]).macs * batch_size
@@ -147,10 +150,10 @@ def expected_seconds(config: ChainConfig, epochs: int) -> float:
 
 
 def expected_bytes(config: ChainConfig) -> int:
-    """Return about how much disk a run takes at most, if every network were the largest."""
+    """Return a rough upper bound of a run's disk space, as if every network were the largest."""
     # a checkpoint holds the weights, Adam's two moments and perhaps an average of the weights
     copies = 3 if config.train.ema_decay is None else 4
-    # one per visit, one each of supernet and fine-tuning, and one on the way
+    # one per visit, one each of supernet training and fine-tuning, and one partial checkpoint
     checkpoints = config.space_search.max_visits + 3
     weights = config.space.largest(config.space.points()[-1]).num_params
     return (checkpoints * copies + RESULT_FILES) * weights * FLOAT_BYTES

@@ -1,4 +1,4 @@
-"""Microcontrollers, budgets and what a network costs on them."""
+"""Microcontrollers, budgets, and the memory that a network takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ ByteCount = Annotated[int, Field(ge=0)]
 
 
 class MemoryRegion(Value):
-    """A contiguous memory of the chip; `origin` is its address."""
+    """A contiguous memory of the chip.
+
+    Args:
+        name: name that the device refers to it by.
+        kind: ``flash`` or ``sram``.
+        origin: address of its first byte.
+        size_bytes: size.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     kind: Literal["flash", "sram"]
@@ -25,26 +32,36 @@ class MemoryRegion(Value):
 
 
 class Emulation(Value):
-    """A QEMU machine that is this very chip, with its own memory map and clock."""
+    """A QEMU machine that models this chip, with the chip's memory map.
+
+    Args:
+        machine: QEMU's name for it.
+        clock_hz: clock that QEMU gives the machine.
+    """
 
     machine: str
     clock_hz: PositiveInt
 
 
 class Device(Value):
-    """A microcontroller: one YAML, no Python.
+    """A microcontroller, described by one YAML file.
 
     Args:
-        core: names the compiler's target and the emulated core.
-        regions: the chip's memory map. Code goes to `code_region`, the arena to `arena_region`,
-            static data and stack to `data_region`.
-        weights_region: memory-mapped flash that holds the weights, for instance outside the chip;
+        name: name of the device.
+        description: one line about it.
+        core: core, as the compiler and QEMU name it.
+        clock_hz: clock at which times are estimated.
+        regions: memory map of the chip.
+        code_region: flash region of the code.
+        arena_region: SRAM region of the arena, which holds all tensors.
+        data_region: SRAM region of static data and stack.
+        weights_region: memory-mapped flash region of the weights, for instance outside the chip;
             null is `code_region`.
-        fast_code_region: memory (ITCM) that inner kernels are copied to at start-up; null leaves
-            them in `code_region`. It holds code alone and is not counted as SRAM.
-        stack_reserve_bytes: linked as the stack and counted in admission.
-        emulation: the QEMU machine of this very chip; without one the regions' sizes are
-            emulated on a generic board of the same core.
+        fast_code_region: region (ITCM) that inner kernels are copied to at start-up; null leaves
+            them in `code_region`. It holds nothing but code and does not count as SRAM.
+        stack_reserve_bytes: size of the stack that is linked, and counted in admission.
+        emulation: QEMU machine of this chip; null emulates the sizes of the regions on a generic
+            board with the same core.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -82,7 +99,7 @@ class Device(Value):
             match = [region for region in self.regions if region.name == name]
             if not match or match[0].kind != kind:
                 known = [region.name for region in self.regions if region.kind == kind]
-                raise ValueError(f"{field} {name!r} names no {kind} region; these are {known}")
+                raise ValueError(f"{field} {name!r} is not a {kind} region; these are {known}")
         if self.stack_reserve_bytes % 8 != 0:
             raise ValueError("stack_reserve_bytes must be a multiple of 8")
         if self.stack_reserve_bytes >= self.region(self.data_region).size_bytes:
@@ -95,19 +112,19 @@ class Device(Value):
 
     @property
     def sram_bytes(self) -> int:
-        """SRAM that a firmware can use: the arena's region and the data region."""
-        used = {self.arena_region, self.data_region}
-        return sum(region.size_bytes for region in self.regions if region.name in used)
+        """SRAM that a firmware can use: the sum of `arena_region` and `data_region`."""
+        names = {self.arena_region, self.data_region}
+        return sum(region.size_bytes for region in self.regions if region.name in names)
 
     @property
     def flash_regions(self) -> tuple[str, ...]:
-        """Names of the flash that a firmware uses: for code, and for weights if apart."""
+        """Names of the flash regions: the code's, then the weights' if given."""
         weights = self.weights_region
         return (self.code_region,) if weights is None else (self.code_region, weights)
 
     @property
     def used_regions(self) -> tuple[str, ...]:
-        """Names of all memory that a firmware uses, each once."""
+        """Names of all regions that a firmware uses, each once."""
         fast = () if self.fast_code_region is None else (self.fast_code_region,)
         return tuple(
             dict.fromkeys((*self.flash_regions, self.arena_region, self.data_region, *fast))
@@ -115,30 +132,39 @@ class Device(Value):
 
     @property
     def flash_bytes(self) -> int:
-        """Flash that a firmware can use."""
+        """Flash that a firmware can use: the sum of its regions."""
         return sum(self.region(name).size_bytes for name in dict.fromkeys(self.flash_regions))
 
     def milliseconds(self, instructions: float) -> float:
-        """Estimate the time of instructions at the device's clock: one a cycle, no wait states.
+        """Estimate the time of so many instructions, at one per cycle and without wait states.
 
-        An emulator counts instructions, not cycles; a Cortex-M7 may issue two in a cycle, and slow
+        An emulator counts instructions, not cycles: a Cortex-M7 may issue two per cycle, and slow
         flash may stall any core.
         """
         return instructions / self.clock_hz * 1e3
 
 
 class BudgetConfig(Value):
-    """What a user allows; ``null`` means all that the device has."""
+    """Memory that a firmware may use.
+
+    Args:
+        sram_bytes: SRAM; null is all that the device has.
+        flash_bytes: flash; null is all that the device has.
+    """
 
     sram_bytes: PositiveInt | None = None
     flash_bytes: PositiveInt | None = None
 
 
 class Budget(Value):
-    """Hard limits on whole-firmware memory, in bytes.
+    """Hard limits on the memory of a whole firmware.
 
     Args:
-        arena_bytes, code_bytes, weights_bytes: sizes of the regions that each must fit.
+        sram_bytes: limit of arena, static data and stack together.
+        flash_bytes: limit of weights and code together.
+        arena_bytes: size of the arena's region.
+        code_bytes: size of the code's region.
+        weights_bytes: size of the weights' region.
     """
 
     sram_bytes: PositiveInt
@@ -152,19 +178,19 @@ class Budget(Value):
         """Resolve a configured budget on `device`.
 
         Raises:
-            BudgetError: a budget beyond what the device has.
+            BudgetError: the budget exceeds the device's memory.
         """
         limits = {}
         for field in ("sram_bytes", "flash_bytes"):
-            wanted, limit = getattr(config, field), getattr(device, field)
-            if wanted is not None and wanted > limit:
+            allowed, size = getattr(config, field), getattr(device, field)
+            if allowed is not None and allowed > size:
                 raise BudgetError(
-                    f"beyond the memory of {device.name}",
+                    f"more than {device.name} has",
                     where=f"budget.{field}",
-                    got=wanted,
-                    expected=f"at most {limit}",
+                    got=allowed,
+                    expected=f"at most {size}",
                 )
-            limits[field] = limit if wanted is None else wanted
+            limits[field] = size if allowed is None else allowed
         return cls(
             **limits,
             arena_bytes=device.region(device.arena_region).size_bytes,
@@ -174,10 +200,16 @@ class Budget(Value):
 
 
 class Footprint(Value):
-    """Bytes that a subnet's firmware takes, as the exporter's planner says before linking.
+    """Memory of a firmware, as the exporter's planner predicts it or the linker measures it.
 
-    SRAM = arena + static data + stack reserve; flash = weights (with tables and requantisation
-    constants) + code.
+    SRAM = arena + static data + stack; flash = weights + code.
+
+    Args:
+        arena_bytes: all tensors and scratch buffers.
+        static_bytes: static data.
+        stack_bytes: stack, reserved or measured.
+        weights_bytes: weights, tables and requantisation constants.
+        code_bytes: code.
     """
 
     arena_bytes: ByteCount
@@ -188,16 +220,16 @@ class Footprint(Value):
 
     @property
     def sram_bytes(self) -> int:
-        """Whole-firmware SRAM."""
+        """SRAM of the whole firmware."""
         return self.arena_bytes + self.static_bytes + self.stack_bytes
 
     @property
     def flash_bytes(self) -> int:
-        """Whole-firmware flash."""
+        """Flash of the whole firmware."""
         return self.weights_bytes + self.code_bytes
 
     def exceeds(self, budget: Budget) -> tuple[bool, bool]:
-        """Return whether (SRAM, flash) go beyond the budget."""
+        """Return whether (SRAM, flash) exceed the budget, in sum or in a region of theirs."""
         over_sram = self.sram_bytes > budget.sram_bytes or self.arena_bytes > budget.arena_bytes
         over_flash = self.flash_bytes > budget.flash_bytes
         over_region = (
@@ -206,5 +238,5 @@ class Footprint(Value):
         return over_sram, over_flash or over_region
 
     def admissible(self, budget: Budget) -> bool:
-        """Tell whether both limits hold."""
+        """Return whether the budget holds."""
         return not any(self.exceeds(budget))

@@ -1,4 +1,4 @@
-"""Look at a finished run: what it found, and what its network says of a picture."""
+"""Commands that look at a run: what it found, and how its network classifies a picture."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from oplib.target.predict import predict
 
 
 def predict_picture(run_dir: str, image_file: str) -> None:
-    """Print class and confidence of a picture for float, int8 and host C.
+    """Print the class and the logit that float, int8 and host C give a picture.
 
     Raises:
-        ArtifactError: the run has no export.
-        DataError: there is no such picture.
+        ArtifactError: the run has no exported network.
+        DataError: the picture is missing or not readable.
     """
     run = RunDir(run_dir)
     integer, _, names = load_model(run.path)
@@ -40,7 +40,7 @@ def inspect_run(run_dir: str) -> None:
     """Print what a run found, what it costs and where its files are.
 
     Raises:
-        ArtifactError: there is no run.
+        ArtifactError: `run_dir` is not a run directory, or a file of it is damaged.
     """
     run = RunDir(run_dir)
     records = sorted(run.file("stages").glob("*.json"))

@@ -1,4 +1,4 @@
-"""Pictures, drawn with matplotlib when one is asked for."""
+"""Pictures of runs, drawn with matplotlib, which is imported on demand."""
 
 from __future__ import annotations
 
@@ -44,10 +44,16 @@ def draw_space_search(
     """Draw the path of a space search, the fitted slopes over time, and the admitted fraction.
 
     Args:
-        visits: dumped visits in order. chosen: grid index. admitted: rho of every grid index.
+        space: search space.
+        visits: dumped visits, in order.
+        chosen: grid index of the chosen point.
+        admitted: admitted fraction rho by grid index.
 
     Returns:
-        A PNG. Axes beyond rank ratio and patch size are projected onto these two.
+        A PNG. Further axes are projected onto rank ratio and patch size.
+
+    Raises:
+        ToolMissingError: matplotlib is not installed.
     """
     plt = _pyplot()
     figure, (path, slopes, map_axis) = plt.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
@@ -60,13 +66,17 @@ def draw_space_search(
 def draw_admission_maps(
     space: SearchSpace, maps: Mapping[str, Mapping[str, Mapping[Index, float]]]
 ) -> bytes:
-    """Draw the admitted fraction over the grid, a row a device, a column an estimator.
+    """Draw the admitted fraction over the grid, one row per device, one column per estimator.
 
     Args:
-        maps: rho by device, estimator and grid index.
+        space: search space.
+        maps: admitted fraction rho by device, estimator and grid index.
 
     Returns:
         A PNG.
+
+    Raises:
+        ToolMissingError: matplotlib is not installed.
     """
     plt = _pyplot()
     columns = max(len(by_name) for by_name in maps.values())
@@ -82,7 +92,7 @@ def draw_admission_maps(
 
 
 def _plane(space: SearchSpace, index: Sequence[int]) -> tuple[int, int]:
-    """Return (column, row): rank ratio and patch size."""
+    """Return a grid index projected onto (rank ratio, patch size): (column, row)."""
     names = list(space.axes)
     return index[names.index("rank_ratio")], index[names.index("patch_size")]
 
@@ -137,8 +147,8 @@ def _draw_slopes(axis: Any, space: SearchSpace, visits: Sequence[Mapping[str, An
     axis.axhline(0.0, color="0.7", linewidth=1)
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("visit")
-    axis.set_ylabel("slope, score points a grid step")
-    axis.set_title("fitted slopes" if fits else "fitted slopes (none: no trend was fitted)")
+    axis.set_ylabel("slope, score points per grid step")
+    axis.set_title("fitted slopes" if fits else "fitted slopes (no trend was fitted)")
     if fits:
         axis.legend()
 
@@ -171,17 +181,20 @@ def _draw_admitted(
 def draw_memory(
     calls: Sequence[str], buffers: Sequence[Mapping[str, int]], limit: int, arena_bytes: int
 ) -> bytes:
-    """Draw the bytes that live at each call, stacked by buffer, and the device's limit.
+    """Draw the live bytes of each call, stacked by buffer, with the arena and the device's limit.
 
     Args:
-        calls: names in order.
-        buffers: of each call, bytes by name; names that differ by the block's number alone share
-            a colour.
-        limit: bytes of arena that the device leaves.
-        arena_bytes: as planned.
+        calls: names of the calls, in order.
+        buffers: for each call, the bytes of each live buffer by name. Names that differ only in the
+            number of the block share a colour.
+        limit: largest arena that device and budget allow, in bytes.
+        arena_bytes: planned arena, in bytes.
 
     Returns:
         A PNG.
+
+    Raises:
+        ToolMissingError: matplotlib is not installed.
     """
     plt = _pyplot()
     totals: Counter[str] = Counter()
@@ -217,6 +230,6 @@ def draw_memory(
 
 
 def _without_number(name: str) -> str:
-    """Return a tensor's name without its block: ``blocks.3.mlp.fc1`` is ``mlp.fc1``."""
+    """Return a tensor's name without its block, ``mlp.fc1`` for ``blocks.3.mlp.fc1``."""
     parts = name.split(".")
     return ".".join(parts[2:]) if parts[0] == "blocks" else name

@@ -1,4 +1,4 @@
-"""The report of a run: measured once on the test part, shown as tables."""
+"""The report of a run: measured once on the test split, printed as tables."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class ReportConfig(TargetSettings):
     """Configuration of the report.
 
     Args:
-        data: whose test part is measured.
-        space: whose subnets are sampled to see what the budget refuses.
+        data: data set; the networks are measured on its test split.
+        space: search space; its subnets are sampled to count what the budget refuses.
     """
 
     data: DataConfig
@@ -43,10 +43,10 @@ class ReportConfig(TargetSettings):
 
 
 def stage(config: ReportConfig) -> Stage:
-    """Return what the report reads and writes: the one place that looks at the test part.
+    """Return what the report reads and writes.
 
     Raises:
-        ArtifactError: nothing is exported yet.
+        ArtifactError: nothing has been exported yet.
     """
     run = config.run
     names = ("space.json", "export.json", "model_int8.json", "model_int8.safetensors", "firmware")
@@ -57,11 +57,13 @@ def stage(config: ReportConfig) -> Stage:
 
 
 def measure_run(config: ReportConfig) -> None:
-    """Measure everything on the test part and write it, apart from the stages' seconds.
+    """Measure accuracy, memory and work, and write ``report_measured.json``.
+
+    Only this function looks at the test split. The seconds of the stages are added by the chain.
 
     Raises:
         InternalError: reference and C disagree, or planner and linker.
-        BudgetError: the built firmware exceeds the budget although the plan did not.
+        BudgetError: the built firmware exceeds the budget although its plan does not.
     """
     run, target = config.run, config.target
     integer, subnet, _ = load_model(run.path)
@@ -112,18 +114,18 @@ REPORT = Command("report", ReportConfig, stage, measure_run)
 
 
 def accuracy_percent(logits: Array, test: Split) -> float:
-    """Return top-1 accuracy in percent."""
+    """Return the top-1 accuracy of logits (B, K) in percent, rounded to 4 digits."""
     return round(100.0 * float(np.mean(logits.argmax(axis=1) == test.labels)), 4)
 
 
 def memory_report(
     config: ReportConfig, subnet: SubnetConfig, result: Comparison
 ) -> dict[str, dict[str, int | None]]:
-    """Return SRAM and flash: what was planned, linked and measured; None where not verified.
+    """Return SRAM and flash in bytes, planned, linked and measured; None is "not verified".
 
     Raises:
-        InternalError: the linker measured another size than was planned.
-        BudgetError: the built firmware exceeds the budget although the plan did not.
+        InternalError: the linker finds another size than was planned.
+        BudgetError: the built firmware exceeds the budget although its plan does not.
     """
     target = config.target
     planned, limit = target.cost(subnet), target.limit
@@ -154,7 +156,7 @@ def memory_report(
 
 
 def table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
-    """Build a table of text."""
+    """Build a table of text, its first column aligned to the left and the others to the right."""
     result = Table(title=title, title_justify="left")
     for index, name in enumerate(header):
         result.add_column(name, justify="left" if index == 0 else "right", overflow="fold")

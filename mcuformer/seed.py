@@ -8,7 +8,7 @@ import numpy as np
 
 
 def derive(seed: int, *names: str | int) -> int:
-    """Return a 63-bit seed for the stream that `names` names, independent of every other name.
+    """Return the 63-bit seed of the stream called `names`, independent of every other stream's.
 
     >>> derive(0, "sampling") != derive(0, "mutation")
     True
@@ -18,7 +18,7 @@ def derive(seed: int, *names: str | int) -> int:
 
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:
-    """Return the generator of the stream that `names` names (for instance ``"data", epoch``).
+    """Return a generator at the start of the stream called `names`, for instance ``"data", epoch``.
 
     >>> again = stream(0, "data", 3).random() == stream(0, "data", 3).random()
     >>> again, stream(0, "data", 3).random() == stream(0, "data", 4).random()

@@ -1,4 +1,4 @@
-"""The search space: outer points (rank_ratio, patch_size) and the choices inside each."""
+"""The search space: outer points (rank_ratio, patch_size) and the choices inside each point."""
 
 from __future__ import annotations
 
@@ -31,10 +31,13 @@ def draw(choices: Sequence[T], rng: np.random.Generator) -> T:
 
 
 class SpacePoint(Value):
-    """One outer point s of the space; it has its own supernet (MCUFormer, 3.1).
+    """One outer point of the space, which has a supernet of its own (MCUFormer, section 3.1).
 
-    Null means that the coordinate is no axis of the space: `mlp_rank_ratio` follows `rank_ratio`,
-    and `img_size` is the space's only one.
+    Args:
+        rank_ratio: rank ratio of the low-rank layers.
+        patch_size: side of a patch in pixels.
+        mlp_rank_ratio: rank ratio of the MLP; null if it is not an axis and follows `rank_ratio`.
+        img_size: side of the image in pixels; null if it is not an axis, as the space has only one.
     """
 
     rank_ratio: RankRatio
@@ -51,13 +54,27 @@ class SpacePoint(Value):
 
 
 class SearchSpace(Value):
-    """Choices of every gene, each in ascending order.
+    """The choices of every gene; numbers in ascending order.
 
-    Embedding width and depth are one value a network; heads and MLP ratio are chosen in every block
-    (AutoFormer). The attention width follows the heads, `head_dim` each; or `qkv_dim` gives it
-    choices of its own, and `head_dim` is what remains for each head. The outer axes are
-    `rank_ratio` and `patch_size`, and, where given, `mlp_rank_ratio` and several `img_size`.
-    `tokenizer` is a gene of the network; for the rest see :class:`SubnetConfig`.
+    A network has one embedding width, depth and tokenizer; heads, MLP ratio and activation are
+    chosen per block (AutoFormer). The outer axes are `rank_ratio` and `patch_size`, then
+    `mlp_rank_ratio` and `img_size` if they have choices. What is not listed below is the same for
+    all subnets, see :class:`SubnetConfig`.
+
+    Args:
+        img_size: choices of the image's side in pixels; a single number is one choice.
+        rank_ratio: choices of the rank ratio.
+        mlp_rank_ratio: choices of the MLP's rank ratio; null lets it follow `rank_ratio`.
+        patch_size: choices of the patch's side in pixels.
+        embed_dim: choices of the embedding width.
+        depth: choices of the number of blocks.
+        num_heads: choices of the number of heads.
+        mlp_ratio: choices of the MLP's hidden units per unit of the embedding width.
+        activation: choices of the MLP's activation.
+        head_dim: width of a head, unless `qkv_dim` is given.
+        qkv_dim: choices of the attention width, of which each head gets an equal part; null makes
+            it num_heads * head_dim.
+        tokenizer: choices of the tokenizer.
     """
 
     img_size: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
@@ -86,9 +103,7 @@ class SearchSpace(Value):
     @field_validator("img_size", mode="before")
     @classmethod
     def _one_or_many(cls, size: Any) -> Any:
-        return (
-            tuple(size) if isinstance(size, list) else size if isinstance(size, tuple) else (size,)
-        )
+        return tuple(size) if isinstance(size, list | tuple) else (size,)
 
     @field_validator(
         "rank_ratio",
@@ -123,24 +138,24 @@ class SearchSpace(Value):
         if self.global_pool == "token" and not self.class_token:
             raise ValueError("global_pool=token needs class_token=true")
         if ("conv2" in self.tokenizer) != (self.stem_dim is not None):
-            raise ValueError("stem_dim is for tokenizer conv2, and conv2 needs it")
+            raise ValueError("stem_dim must be given for tokenizer conv2, and for no other")
         for tokenizer in self.tokenizer:
             for patch_size in self.patch_size:
                 check_tokenizer(tokenizer, patch_size)
         for width in self.qkv_dim or ():
             for heads in self.num_heads:
                 if width % heads:
-                    raise ValueError(f"qkv_dim {width} is no multiple of num_heads {heads}")
+                    raise ValueError(f"qkv_dim {width} is not a multiple of num_heads {heads}")
         return self
 
     @property
     def max_head_dim(self) -> int:
-        """Largest width of one head in any subnet."""
+        """Largest width of a head in any subnet."""
         return self.head_dim if self.qkv_dim is None else max(self.qkv_dim) // min(self.num_heads)
 
     @property
     def axes(self) -> dict[str, tuple[float, ...]]:
-        """Return the outer coordinates and their choices, in grid order."""
+        """The outer coordinates with their choices, in the order of the grid's axes."""
         axes: dict[str, tuple[float, ...]] = {"rank_ratio": self.rank_ratio}
         if self.mlp_rank_ratio is not None:
             axes["mlp_rank_ratio"] = self.mlp_rank_ratio
@@ -151,29 +166,29 @@ class SearchSpace(Value):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Number of choices of each axis."""
+        """Number of choices per axis."""
         return tuple(len(choices) for choices in self.axes.values())
 
     def points(self) -> tuple[SpacePoint, ...]:
-        """Return every outer point, the first axis outermost."""
+        """Return every outer point, in row-major order of the grid."""
         return tuple(self.point_at(index) for index in np.ndindex(*self.shape))
 
     def point_at(self, index: tuple[int, ...]) -> SpacePoint:
-        """Return the point at grid indices, one for each axis."""
+        """Return the point at a grid index, which has one entry per axis."""
         values = {
             name: choices[i] for (name, choices), i in zip(self.axes.items(), index, strict=True)
         }
         return SpacePoint.parse(values)
 
     def middle(self) -> SpacePoint:
-        """Return the point in the middle of the grid (of an even axis, the upper one)."""
+        """Return the point in the middle of the grid; of two middle choices, the upper."""
         return self.point_at(tuple(length // 2 for length in self.shape))
 
     def check_point(self, point: SpacePoint) -> None:
         """Refuse a point that is not on the grid.
 
         Raises:
-            ConfigError: naming the coordinate and its choices.
+            ConfigError: a coordinate is not among its choices.
         """
         for name in SpacePoint.model_fields:
             choices = self.axes.get(name, (None,))
@@ -187,9 +202,9 @@ class SearchSpace(Value):
 
     @property
     def block_genes(self) -> dict[str, tuple[Any, ...]]:
-        """The genes of a block, by their names in :class:`BlockConfig`, each with its choices.
+        """The choices of each gene of a block, by the gene's name in :class:`BlockConfig`.
 
-        Numbers ascend. The order is that of drawing; a gene with one choice draws nothing.
+        Genes are drawn in this order; a gene with one choice consumes no randomness.
         """
         genes: dict[str, tuple[Any, ...]] = {
             "num_heads": self.num_heads,
@@ -200,7 +215,7 @@ class SearchSpace(Value):
         return genes | {"activation": self.activation}
 
     def block(self, genes: Mapping[str, Any]) -> BlockConfig:
-        """Build a block of one choice for each of :attr:`block_genes`."""
+        """Build a block from one choice per gene of :attr:`block_genes`."""
         heads = genes["num_heads"]
         head_dim = self.head_dim if self.qkv_dim is None else genes["attn_dim"] // heads
         return build_block(heads, head_dim, genes["mlp_ratio"], genes["activation"])
@@ -221,8 +236,12 @@ class SearchSpace(Value):
         """Build a subnet of `point`.
 
         Args:
-            tokenizer: None is the space's first.
-            joint: of the joint supernet, whose linears of ratio 1 are two factors of full rank.
+            point: outer point.
+            embed_dim: embedding width.
+            blocks: transformer blocks.
+            tokenizer: tokenizer; None takes the first choice.
+            joint: whether it is a subnet of the joint supernet, whose linears of ratio 1 are two
+                factors of full rank.
         """
         kind = self.tokenizer[0] if tokenizer is None else tokenizer
         return SubnetConfig(
@@ -249,7 +268,7 @@ class SearchSpace(Value):
     def sample(
         self, point: SpacePoint, rng: np.random.Generator, *, joint: bool = False
     ) -> SubnetConfig:
-        """Draw a subnet of `point`, uniformly in every gene: depth, width, tokenizer, blocks."""
+        """Draw a subnet of `point`, every gene uniformly: depth, width, tokenizer, blocks."""
         depth, embed_dim = draw(self.depth, rng), draw(self.embed_dim, rng)
         tokenizer = draw(self.tokenizer, rng)
         blocks = tuple(self.sample_block(rng) for _ in range(depth))
@@ -260,7 +279,7 @@ class SearchSpace(Value):
         return self.block({name: draw(choices, rng) for name, choices in self.block_genes.items()})
 
     def largest(self, point: SpacePoint, *, joint: bool = False) -> SubnetConfig:
-        """Return the largest subnet of `point`: the shape of its supernet's weights."""
+        """Return the largest subnet of `point`, which has the shapes of the supernet's weights."""
         block = self.block({name: choices[-1] for name, choices in self.block_genes.items()})
         blocks, tokenizer = (block,) * max(self.depth), self.tokenizer[-1]
         return self.subnet(point, max(self.embed_dim), blocks, tokenizer, joint=joint)
@@ -272,7 +291,7 @@ class SearchSpace(Value):
         return self.subnet(point, min(self.embed_dim), blocks, tokenizer, joint=joint)
 
     def contains(self, subnet: SubnetConfig) -> bool:
-        """Tell whether `subnet` can be sampled from this space."""
+        """Return whether `subnet` can be sampled from this space."""
         point = SpacePoint(
             rank_ratio=subnet.rank_ratio,
             patch_size=subnet.patch_size,
@@ -293,6 +312,7 @@ class SearchSpace(Value):
         if not genes_fit:
             return False
         blocks = tuple(self.block(self.genes_of(block)) for block in subnet.blocks)
+        # what is not a gene must agree too: build a subnet of the same genes, and compare
         joint = subnet.full_rank_factors
         built = self.subnet(point, subnet.embed_dim, blocks, subnet.tokenizer, joint=joint)
         return built == subnet

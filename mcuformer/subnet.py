@@ -1,4 +1,4 @@
-"""Subnets as values: the genes of one vision transformer and all that follows from them."""
+"""Subnets as values: the genes of one vision transformer, and the sizes that follow from them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Activation = Literal["gelu", "relu", "hard_swish"]
 
 NUM_CONVS: dict[Tokenizer, int] = {"patch": 0, "conv1": 1, "conv2": 2}
 LINEARS: tuple[LinearName, ...] = ("qkv", "proj", "fc1", "fc2")
-MAX_CONV_STRIDE = 3  # a 3 x 3 kernel then still sees every pixel
+MAX_CONV_STRIDE = 3  # a 3 x 3 kernel with a larger stride would skip pixels
 
 
 class BlockConfig(Value):
-    """One transformer block: ``num_heads * head_dim`` is its query, key and value width.
+    """The genes of one transformer block.
 
     Args:
-        num_heads: attention heads.
+        num_heads: number of attention heads.
         head_dim: width of a head.
         mlp_ratio: hidden units of the MLP per unit of the embedding width.
-        activation: function of the MLP's hidden units.
+        activation: activation of the MLP's hidden units.
     """
 
     num_heads: PositiveInt
@@ -39,12 +39,12 @@ class BlockConfig(Value):
 
     @property
     def attn_dim(self) -> int:
-        """Width Q of the queries (and keys, values): heads times head_dim."""
+        """Width Q of queries, keys and values: num_heads * head_dim."""
         return self.num_heads * self.head_dim
 
 
 class ConvConfig(NamedTuple):
-    """One 3 x 3 convolution of a convolutional tokenizer; `size` is its output's side in pixels."""
+    """One 3 x 3 convolution of a convolutional tokenizer; `size` is the side of its output."""
 
     in_chans: int
     out_chans: int
@@ -55,22 +55,32 @@ class ConvConfig(NamedTuple):
 class SubnetConfig(Value):
     """A vision transformer, in timm's vocabulary plus `rank_ratio`.
 
-    A linear layer named in `low_rank` is two factors ``x V U`` of rank ``int(rank_ratio * min(in,
-    out))`` (at least 1); ``rank_ratio = 1`` means dense. `mlp_rank_ratio`, where given, takes its
-    place in fc1 and fc2. A `patch_size` that does not divide
-    `img_size` pads the image, evenly on both sides, up to the next multiple.
-
     Args:
+        img_size: side of the image in pixels.
+        patch_size: side of a patch in pixels. If it does not divide `img_size`, the image is padded
+            to the next multiple, evenly on both sides.
+        in_chans: channels of the image.
+        num_classes: number of classes.
+        embed_dim: embedding width D.
+        blocks: transformer blocks.
+        rank_ratio: rank ratio of the layers in `low_rank`. They are two factors ``x V U`` of rank
+            ``int(rank_ratio * min(in, out))``, at least 1; a ratio of 1 makes them dense.
+        mlp_rank_ratio: rank ratio of fc1 and fc2; null takes `rank_ratio`.
+        low_rank: names of the low-rank layers.
+        full_rank_factors: whether layers of ratio 1 are two factors of full rank, as in subnets of
+            a joint supernet; the lowering merges them, see :attr:`merged`.
         tokenizer: ``patch``, or ``conv1`` / ``conv2``: that many 3 x 3 convolutions, each with
-            batch norm, ReLU and max pooling by 2 (CCT, Hassani et al., 2021, section 3.3); the
-            first one's stride makes up the rest of `patch_size`, so the token count is the same.
-        stem_dim: channels between the two convolutions of ``conv2``.
-        class_token: one more token, in front of the patches.
-        global_pool: what the head sees: the patch tokens' mean, or the class token.
-        relative_position: largest distance of AutoFormer's two-dimensional relative position, with
-            tables of keys and of values in every block; null is none.
-        full_rank_factors: linears of ratio 1 still are two factors, of full rank (in a subnet of a
-            joint supernet); the lowering merges them, see :attr:`merged`.
+            batch norm, ReLU and max pooling by 2 (CCT, Hassani et al., 2021, section 3.3). The
+            stride of the first makes up the rest of `patch_size`, so the token count is the same.
+        stem_dim: channels between the two convolutions of ``conv2``; null for other tokenizers.
+        class_token: whether a class token precedes the patches.
+        global_pool: input of the head: the mean of the patch tokens, or the class token.
+        absolute_position: whether tokens get a position embedding.
+        relative_position: largest distance of AutoFormer's two-dimensional relative position, which
+            has tables of keys and of values in every block; null is none.
+        qkv_bias: whether the qkv projection has a bias.
+        fc_norm: whether the final norm follows the pooling, as in some of timm's networks.
+        norm_eps: epsilon of every layer norm.
     """
 
     img_size: PositiveInt
@@ -100,7 +110,7 @@ class SubnetConfig(Value):
         if self.global_pool == "token" and not self.class_token:
             raise ValueError("global_pool=token needs class_token=true")
         if (self.tokenizer == "conv2") != (self.stem_dim is not None):
-            raise ValueError("stem_dim is for tokenizer conv2, and conv2 needs it")
+            raise ValueError("stem_dim must be given for tokenizer conv2, and for no other")
         check_tokenizer(self.tokenizer, self.patch_size)
         return self
 
@@ -111,28 +121,28 @@ class SubnetConfig(Value):
 
     @property
     def grid_size(self) -> int:
-        """Patches along one side, counting a padded one."""
+        """Patches along one side of the padded image."""
         return -(-self.img_size // self.patch_size)
 
     @property
     def num_patches(self) -> int:
-        """Tokens made of the image."""
+        """Patches of the padded image."""
         return self.grid_size**2
 
     @property
     def num_tokens(self) -> int:
-        """Tokens N of the sequence, the class token included."""
+        """Tokens N, the class token included."""
         return self.num_patches + self.class_token
 
     @property
     def padding(self) -> tuple[int, int]:
-        """Pixels added before and after the image, alike in both directions (tokenizer patch)."""
+        """Pixels of padding (top and left, bottom and right), for the tokenizer ``patch``."""
         total = self.grid_size * self.patch_size - self.img_size
         return total // 2, total - total // 2
 
     @property
     def convs(self) -> tuple[ConvConfig, ...]:
-        """The convolutions of the tokenizer, each followed by a pooling by 2; none for patches."""
+        """The convolutions of the tokenizer, each followed by pooling by 2; none for ``patch``."""
         count = NUM_CONVS[self.tokenizer]
         if count == 0:
             return ()
@@ -148,7 +158,7 @@ class SubnetConfig(Value):
 
     @property
     def merged(self) -> SubnetConfig:
-        """The network as it is deployed: full-rank factors multiplied out to dense layers."""
+        """The network as it is deployed, with full-rank factors multiplied out to dense layers."""
         if not self.full_rank_factors:
             return self
         return self.model_copy(update={"full_rank_factors": False})
@@ -158,12 +168,12 @@ class SubnetConfig(Value):
         return int(self.embed_dim * self.blocks[index].mlp_ratio)
 
     def linear_shape(self, index: int, name: LinearName) -> tuple[int, int]:
-        """Return (in_features, out_features) of one linear of block `index`; qkv is fused."""
+        """Return (in, out) of one linear of block `index`; qkv is one fused projection."""
         dim, attn, hidden = self.embed_dim, self.blocks[index].attn_dim, self.hidden_dim(index)
         return _linear_shape(name, dim, attn, hidden)
 
     def ratio(self, name: LinearName) -> float | None:
-        """Return the rank ratio of a linear, or None where it is dense."""
+        """Return the rank ratio of a linear, or None if it is dense."""
         if name not in self.low_rank:
             return None
         separate = self.mlp_rank_ratio is not None and name in ("fc1", "fc2")
@@ -171,7 +181,7 @@ class SubnetConfig(Value):
         return None if ratio == 1.0 and not self.full_rank_factors else ratio
 
     def rank(self, index: int, name: LinearName) -> int | None:
-        """Return the rank of one linear of block `index`, or None where it is dense."""
+        """Return the rank of one linear of block `index`, or None if it is dense."""
         ratio = self.ratio(name)
         return None if ratio is None else factor_rank(ratio, *self.linear_shape(index, name))
 
@@ -181,7 +191,7 @@ class SubnetConfig(Value):
         dim = self.embed_dim
         if self.tokenizer == "patch":
             total = self.in_chans * self.patch_size**2 * dim + dim
-        else:  # a batch norm has two parameters a channel, its convolution no bias
+        else:  # a batch norm has two parameters per channel, and its convolution has no bias
             total = sum((9 * conv.in_chans + 2) * conv.out_chans for conv in self.convs)
         total += dim * self.class_token
         total += self.num_tokens * dim * self.absolute_position
@@ -194,7 +204,7 @@ class SubnetConfig(Value):
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one inference: every linear, QK^T and AV, relative positions."""
+        """Multiply-accumulates of one inference: linears, QK^T, AV and relative positions."""
         tokens, dim = self.num_tokens, self.embed_dim
         total = dim * self.num_classes
         if self.tokenizer == "patch":
@@ -202,12 +212,13 @@ class SubnetConfig(Value):
         total += sum(9 * c.in_chans * c.out_chans * c.size**2 for c in self.convs)
         for count, cost, block in self._costs():
             total += count * tokens * (cost.macs_per_token + 2 * tokens * block.attn_dim)
-            if self.relative_position is not None:  # a row and a column a token, of keys and values
+            if self.relative_position is not None:
+                # per token, grid_size rows and grid_size columns, of keys and of values
                 total += count * 4 * tokens * self.grid_size * block.attn_dim
         return total
 
     def _costs(self) -> list[tuple[int, BlockCost, BlockConfig]]:
-        """Return how often each kind of block occurs, its cost and one such block."""
+        """Return (count, cost, block) of each distinct kind of block."""
         kinds = Counter((b.num_heads, b.head_dim, b.mlp_ratio) for b in self.blocks)
         ratios = tuple(self.ratio(name) for name in LINEARS)
         return [
@@ -226,7 +237,7 @@ class SubnetConfig(Value):
 
 
 class BlockCost(NamedTuple):
-    """Parameters of a block, and multiply-accumulates of its linears for one token."""
+    """Parameters of a block, and multiply-accumulates of its linears per token."""
 
     params: int
     macs_per_token: int
@@ -236,7 +247,7 @@ class BlockCost(NamedTuple):
 def build_block(
     num_heads: int, head_dim: int, mlp_ratio: float, activation: Activation = "gelu"
 ) -> BlockConfig:
-    """Build a block, or return the equal one built before."""
+    """Build a block, or return an equal one that was built before."""
     return BlockConfig(
         num_heads=num_heads, head_dim=head_dim, mlp_ratio=mlp_ratio, activation=activation
     )
@@ -246,7 +257,7 @@ def build_block(
 def _block_cost(
     dim: int, attn: int, mlp_ratio: float, ratios: tuple[float | None, ...], qkv_bias: bool
 ) -> BlockCost:
-    """Count one block; `ratios` in the order of :data:`LINEARS`."""
+    """Return the cost of one block; `ratios` are in the order of :data:`LINEARS`."""
     params, macs = 4 * dim, 0  # norm1, norm2
     for name, ratio in zip(LINEARS, ratios, strict=True):
         features_in, features_out = _linear_shape(name, dim, attn, int(dim * mlp_ratio))
@@ -271,29 +282,33 @@ def check_tokenizer(tokenizer: Tokenizer, patch_size: int) -> None:
     """Refuse a convolutional tokenizer whose strides cannot make up `patch_size`.
 
     Raises:
-        ValueError: naming both.
+        ValueError: `patch_size` is not among the sizes that the tokenizer takes.
     """
     count = NUM_CONVS[tokenizer]
-    stride, rest = divmod(patch_size, 2**count)
-    if count and (rest or not 1 <= stride <= MAX_CONV_STRIDE):
+    stride, remainder = divmod(patch_size, 2**count)
+    if count and (remainder or not 1 <= stride <= MAX_CONV_STRIDE):
         sizes = [2**count * stride for stride in range(1, MAX_CONV_STRIDE + 1)]
         raise ValueError(f"tokenizer {tokenizer} takes patch_size {sizes}, not {patch_size}")
 
 
 def factor_rank(rank_ratio: float, in_features: int, out_features: int) -> int:
-    """Return ``int(rank_ratio * min(in, out))``, at least 1 (method: two factors, nested ranks).
+    """Return the rank of two factors, ``int(rank_ratio * min(in, out))``, at least 1.
 
-    The product is rounded to 9 digits first, so that 0.7 of 10 is 7 and not 6.
+    The product is rounded to 9 digits first, because 0.29 * 100 is 28.999999999999996 in floats.
     """
     return max(1, int(round(rank_ratio * min(in_features, out_features), 9)))
 
 
 def released_num_params(subnet: SubnetConfig, super_embed_dim: int) -> int:
-    """Count parameters as the released code does (liangyn22/MCUFormer, its log files).
+    """Count parameters as the released code does (log files of liangyn22/MCUFormer).
 
-    Three factors in qkv, proj, fc1 and fc2, with biases on the last alone; the attention ranks
-    follow the stored width `super_embed_dim` and not the subnet's; class token and relative
-    position tables (largest distance 14) are counted whatever the subnet has.
+    It has three factors in qkv, proj, fc1 and fc2, of which only the last has a bias. Attention
+    ranks follow the width of the supernet, not of the subnet. Class token and relative position
+    tables (largest distance 14) are counted whether or not the subnet has them.
+
+    Args:
+        subnet: subnet to count.
+        super_embed_dim: embedding width of the supernet.
     """
     dim = subnet.embed_dim
     total = subnet.in_chans * subnet.patch_size**2 * dim + dim  # patch embedding

@@ -27,17 +27,24 @@ class DataConfig(Value):
     """A data set: where it comes from, what its images are, and how it is split.
 
     Args:
-        name: of the set, for reports.
+        name: name of the set, for reports.
         format: ``digits`` (bundled with scikit-learn); ``npz`` (a file at `root`); ``idx`` (MNIST's
-            four files under `root`); ``cifar10`` (its binary or python batches under `root`);
+            four files under `root`); ``cifar10`` (its binary or Python batches under `root`);
             ``image_folder`` (``train/CLASS/*.jpg`` under `root`); ``timm`` (whatever
-            ``timm.data.create_dataset`` reads, under its `timm_name`).
-        source: where to get the set, for the message when it is missing.
-        class_names: of a format that has none; the default is the class numbers.
-        steering_fraction: share of the training part held out to steer searches.
-        test_fraction: share of a set without a test part of its own that becomes one.
-        split_seed: fixes the splits, independently of the run's seed.
-        memory_gib: a part of more raw pixels stays on disk and is read as it is needed.
+            ``timm.data.create_dataset`` reads, by its `timm_name`).
+        root: file or folder of the data; null for the bundled digits.
+        timm_name: name of the set in timm, for ``format=timm``.
+        source: where to get the set, for the message that it is missing.
+        img_size: side of the square images in pixels.
+        num_classes: number of classes.
+        class_names: name of each class, for a format that has none; null takes their numbers.
+        preprocessing: how pictures become raw pixels, and raw pixels the network's input.
+        steering_fraction: share of the training part that is held out to steer searches.
+        test_fraction: share of the training part that is held out for tests, if the set has no
+            test part of its own.
+        split_seed: seed of the splits, independent of the run's seed.
+        memory_gib: largest part, in GiB of raw pixels, that is held in memory; a larger one stays
+            on disk.
     """
 
     name: str
@@ -62,33 +69,34 @@ class DataConfig(Value):
                 f"{self.img_size}"
             )
         if (self.format != "digits") != (self.root is not None):
-            raise ValueError("root says where the data lie, and is null for the bundled digits")
+            raise ValueError("root is the place of the data, and null for the bundled digits")
         if (self.format == "timm") != (self.timm_name is not None):
-            raise ValueError("timm_name is for format=timm, which needs it")
+            raise ValueError("timm_name must be given for format=timm, and for no other")
         if self.class_names is not None and len(self.class_names) != self.num_classes:
             raise ValueError(f"{len(self.class_names)} class_names for {self.num_classes} classes")
         return self
 
     def check_network(self, subnet: SubnetConfig) -> None:
-        """Refuse a network for other classes or channels; images are resized to its size.
+        """Refuse a network for other channels or classes; of another size images are resized.
 
         Raises:
-            DataError: naming both.
+            DataError: data and network differ.
         """
-        own, other = (self.preprocessing.in_chans, self.num_classes), subnet
-        if (other.in_chans, other.num_classes) != own:
+        of_data = (self.preprocessing.in_chans, self.num_classes)
+        of_network = (subnet.in_chans, subnet.num_classes)
+        if of_data != of_network:
             raise DataError(
                 "data and network differ in (in_chans, num_classes)",
                 where="data",
-                got=own,
-                expected=(other.in_chans, other.num_classes),
+                got=of_data,
+                expected=of_network,
             )
 
     def files(self) -> tuple[Path, ...]:
         """Return the files, or the folder, that the data are read from.
 
         Raises:
-            DataError: one is missing; it says what was looked for, and how to get it.
+            DataError: one is missing; the message says what was expected and how to get it.
         """
         if self.root is None:
             return ()
@@ -103,7 +111,7 @@ class DataConfig(Value):
         return (path,)
 
     def pictures(self) -> Pictures:
-        """Return how picture files of this set become raw images."""
+        """Return the reader of this set's picture files."""
         chans = self.preprocessing.in_chans
         shape = (self.img_size, self.img_size, chans)
         return Pictures(self.preprocessing.read_image, shape, int(self.memory_gib * 2**30))
@@ -111,7 +119,12 @@ class DataConfig(Value):
 
 @dataclass(frozen=True)
 class Split:
-    """Raw images (B, H, W, C) and class indices (B,)."""
+    """A part of a data set.
+
+    Args:
+        images: raw pixels, (B, H, W, C).
+        labels: class numbers, (B,).
+    """
 
     images: ImageSource
     labels: Labels
@@ -121,35 +134,43 @@ class Split:
 
     @property
     def digest(self) -> str:
-        """Return a digest of images and labels; of images on disk, by their names and sizes."""
-        found = hashlib.sha256(self.labels.tobytes())
+        """Digest of images and labels; images on disk count by their names and sizes."""
+        result = hashlib.sha256(self.labels.tobytes())
         images = self.images
         if isinstance(images, LazyImages):
-            found.update(images.identity.encode())
-            found.update(images.positions.tobytes())
+            result.update(images.identity.encode())
+            result.update(images.positions.tobytes())
         else:
-            found.update(np.ascontiguousarray(images).tobytes())
-        return found.hexdigest()
+            result.update(np.ascontiguousarray(images).tobytes())
+        return result.hexdigest()
 
     def take(self, indices: npt.NDArray[np.int64]) -> Split:
-        """Return the examples at `indices`."""
+        """Return the examples at `indices` (n,)."""
         images = self.images
-        taken = images.take(indices) if isinstance(images, LazyImages) else images[indices]
-        return Split(taken, self.labels[indices])
+        selected = images.take(indices) if isinstance(images, LazyImages) else images[indices]
+        return Split(selected, self.labels[indices])
 
     def joined(self, other: Split) -> Split:
-        """Return this split followed by another of the same kind."""
+        """Return this split followed by `other`; images of one source on disk stay there."""
         labels = np.concatenate([self.labels, other.labels])
-        one, two = self.images, other.images
-        if isinstance(one, LazyImages) and isinstance(two, LazyImages) and one.read is two.read:
-            positions = np.concatenate([one.positions, two.positions])
-            return Split(replace(one, positions=positions), labels)
-        return Split(np.concatenate([one[:], two[:]]), labels)
+        a, b = self.images, other.images
+        if isinstance(a, LazyImages) and isinstance(b, LazyImages) and a.read is b.read:
+            positions = np.concatenate([a.positions, b.positions])
+            return Split(replace(a, positions=positions), labels)
+        return Split(np.concatenate([a[:], b[:]]), labels)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set in memory; `steering` is held out of training, `test` is for reports alone."""
+    """A data set, split.
+
+    Args:
+        class_names: name of each class.
+        preprocessing: how raw pixels become the network's input.
+        train: what networks are trained on.
+        steering: what is held out of supernet training, to steer searches.
+        test: what only reports look at.
+    """
 
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
@@ -162,10 +183,11 @@ def load(config: DataConfig, img_size: int | None = None) -> Dataset:
     """Load a data set and split it.
 
     Args:
-        img_size: of the network, where it differs from the data's; images are resized to it.
+        config: data set.
+        img_size: side that images are resized to, the network's; None keeps the data's.
 
     Raises:
-        DataError: the data are missing, damaged or not what the configuration says.
+        DataError: the data are missing, damaged or not as configured.
     """
     parts = _read(config, img_size or config.img_size)
     config = _at_size(config, img_size or config.img_size)
@@ -174,10 +196,10 @@ def load(config: DataConfig, img_size: int | None = None) -> Dataset:
     names = names or tuple(str(number) for number in range(config.num_classes))
     if len(names) != config.num_classes:
         raise DataError(
-            "number of classes",
+            "wrong number of classes",
             where="data.num_classes",
             got=config.num_classes,
-            expected=f"the {len(names)} of the data",
+            expected=f"{len(names)}, as in the data",
         )
     if test is None:
         whole, test = _stratified(whole, config.test_fraction, config.split_seed, "test")
@@ -193,7 +215,7 @@ def _at_size(config: DataConfig, img_size: int) -> DataConfig:
 
 
 def _read(config: DataConfig, img_size: int) -> Parts:
-    """Read the whole set, at the network's size."""
+    """Read the whole set, with images of side `img_size`."""
     config.files()
     root, sized = Path(config.root or "").expanduser(), _at_size(config, img_size)
     if config.format == "image_folder":
@@ -215,7 +237,7 @@ def _read(config: DataConfig, img_size: int) -> Parts:
 def _resized(
     part: tuple[ImageSource, Labels], config: DataConfig, preprocessing: Preprocessing
 ) -> tuple[ImageSource, Labels]:
-    """Check that images have the configured size, and bring them to the network's."""
+    """Check that images have the configured size, and resize them to the network's."""
     images, labels = part
     expected = (config.img_size, config.img_size, preprocessing.in_chans)
     if images.shape[1:] != expected:
@@ -228,15 +250,15 @@ def _resized(
 
 
 def _stratified(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, Split]:
-    """Split off `fraction` of every class, at least one example each; return (rest, taken)."""
+    """Hold out `fraction` of every class, at least one example; return (remaining, held out)."""
     rng = stream(seed, "split", name)
-    taken = []
+    by_class = []
     for label in np.unique(split.labels):
         members = rng.permutation(np.flatnonzero(split.labels == label))
-        taken.append(members[: max(1, round(fraction * len(members)))])
-    chosen = np.sort(np.concatenate(taken))
-    rest = np.setdiff1d(np.arange(len(split)), chosen)
-    return split.take(rest), split.take(chosen)
+        by_class.append(members[: max(1, round(fraction * len(members)))])
+    held_out = np.sort(np.concatenate(by_class))
+    remaining = np.setdiff1d(np.arange(len(split)), held_out)
+    return split.take(remaining), split.take(held_out)
 
 
 def _check_split(split: Split, config: DataConfig) -> None:

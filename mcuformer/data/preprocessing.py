@@ -1,8 +1,8 @@
-"""How pictures become the network's raw pixels, and raw pixels its normalised input.
+"""How pictures become raw pixels, and raw pixels the network's normalised input.
 
-Training, calibration and the firmware see the same pixels: every image is ``uint8`` of shape
-(H, W, C), from 0 to `value_max`, and :meth:`Preprocessing.normalize` is the one place where it
-becomes a float. The firmware takes the raw pixels; normalisation is folded into its first layer.
+Training, calibration and the firmware see the same pixels: an image is ``uint8`` of shape (H, W, C)
+from 0 to `value_max`, and only :meth:`Preprocessing.normalize` turns it into floats. The firmware
+takes raw pixels; normalisation is folded into its first layer.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class Preprocessing(Value):
         img_size: side of the square image in pixels.
         channel_order: ``L`` (grey) or ``RGB``.
         value_max: largest raw pixel value; the smallest is 0.
-        mean, std: per channel, of pixels scaled to [0, 1].
-        resize: interpolation used to reach `img_size`.
-        crop: a picture that is no square is stretched, or its centre cut out.
+        mean: mean per channel, of pixels scaled to [0, 1].
+        std: standard deviation per channel, of pixels scaled to [0, 1].
+        resize: interpolation by which pictures are resized to `img_size`.
+        crop: whether a picture that is not square is stretched, or its centre is cut out.
     """
 
     img_size: PositiveInt
@@ -59,14 +60,14 @@ class Preprocessing(Value):
 
     @property
     def pad_value(self) -> tuple[int, ...]:
-        """Raw pixel of each channel nearest to the normalised zero; padding is made of it."""
+        """Raw pixel that padding consists of, per channel: the nearest to the normalised zero."""
         return tuple(
             int(np.clip(np.floor(mean * self.value_max + 0.5), 0, self.value_max))
             for mean in self.mean
         )
 
     def normalize(self, images: Images) -> Floats:
-        """Return ``(pixel / value_max - mean) / std``.
+        """Return ``(pixel / value_max - mean) / std`` as float32, (..., H, W, C).
 
         Args:
             images: raw pixels, (..., H, W, C).
@@ -76,10 +77,10 @@ class Preprocessing(Value):
         return (scaled - mean) / std
 
     def read_image(self, path: Path) -> Images:
-        """Read a picture file as raw pixels (H, W, C) of the network's size.
+        """Read a picture file as raw pixels (H, W, C), with side `img_size`.
 
         Raises:
-            DataError: the file is missing or no picture.
+            DataError: the file is missing or not a picture.
         """
         from PIL import Image, UnidentifiedImageError
 
@@ -92,20 +93,20 @@ class Preprocessing(Value):
             raise DataError(f"not a readable image: {error}", where=path) from error
 
     def read_picture(self, picture: Picture) -> Images:
-        """Return an opened picture as raw pixels (H, W, C) of the network's size."""
+        """Convert a picture to raw pixels (H, W, C), with side `img_size`."""
         pixels = np.asarray(picture.convert(self.channel_order), dtype=np.float64)
         raw = np.floor(pixels * (self.value_max / 255.0) + 0.5).astype(np.uint8)
         return self.resized(raw.reshape(*raw.shape[:2], self.in_chans))
 
     def to_picture(self, image: Images) -> Picture:
-        """Return a raw image (H, W, C) as an RGB picture, the inverse of :meth:`read_picture`."""
+        """Convert a raw image (H, W, C) to an RGB picture, the inverse of :meth:`read_picture`."""
         from PIL import Image
 
         pixels = np.floor(image * (255.0 / self.value_max) + 0.5).astype(np.uint8)
         return Image.fromarray(pixels[..., 0] if self.in_chans == 1 else pixels).convert("RGB")
 
     def resized(self, image: Images) -> Images:
-        """Return a raw image (H, W, C) at the network's size."""
+        """Resize a raw image (H, W, C) to side `img_size`."""
         if image.shape[:2] == (self.img_size, self.img_size):
             return image
         from PIL import Image

@@ -1,7 +1,7 @@
-"""Readers of data sets in the formats their owners publish them in; nothing is downloaded.
+"""Readers of data sets in the formats that they are published in; nothing is downloaded.
 
-Each reader returns raw ``uint8`` pixels. Python pickles are read only by an unpickler that knows
-arrays and bytes, and nothing else.
+Each reader returns raw ``uint8`` pixels. Python pickles are read by an unpickler that builds arrays
+and bytes and refuses everything else.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TEST_FOLDERS = ("test", "val", "validation")
 
 
 class ImageSource(Protocol):
-    """Images of one shape, in memory or on disk; indexing by a slice or by indices gives arrays."""
+    """Images of one shape, in memory or on disk; indexing by a slice or an array gives an array."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,10 +58,10 @@ class LazyImages:
     """Images that are read when they are indexed.
 
     Args:
-        read: returns the image of a position, (H, W, C).
-        positions: of these images among all that `read` knows.
-        image_shape: (H, W, C).
-        identity: what tells this source from another, for digests, as nothing is read for them.
+        read: reads the image at a position of the source, (H, W, C).
+        positions: positions of these images in the source, (B,).
+        image_shape: shape of an image, (H, W, C).
+        identity: text that stands for the source in digests, which do not read images.
     """
 
     read: Callable[[int], Images]
@@ -89,7 +89,13 @@ class LazyImages:
 
 @dataclass(frozen=True)
 class Parts:
-    """A data set as it was found; `test` is None where it has no test part of its own."""
+    """A data set as it is published.
+
+    Args:
+        train: images and labels of the training part.
+        test: those of the test part, or None if the set has no such part.
+        class_names: name of each class; empty if the format has none.
+    """
 
     train: tuple[ImageSource, Labels]
     test: tuple[ImageSource, Labels] | None
@@ -101,9 +107,9 @@ class Pictures:
     """How picture files become raw images.
 
     Args:
-        read: a file to raw pixels (H, W, C).
-        image_shape: (H, W, C).
-        memory_bytes: pictures that need more stay on disk.
+        read: reads a file as raw pixels, (H, W, C).
+        image_shape: shape of an image, (H, W, C).
+        memory_bytes: largest set, in bytes of raw pixels, that is held in memory.
     """
 
     read: Callable[[Path], Images]
@@ -111,14 +117,27 @@ class Pictures:
     memory_bytes: int
 
     def source(self, read: Callable[[int], Images], count: int, identity: str) -> ImageSource:
-        """Return `count` images, in memory where they fit; for `identity` see LazyImages."""
+        """Return images as a source, in memory if they fit.
+
+        Args:
+            read: reads the image at a position, (H, W, C).
+            count: number of images.
+            identity: text that stands for the source in digests.
+        """
         lazy = LazyImages(read, np.arange(count), self.image_shape, identity)
         size = count * int(np.prod(self.image_shape))
         return lazy[:] if size <= self.memory_bytes else lazy
 
 
 def missing(what: str, root: Path, names: Iterable[str], source: str) -> DataError:
-    """Return the error that says what was looked for and how to get it."""
+    """Return the error that `what` is missing.
+
+    Args:
+        what: what is missing.
+        root: where it was looked for.
+        names: names that were looked for.
+        source: how to get the data, or "".
+    """
     hint = f"; {source}" if source else ""
     return DataError(
         f"{what} not found{hint}", where="data.root", got=root, expected=", ".join(names)
@@ -157,7 +176,7 @@ def read_npz(path: Path, num_classes: int) -> Parts:
                 f"x_{part} has the wrong form",
                 where=path,
                 got=f"{images.dtype} {images.shape} with {len(labels)} labels",
-                expected="uint8 (B, H, W) or (B, H, W, C), one label an image",
+                expected="uint8 (B, H, W) or (B, H, W, C), one label per image",
             )
         pixels = images[..., None] if images.ndim == 3 else images
         parts.append((pixels, labels.astype(np.int64)))
@@ -176,7 +195,7 @@ def idx_files(root: Path, source: str) -> tuple[Path, ...]:
     """Return the four files of an MNIST-like set, gzipped or not.
 
     Raises:
-        DataError: naming the first that is missing.
+        DataError: a file is missing; the message names the first.
     """
     return tuple(
         _first(root, (name, f"{name}.gz"), f"{name} (or {name}.gz)", source) for name in IDX_FILES
@@ -209,30 +228,31 @@ def read_idx_file(path: Path) -> npt.NDArray[np.uint8]:
         DataError: the file is damaged or holds another type.
     """
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
-        zero, kind, dims = struct.unpack_from(">HBB", content)
-        shape = struct.unpack_from(f">{dims}I", content, 4)
+        data = path.read_bytes()
+        data = gzip.decompress(data) if path.suffix == ".gz" else data
+        magic, type_code, dims = struct.unpack_from(">HBB", data)
+        shape = struct.unpack_from(f">{dims}I", data, 4)
     except (OSError, EOFError, struct.error, zlib.error) as error:
         raise DataError(f"damaged idx file: {error}", where=path) from error
     start, size = 4 + 4 * dims, int(np.prod(shape))
-    if (zero, kind) != (0, 8) or len(content) != start + size:
+    if (magic, type_code) != (0, 8) or len(data) != start + size:
         raise DataError(
             "damaged idx file",
             where=path,
-            got=f"magic {zero}, type {kind}, {len(content)} bytes",
+            got=f"magic {magic}, type {type_code}, {len(data)} bytes",
             expected=f"magic 0, type 8, {start + size} bytes",
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
 def cifar10_files(root: Path, source: str) -> tuple[Path, ...]:
-    """Return CIFAR-10's batch files; the test batch is last, where there is one.
+    """Return CIFAR-10's batch files, the test batch last if there is one.
 
-    `root` holds them, or the folder ``cifar-10-batches-bin`` or ``-py`` that the archives contain.
+    They are in `root` or in its folder ``cifar-10-batches-bin`` or ``cifar-10-batches-py``, as in
+    the published archives.
 
     Raises:
-        DataError: naming the first training batch that is missing.
+        DataError: a training batch is missing; the message names the first.
     """
     for folder in ("cifar-10-batches-bin", "cifar-10-batches-py", "."):
         directory = root / folder
@@ -247,10 +267,10 @@ def cifar10_files(root: Path, source: str) -> tuple[Path, ...]:
 
 
 def read_cifar10(root: Path, source: str) -> Parts:
-    """Read CIFAR-10's binary batches, or its python batches without trusting them.
+    """Read CIFAR-10's binary batches, or its Python batches without trusting them.
 
     Raises:
-        DataError: a batch is missing or damaged, or holds more than arrays and bytes.
+        DataError: a batch is missing or damaged, or contains more than arrays and bytes.
     """
     files = cifar10_files(root, source)
     batches = [
@@ -269,23 +289,23 @@ def read_cifar10_binary(path: Path) -> tuple[Images, Labels]:
     Raises:
         DataError: the file is damaged.
     """
-    content, record = np.fromfile(path, np.uint8), 1 + 3 * 32 * 32
-    if len(content) == 0 or len(content) % record:
+    data, record = np.fromfile(path, np.uint8), 1 + 3 * 32 * 32
+    if len(data) == 0 or len(data) % record:
         raise DataError(
             "damaged CIFAR-10 batch",
             where=path,
-            got=f"{len(content)} bytes",
+            got=f"{len(data)} bytes",
             expected=f"a multiple of {record}",
         )
-    rows = content.reshape(-1, record)
+    rows = data.reshape(-1, record)
     return _planes_last(rows[:, 1:]), rows[:, 0].astype(np.int64)
 
 
 def read_cifar10_pickle(path: Path) -> tuple[Images, Labels]:
-    """Read one python batch, through an unpickler that builds arrays and plain containers alone.
+    """Read one Python batch by an unpickler that builds only arrays and plain containers.
 
     Raises:
-        DataError: the file is damaged, or holds anything else.
+        DataError: the file is damaged or contains anything else.
     """
     try:
         batch = _ArraysUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
@@ -293,12 +313,12 @@ def read_cifar10_pickle(path: Path) -> tuple[Images, Labels]:
         if rows.dtype != np.uint8 or rows.shape != (len(labels), 3 * 32 * 32):
             raise ValueError(f"data of {rows.dtype} {rows.shape} for {len(labels)} labels")
     except (pickle.UnpicklingError, ValueError, KeyError, TypeError, EOFError, IndexError) as error:
-        raise DataError(f"not a CIFAR-10 python batch: {error}", where=path) from error
+        raise DataError(f"not a CIFAR-10 Python batch: {error}", where=path) from error
     return _planes_last(rows), labels
 
 
 class _ArraysUnpickler(pickle.Unpickler):
-    """Knows numpy arrays of plain numbers; whatever else a pickle names is refused unread."""
+    """Builds numpy arrays of plain numbers; any other name in a pickle is refused unread."""
 
     ALLOWED = frozenset(
         {
@@ -312,7 +332,7 @@ class _ArraysUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no array needs")
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which arrays do not need")
         return super().find_class(module, name)
 
 
@@ -324,8 +344,13 @@ def _planes_last(rows: npt.NDArray[np.uint8]) -> Images:
 def read_image_folder(root: Path, source: str, pictures: Pictures) -> Parts:
     """Read ``root/train/CLASS/*.jpg`` and ``root/test`` (or val, validation), or ``root/CLASS``.
 
+    Args:
+        root: folder of the data.
+        source: how to get the data, for the message that they are missing.
+        pictures: reader of a picture file.
+
     Raises:
-        DataError: no pictures are there, or the parts have other classes.
+        DataError: there are no pictures, or the two parts have different classes.
     """
     if not root.is_dir():
         raise missing("the picture folder", root, ("train/CLASS/*.jpg",), source)
@@ -336,9 +361,11 @@ def read_image_folder(root: Path, source: str, pictures: Pictures) -> Parts:
     test = next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
     if test is None or train == root:
         return Parts(_read_classes(train, names, source, pictures), None, names)
-    others = tuple(sorted(path.name for path in test.iterdir() if path.is_dir()))
-    if others != names:
-        raise DataError("parts of other classes", where=test, got=others, expected=names)
+    test_names = tuple(sorted(path.name for path in test.iterdir() if path.is_dir()))
+    if test_names != names:
+        raise DataError(
+            "the parts have different classes", where=test, got=test_names, expected=names
+        )
     return Parts(
         _read_classes(train, names, source, pictures),
         _read_classes(test, names, source, pictures),
@@ -349,19 +376,21 @@ def read_image_folder(root: Path, source: str, pictures: Pictures) -> Parts:
 def _read_classes(
     folder: Path, names: Sequence[str], source: str, pictures: Pictures
 ) -> tuple[ImageSource, Labels]:
+    """Return the pictures of the class folders `names`, with the folders' numbers as labels."""
     files, labels = [], []
     for label, name in enumerate(names):
-        found = [p for p in sorted((folder / name).rglob("*")) if p.suffix.lower() in PICTURES]
-        if not found:
+        members = [p for p in sorted((folder / name).rglob("*")) if p.suffix.lower() in PICTURES]
+        if not members:
             raise missing("pictures", folder / name, sorted(PICTURES), source)
-        files += found
-        labels += [label] * len(found)
+        files += members
+        labels += [label] * len(members)
     listing = "\n".join(f"{file.relative_to(folder)}:{file.stat().st_size}" for file in files)
     images = pictures.source(lambda position: pictures.read(files[position]), len(files), listing)
     return images, np.array(labels, np.int64)
 
 
 def _first(directory: Path, names: Sequence[str], label: str, source: str) -> Path:
+    """Return the first of `names` that exists; `label` names them in the error."""
     for name in names:
         if (directory / name).is_file():
             return directory / name

@@ -1,4 +1,4 @@
-"""Data sets that timm reads, through ``timm.data.create_dataset``."""
+"""Reader of the data sets that ``timm.data.create_dataset`` knows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ def read_timm(
     """Read the training and validation parts of a data set.
 
     Args:
-        name: timm's, for instance ``torch/cifar100``.
-        root: the folder of the data.
+        name: name of the set in timm, for instance ``torch/cifar100``.
+        root: folder of the data.
+        preprocessing: how a picture becomes raw pixels.
+        pictures: shape of the images, and how many are held in memory.
 
     Raises:
         DataError: timm cannot read it.
@@ -36,6 +38,7 @@ def read_timm(
 def _part(
     name: str, root: str | None, split: str, preprocessing: Preprocessing, pictures: Pictures
 ) -> tuple[tuple[ImageSource, Labels], tuple[str, ...]]:
+    """Read one part: its images and labels, and the class names."""
     from timm.data import create_dataset
 
     try:

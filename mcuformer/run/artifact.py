@@ -1,4 +1,4 @@
-"""Run directories: atomic files, format versions, provenance, stages that know if they are done."""
+"""Run directories: atomic files, format versions, locks, and records of finished stages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ValueT = TypeVar("ValueT", bound=Value)
 
 
 def canonical_json(content: Any) -> str:
-    """Return `content` as JSON that is equal for equal content."""
+    """Return `content` as JSON text, which is equal for equal content."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -44,7 +44,7 @@ def digest(data: bytes) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: readers see the old content or the new, never a part."""
+    """Write a file atomically: readers see the old content or the new, nothing in between."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -60,17 +60,17 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, kind: str, content: Mapping[str, Any]) -> None:
-    """Write an artefact of `kind` atomically, with the format version in front."""
+    """Write an artefact of `kind` atomically, headed by its kind and format version."""
     head = {"format": f"mcuformer/{kind}", "format_version": FORMAT_VERSION}
     text = json.dumps({**head, **content}, indent=1, allow_nan=False)
     write_bytes(path, (text + "\n").encode())
 
 
 def read_json(path: Path, kind: str) -> dict[str, Any]:
-    """Read an artefact of `kind`.
+    """Return the content of an artefact of `kind`.
 
     Raises:
-        ArtifactError: the file is missing, damaged, of another kind or of a foreign version.
+        ArtifactError: the file is missing, damaged, or of another kind or version.
     """
     try:
         content = json.loads(path.read_text())
@@ -79,7 +79,7 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtifactError(f"damaged: {error}", where=path) from error
     if not isinstance(content, dict):
-        raise ArtifactError("damaged: no JSON object", where=path)
+        raise ArtifactError("damaged: not a JSON object", where=path)
     got, version = content.pop("format", None), content.pop("format_version", None)
     if got != f"mcuformer/{kind}":
         raise ArtifactError(
@@ -96,7 +96,8 @@ def read_value(path: Path, kind: str, model: type[ValueT]) -> ValueT:
     """Read an artefact of `kind` whose content is one typed value.
 
     Raises:
-        ArtifactError: as :func:`read_json`; ConfigError: a field is wrong.
+        ArtifactError: as :func:`read_json`.
+        ConfigError: a field is wrong.
     """
     return model.parse(read_json(path, kind), where=str(path))
 
@@ -122,10 +123,10 @@ def load_arrays(path: Path) -> Arrays:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or of all files under a directory with their names.
+    """Return the SHA-256 of a file, or of the names and contents of all files in a directory.
 
     Raises:
-        ArtifactError: nothing is there.
+        ArtifactError: `path` does not exist.
     """
     if path.is_dir():
         parts = [
@@ -141,13 +142,16 @@ def file_digest(path: Path) -> str:
 
 @contextmanager
 def locked(directory: Path, *, wait: bool) -> Iterator[None]:
-    """Hold a directory, made where it is missing; the lock dies with its process.
+    """Hold the lock of a directory, which is made if it is missing.
+
+    The kernel releases the lock when its process ends, however it ends.
 
     Args:
-        wait: until another process lets go, or refuse at once.
+        directory: directory to lock.
+        wait: whether to wait for another process to release it; otherwise it is refused.
 
     Raises:
-        ArtifactError: another process holds it, or the directory cannot be made.
+        ArtifactError: another process holds the lock, or the directory cannot be made.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -167,7 +171,7 @@ def locked(directory: Path, *, wait: bool) -> Iterator[None]:
 
 @contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty directory that replaces `path` if the block ends well, and else vanishes."""
+    """Yield an empty directory that replaces `path`; it is removed if the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
@@ -182,7 +186,7 @@ def replacing_directory(path: Path) -> Iterator[Path]:
 
 
 def provenance() -> dict[str, Any]:
-    """Return what a result depends on besides its configuration: git revision and versions."""
+    """Return the git revision and the versions of Python and packages."""
     packages = ("torch", "timm", "numpy", "scikit-learn", "hydra-core", "pydantic")
     versions = {"mcuformer": __version__, "python": platform.python_version()}
     for name in packages:
@@ -207,10 +211,10 @@ class Stage:
     """One step of a run: what it reads and what it writes.
 
     Args:
-        name: names the record ``stages/NAME.json``.
-        config: everything the result depends on, as plain containers.
-        inputs: files read, inside the run directory or absolute.
-        outputs: files or directories written, inside the run directory.
+        name: name of the record, ``stages/NAME.json``.
+        config: settings that the result depends on, as plain containers.
+        inputs: files or directories that are read.
+        outputs: files or directories that are written, relative to the run directory.
     """
 
     name: str
@@ -220,7 +224,7 @@ class Stage:
 
 
 class RunDir:
-    """The directory of one run; every artefact has one place in it."""
+    """The directory of one run, which holds all of its artefacts."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -234,7 +238,11 @@ class RunDir:
         return locked(self.path, wait=False)
 
     def fingerprint(self, stage: Stage) -> str:
-        """Return the digest of all that the stage's result depends on."""
+        """Return the digest of everything that the stage's result depends on.
+
+        Raises:
+            ArtifactError: an input is missing.
+        """
         content = {
             "stage": stage.name,
             "version": [__version__, FORMAT_VERSION],
@@ -244,7 +252,7 @@ class RunDir:
         return digest(canonical_json(content).encode())
 
     def why_stale(self, stage: Stage) -> str | None:
-        """Return why the stage must run, or None where its artefacts are complete and current."""
+        """Return why the stage must run, or None if its artefacts are complete and current."""
         record_path = self.file(f"stages/{stage.name}.json")
         if not record_path.exists():
             return "not run yet"
@@ -260,9 +268,10 @@ class RunDir:
         return None
 
     def run_stage(self, stage: Stage, function: Callable[[], None]) -> float:
-        """Run `function` for the stage and record it; return the seconds it took.
+        """Run `function`, record the stage, and return the seconds it took.
 
-        The record is written last, so an interrupted stage is never taken for a complete one.
+        The old record is removed first and the new one written last, so an interrupted stage is
+        never taken for a complete one.
         """
         record_path = self.file(f"stages/{stage.name}.json")
         fingerprint = self.fingerprint(stage)
@@ -284,5 +293,9 @@ class RunDir:
         return seconds
 
     def seconds(self, stage_name: str) -> float:
-        """Return how long a completed stage took."""
+        """Return how many seconds a completed stage took.
+
+        Raises:
+            ArtifactError: the stage has no record.
+        """
         return float(read_json(self.file(f"stages/{stage_name}.json"), "stage")["seconds"])

@@ -1,4 +1,4 @@
-"""Commands: a typed configuration, the stage it asks for, and the function that runs it."""
+"""Commands: a typed configuration, the stage that it describes, and the function that runs it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PLACES = ("run_dir", "points_dir", "overwrite")
 
 
 class Settings(Value):
-    """Where a command works and how.
+    """Settings that every command has.
 
     Args:
-        run_dir: the run's directory.
-        seed: of every random stream.
-        threads: CPU threads of torch; results are exact for an equal number.
-        overwrite: run the stage although it is complete.
+        run_dir: directory of the run.
+        seed: seed of every random stream.
+        threads: CPU threads of torch; results are reproducible for an equal number.
+        overwrite: run the stage even if it is complete.
     """
 
     run_dir: Annotated[str, Field(min_length=1)]
@@ -34,11 +34,11 @@ class Settings(Value):
 
     @property
     def run(self) -> RunDir:
-        """Return the run directory."""
+        """The run directory."""
         return RunDir(self.run_dir)
 
     def content(self) -> dict[str, Any]:
-        """Return what results depend on: everything but the place and `overwrite`."""
+        """Return the settings that results depend on: all but directories and `overwrite`."""
         return {k: v for k, v in self.dump().items() if k not in PLACES}
 
 
@@ -50,11 +50,11 @@ class Command(Generic[SettingsT]):
     """A command of the toolchain, which runs one stage of a run.
 
     Args:
-        name: of the module and of the stage, for instance ``evolve.space``.
-        config: the model of its configuration.
-        stage: returns what the command reads and writes; it may refuse a configuration that cannot
+        name: name of the module and of the stage, for instance ``evolve.space``.
+        config: model of the configuration.
+        stage: returns what the command reads and writes, or refuses a configuration that cannot
             succeed, before anything is made.
-        run: does the stage's work.
+        run: does the work of the stage.
         distributed: whether torchrun may start the command in several processes.
     """
 
@@ -66,14 +66,14 @@ class Command(Generic[SettingsT]):
 
     @property
     def config_name(self) -> str:
-        """The primary configuration under ``conf/``, for instance ``evolve_space``."""
+        """Name of the primary configuration in ``conf/``, for instance ``evolve_space``."""
         return self.name.replace(".", "_")
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
-        """Run the command line and return the exit code.
+        """Run the command line; return the exit code.
 
         Args:
-            arguments: without the program's name; None takes this process's.
+            arguments: arguments without the program's name; None takes those of this process.
         """
         return entry.run(
             self.config_name, self.config, self.execute, arguments, distributed=self.distributed
@@ -88,7 +88,7 @@ class Command(Generic[SettingsT]):
         self.run_stage(config, self.run)
 
     def run_stage(self, config: SettingsT, function: Callable[[SettingsT], None]) -> None:
-        """As :meth:`execute`, with `function` in place of the command's own."""
+        """Do as :meth:`execute`, with `function` instead of the command's own."""
         stage = self.stage(config)
         refuse_missing_inputs(stage)
         with config.run.locked():
@@ -102,10 +102,10 @@ class Command(Generic[SettingsT]):
 
 
 def refuse_missing_inputs(stage: Stage) -> None:
-    """Refuse a stage whose input does not exist.
+    """Refuse a stage that lacks an input.
 
     Raises:
-        ArtifactError: naming the file and the stage that reads it.
+        ArtifactError: an input does not exist.
     """
     for path in stage.inputs:
         if not path.exists():
@@ -116,7 +116,7 @@ def refuse_missing_inputs(stage: Stage) -> None:
 
 
 def run_locked(settings: Settings, stage: Stage, function: Callable[[], None]) -> None:
-    """Run a stage of a run directory that this process holds, unless it is complete and current."""
+    """Run a stage, unless it is complete and current; the caller holds the run directory."""
     reason = "overwrite=true" if settings.overwrite else settings.run.why_stale(stage)
     if reason is None:
         say(f"{stage.name}: complete, nothing to do (overwrite=true runs it again)")

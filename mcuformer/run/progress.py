@@ -1,4 +1,4 @@
-"""Progress with the time left: a live bar on a terminal, a plain line now and then elsewhere."""
+"""Progress with the time left: a live bar on a terminal, else a plain line every ten seconds."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ T = TypeVar("T")
 
 
 def process_rank() -> int:
-    """Return this process's number among those that torchrun started, 0 without it."""
+    """Return the rank that torchrun gave this process; 0 without torchrun."""
     return int(os.environ.get("RANK", "0"))
 
 
 def process_count() -> int:
-    """Return how many processes torchrun started, 1 without it."""
+    """Return the number of processes that torchrun started; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def say(text: str) -> None:
-    """Print one line to the terminal (standard error), without markup; the first process alone."""
+    """Print one line to standard error, without markup; only the first process prints."""
     if process_rank() == 0:
         console.print(text, markup=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
-    """Return a duration for people.
+    """Return a duration as people say it.
 
     >>> duration(59.6), duration(200), duration(7300)
     ('60 s', '3 min', '2.0 h')
@@ -51,17 +51,18 @@ def duration(seconds: float) -> str:
 
 
 class Meter:
-    """Shows how much of a known total is done, and the time left.
+    """A display of how much of a known total is done, and of the time left.
 
     Args:
-        description: shown in front.
-        total: number of units. done: finished before.
+        description: text in front of the numbers.
+        total: number of units.
+        done: units that were done before.
     """
 
     def __init__(self, description: str, total: int, done: int = 0) -> None:
         self.description, self.total = description, total
         self.first, self.done = done, done
-        self.started = self.told = time.monotonic()
+        self.started = self.last_printed = time.monotonic()
         columns: tuple[Any, ...] = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -89,31 +90,31 @@ class Meter:
 
     @property
     def seconds_left(self) -> float:
-        """Time left at the pace so far."""
+        """Time left at the average pace so far."""
         pace = (time.monotonic() - self.started) / max(1, self.done - self.first)
         return pace * (self.total - self.done)
 
     def update(self, done: int) -> None:
-        """Show that `done` units are finished; it may go back."""
+        """Show that `done` units are done, which may be fewer than before."""
         self.first = min(self.first, done)
         self.done = done
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], completed=done)
             return
         now = time.monotonic()
-        if done > self.first and now - self.told > PLAIN_INTERVAL_SECONDS:
-            left = duration(self.seconds_left)
-            say(f"{self.description}: {done} of {self.total}, about {left} left")
-            self.told = now
+        if done > self.first and now - self.last_printed > PLAIN_INTERVAL_SECONDS:
+            remaining = duration(self.seconds_left)
+            say(f"{self.description}: {done} of {self.total}, about {remaining} left")
+            self.last_printed = now
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yield from `items`, showing how many are done and the time left.
 
     Args:
-        items: what to iterate over.
-        description: shown in front.
-        total: number of items where `items` has no length.
+        items: items to iterate over.
+        description: text in front of the numbers.
+        total: number of items, for `items` without a length.
     """
     count = len(items) if isinstance(items, Sized) and total is None else total
     with Meter(description, count or 0) as meter:

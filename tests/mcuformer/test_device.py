@@ -34,7 +34,7 @@ def test_arena_must_fit_its_own_region() -> None:
 
 
 def test_regions_are_checked(stm32f100: Device) -> None:
-    with pytest.raises(ConfigError, match=r"arena_region 'ram' names no sram region"):
+    with pytest.raises(ConfigError, match=r"arena_region 'ram' is not a sram region"):
         Device.parse(stm32f100.dump() | {"arena_region": "ram"})
     regions = stm32f100.dump()["regions"]
     regions[1]["origin"] = regions[0]["origin"] + 100
@@ -43,6 +43,6 @@ def test_regions_are_checked(stm32f100: Device) -> None:
 
 
 def test_budget_beyond_the_device_is_refused(stm32f100: Device) -> None:
-    with pytest.raises(BudgetError, match=r"budget\.sram_bytes: beyond .*got 9000.*8192"):
+    with pytest.raises(BudgetError, match=r"budget\.sram_bytes: more than .*got 9000.*8192"):
         Budget.of(BudgetConfig(sram_bytes=9000), stm32f100)
     assert Budget.of(BudgetConfig(sram_bytes=4096), stm32f100).sram_bytes == 4096

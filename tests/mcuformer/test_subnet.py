@@ -98,7 +98,7 @@ def test_convolutional_tokenizer_by_hand() -> None:
 def test_forms_that_do_not_fit_are_refused() -> None:
     for update, message in (
         ({"global_pool": "token"}, "global_pool=token needs class_token"),
-        ({"tokenizer": "conv2"}, "stem_dim is for tokenizer conv2"),
+        ({"tokenizer": "conv2"}, "stem_dim must be given for tokenizer conv2"),
         ({"tokenizer": "conv1"}, r"conv1 takes patch_size \[2, 4, 6\], not 16"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -79,7 +79,7 @@ def test_cifar10_binary_and_python_agree(tmp_path: Path, rng: np.random.Generato
 def test_a_pickle_that_names_more_than_arrays_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data_batch_1"
     path.write_bytes(pickle.dumps({b"data": Path("/"), b"labels": []}))
-    with pytest.raises(DataError, match=r"not a CIFAR-10 python batch: it names pathlib"):
+    with pytest.raises(DataError, match=r"not a CIFAR-10 Python batch: it names pathlib"):
         read_cifar10_pickle(path)
 
 
@@ -112,10 +112,10 @@ def test_image_folders(tmp_path: Path) -> None:
     assert load(settings.model_copy(update={"memory_gib": 1e-9})).train.digest != before
     picture.write_bytes(content)
     assert load(settings, 16).test.images.shape == (20, 16, 16, 3)
-    with pytest.raises(DataError, match=r"data\.num_classes: number of classes .got 3"):
+    with pytest.raises(DataError, match=r"data\.num_classes: wrong number of classes .got 3"):
         load(settings.model_copy(update={"num_classes": 3}))
     (tmp_path / "val" / "bee").rename(tmp_path / "val" / "cat")
-    with pytest.raises(DataError, match="parts of other classes"):
+    with pytest.raises(DataError, match="the parts have different classes"):
         load(settings)
     with pytest.raises(DataError, match="a folder of the data not found"):
         load(config("image_folder", tmp_path / "absent", pre, num_classes=2))

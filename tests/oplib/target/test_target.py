@@ -69,7 +69,7 @@ def test_an_arena_lies_in_its_own_region() -> None:
 
 
 def test_a_target_beyond_the_device_does_not_exist(stm32f100: Device) -> None:
-    with pytest.raises(BudgetError, match=r"budget\.sram_bytes: beyond .*got 9000.*8192"):
+    with pytest.raises(BudgetError, match=r"budget\.sram_bytes: more than .*got 9000.*8192"):
         Target(stm32f100, BudgetConfig(sram_bytes=9000))
 
 
