@@ -117,13 +117,13 @@ def _draw_path(
 ) -> None:
     counts = Counter(_plane(space, visit["index"]) for visit in visits)
     last = {_plane(space, v["index"]): v["score"] for v in visits}
-    scored = {at: value for at, value in last.items() if value is not None}
+    scored = {cell: value for cell, value in last.items() if value is not None}
     if scored:
         x, y = zip(*scored, strict=True)
         dots = axis.scatter(x, y, c=list(scored.values()), s=420, cmap="viridis", zorder=2)
         figure.colorbar(dots, ax=axis, label="score Q")
-    for at in last.keys() - scored.keys():
-        axis.scatter(*at, s=420, facecolors="none", edgecolors="grey", linestyle="--")
+    for cell in last.keys() - scored.keys():
+        axis.scatter(*cell, s=420, facecolors="none", edgecolors="grey", linestyle="--")
     for visit in visits:
         if visit["fit"] is None:
             continue
@@ -131,9 +131,9 @@ def _draw_path(
         if start != end:
             style = {"arrowstyle": "->", "color": "0.45", "shrinkA": 11, "shrinkB": 11}
             axis.annotate("", xy=end, xytext=start, arrowprops=style)
-    for at, count in counts.items():
+    for cell, count in counts.items():
         axis.annotate(
-            str(count), at, ha="center", va="center", color="white", weight="bold", zorder=3
+            str(count), cell, ha="center", va="center", color="white", weight="bold", zorder=3
         )
     column, row = _plane(space, chosen)
     axis.scatter(column, row, s=800, facecolors="none", edgecolors="crimson", linewidths=2)

@@ -243,7 +243,7 @@ class SearchSpace(Value):
             joint: whether it is a subnet of the joint supernet, whose linears of ratio 1 are two
                 factors of full rank.
         """
-        kind = self.tokenizer[0] if tokenizer is None else tokenizer
+        tokenizer = self.tokenizer[0] if tokenizer is None else tokenizer
         return SubnetConfig(
             img_size=self.img_size[0] if point.img_size is None else point.img_size,
             patch_size=point.patch_size,
@@ -255,8 +255,8 @@ class SearchSpace(Value):
             mlp_rank_ratio=point.mlp_rank_ratio,
             low_rank=self.low_rank,
             full_rank_factors=joint,
-            tokenizer=kind,
-            stem_dim=self.stem_dim if kind == "conv2" else None,
+            tokenizer=tokenizer,
+            stem_dim=self.stem_dim if tokenizer == "conv2" else None,
             class_token=self.class_token,
             global_pool=self.global_pool,
             absolute_position=self.absolute_position,

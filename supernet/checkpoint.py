@@ -169,9 +169,10 @@ def _read_tensors(path: Path) -> Tensors:
     return {name: torch.from_numpy(array) for name, array in load_arrays(path).items()}
 
 
-def _check_names(tensors: Tensors, own: Tensors, path: Path) -> None:
+def _check_names(tensors: Tensors, model: Tensors, path: Path) -> None:
+    """Refuse tensors of `path` whose names and shapes are not those of the model."""
     got = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    expected = {name: tuple(tensor.shape) for name, tensor in own.items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in model.items()}
     if got != expected:
         name = sorted(set(got.items()) ^ set(expected.items()))[0][0]
         raise ArtifactError(

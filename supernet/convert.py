@@ -48,13 +48,13 @@ class ReleasedCheckpoint:
     def __init__(self, path: Path, img_size: int | None = None) -> None:
         self.path = path
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError as error:
             raise ArtifactError("no such file", where=path) from error
         except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
             first = str(error).splitlines()[0]
             raise ArtifactError(f"not a file of tensors alone: {first}", where=path) from error
-        tensors = content.get("model", content) if isinstance(content, dict) else {}
+        tensors = loaded.get("model", loaded) if isinstance(loaded, dict) else {}
         if "patch_embed_super.proj.weight" not in tensors:
             raise ArtifactError("not an AutoFormer or MCUFormer supernet", where=path)
         self.tensors: Tensors = {name: tensor.float() for name, tensor in tensors.items()}
@@ -125,9 +125,9 @@ class ReleasedCheckpoint:
         for index, block in enumerate(subnet.blocks):
             prefix = f"blocks.{index}"
             for ours, theirs in (("norm1", "attn_layer_norm"), ("norm2", "ffn_layer_norm")):
-                for kind in ("weight", "bias"):
-                    tensor = self.tensors[f"{prefix}.{theirs}.{kind}"]
-                    weights[f"{prefix}.{ours}.{kind}"] = tensor[:dim]
+                for part in ("weight", "bias"):
+                    tensor = self.tensors[f"{prefix}.{theirs}.{part}"]
+                    weights[f"{prefix}.{ours}.{part}"] = tensor[:dim]
             if subnet.relative_position is not None:
                 weights |= self._relative(prefix, block)
             for name in LINEARS:
@@ -159,9 +159,9 @@ class ReleasedCheckpoint:
             for ours, theirs in RELATIVE_TABLES.items()
         }
 
-    def _last(self, prefix: str, name: LinearName, kind: str) -> Tensor:
+    def _last(self, prefix: str, name: LinearName, part: str) -> Tensor:
         """Return the weight or bias of a linear, or of the last of its three factors."""
-        tensor_name = f"{prefix}.{PATHS[name][0]}{'3' if self.factors else ''}.{kind}"
+        tensor_name = f"{prefix}.{PATHS[name][0]}{'3' if self.factors else ''}.{part}"
         if tensor_name not in self.tensors:
             raise ArtifactError(f"no {tensor_name}", where=self.path)
         return self.tensors[tensor_name]

@@ -69,12 +69,12 @@ class BatchSource:
         """
         rank, world_size = share
         order = stream(self.seed, "data", number).permutation(len(self.split))
-        part = self.batch_size // world_size
+        size = self.batch_size // world_size
         starts = [
-            step * self.batch_size + rank * part for step in range(first_step, self.steps_per_epoch)
+            step * self.batch_size + rank * size for step in range(first_step, self.steps_per_epoch)
         ]
-        chosen = [order[start : start + part] for start in starts]
-        for indices, images in zip(chosen, _read(self.split, chosen), strict=True):
+        batches = [order[start : start + size] for start in starts]
+        for indices, images in zip(batches, _read(self.split, batches), strict=True):
             yield images, torch.from_numpy(self.split.labels[indices])
 
     def prepare(self, images: Images, rng: np.random.Generator) -> Tensor:
@@ -83,15 +83,15 @@ class BatchSource:
         return self.augmentation.normalized(tensor)
 
 
-def _read(split: Split, chosen: list[np.ndarray]) -> Iterator[Images]:
+def _read(split: Split, batches: list[np.ndarray]) -> Iterator[Images]:
     """Yield the images of each batch; worker processes read those on disk ahead of their use."""
     images = split.images
     if not isinstance(images, LazyImages):
-        yield from (images[indices] for indices in chosen)
+        yield from (images[indices] for indices in batches)
         return
     loader: DataLoader[Images] = DataLoader(
         _Reader(images),
-        batch_sampler=[indices.tolist() for indices in chosen],
+        batch_sampler=[indices.tolist() for indices in batches],
         num_workers=LOADER_WORKERS,
         collate_fn=np.stack,
     )

@@ -76,10 +76,10 @@ class Supernet(nn.Module):
         widest = max(points, key=lambda p: (p.patch_size, p.rank_ratio))
         self.largest = largest = space.largest(widest, joint=self.joint)
         tokenizers: dict[str, Tokenizer] = {}
-        for kind in space.tokenizer:
-            stem_dim = space.stem_dim if kind == "conv2" else None
-            shape = largest.model_copy(update={"tokenizer": kind, "stem_dim": stem_dim})
-            tokenizers[kind] = build_tokenizer(shape, pad_value)
+        for name in space.tokenizer:
+            stem_dim = space.stem_dim if name == "conv2" else None
+            shape = largest.model_copy(update={"tokenizer": name, "stem_dim": stem_dim})
+            tokenizers[name] = build_tokenizer(shape, pad_value)
         self.tokenizers = TypedModuleDict(tokenizers)
         num_patches = max(space.largest(p).num_patches for p in points)
         self.cls_token = build_class_token(largest)

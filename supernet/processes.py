@@ -84,13 +84,13 @@ class Processes:
             return loss
         tensors = [p.grad for p in model.parameters() if p.grad is not None]
         tensors += [buffer for buffer in model.buffers() if buffer.is_floating_point()]
-        own = torch.cat([loss.detach().reshape(1), *(tensor.flatten() for tensor in tensors)])
-        flat: Tensor = self.accelerator.reduce(own, "mean")
+        message = torch.cat([loss.detach().reshape(1), *(tensor.flatten() for tensor in tensors)])
+        mean: Tensor = self.accelerator.reduce(message, "mean")
         start = 1
         for tensor in tensors:
-            tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+            tensor.copy_(mean[start : start + tensor.numel()].view_as(tensor))
             start += tensor.numel()
-        return flat[0]
+        return mean[0]
 
     def wait(self) -> None:
         """Wait until every process has reached this call."""

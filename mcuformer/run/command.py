@@ -14,7 +14,7 @@ from mcuformer.run.artifact import RunDir, Stage
 from mcuformer.run.progress import say
 from mcuformer.value import Value
 
-PLACES = ("run_dir", "points_dir", "overwrite")
+WITHOUT_EFFECT = ("run_dir", "points_dir", "overwrite")  # on results
 
 
 class Settings(Value):
@@ -39,7 +39,7 @@ class Settings(Value):
 
     def content(self) -> dict[str, Any]:
         """Return the settings that results depend on: all but directories and `overwrite`."""
-        return {k: v for k, v in self.dump().items() if k not in PLACES}
+        return {k: v for k, v in self.dump().items() if k not in WITHOUT_EFFECT}
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
