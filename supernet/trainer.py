@@ -255,6 +255,7 @@ class _Training(Generic[ModuleT]):
         return torch.autocast(self.processes.device.type, torch.bfloat16)
 
     def _finish_step(self, epoch: int, step: int, loss: float) -> None:
+        """Count the step and update the running means of the loss and of the weights."""
         done, before = epoch * self.steps_per_epoch + step + 1, self.state["loss_mean"]
         memory = 0.0 if before is None else LOSS_MEMORY
         self.state |= {

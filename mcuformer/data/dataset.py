@@ -69,7 +69,7 @@ class DataConfig(Value):
                 f"{self.img_size}"
             )
         if (self.format != "digits") != (self.root is not None):
-            raise ValueError("root is the place of the data, and null for the bundled digits")
+            raise ValueError("root must be given for every format but digits, and null for digits")
         if (self.format == "timm") != (self.timm_name is not None):
             raise ValueError("timm_name must be given for format=timm, and for no other")
         if self.class_names is not None and len(self.class_names) != self.num_classes:
