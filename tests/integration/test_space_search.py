@@ -106,7 +106,7 @@ def test_four_axes(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["space_search.k=5"], "space_search.k: the grid has fewer points than k"),
-        (["space_search.tau=[1,1,1]"], "space_search.tau: needs one value an axis"),
+        (["space_search.tau=[1,1,1]"], "space_search.tau: needs one value per axis"),
         (["budget.sram_bytes=700"], "budget: no subnet of the space fits 700 bytes"),
         (["space.in_chans=3"], "data: data and network differ in (in_chans, num_classes)"),
         (["space_search=grid"], "Could not find 'space_search/grid'"),
