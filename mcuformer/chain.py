@@ -29,8 +29,8 @@ RECIPES = {SPACE: "train", TRAIN: "train", FINETUNE: "finetune"}  # chain's fiel
 
 # rough figures, which only `plan=true` uses
 DIGITS_IMAGES, DISK_IMAGES = 1_000, 10_000  # images of the bundled data set, and of one on disk
-STAGE_SECONDS = 10.0  # time per stage besides training: imports, data, measuring, building
-STEP_SECONDS = 0.01  # time per training step besides its arithmetic
+STAGE_SECONDS = 10.0  # time per stage without training: imports, data, measuring, building
+STEP_SECONDS = 0.01  # time per training step without its arithmetic
 TRAINING_PASSES = 3  # a backward pass computes about twice as much as the forward pass
 MACS_PER_SECOND = 15e9  # on two cores
 FLOAT_BYTES = 4

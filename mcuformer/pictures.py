@@ -28,7 +28,7 @@ def _pyplot() -> Any:
 
 
 def _png(figure: Any) -> bytes:
-    """Return the figure as PNG bytes that depend on its content alone."""
+    """Return the figure as PNG bytes that depend only on its content."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     _pyplot().close(figure)

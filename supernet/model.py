@@ -105,7 +105,7 @@ class Supernet(nn.Module):
         return torch.cat([positions[:, :first], patches], dim=1) if first else patches
 
     def no_weight_decay(self) -> set[str]:
-        """Return the parameters, besides 1-D ones, that timm's optimiser factory must not decay."""
+        """Return the names of parameters that must not decay; timm's factory adds 1-D ones."""
         return undecayed(self)
 
     def forward(self, x: Tensor, subnet: SubnetConfig) -> Tensor:

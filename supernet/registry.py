@@ -31,7 +31,7 @@ def mcuformer_vit(
         pad_value: normalised value of the padding pixel, per channel.
         num_classes: if it differs from the network's own, the head is replaced by a fresh one.
         drop_path_rate: stochastic depth of the last block.
-        settings: what timm passes besides; `pretrained_cfg` names the directory.
+        settings: further arguments that timm passes; `pretrained_cfg` contains the directory.
 
     Raises:
         ConfigError: `subnet` is not a subnet.

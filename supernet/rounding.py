@@ -1,7 +1,7 @@
 """Rounding to integer codes inside a float network, with straight-through gradients.
 
 There are two kinds. *Fake quantisation*, in the last epochs of supernet training, takes its ranges
-from each batch; it prepares the weights for int8, so that subnets are ranked by what they will be.
+from each batch; it adapts the weights to int8 before the search ranks subnets by them.
 *Learned rounding*, in quantisation-aware training, rounds half up as the integer reference does and
 learns the scale by the straight-through gradient (LSQ, Esser et al., 2020).
 """

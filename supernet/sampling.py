@@ -37,7 +37,7 @@ class SandwichSampling(Value):
     largest learns from the labels, the others from its logits.
 
     Args:
-        num_random: random subnets per step, besides the two extremes.
+        num_random: random subnets per step, in addition to the two extremes.
         weight: share of the largest subnet's logits in the loss of the others; the labels have the
             rest.
     """
@@ -108,7 +108,7 @@ class Pool:
         The smallest and the largest subnet of every point are candidates too.
 
         Args:
-            names: of the random stream.
+            names: name of the random stream, in parts.
 
         Raises:
             BudgetError: no candidate is admissible.

@@ -36,8 +36,8 @@ class Task(Generic[ModuleT]):
         num_classes: number of classes K.
         seed: seed of every random stream.
         directory: where checkpoints are kept; training continues from the newest.
-        identity: plain containers that hold what the weights depend on besides recipe, seed,
-            number of images and teacher.
+        identity: what the weights depend on apart from recipe, seed, number of images and teacher,
+            as plain containers.
         sampler: draws the subnets of a step; None trains `model` as a single network.
         trackers: names of accelerate's trackers; ``metrics.jsonl`` is always written.
     """
@@ -170,8 +170,7 @@ def network_task(
         seed: seed of every random stream.
         directory: parent of the checkpoints' directory, which is named after a digest of everything
             that the weights depend on.
-        identity: plain containers that hold what the weights depend on besides data, recipe and
-            seed.
+        identity: what the weights depend on apart from data, recipe and seed, as plain containers.
     """
     split = dataset.train.joined(dataset.steering)
     identity = {**identity, "data": split.digest}

@@ -175,7 +175,8 @@ class _Training(Generic[ModuleT]):
     def _run_step(self, epoch: int, step: int, images: np.ndarray, labels: Tensor) -> float | None:
         """Do one step; return its loss, or None after a rollback."""
         # Seeding at every step makes a resume exact without saving generator states. Processes
-        # augment differently, so later ranks are part of the name; rank 0 draws as a run alone.
+        # augment differently, so the name contains the rank, except rank 0: it draws what a single
+        # process would.
         rank = self.processes.share[0]
         names = (epoch, step, *((rank,) if rank else ()))
         seed_everything(self.task.seed, "step", *names)
@@ -348,7 +349,7 @@ class _Training(Generic[ModuleT]):
         return snapshot
 
     def _environment(self) -> dict[str, Any]:
-        """Return everything that an exact resume depends on besides the checkpoint."""
+        """Return what must be equal for a resume to be exact, apart from the checkpoint."""
         return {
             "processes": self.processes.share[1],
             "threads": torch.get_num_threads(),

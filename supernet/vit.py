@@ -113,7 +113,7 @@ class Vit(nn.Module):
         self.head = Linear(subnet.embed_dim, subnet.num_classes)
 
     def no_weight_decay(self) -> set[str]:
-        """Return the parameters, besides 1-D ones, that timm's optimiser factory must not decay."""
+        """Return the names of parameters that must not decay; timm's factory adds 1-D ones."""
         return undecayed(self)
 
     def reset_classifier(self, num_classes: int) -> None:

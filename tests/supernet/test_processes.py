@@ -43,5 +43,5 @@ def test_one_process_alone() -> None:
 
 def test_unknown_trackers_are_named() -> None:
     check_trackers(())
-    with pytest.raises(ConfigError, match=r"trackers: accelerate has no such tracker .got nonsense"):
+    with pytest.raises(ConfigError, match="trackers: accelerate has no such tracker"):
         check_trackers(("nonsense",))
