@@ -53,8 +53,8 @@ ESTIMATORS: dict[str, Estimator] = {
 
 def exact_released(space: SearchSpace, point: SpacePoint, limit_bytes: int) -> float:
     """Return rho of the released estimate, exactly: it depends on the embedding width alone."""
-    block = space.block(max(space.num_heads), max(space.mlp_ratio), 0)
-    subnets = [space.subnet(point, dim, (block,)) for dim in space.embed_dim]
+    largest = space.largest(point)
+    subnets = [largest.model_copy(update={"embed_dim": dim}) for dim in space.embed_dim]
     return float(np.mean([released_code_bytes(subnet) <= limit_bytes for subnet in subnets]))
 
 

@@ -23,7 +23,7 @@ from tool import Parser, Table
 from mcuformer.device import Core, Device, MemoryRegion
 from oplib.graph import Node
 from oplib.ops.attention import AttentionAttributes
-from oplib.ops.base import Lowered
+from oplib.ops.base import Array, Lowered
 from oplib.ops.layer_norm import LayerNorm, LayerNormAttributes
 from oplib.ops.linear import LinearAttributes
 from oplib.ops.packing import QUAD_ORDER, quads
@@ -111,7 +111,7 @@ def codes(rng: np.random.Generator, *shape: int) -> np.ndarray:
 def matrix(rng: np.random.Generator, features: int, channels: int) -> Lowered:
     """Draw a linear layer whose outputs fill int8."""
     spread = 74 * 74 * np.sqrt(features)
-    arrays = {
+    arrays: dict[str, Array] = {
         "weight": rng.integers(-127, 128, (channels, features)).astype(np.int8),
         "bias": rng.integers(-1000, 1000, channels).astype(np.int32),
         "multiplier": rng.integers(0.2 * 2**38 / spread, 2**38 / spread, channels).astype(np.int32),
@@ -203,14 +203,15 @@ def generic_device(core: Core) -> Device:
     """Return a device of the core with all the memory of the emulated board."""
     flash = MemoryRegion(name="flash", kind="flash", origin=0, size_bytes=1 << 22)
     sram = MemoryRegion(name="sram", kind="sram", origin=0x20000000, size_bytes=1 << 22)
-    regions = {"code_region": "flash", "arena_region": "sram", "data_region": "sram"}
     return Device(
         name=core,
         core=core,
         clock_hz=25_000_000,
         regions=(flash, sram),
+        code_region="flash",
+        arena_region="sram",
+        data_region="sram",
         stack_reserve_bytes=4096,
-        **regions,
     )
 
 
@@ -311,7 +312,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
 
 def exact_everywhere(result: dict[str, Any]) -> bool:
     """Return whether every output of both cores equals the reference's."""
-    return result["bit_exact"] and result["m4"]["bit_exact"]
+    return bool(result["bit_exact"] and result["m4"]["bit_exact"])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class Timed:
         self.network.train()
         started = time.perf_counter()
         self.optimizer.zero_grad()
-        functional.cross_entropy(self.forward(images), labels).backward()
+        torch.autograd.backward(functional.cross_entropy(self.forward(images), labels))
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         return time.perf_counter() - started
@@ -107,8 +108,8 @@ def measure(preset: Preset, num_subnets: int, repeats: int) -> dict[str, Any]:
     train, evaluation = [], []
     for subnet in track(subnets, preset.name):
         pair = (_elastic(supernet, subnet), _dense(subnet, pad))
-        train.append(_medians(repeats, [lambda n=n: n.train_step(images, labels) for n in pair]))
-        evaluation.append(_medians(repeats, [lambda n=n: n.evaluate(images) for n in pair]))
+        train.append(_medians(repeats, [partial(n.train_step, images, labels) for n in pair]))
+        evaluation.append(_medians(repeats, [partial(n.evaluate, images) for n in pair]))
     train_seconds, eval_seconds = np.array(train), np.array(evaluation)
     return {
         "name": preset.name,

@@ -16,6 +16,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ CASES = [
             {"softmax": form},
             {},
             "attn",
-            lambda form=form: exponential_error(form),
+            partial(exponential_error, form),
         )
         for form in ("table", "polynomial", "shift")
     ),
@@ -190,7 +191,7 @@ CASES = [
             {"sqrt": form},
             {},
             "norm1",
-            lambda form=form: root_error(form),
+            partial(root_error, form),
         )
         for form in SQRT_STEPS
     ),
@@ -259,7 +260,7 @@ def measure(case: Case, device: Device) -> dict[str, Any]:
         write_firmware(place / "firmware", integer, scheduled, device, names)
         library = host.build(place / "firmware", place / "host")
         exact = bool(np.array_equal(host.run_images(library, images, 10), expected))
-        counts = []
+        counts: list[np.ndarray] = []
         for _ in range(2):
             elf = qemu.build(place / "firmware", place / "emulated")
             result = qemu.run_images(elf, device, images[:4], 10)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,8 @@ def run_row(config: TrainConfig, name: str, seed: int, dataset: Dataset) -> dict
     fitting = replace(pool, seed=0).admitted("measured")  # the same subnets in every row
     subnets = dict(zip(SIZES, (fitting[0], fitting[len(fitting) // 2], fitting[-1]), strict=True))
     found = {
-        size: accuracy_percent(lambda x, s=s: model(x, s), dataset.test, dataset.preprocessing)
-        for size, s in subnets.items()
+        size: accuracy_percent(partial(model, subnet=subnet), dataset.test, dataset.preprocessing)
+        for size, subnet in subnets.items()
     }
     return {"sampling": name, "seed": seed, **found, "epochs": epochs}
 

@@ -22,7 +22,7 @@ from mcuformer.subnet import SubnetConfig
 from supernet.convert import ReleasedCheckpoint
 from supernet.registry import write_timm_config
 
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "resize": "bicubic"}
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def convert(options: argparse.Namespace) -> dict[str, Any]:
@@ -36,7 +36,13 @@ def convert(options: argparse.Namespace) -> dict[str, Any]:
     save_arrays(options.out / "model.safetensors", {n: t.numpy() for n, t in weights.items()})
     save_arrays(options.out / "supernet.safetensors", {n: t.numpy() for n, t in whole.items()})
     write_json(options.out / "subnet.json", "subnet", subnet.dump())
-    preprocessing = Preprocessing(img_size=subnet.img_size, channel_order="RGB", **IMAGENET)
+    preprocessing = Preprocessing(
+        img_size=subnet.img_size,
+        channel_order="RGB",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        resize="bicubic",
+    )
     names = tuple(str(number) for number in range(subnet.num_classes))
     write_timm_config(options.out / "config.json", subnet, preprocessing, names)
     print(f"{options.out}: {subnet.num_params} parameters, {subnet.depth} blocks")
