@@ -24,11 +24,12 @@ from oplib.ops.base import (
 from oplib.ops.quant import multiplier, saturate, saturate16
 from oplib.ops.work import PER_ELEMENT, PER_EPILOGUE_ELEMENT, Work
 
-MAX_MULTIPLIER = 2**21  # (2 * 255 + 2) * 2^21 + 2^15 + 2^23 < 2^31
+# Both products, rounding and zero point fit 32 bits: (2 * 255 + 2) 2^21 + 2^15 + 2^23 < 2^31.
+MAX_MULTIPLIER = 2**21
 
 
 class Add(Operator):
-    """``y = a + b`` of tensors with different scales; the output may take over either."""
+    """``y = a + b``, each tensor at its own scale; the output may take over either input."""
 
     family: ClassVar[str] = "add"
     kernel: ClassVar[str] = "oplib_add_s8"
@@ -83,7 +84,7 @@ class Add(Operator):
 
 
 class AddS16(Add):
-    """The residual addition of an int16 stream and an int8 branch, summed in 64 bits."""
+    """The addition of an int8 branch to an int16 residual stream, in 64 bits."""
 
     kernel: ClassVar[str] = "oplib_add_s16"
     in_place: ClassVar[tuple[int, ...]] = (0,)
@@ -101,11 +102,13 @@ class AddS16(Add):
         return Lowered({}, scalars)
 
     def run_integer(self, node: Node, lowered: Lowered, inputs: Sequence[Array]) -> Array:
-        a, b = (x.astype(np.int64) for x in inputs)
-        b = b - lowered.scalars["b_zero_point"]
-        left = (a << 8) * lowered.scalars["a_multiplier"]
-        right = (b << 16) * lowered.scalars["b_multiplier"]
-        return saturate16((left + right + (1 << 31)) >> 32)
+        stream, branch = (x.astype(np.int64) for x in inputs)
+        centred = branch - lowered.scalars["b_zero_point"]
+        # A multiplier with 32 - k fraction bits takes its operand shifted left by k, so that both
+        # products have 32 fraction bits.
+        total = (stream << 8) * lowered.scalars["a_multiplier"]
+        total += (centred << 16) * lowered.scalars["b_multiplier"]
+        return saturate16((total + (1 << 31)) >> 32)
 
     def fields(
         self, node: Node, inputs: Sequence[TensorType], scalars: Mapping[str, int]

@@ -46,7 +46,7 @@ TABLES = ("key_rows", "key_columns", "value_rows", "value_columns")
 
 
 def scores_name(node: Node) -> str:
-    """Name the scores inside an attention node, for calibration."""
+    """Return the name under which calibration keeps the scores of an attention node."""
     return f"{node.name}.scores"
 
 
@@ -55,7 +55,7 @@ class AttentionAttributes(SoftmaxAttributes):
     """Attributes of attention.
 
     Args:
-        num_heads: heads; each takes an equal part of the width.
+        num_heads: number of heads; each takes an equal part of the width.
     """
 
     num_heads: int = field(kw_only=True)
@@ -63,11 +63,11 @@ class AttentionAttributes(SoftmaxAttributes):
 
 @dataclass(frozen=True)
 class RelativeAttributes(AttentionAttributes):
-    """Attributes of attention with relative position.
+    """Attributes of attention with relative positions.
 
     Args:
-        grid_size: patches along one side.
-        max_distance: largest distance that has vectors of its own.
+        grid_size: patches along one side of the image.
+        max_distance: largest distance with vectors of its own; greater ones are clipped to it.
         first: 1 with a class token, 0 without.
     """
 
@@ -77,10 +77,10 @@ class RelativeAttributes(AttentionAttributes):
 
 
 def weights_bytes(attrs: SoftmaxAttributes, tokens: int) -> int:
-    """Return the bytes of four rows of scores and of their softmax, for one head.
+    """Return the bytes of four rows of scores and of their softmax weights, for one head.
 
-    A token takes one byte of score and two of weight; forms other than the table, and normalising,
-    need two more bytes per token in half of the rows.
+    A score takes one byte and a weight two: 12 bytes per token, padded to whole quads. Forms other
+    than the table, and normalisation, need two more bytes per token as working memory.
     """
     plain = attrs.softmax == "table" and not attrs.normalized
     return (12 if plain else 14) * QUAD * quads(tokens)
@@ -90,9 +90,10 @@ def attention_work(attrs: AttentionAttributes, tokens: int, width: int, *, packe
     """Return the modelled instructions of attention.
 
     Args:
-        tokens: N.
-        width: of the output, heads * head_dim.
-        packed: whether keys and values are in the layout of weights already.
+        attrs: attributes of the node.
+        tokens: number of tokens N.
+        width: columns of the output, heads * head_dim.
+        packed: whether keys and values are already in the layout of weights.
     """
     size, scores = tokens * width, attrs.num_heads * tokens**2
     pack = 0.0 if packed else PER_PACKED_BYTE * 2 * size
@@ -100,13 +101,13 @@ def attention_work(attrs: AttentionAttributes, tokens: int, width: int, *, packe
 
 
 def split_heads(x: Array, num_heads: int) -> Array:
-    """(B, N, H * d) to (B, H, N, d)."""
+    """Reshape (B, N, H * d) to (B, H, N, d)."""
     batch, tokens, dim = x.shape
     return x.reshape(batch, tokens, num_heads, dim // num_heads).transpose(0, 2, 1, 3)
 
 
 def merge_heads(x: Array) -> Array:
-    """(B, H, N, d) to (B, N, H * d)."""
+    """Reshape (B, H, N, d) to (B, N, H * d)."""
     return x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1)
 
 
@@ -116,7 +117,7 @@ AttrsT = TypeVar("AttrsT", bound=AttentionAttributes)
 class AttentionOperator(Operator[AttrsT]):
     """``softmax(q k^T / sqrt(head_dim)) v`` per head; inputs q, k, v (tokens, heads * head_dim).
 
-    What attention with and without relative position share.
+    The base of attention with and without relative positions.
     """
 
     family: ClassVar[str] = "attention"
@@ -129,21 +130,35 @@ class AttentionOperator(Operator[AttrsT]):
     def touches(
         self, node: Node[AttrsT], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
-        """Head by head, read a tile of queries, then write their outputs."""
+        """Yield, head by head and tile by tile: read the queries, then write their outputs.
+
+        The output takes over the queries: a head's outputs of a tile cover exactly the queries that
+        this step alone reads. Keys and values are read whole in every step.
+        """
         if node.overwrites is None:
             yield from super().touches(node, inputs, output)
             return
         tokens, width = inputs[0].shape
-        others = tuple(whole(index, inputs[index]) for index in (1, 2))
+        keys_and_values = tuple(whole(index, inputs[index]) for index in (1, 2))
         head_dim = width // node.attrs.num_heads
         for head in range(0, width, head_dim):
             for first, stop in tiles(tokens):
-                at = [(t * width + head, t * width + head + head_dim) for t in range(first, stop)]
-                queries = tuple(Span(0, *span) for span in at)
-                yield Touch((*queries, *others), tuple(Span(OUTPUT, *span) for span in at))
+                starts = [t * width + head for t in range(first, stop)]
+                queries = tuple(Span(0, start, start + head_dim) for start in starts)
+                outputs = tuple(Span(OUTPUT, start, start + head_dim) for start in starts)
+                yield Touch((*queries, *keys_and_values), outputs)
 
     def relative(self, node: Node[AttrsT], tables: Mapping[str, Array], kind: str) -> Array | None:
-        """Return what pairs of tokens add to keys or values, (N, N, head_dim), or None."""
+        """Return the vectors that pairs of tokens add to keys or values, or None without any.
+
+        Args:
+            node: the attention node.
+            tables: float or int8 arrays by the names in :data:`TABLES`.
+            kind: ``key`` or ``value``.
+
+        Returns:
+            An array (N, N, head_dim), by query and key.
+        """
         return None
 
     def _float_scores(self, node: Node[AttrsT], params: Params, inputs: Sequence[Array]) -> Array:
@@ -183,9 +198,13 @@ class AttentionOperator(Operator[AttrsT]):
             )
         head_dim = width // node.attrs.num_heads
         ratio = q.scale * k.scale / (np.sqrt(head_dim) * scores.scale)
+        # y = (v.scale / y.scale) sum(w v) / sum(w). The kernel divides once per row: the multiplier
+        # of a row is numerator / sum(w), with the 32 fraction bits of every requantisation. It must
+        # stay below 2^31. Unnormalised, sum(w) >= 32767, the weight of the largest score, and
+        # 2^45 / 32767 < 2^31; normalised, sum(w) counts as 127, and 2^37 / 127 < 2^31.
         numerator = round(v.scale / target.scale * 2**32)
         limit = 2**37 if node.attrs.normalized else 2**45
-        if numerator >= limit:  # divided by the sum it must fit 31 bits
+        if numerator >= limit:
             raise LoweringError("output scale too fine for the values", where=node.name)
         arrays, exponent = lower_softmax(node.attrs, scores.scale, node.name)
         scalars = {
@@ -231,7 +250,7 @@ class AttentionOperator(Operator[AttrsT]):
 
 
 class Attention(AttentionOperator[AttentionAttributes]):
-    """Attention by tiles of four queries, keys and values in the layout of weights."""
+    """Attention by tiles of four queries, with keys and values packed like weights."""
 
     kernel: ClassVar[str] = "oplib_attention_s8"
     helpers: ClassVar[tuple[str, ...]] = (
@@ -270,10 +289,11 @@ class Attention(AttentionOperator[AttentionAttributes]):
 
 
 class AttentionRelative(AttentionOperator[RelativeAttributes]):
-    """Attention with AutoFormer's two-dimensional relative position in keys and values.
+    """Attention with AutoFormer's two-dimensional relative positions in keys and values.
 
-    ``softmax(q (k + r_k)^T / sqrt(head_dim)) (v + r_v)``, r of a pair the sum of a vector by row
-    distance and one by column distance, tables (2 * max_distance + 2, head_dim).
+    ``softmax(q (k + r_k)^T / sqrt(head_dim)) (v + r_v)``, where r of a pair of tokens is the sum of
+    a vector for their row distance and one for their column distance; every table is
+    (2 * max_distance + 2, head_dim) (AutoFormer, Chen et al., 2021).
     """
 
     kernel: ClassVar[str] = "oplib_attention_relative_s8"
@@ -318,7 +338,8 @@ class AttentionRelative(AttentionOperator[RelativeAttributes]):
         keys = np.concatenate([params["key_rows"], params["key_columns"]])
         values = np.concatenate([params["value_rows"], params["value_columns"]])
         scores = super().internals(node, params, inputs)
-        return {**scores, node.inputs[1]: keys, node.inputs[2]: values}  # at their scales
+        # Tables are quantised at the scales of keys and values, whose ranges must hold them.
+        return {**scores, node.inputs[1]: keys, node.inputs[2]: values}
 
     def lower(
         self, node: Node[RelativeAttributes], params: Params, context: LoweringContext
@@ -344,21 +365,23 @@ class AttentionRelative(AttentionOperator[RelativeAttributes]):
 
 
 def pair_rows(grid_size: int, max_distance: int, first: int) -> tuple[Array, Array]:
-    """Return the table rows of every pair of tokens, (N, N), by row and by column distance.
+    """Return the table rows of every pair of tokens, by row and by column distance, each (N, N).
 
     Args:
-        first: 1 with a class token, whose pairs take row 0.
+        grid_size: patches along one side of the image.
+        max_distance: largest distance with a table row of its own.
+        first: 1 with a class token, whose pairs take row 0; 0 without.
     """
-    places = np.arange(grid_size**2)
-    found = []
-    for coordinate in (places // grid_size, places % grid_size):
+    patches = np.arange(grid_size**2)
+    table_rows = []
+    for coordinate in (patches // grid_size, patches % grid_size):
         distance = np.clip(coordinate[None] - coordinate[:, None], -max_distance, max_distance)
-        found.append(np.pad(distance + max_distance + 1, ((first, 0), (first, 0))))
-    return found[0], found[1]
+        table_rows.append(np.pad(distance + max_distance + 1, ((first, 0), (first, 0))))
+    return table_rows[0], table_rows[1]
 
 
 def _integer_einsum(equation: str, x: Array, added: Array) -> Array:
-    """Return an exact sum of integer products, through float64."""
+    """Sum products of integers exactly: float64 holds every partial sum below 2^53."""
     exact = np.einsum(equation, x.astype(np.float64), added.astype(np.float64), optimize=True)
     result: Array = np.rint(exact).astype(np.int64)
     return result

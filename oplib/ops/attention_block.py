@@ -1,4 +1,4 @@
-"""A block's attention as one call, streamed over heads and tiles of tokens, residual in place."""
+"""A block's attention as one call, by heads and tiles of tokens, with the residual in place."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class AttentionBlockAttributes(AttentionAttributes):
 
     Args:
         head_dim: width of a head; a multiple of four.
-        group: heads at a time.
-        qkv_rank: rank of the layers before attention; 0 where they are dense.
-        proj_rank: rank of the layer after it; 0 where it is dense.
+        group: number of heads computed at a time.
+        qkv_rank: rank of q, k and v; 0 where they are dense.
+        proj_rank: rank of the projection; 0 where it is dense.
     """
 
     head_dim: int = field(kw_only=True)
@@ -32,18 +32,21 @@ class AttentionBlockAttributes(AttentionAttributes):
 
     @property
     def groups(self) -> int:
-        """Groups of heads, one after the other."""
+        """Number of groups of heads, which run one after the other."""
         return -(-self.num_heads // self.group)
 
 
 class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
     """``x + proj(attention(norm(x)))`` in place, ``group`` heads at a time.
 
-    Keys and values of one group exist at a time, in weight layout. The outputs of all groups but
-    the last wait in slots of N rows, where their queries were before; the last group, which has
-    exactly ``group`` heads, is projected tile by tile. ``group`` = heads is "tokens outer": N (D +
-    2 Q) and a tile; ``group`` = 1 is "heads outer": N (D + head_dim + Q) and a tile, with the norm
-    (and the first factor) computed once more for every group.
+    Only one group's keys and values exist at a time, packed like weights. The outputs of all groups
+    but the last wait in N rows of slots, over the queries that they replace. The last group, which
+    has exactly ``group`` heads, is computed tile by tile and projected at once together with the
+    slots, so that its outputs and queries need one tile alone.
+
+    With N tokens, stream width D and Q = heads * head_dim, memory is N (D + 2 Q) bytes and a tile
+    for ``group`` = heads, and N (D + head_dim + Q) and a tile for ``group`` = 1, where every group
+    computes the norm (and the first factor) anew.
 
     Parts: ``norm``, ``qkv_factor`` where q, k and v are of low rank, ``q``, ``k``, ``v``,
     ``attention``, ``proj_factor`` where proj is of low rank, ``proj``, ``add``.
@@ -87,7 +90,10 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         return node.attrs.num_heads
 
     def repeats(self, node: Node[AttentionBlockAttributes], role: str) -> int:
-        """The norm and the first factor run once per group, and once more for the last queries."""
+        """Return how often a part runs per token.
+
+        The norm and the first factor run once per group, and again for the last group's queries.
+        """
         return node.attrs.groups + 1 if role in ("norm", "qkv_factor") else 1
 
     def output_type(
@@ -96,10 +102,10 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         return inputs[0]
 
     def _outputs_offset(self, node: Node[AttentionBlockAttributes], tokens: int) -> int:
-        """Return the byte offset, in the work area, of the projection's input.
+        """Return the byte offset, in the work area, of the tile that the projection reads.
 
-        It follows the scores and weights of attention, or the intermediate of the projection's low
-        rank, which takes their place.
+        It follows the scores and softmax weights. When these are dead, the projection's low-rank
+        intermediate takes their place, while the tile of outputs is still being read.
         """
         rank = tile_bytes(node.attrs.proj_rank)
         return align(max(weights_bytes(node.attrs, tokens), rank))
@@ -111,6 +117,9 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         heads, group = node.attrs.num_heads, node.attrs.group
         head_dim = node.attrs.head_dim
         packed = group * head_dim * QUAD * quads(tokens)
+        # The work area serves two phases in turn. Reading: the normalised tile, then the low-rank
+        # intermediate of q, k and v; both are dead once the queries are computed. Attending: scores
+        # and softmax weights, then the outputs of all heads (_outputs_offset).
         reading = tile_bytes(dim) + tile_bytes(node.attrs.qkv_rank)
         attending = self._outputs_offset(node, tokens) + tile_bytes(heads * head_dim)
         return {
@@ -124,6 +133,9 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
     def touches(
         self, node: Node[AttentionBlockAttributes], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
+        # Keys and values of a group need all tokens, so every group reads the whole stream before
+        # anything is written. The last pass rereads a tile for its queries and its residual, and
+        # writes that tile alone.
         for _ in range(node.attrs.groups):
             yield Touch((whole(0, inputs[0]),), ())
         for first, stop in tiles(output.shape[0]):

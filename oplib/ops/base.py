@@ -31,7 +31,7 @@ def align(num_bytes: int) -> int:
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """A constant array in flash: what its size is before its numbers are known."""
+    """Name, type and shape of a constant array in flash; known before its numbers are."""
 
     name: str
     dtype: Literal["int8", "uint8", "int16", "uint16", "int32"]
@@ -39,7 +39,7 @@ class ArraySpec:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes in flash, alignment included."""
+        """Bytes in flash, with the padding to the alignment."""
         return align(math.prod(self.shape) * ITEM_BYTES[self.dtype])
 
 
@@ -65,9 +65,9 @@ class ArrayRef:
     """A pointer to a constant array in flash.
 
     Args:
-        name: of the member.
-        array: name of the array, or None for a null pointer.
-        owner: name of the node that owns the array, where it is not the struct's own node.
+        name: name of the member.
+        array: name of the array; None for a null pointer.
+        owner: name of the node that owns the array; None for the struct's own node.
     """
 
     name: str
@@ -80,8 +80,8 @@ class PartRef:
     """A pointer to the parameter struct of one of the node's parts.
 
     Args:
-        name: of the member.
-        role: of the part, or None for a null pointer.
+        name: name of the member.
+        role: role of the part; None for a null pointer.
     """
 
     name: str
@@ -106,7 +106,7 @@ def int32(**values: int) -> tuple[Scalar, ...]:
 
 @dataclass(frozen=True)
 class Lowered:
-    """An operator's integers: arrays in flash and scalars in its parameter struct."""
+    """A node's integers: arrays in flash and scalars in its parameter struct."""
 
     arrays: dict[str, Array]
     scalars: dict[str, int]
@@ -114,7 +114,14 @@ class Lowered:
 
 @dataclass(frozen=True)
 class LoweringContext:
-    """What lowering may ask for besides the node itself."""
+    """What lowering needs besides the node itself.
+
+    Args:
+        inputs: types of the node's inputs.
+        quant: scale and zero point of every tensor.
+        preprocessing: how raw pixels are normalised; folded into the first layer.
+        means: mean of each channel of a tensor, for the tensors whose readers correct their biases.
+    """
 
     inputs: tuple[TensorType, ...]
     quant: Quant
@@ -128,7 +135,7 @@ class LoweringContext:
 
 @dataclass(frozen=True)
 class Buffers:
-    """C expressions of a call's buffers."""
+    """The C expressions that address a call's buffers."""
 
     inputs: tuple[str, ...]
     output: str
@@ -137,7 +144,7 @@ class Buffers:
 
 @dataclass(frozen=True)
 class Span:
-    """Bytes [start, stop) of a tensor: of the input with this index, or of the output (OUTPUT)."""
+    """Bytes [start, stop) of an input, by its index in `tensor`, or of the output (OUTPUT)."""
 
     tensor: int
     start: int
@@ -149,11 +156,14 @@ OUTPUT = -1
 
 @dataclass(frozen=True)
 class Touch:
-    """One step of a kernel: what it reads and what it writes.
+    """One step of a kernel: the bytes it reads and the bytes it writes.
 
     Args:
-        settled: everything is read before anything is written, or in place element by element.
-        room: bytes used as working memory, besides the operator's own scratch.
+        reads: bytes that must still hold their tensor.
+        writes: bytes that hold the output from then on.
+        settled: whether writes may overlap reads: all reads come first, or each element is written
+            where it was read.
+        room: bytes of tensors used as working memory, besides the operator's own scratch.
     """
 
     reads: tuple[Span, ...]
@@ -162,39 +172,40 @@ class Touch:
     room: tuple[Span, ...] = ()
 
 
-def whole(index: int, kind: TensorType) -> Span:
+def whole(index: int, tensor_type: TensorType) -> Span:
     """Return all bytes of a tensor."""
-    return Span(index, 0, kind.num_bytes)
+    return Span(index, 0, tensor_type.num_bytes)
 
 
-def rows_of(index: int, kind: TensorType, first: int, stop: int) -> Span:
+def rows_of(index: int, tensor_type: TensorType, first: int, stop: int) -> Span:
     """Return the bytes of rows [first, stop) of a tensor."""
-    stride = kind.num_bytes // kind.shape[0]
+    stride = tensor_type.num_bytes // tensor_type.shape[0]
     return Span(index, first * stride, stop * stride)
 
 
 class Operator(Generic[AttributesT]):
-    """One operator: everything that any other module needs to know of it.
+    """Everything that the other modules know about one operator.
 
-    The references take tensors with a leading batch dimension; shapes have none. What an operator
-    does not say has no default elsewhere: a missing method is an error, not another operator's.
+    The references take tensors with a leading batch dimension; shapes have none. No other module
+    holds a default for an operator: a method that is needed and missing raises NotImplementedError.
 
     Attributes:
-        family: the float function that it shares with its other forms, for instance ``gelu``; torch
-            and ONNX forms are registered by it.
-        kernel: the C function.
-        params: the name of its parameter struct, where that is not the kernel's with ``_params``.
-        helpers: further C functions that the kernel calls.
-        keeps_scale: the output has the scale and zero point of the first input.
+        family: the float function that an operator shares with its other forms, for instance
+            ``gelu``; torch and ONNX forms are registered by family.
+        kernel: name of the C function.
+        params: name of its parameter struct; None for the kernel's name with ``_params``.
+        helpers: names of further C functions that the kernel calls.
+        keeps_scale: whether the output has the scale and zero point of the first input.
         in_place: indices of the inputs whose bytes the kernel allows the output to take over.
         symmetric_inputs: indices of the inputs that need zero point 0.
-        fetches_image: the application hands over the first input, piece by piece.
-        reads_image: the operator makes tokens, or feature maps, of the image.
+        fetches_image: whether the application supplies the first input piece by piece.
+        reads_image: whether the operator turns the image into tokens or feature maps.
         epilogue: how the layer before may do this operator's work in its own epilogue; None where
             it cannot.
-        streamable: a block's streamed kernel can compute it, tile by tile.
-        scales_channels: weight and bias belong to output channels, so that a channel can be scaled.
-        weighs_channels: a matrix multiplies the channels of the input.
+        streamable: whether a block's streamed kernel can compute it, tile by tile.
+        scales_channels: whether weight and bias belong to output channels, so that each channel can
+            be scaled.
+        weighs_channels: whether a matrix multiplies the channels of the input.
     """
 
     family: ClassVar[str]
@@ -226,17 +237,20 @@ class Operator(Generic[AttributesT]):
     def scratch_parts(
         self, node: Node[AttributesT], inputs: Sequence[TensorType]
     ) -> Mapping[str, int]:
-        """Return the bytes of working memory that the kernel needs, by content, in order."""
+        """Return the bytes of each part of the kernel's working memory, by content, in order."""
         return {}
 
     def scratch_bytes(self, node: Node[AttributesT], inputs: Sequence[TensorType]) -> int:
-        """Return the bytes of all working memory; every part begins aligned."""
+        """Return the bytes of the whole working memory; every part begins aligned."""
         return sum(align(size) for size in self.scratch_parts(node, inputs).values())
 
     def can_overwrite(
         self, node: Node[AttributesT], source: TensorType, target: TensorType
     ) -> bool:
-        """Return whether the output may take over an input (of `in_place`) of type `source`."""
+        """Return whether an output of type `target` may take over an input of type `source`.
+
+        Only the inputs in `in_place` are asked about.
+        """
         return source == target
 
     def touches(
@@ -244,58 +258,64 @@ class Operator(Generic[AttributesT]):
     ) -> Iterator[Touch]:
         """Yield what the kernel reads and writes, step by step.
 
-        Here: all at once, or, in place, row by row.
+        By default everything in one step, or row by row where the output takes over an input.
         """
-        every = tuple(whole(index, kind) for index, kind in enumerate(inputs))
         if node.overwrites is None:
+            every = tuple(whole(index, source) for index, source in enumerate(inputs))
             yield Touch(every, (whole(OUTPUT, output),), settled=False)
             return
         for t in range(output.shape[0]):
-            reads = tuple(rows_of(index, kind, t, t + 1) for index, kind in enumerate(inputs))
+            reads = tuple(rows_of(index, source, t, t + 1) for index, source in enumerate(inputs))
             yield Touch(reads, (rows_of(OUTPUT, output, t, t + 1),))
 
     def work(self, node: Node[AttributesT], tensors: Tensors, *, inside: bool = False) -> Work:
         """Return the modelled work of a call.
 
         Args:
+            node: the call.
             tensors: type of every tensor of the graph.
-            inside: as a part of a larger call, whose tile holds the inputs already.
+            inside: whether the node is part of a larger call, whose tile already holds the inputs.
         """
         raise NotImplementedError
 
     # -- numbers ---------------------------------------------------------------------------------
 
     def run_float(self, node: Node[AttributesT], params: Params, inputs: Sequence[Array]) -> Array:
-        """Compute the output in float32 (the float reference)."""
+        """Return the output in float32: the float reference."""
         raise NotImplementedError
 
     def internals(
         self, node: Node[AttributesT], params: Params, inputs: Sequence[Array]
     ) -> dict[str, Array]:
-        """Return further float values whose range lowering needs, by tensor name.
+        """Return further float values whose range lowering needs, by name.
 
-        Under the output's name they widen its range; any other name is a value inside.
+        Values under a tensor's name widen the range of that tensor; any other name is that of an
+        intermediate inside the operator.
         """
         return {}
 
     def lower(self, node: Node[AttributesT], params: Params, context: LoweringContext) -> Lowered:
-        """Turn float parameters and ranges into the integers of SPEC.md."""
+        """Turn float parameters into the integers of SPEC.md.
+
+        Raises:
+            LoweringError: naming the node whose numbers the integers cannot hold.
+        """
         raise NotImplementedError
 
     def output_quant(
         self, node: Node[AttributesT], params: Params, context: LoweringContext
     ) -> QuantParams | None:
-        """Return the output's scale where lowering chooses it itself, else None."""
+        """Return the output's scale where the operator chooses it, None where calibration does."""
         return None
 
     def flash_arrays(self, node: Node[AttributesT], lowered: Lowered) -> Mapping[str, Array]:
-        """Return the arrays of :meth:`array_specs`: the lowered ones in the kernel's layout."""
+        """Return the lowered arrays in the kernel's layout, as :meth:`array_specs` describes."""
         return lowered.arrays
 
     def run_integer(
         self, node: Node[AttributesT], lowered: Lowered, inputs: Sequence[Array]
     ) -> Array:
-        """Compute the output in integers (the reference that C must equal)."""
+        """Return the output in integers: the reference that C must equal."""
         raise NotImplementedError
 
     # -- the call in C ---------------------------------------------------------------------------
@@ -315,14 +335,16 @@ class Operator(Generic[AttributesT]):
         """Return the C arguments before the parameter struct.
 
         Args:
-            types: of the inputs, for counts.
+            node: the call.
+            buffers: C expressions of inputs, output and scratch.
+            types: types of the inputs, for counts.
         """
         raise NotImplementedError
 
     # -- rewrites of the graph -------------------------------------------------------------------
 
     def with_epilogue(self, node: Node[AttributesT], epilogue: Epilogue) -> str | None:
-        """Return the operator that also does the next one's work, or None if there is none."""
+        """Return the key of the operator that also does the epilogue's work, or None."""
         return None
 
     def untiled(self, node: Node[AttributesT]) -> Node[AttributesT]:
@@ -330,19 +352,19 @@ class Operator(Generic[AttributesT]):
         return node
 
     def in_passes(self, node: Node[AttributesT], kernel: int) -> Node[AttributesT]:
-        """Return the node decomposed into passes of ``kernel`` x ``kernel``, where it can be.
+        """Return the node in passes of ``kernel`` x ``kernel`` pixels; unchanged without patches.
 
         Raises:
-            LoweringError: the passes do not divide it.
+            LoweringError: the passes do not divide a patch.
         """
         return node
 
     def in_strips(self, node: Node[AttributesT]) -> Node[AttributesT] | None:
-        """Return the node reading an image that is handed over in strips, or None."""
+        """Return the node for an image supplied strip by strip, or None if it needs the whole."""
         return None
 
     def over_image(
         self, node: Node[AttributesT], inputs: Sequence[TensorType]
     ) -> Node[AttributesT] | None:
-        """Return the node writing its output over the image that it reads, or None."""
+        """Return the node with its output over the image that it reads, or None if it cannot."""
         return None

@@ -20,9 +20,9 @@ from oplib.ops.work import Work
 
 
 class Classifier(LinearLayer):
-    """``logits = x W^T + b`` in one unit for all classes.
+    """``logits = x W^T + b`` as int32, in one unit for all classes.
 
-    They are neither rounded to 8 bits nor saturated, so that no tie decides a class.
+    Logits are neither rounded to 8 bits nor saturated, which could make two classes equal.
     """
 
     kernel: ClassVar[str] = "oplib_classifier_s8"
@@ -41,9 +41,10 @@ class Classifier(LinearLayer):
         return Work(instructions, sum(spec.num_bytes for spec in specs))
 
     def unit(self, params: Params, source: QuantParams) -> float:
-        """Return the value of one step of every logit.
+        """Return the real value of one integer step of every logit.
 
-        Four accumulator units of the coarsest class: every multiplier is then at most 2^30.
+        It is four accumulator units of the class with the coarsest scale, so that every multiplier
+        is at most 2^32 / 4.
         """
         floor = smallest_weight_scale(params["bias"], source)
         return 4.0 * source.scale * float(quantize_weight(params["weight"], floor)[1].max())

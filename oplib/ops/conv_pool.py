@@ -40,7 +40,13 @@ from oplib.ops.work import Work
 
 
 def windows(x: Array, stride: int, pad: Array) -> Array:
-    """Cut (B, H, W, C), padded by one pixel `pad` (C,), into (B, rows, columns, 9 * C)."""
+    """Cut (B, H, W, C) into its 3 x 3 windows (B, rows, columns, 9 * C).
+
+    Args:
+        x: feature maps or pixels.
+        stride: distance of the windows in pixels.
+        pad: value of the border of one pixel, (C,).
+    """
     padded = np.pad(x - pad, ((0, 0), (1, 1), (1, 1), (0, 0))) + pad
     view = sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::stride, ::stride]
     ordered = view.transpose(0, 1, 2, 4, 5, 3)  # B, row, column, y, x, C
@@ -48,7 +54,7 @@ def windows(x: Array, stride: int, pad: Array) -> Array:
 
 
 def max_pool(x: Array, lowest: float) -> Array:
-    """Return the largest of every 3 x 3 window, stride 2, of (B, H, W, C)."""
+    """Return the maximum of every 3 x 3 window of (B, H, W, C), at stride 2, border `lowest`."""
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=lowest)
     view = sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2]
     result: Array = view.max(axis=(-1, -2))
@@ -61,7 +67,7 @@ class ConvPoolAttributes(Attributes):
 
     Args:
         out_features: output channels.
-        stride: of the convolution; the pooling's is 2.
+        stride: stride of the convolution; that of the pooling is 2.
     """
 
     out_features: int
@@ -69,7 +75,7 @@ class ConvPoolAttributes(Attributes):
 
 
 class ConvPool(Operator[ConvPoolAttributes]):
-    """``max_pool(relu(conv(x) + b))``, batch norm folded; raw pixels or int8 codes to int8.
+    """``max_pool(relu(conv(x) + b))`` with batch norm folded; raw pixels or int8 codes to int8.
 
     Weights are (out, 9 * C) in the order row, column, channel.
     """
@@ -114,8 +120,8 @@ class ConvPool(Operator[ConvPoolAttributes]):
     ) -> Work:
         target = tensors[node.output]
         specs = self.array_specs(node, (tensors[node.inputs[0]],))
-        places = target.size // node.attrs.out_features
-        instructions = product_work(places, target.size, specs[0].num_bytes)
+        positions = target.size // node.attrs.out_features
+        instructions = product_work(positions, target.size, specs[0].num_bytes)
         return Work(instructions, sum(spec.num_bytes for spec in specs))
 
     def run_float(

@@ -1,4 +1,4 @@
-"""Functions of one int8 value, by a table of all 256 codes."""
+"""Functions of one int8 value, looked up in a table of all 256 codes."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TABLE_BYTES = 256
 
 
 class Elementwise(Operator):
-    """A function of one real number; a subclass says which (:meth:`real`) and names its family.
+    """A function of one real number; a subclass defines it (:meth:`real`) and names its family.
 
-    The table holds the exact function rounded to the output's codes, so that the only error is that
-    of the output. It runs as a call of its own, in the epilogue of the linear layer before, or
-    inside a streamed block; no further code is needed for a new function.
+    The table holds the exact function rounded to the output's codes, so that the output's rounding
+    is the only error. It runs as a call of its own, in the epilogue of the linear layer before, or
+    inside a streamed block; a new function needs no further code.
     """
 
     kernel: ClassVar[str] = "oplib_table_s8"

@@ -1,4 +1,4 @@
-"""Tokens of a convolutional tokenizer: positions and class token join, in the residual's scale."""
+"""Tokens of a convolutional tokenizer: add positions and class token, at the residual's scale."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from oplib.ops.work import PER_ELEMENT, Work
 
 @dataclass(frozen=True)
 class EmbeddingAttributes(Attributes):
-    """What is added to the tokens.
+    """Attributes of the operators that make the first tokens.
 
     Args:
         out_features: width D of a token.
-        first: 1 with a class token, which comes first; 0 without.
-        positions: whether positions (and class token) are added.
+        first: index of the first patch's token: 1 after a class token, 0 without one.
+        positions: whether positions, which include the class token, are added.
     """
 
     out_features: int
@@ -42,7 +42,7 @@ class EmbeddingAttributes(Attributes):
 
 
 def position_specs(attrs: EmbeddingAttributes, tokens: int, dtype: DType) -> tuple[ArraySpec, ...]:
-    """Return the array of positions (and class token), where the network has one."""
+    """Return the array of positions and class token, (tokens, D), where the network has one."""
     if not attrs.positions:
         return ()
     shape = (tokens, attrs.out_features)
@@ -52,7 +52,7 @@ def position_specs(attrs: EmbeddingAttributes, tokens: int, dtype: DType) -> tup
 def lower_position(
     attrs: EmbeddingAttributes, params: Params, target: QuantParams, dtype: DType
 ) -> dict[str, Array]:
-    """Quantise positions (and class token) at the output's scale, without its zero point."""
+    """Quantise positions and class token at the output's scale, with zero point 0."""
     if not attrs.positions:
         return {}
     codes = np.rint(params["position"].astype(np.float64) / target.scale)
@@ -60,7 +60,7 @@ def lower_position(
 
 
 def position_field(attrs: EmbeddingAttributes) -> Field:
-    """Return the member that points to the positions, or to nothing."""
+    """Return the member that points to the positions, null without any."""
     return ArrayRef("position", "position" if attrs.positions else None)
 
 
@@ -71,7 +71,15 @@ def add_position(
     zero_point: int,
     dtype: DType,
 ) -> Array:
-    """Put the class token in front of values (B, n, D), add positions and saturate."""
+    """Add positions to values (B, n, D), put the class token first and saturate.
+
+    Args:
+        attrs: attributes of the node.
+        values: int64 patches at the output's scale, without zero point.
+        arrays: lowered arrays of the node.
+        zero_point: zero point of the output.
+        dtype: type of the output.
+    """
     clip = saturate16 if dtype == "int16" else saturate
     if not attrs.positions:
         return clip(values + zero_point)
@@ -81,7 +89,7 @@ def add_position(
 
 
 class EmbedTokens(Operator[EmbeddingAttributes]):
-    """``y = x + position`` after the class token; int8 (size, size, D) to (first + size^2, D)."""
+    """``y = x + position``, class token first; int8 (size, size, D) to (first + size^2, D)."""
 
     family: ClassVar[str] = "embed_tokens"
     kernel: ClassVar[str] = "oplib_embed_tokens_s8"
@@ -159,14 +167,14 @@ class EmbedTokens(Operator[EmbeddingAttributes]):
 
 
 class EmbedTokensS16(EmbedTokens):
-    """The same into an int16 residual stream."""
+    """Token embedding into an int16 residual stream."""
 
     kernel: ClassVar[str] = "oplib_embed_tokens_s16"
     dtype: ClassVar[DType] = "int16"
 
 
 def embed_float(attrs: EmbeddingAttributes, x: Array, params: Params) -> Array:
-    """Return float patches (B, n, D) after the class token, positions added."""
+    """Return float patches (B, n, D) with the class token first and positions added."""
     if not attrs.positions:
         return x
     first = np.zeros((len(x), attrs.first, x.shape[-1]), np.float32)

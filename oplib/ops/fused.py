@@ -10,14 +10,16 @@ from oplib.ops.base import AttributesT, Operator, PartRef, Tensors
 
 
 class FusedOperator(Operator[AttributesT]):
-    """An operator whose node has parts, each of which keeps its own constants and numbers.
+    """An operator whose node has parts, each with its own constants and numbers.
 
-    It has neither references nor work of its own: these are the sums of its parts'.
+    It has neither references nor work of its own: references run part by part and work is the sum
+    over the parts.
 
     Attributes:
-        tables: which part's epilogue looks up which part's table, by role.
-        struct_of: the part whose struct the call passes as its own; None where it has one.
-        packs: the parts whose inputs the call packs; the others find theirs in a tile.
+        tables: by the role of a layer, the role of the part whose table its epilogue looks up.
+        struct_of: role of the part whose struct the call receives; None where the call has a struct
+            of its own.
+        packs: roles of the parts whose inputs the call packs into a tile; all others read a tile.
     """
 
     tables: ClassVar[Mapping[str, str]] = {}
@@ -25,7 +27,7 @@ class FusedOperator(Operator[AttributesT]):
     packs: ClassVar[tuple[str, ...]] = ()
 
     def repeats(self, node: Node[AttributesT], role: str) -> int:
-        """Return how often the part is computed for every token."""
+        """Return how many times a part is computed per token."""
         return 1
 
 
@@ -35,26 +37,26 @@ class BlockOperator(FusedOperator[AttributesT]):
     def fused_attributes(
         self, parts: Mapping[str, Node], tensors: Tensors, group: int
     ) -> AttributesT | None:
-        """Return the attributes of the fused node, or None where the kernel takes no such half.
+        """Return the fused node's attributes, or None where the kernel cannot compute the half.
 
         Args:
             parts: the half's nodes, by role.
             tensors: type of every tensor of the graph.
-            group: attention heads at a time.
+            group: number of attention heads computed at a time.
         """
         raise NotImplementedError
 
     def largest_group(self, node: Node[AttributesT]) -> int:
-        """Return how many groups' work the kernel can do at a time: heads, where it has some."""
+        """Return the largest useful `group`: the number of heads, or 1 without any."""
         return 1
 
 
 def factor_rank(parts: Mapping[str, Node], layer: str, tensors: Tensors) -> int:
-    """Return the rank of a layer among a half's nodes, 0 where it is dense."""
+    """Return the rank of a layer of a half, 0 where it is dense."""
     factor = parts.get(f"{layer}_factor")
     return 0 if factor is None else tensors[factor.output].shape[1]
 
 
 def part_fields(node: Node, roles: Sequence[str]) -> tuple[PartRef, ...]:
-    """Return a pointer to the struct of each role's part, null where there is no such part."""
+    """Return a pointer to the struct of each role's part, null for a part that is absent."""
     return tuple(PartRef(role, role if role in node.parts else None) for role in roles)

@@ -1,4 +1,4 @@
-"""GELU: a table of all 256 inputs, exact to the rounding of its output, and two integer forms."""
+"""GELU: a table of all 256 inputs, exact up to the output's rounding, and two integer forms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CURVATURE = 9463  # 0.2888 with 15 fraction bits
 
 
 class Gelu(Elementwise):
-    """The Gaussian error linear unit ``x / 2 (1 + erf(x / sqrt 2))``, the exact form."""
+    """The Gaussian error linear unit in its exact form, ``x / 2 (1 + erf(x / sqrt 2))``."""
 
     family: ClassVar[str] = "gelu"
 
@@ -39,10 +39,11 @@ class Gelu(Elementwise):
 
 
 class GeluInteger(Gelu):
-    """A form without table: ``t`` times a factor in [0, 2^bits], t the input less its zero point.
+    """A form without a table: ``t`` times a factor in [0, 2^bits], t the code minus its zero point.
 
     Attributes:
-        input_factor: the input's scale is multiplied by it, with 16 fraction bits.
+        input_factor: what the factor's argument is multiplied by; the product with the input's
+            scale has 16 fraction bits.
         bits: fraction bits of the factor.
     """
 
@@ -52,7 +53,12 @@ class GeluInteger(Gelu):
     bits: ClassVar[int]
 
     def factor(self, magnitude: Array, negative: Array) -> Array:
-        """Return the factor of ``t``, whose magnitude times `input_factor` is given."""
+        """Return the factor of ``t`` in int64.
+
+        Args:
+            magnitude: ``|t| * scale * input_factor`` with 16 fraction bits.
+            negative: whether t < 0.
+        """
         raise NotImplementedError
 
     def array_specs(self, node: Node, inputs: Sequence[TensorType]) -> tuple[ArraySpec, ...]:
@@ -61,8 +67,10 @@ class GeluInteger(Gelu):
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
         source, target = context.of(node.inputs[0]), context.of(node.output)
         factor = max(1, round(source.scale * self.input_factor * 2**16))
-        if factor >= 2**22:
-            raise LoweringError("GELU's input too coarse", where=node.name, got=source.scale)
+        if factor >= 2**22:  # 255 * 2^22 < 2^30: the magnitude fits 32 bits
+            raise LoweringError(
+                "scale of GELU's input too coarse", where=node.name, got=source.scale
+            )
         ratio = source.scale / (target.scale * 2**self.bits)
         scalars = {
             "in_zero_point": source.zero_point,
@@ -89,16 +97,18 @@ class GeluInteger(Gelu):
 
 
 class GeluSigmoid(GeluInteger):
-    """``x sigmoid(1.702 x)``, the sigmoid a softmax over {1.702 x, 0} (MCUFormer, supplement)."""
+    """``x sigmoid(1.702 x)``, the sigmoid as softmax over {1.702 x, 0} (MCUFormer, supplement)."""
 
     kernel: ClassVar[str] = "oplib_gelu_sigmoid_s8"
     input_factor: ClassVar[float] = 1.702 * float(np.log2(np.e))
     bits: ClassVar[int] = 15
 
     def factor(self, magnitude: Array, negative: Array) -> Array:
+        # With e = exp(-1.702 |x|) = 2^-magnitude, the sigmoid is 1 / (1 + e) for x >= 0 and
+        # e / (1 + e) for x < 0: the exponential never exceeds 1.
         e = exp2_polynomial(magnitude)
-        above = np.where(negative, e, ONE)
-        result: Array = ((above << 15) + (ONE + e) // 2) // (ONE + e)
+        numerator = np.where(negative, e, ONE)
+        result: Array = ((numerator << 15) + (ONE + e) // 2) // (ONE + e)
         return result
 
 
@@ -110,8 +120,10 @@ class GeluPolynomial(GeluInteger):
     bits: ClassVar[int] = 16
 
     def factor(self, magnitude: Array, negative: Array) -> Array:
-        short_of = np.maximum(CLIP - (magnitude >> 4), 0)
-        drop = (((short_of * short_of) >> 9) * CURVATURE) >> 15
-        value = np.where(magnitude == 0, 0, 32768 - drop)  # t = 0 has no sign
-        result: Array = np.where(negative, 32768 - value, 32768 + value)
+        # erf(u) = sign(u) (1 - 0.2888 (1.769 - min(|u|, 1.769))^2), u = x / sqrt 2. The magnitude
+        # loses four bits so that its square has 24 fraction bits and fits 32.
+        to_clip = np.maximum(CLIP - (magnitude >> 4), 0)
+        drop = (((to_clip * to_clip) >> 9) * CURVATURE) >> 15
+        erf_magnitude = np.where(magnitude == 0, 0, 32768 - drop)  # sign(0) = 0
+        result: Array = np.where(negative, 32768 - erf_magnitude, 32768 + erf_magnitude)
         return result

@@ -11,7 +11,7 @@ from oplib.ops.elementwise import Elementwise
 
 
 class HardSwish(Elementwise):
-    """``x min(max(x + 3, 0), 6) / 6``."""
+    """The hard swish ``x min(max(x + 3, 0), 6) / 6``."""
 
     family: ClassVar[str] = "hard_swish"
 

@@ -32,34 +32,39 @@ SQRT_STEPS = SQRT_FORMS["newton4"]
 
 
 def isqrt(numbers: Array, steps: int = SQRT_STEPS) -> Array:
-    """Return the integer square root by `steps` Newton steps from ``2^ceil(bits / 2)``.
-
-    Four steps give the floor or one more; 0 gives 0 (MCUFormer, supplement, algorithm 1).
+    """Return the integer square root by Newton's method (MCUFormer, supplement, algorithm 1).
 
     Args:
         numbers: integers in [0, 2^32), any shape.
-        steps: 0 stands for I-BERT's rule, which stops when nothing is gained and gives the floor.
+        steps: number of Newton steps; four give the floor or one more. 0 stands for I-BERT's rule
+            (Kim et al., 2021, algorithm 4): it iterates while the root falls and gives the floor.
+
+    Returns:
+        int64 roots; that of 0 is 0.
     """
+    # The start 2^ceil(bits / 2) is above the root by a relative error e <= 1. A step from above
+    # stays above and leaves e^2 / (2 (1 + e)): 1/4, 1/40, 3e-4, 5e-8. Roots are below 2^16, so four
+    # steps end within 0.01 of the root before rounding down.
     n = numbers.astype(np.int64)
     bits = np.frexp(np.maximum(n, 1).astype(np.float64))[1]
     x = np.where(n == 0, 1, np.int64(1) << ((bits + 1) // 2).astype(np.int64))
     for _ in range(steps):
         x = (x + n // np.maximum(x, 1)) >> 1
-    going = np.full(x.shape, steps == 0)
-    while going.any():
+    active = np.full(x.shape, steps == 0)
+    while active.any():
         following = (x + n // np.maximum(x, 1)) >> 1
-        going &= following < x
-        x = np.where(going, following, x)
+        active &= following < x
+        x = np.where(active, following, x)
     return np.where(n == 0, 0, x)
 
 
 @dataclass(frozen=True)
 class LayerNormAttributes(Attributes):
-    """How a norm is computed.
+    """Attributes of a layer norm.
 
     Args:
         eps: added to the variance.
-        sqrt_steps: Newton steps of the square root; 0 is I-BERT's stopping rule.
+        sqrt_steps: number of Newton steps of the square root; 0 is I-BERT's stopping rule.
     """
 
     eps: float
@@ -73,7 +78,7 @@ class LayerNorm(Operator[LayerNormAttributes]):
     kernel: ClassVar[str] = "oplib_layer_norm_s8"
     streamable: ClassVar[bool] = True
     scales_channels: ClassVar[bool] = True
-    largest_code: ClassVar[float] = 127.5  # from the middle of the codes
+    largest_code: ClassVar[float] = 127.5  # largest distance from the middle of the codes
     statistics_bits: ClassVar[int] = 32
     in_place: ClassVar[tuple[int, ...]] = (0,)
 
@@ -116,6 +121,8 @@ class LayerNorm(Operator[LayerNormAttributes]):
     ) -> Lowered:
         features = context.inputs[0].shape[-1]
         source, target = context.of(node.inputs[0]), context.of(node.output)
+        # Codes within +-127.5 of their middle have at most that standard deviation (Popoviciu's
+        # inequality), so features^2 * 127.5^2 bounds the statistics: 511 features fit 32 bits.
         eps = round(node.attrs.eps * features**2 / source.scale**2)
         largest = features**2 * self.largest_code**2 + eps
         if features > MAX_FEATURES or largest >= 2**self.statistics_bits:
@@ -125,6 +132,7 @@ class LayerNorm(Operator[LayerNormAttributes]):
                 got=f"{features} features, eps {eps} units",
                 expected=f"at most {MAX_FEATURES} features and a small eps",
             )
+        # In run_integer, gamma takes 23 fraction bits to 7, and beta includes half a code.
         gamma = np.rint(params["weight"].astype(np.float64) / target.scale * 2**16)
         offset = params["bias"].astype(np.float64) / target.scale + target.zero_point
         beta = np.rint(offset * 2**7) + 2**6
@@ -137,6 +145,13 @@ class LayerNorm(Operator[LayerNormAttributes]):
     def run_integer(
         self, node: Node[LayerNormAttributes], lowered: Lowered, inputs: Sequence[Array]
     ) -> Array:
+        # In code units, and all multiplied by n = features so that nothing is divided:
+        #   V = n sum x^2 - (sum x)^2 + eps = n^2 (variance + eps), exact.
+        #   V 2^s in [2^30, 2^32) for an even s, so r = isqrt(V 2^s) = sqrt(V) 2^(s/2) has 16 bits.
+        #   inverse = 2^45 / r;  centred = (n x - sum x) 2^(s/2 + 10).
+        # The high product centred * inverse / 2^32 is the normalised value with 23 fraction bits.
+        # It fits: |n x - sum x| <= sqrt(n - 1) sqrt(V) (Samuelson's inequality), hence
+        # |centred| < sqrt(n) 2^26 < 2^31.
         x = inputs[0].astype(np.int64)
         features = x.shape[-1]
         total = x.sum(axis=-1, keepdims=True)
@@ -172,13 +187,13 @@ class LayerNorm(Operator[LayerNormAttributes]):
 
 
 class LayerNormS16(LayerNorm):
-    """The same of an int16 residual stream, with 64-bit statistics; the output is int8."""
+    """Layer norm of an int16 residual stream, with 64-bit statistics; the output is int8."""
 
     kernel: ClassVar[str] = "oplib_layer_norm_s16"
     streamable: ClassVar[bool] = False
     in_place: ClassVar[tuple[int, ...]] = ()
     largest_code: ClassVar[float] = 32767.5
-    statistics_bits: ClassVar[int] = 52  # so that the shift to 32 bits leaves a scale above 1
+    statistics_bits: ClassVar[int] = 52  # s >= -20, so that 2^(s/2 + 10) stays an integer
 
     def output_type(
         self, node: Node[LayerNormAttributes], inputs: Sequence[TensorType]

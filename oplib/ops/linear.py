@@ -1,4 +1,4 @@
-"""Linear layers, and the parts that every operator with a weight matrix shares."""
+"""Linear layers, and what all operators with a weight matrix share."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ MAX_IN_FEATURES = 2**15  # products stay below 2^29, as do the bias and its zero
 
 
 def tiles(tokens: int, *, backward: bool = False) -> list[tuple[int, int]]:
-    """Return first token and end of each tile, in the order of work."""
-    found = [(first, min(first + TILE, tokens)) for first in range(0, tokens, TILE)]
-    return found[::-1] if backward else found
+    """Return the token range [first, stop) of each tile, in the order of work."""
+    ranges = [(first, min(first + TILE, tokens)) for first in range(0, tokens, TILE)]
+    return ranges[::-1] if backward else ranges
 
 
 def linear_specs(in_features: int, out_features: int) -> tuple[ArraySpec, ...]:
-    """Return the arrays of a weight matrix in flash: packed weights, biases with multipliers."""
+    """Return the arrays of a linear layer in flash: packed weights, biases with multipliers."""
     channels = even(out_features)
     return (
         ArraySpec("weight", "int8", (channels, QUAD * quads(in_features))),
@@ -67,7 +67,7 @@ def linear_specs(in_features: int, out_features: int) -> tuple[ArraySpec, ...]:
 
 
 def pack_linear(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Return lowered arrays with the weight matrix as :func:`linear_specs` has it."""
+    """Return lowered arrays with the linear layer packed as :func:`linear_specs` describes."""
     packed = {k: v for k, v in arrays.items() if k not in ("weight", "bias", "multiplier")}
     return packed | {
         "weight": pack_weight(arrays["weight"]),
@@ -86,14 +86,19 @@ def lower_linear(
     """Quantise a weight matrix and its bias; the input's zero point moves into the bias.
 
     Args:
-        weight: float (out, in). bias: float (out,).
-        source: quantisation of the input.
+        weight: float weights (out, in).
+        bias: float biases (out,).
+        source: scale and zero point of the input.
         target_scale: scale of the output.
-        where: the layer's name in messages.
-        shift: the multipliers have 32 - shift fraction bits.
+        where: name of the layer, for messages.
+        shift: reduces the fraction bits of the multipliers to 32 - shift.
+
+    Returns:
+        ``weight`` int8 (out, in), ``bias`` int32 (out,) and ``multiplier`` int32 (out,).
 
     Raises:
-        LoweringError: a weight is no number, or a scale has no multiplier.
+        LoweringError: a weight is not finite, the layer has too many inputs, or a scale ratio does
+            not fit a multiplier.
     """
     if not (np.all(np.isfinite(weight)) and np.all(np.isfinite(bias))):
         raise LoweringError("a weight is NaN or infinite", where=where)
@@ -104,6 +109,9 @@ def lower_linear(
             got=weight.shape[1],
             expected=f"at most {MAX_IN_FEATURES}",
         )
+    # With x = s_x (q - z) and w = s_w c, w x + b = s_w s_x (sum c q + b / (s_w s_x) - z sum c).
+    # The last two terms are constant and become the bias. Each of the three stays below 2^29, by
+    # MAX_IN_FEATURES (2^15 * 128 * 127) and by the smallest weight scale: the sum fits 32 bits.
     codes, scale = quantize_weight(weight, smallest_weight_scale(bias, source))
     scale = scale * source.scale
     units = np.rint(bias.astype(np.float64) / scale).astype(np.int64)
@@ -116,10 +124,15 @@ def lower_linear(
 
 
 def corrected_bias(weight: Array, bias: Array, source: QuantParams, mean: Array) -> Array:
-    """Return the bias that takes up the mean error of the rounded weights.
+    """Return the float bias (out,) that compensates the mean error of the rounded weights.
+
+    Source: Nagel et al., 2019, bias correction, with the means of the calibration images.
 
     Args:
-        mean: of each input channel, (in,).
+        weight: float weights (out, in).
+        bias: float biases (out,).
+        source: scale and zero point of the input.
+        mean: mean of each input channel, (in,).
     """
     codes, scale = quantize_weight(weight, smallest_weight_scale(bias, source))
     corrected: Array = bias + (weight - codes * scale[:, None]) @ mean
@@ -127,13 +140,13 @@ def corrected_bias(weight: Array, bias: Array, source: QuantParams, mean: Array)
 
 
 def smallest_weight_scale(bias: Array, source: QuantParams) -> Array:
-    """Return the weight scales (out,) below which a bias would take more than 2^29 units."""
+    """Return the weight scales (out,) below which a bias would exceed 2^29 accumulator units."""
     limit: Array = np.abs(bias.astype(np.float64)) / (source.scale * 2**29)
     return np.maximum(limit, 1e-12)
 
 
 def linear_fields(in_features: int, out_features: int, zero_point: int) -> tuple[Field, ...]:
-    """Return the members of ``oplib_linear_s8_params``; the table is that of an epilogue."""
+    """Return the members of ``oplib_linear_s8_params``, with no table in the epilogue."""
     return (
         *int32(in_features=in_features, out_features=out_features, zero_point=zero_point),
         ArrayRef("weight", "weight"),
@@ -143,34 +156,34 @@ def linear_fields(in_features: int, out_features: int, zero_point: int) -> tuple
 
 
 def product_work(
-    places: int, outputs: int, weight_bytes: int, *, untiled: int = 0, packed: bool = False
+    tokens: int, outputs: int, weight_bytes: int, *, untiled: int = 0, packed: bool = False
 ) -> float:
     """Return the modelled instructions of a matrix product.
 
     Args:
-        places: tokens that the matrix is applied to.
+        tokens: number of tokens, or positions, that the matrix is applied to.
         outputs: elements of the result.
-        weight_bytes: of the matrix, padding included; one product per byte and token.
-        untiled: places that are read in pairs, without a tile.
-        packed: whether the inputs lie in a tile already.
+        weight_bytes: size of the matrix with padding; one product per byte and token.
+        untiled: number of tokens that are read in pairs, without a tile.
+        packed: whether a tile already holds the inputs.
     """
-    products = weight_bytes * (PER_MAC * (places - untiled) + PER_MAC_UNTILED * untiled)
-    features = weight_bytes * places / (outputs // places)  # inputs of a token, times tokens
+    products = weight_bytes * (PER_MAC * (tokens - untiled) + PER_MAC_UNTILED * untiled)
+    features = weight_bytes * tokens / (outputs // tokens)  # inputs of all tokens
     return products + PER_OUTPUT * outputs + (0.0 if packed else PER_PACKED_INPUT * features)
 
 
 def accumulate(x: Array, arrays: Mapping[str, Array]) -> Array:
-    """Return ``bias + x @ weight.T`` as int64."""
+    """Return ``bias + x @ weight.T`` (..., out) as int64, of integers x (..., in)."""
     return integer_matmul(x, arrays["weight"].T) + arrays["bias"]
 
 
 @dataclass(frozen=True)
 class LinearAttributes(Attributes):
-    """Shape and form of a linear layer.
+    """Attributes of a linear layer.
 
     Args:
         out_features: columns of the output.
-        tiled: whether tokens are packed into a tile, which is twice as fast, or read in pairs.
+        tiled: whether tokens are packed into a tile, which is twice as fast, or else read in pairs.
     """
 
     out_features: int
@@ -178,7 +191,7 @@ class LinearAttributes(Attributes):
 
 
 class LinearLayer(Operator[LinearAttributes]):
-    """``y = x W^T + b`` per token; (tokens, in) to (tokens, out). What all forms share."""
+    """``y = x W^T + b`` per token, (tokens, in) to (tokens, out): the base of all forms."""
 
     family: ClassVar[str] = "linear"
     params: ClassVar[str | None] = "oplib_linear_s8_params"
@@ -271,12 +284,14 @@ class Linear(LinearLayer):
     def touches(
         self, node: Node[LinearAttributes], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
-        """Read a tile of tokens, then write it; from the last tile where rows grow."""
+        """Yield tile by tile, from the last one where rows grow: read a tile, then write it."""
         if node.overwrites is None:
             yield from super().touches(node, inputs, output)
             return
-        # A written row ends at (t + 1) * out. Forwards, unread rows begin at (t + 1) * in, which
-        # is safe where out <= in; backwards they end at t * in, safe where out >= in.
+        # Output and input begin at the same byte. After a tile that ends with token t, forwards,
+        # written rows end at (t + 1) * out and unread ones begin at (t + 1) * in: safe for
+        # out <= in. Backwards, unread rows end at t * in before the tile's first token t, and
+        # written ones begin at t * out: safe for out >= in.
         for first, stop in tiles(output.shape[0], backward=output.shape[1] > inputs[0].shape[1]):
             reads = (rows_of(0, inputs[0], first, stop),)
             yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
@@ -341,7 +356,7 @@ class LinearTable(FusedOperator[LinearAttributes], Linear):
 class LinearAdd(FusedOperator[LinearAttributes]):
     """A linear layer with the residual addition in its epilogue; parts: ``linear``, ``add``.
 
-    Inputs are the layer's input and the residual stream, which the output overwrites.
+    The inputs are the layer's input and the residual stream, which the output overwrites.
     """
 
     kernel: ClassVar[str] = "oplib_linear_add_s8"
@@ -365,7 +380,9 @@ class LinearAdd(FusedOperator[LinearAttributes]):
         self, node: Node[LinearAttributes], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
         for first, stop in tiles(output.shape[0]):
-            reads = tuple(rows_of(index, kind, first, stop) for index, kind in enumerate(inputs))
+            reads = tuple(
+                rows_of(index, source, first, stop) for index, source in enumerate(inputs)
+            )
             yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
 
     def fields(

@@ -1,4 +1,4 @@
-"""The mean over tokens."""
+"""Mean pooling over tokens."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from oplib.ops.work import PER_ELEMENT, Work
 
 @dataclass(frozen=True)
 class MeanPoolAttributes(Attributes):
-    """Which tokens count.
+    """Attributes of mean pooling.
 
     Args:
-        first: the first token that counts: 1 leaves a class token out.
+        first: index of the first token of the mean; 1 leaves a class token out.
     """
 
     first: int = 0
 
 
 class MeanPool(Operator[MeanPoolAttributes]):
-    """``y[c] = mean over t of x[t][c]``; (tokens, features) to (features,)."""
+    """``y[c] = mean over t >= first of x[t][c]``; (tokens, features) to (features,)."""
 
     family: ClassVar[str] = "mean_pool"
     kernel: ClassVar[str] = "oplib_mean_pool_s8"
-    shift: ClassVar[int] = 8  # the mean of few tokens has a scale ratio near 1
+    shift: ClassVar[int] = 8  # with few tokens the scale ratio may exceed 1/2
 
     def output_type(
         self, node: Node[MeanPoolAttributes], inputs: Sequence[TensorType]
@@ -98,7 +98,7 @@ class MeanPool(Operator[MeanPoolAttributes]):
 
 
 class MeanPoolS16(MeanPool):
-    """The same of an int16 stream, whose scale is so much finer that no shift is needed."""
+    """Mean pooling of an int16 stream; its fine scale needs no shift."""
 
     kernel: ClassVar[str] = "oplib_mean_pool_s16"
     shift: ClassVar[int] = 0

@@ -1,4 +1,4 @@
-"""A block's MLP as one call, streamed over tiles of tokens with the residual in place."""
+"""A block's MLP as one call, by tiles of tokens, with the residual in place."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from oplib.ops.packing import tile_bytes
 
 @dataclass(frozen=True)
 class MlpAttributes(Attributes):
-    """Widths of an MLP.
+    """Attributes of a block's MLP.
 
     Args:
-        hidden: hidden units.
+        hidden: number of hidden units.
         fc1_rank: rank of the first layer; 0 where it is dense.
         fc2_rank: rank of the second layer; 0 where it is dense.
     """
@@ -57,10 +57,11 @@ class MlpBlock(BlockOperator[MlpAttributes]):
         return inputs[0]
 
     def _front_bytes(self, node: Node[MlpAttributes], inputs: Sequence[TensorType]) -> int:
-        """Return the size of the region before the hidden tile.
+        """Return the bytes of the region before the hidden tile.
 
-        First it holds the inputs of fc1, and of fc1's factor; then, when these are done, the
-        intermediate of fc2's factor.
+        It holds the normalised tile and fc1's low-rank intermediate. Both are dead once the hidden
+        tile is complete; fc2's low-rank intermediate then takes their place, so the region is the
+        larger of the two.
         """
         before = tile_bytes(inputs[0].shape[1]) + tile_bytes(node.attrs.fc1_rank)
         return max(before, tile_bytes(node.attrs.fc2_rank))

@@ -12,7 +12,7 @@ QUAD_ORDER = [0, 2, 1, 3]  # features of a quad, as two words of two features ea
 
 
 def quads(features: int) -> int:
-    """Return how many groups of four hold `features`."""
+    """Return the number of quads, groups of four, that hold `features`."""
     return -(-features // QUAD)
 
 
@@ -22,14 +22,14 @@ def tile_bytes(features: int) -> int:
 
 
 def even(channels: int) -> int:
-    """Return the number of channels with the padding behind an odd last one."""
+    """Return the number of channels, padded to an even number."""
     return channels + channels % 2
 
 
 def pack_weight(weight: Array) -> Array:
     """Return int8 weights (out, in) as packed bytes (even(out), 4 * quads(in)).
 
-    Two channels a group; a quad of both is ``c0k0 c1k0 c0k2 c1k2 c0k1 c1k1 c0k3 c1k3``.
+    Channels are packed in pairs; a quad of both is ``c0k0 c1k0 c0k2 c1k2 c0k1 c1k1 c0k3 c1k3``.
     """
     out, features = weight.shape
     padded = np.zeros((even(out), QUAD * quads(features)), np.int8)
@@ -39,7 +39,7 @@ def pack_weight(weight: Array) -> Array:
 
 
 def pack_requant(bias: Array, multiplier: Array) -> Array:
-    """Return biases and multipliers (out,) as int32 (even(out) / 2, 4): two of each a group."""
+    """Return biases and multipliers (out,) as int32 (even(out) / 2, 4): two of each per pair."""
     padded = np.zeros((2, even(len(bias))), np.int32)
     padded[0, : len(bias)], padded[1, : len(bias)] = bias, multiplier
     return np.ascontiguousarray(padded.reshape(2, -1, 2).transpose(1, 0, 2)).reshape(-1, 4)

@@ -58,13 +58,13 @@ PIXELS = QuantParams(1.0, -128)  # raw pixel p is the int8 code p - 128
 
 @dataclass(frozen=True)
 class PatchAttributes(EmbeddingAttributes):
-    """Geometry of a patch embedding.
+    """Attributes of a patch embedding.
 
     Args:
         patch_size: side of a patch in pixels.
         grid_size: patches along one side of the image.
-        pad_before: pixels of padding in front of each row and column.
-        tile_from: the first token that uses a tile; the ones before are computed in pairs.
+        pad_before: pixels of padding before each row and column.
+        tile_from: index of the first token that uses a tile; earlier ones are computed in pairs.
     """
 
     patch_size: int = field(kw_only=True)
@@ -74,17 +74,17 @@ class PatchAttributes(EmbeddingAttributes):
 
     @property
     def patches(self) -> int:
-        """Tokens made of the image."""
+        """Number of patches, each of which becomes a token."""
         return self.grid_size**2
 
     def pad_after(self, size: int) -> int:
-        """Return the pixels of padding after each row and column of an image of `size`."""
+        """Return the pixels of padding after each row and column of an image with side `size`."""
         return self.grid_size * self.patch_size - size - self.pad_before
 
 
 @dataclass(frozen=True)
 class PassesAttributes(PatchAttributes):
-    """Geometry of a patch embedding in passes.
+    """Attributes of a patch embedding in passes.
 
     Args:
         kernel: side of a pass in pixels; it divides the patch.
@@ -94,12 +94,12 @@ class PassesAttributes(PatchAttributes):
 
     @property
     def passes(self) -> int:
-        """Passes per patch."""
+        """Number of passes per patch."""
         return (self.patch_size // self.kernel) ** 2
 
 
 def patches(images: Array, attrs: PatchAttributes, pad: Array) -> Array:
-    """Cut images (B, H, W, C), padded with `pad` (C,), into (B, tokens, patch_size^2 * C)."""
+    """Cut images (B, H, W, C), padded with `pad` (C,), into patches (B, n, patch_size^2 * C)."""
     size, before = attrs.patch_size, attrs.pad_before
     after = attrs.pad_after(images.shape[1])
     border = ((0, 0), (before, after), (before, after), (0, 0))
@@ -110,7 +110,16 @@ def patches(images: Array, attrs: PatchAttributes, pad: Array) -> Array:
 
 
 def fold_normalisation(weight: Array, bias: Array, pre: Preprocessing) -> tuple[Array, Array]:
-    """Return weights (out, positions * C) and bias for raw pixels instead of normalised ones."""
+    """Fold the normalisation of pixels into a layer.
+
+    Args:
+        weight: weights (out, pixels * C) for normalised pixels.
+        bias: biases (out,).
+        pre: how pixels are normalised.
+
+    Returns:
+        float64 weights and biases of the same shapes, for raw pixels.
+    """
     repeat = weight.shape[1] // pre.in_chans
     std = np.tile(np.array(pre.std, dtype=np.float64), repeat)
     mean = np.tile(np.array(pre.mean, dtype=np.float64), repeat)
@@ -122,13 +131,12 @@ AttrsT = TypeVar("AttrsT", bound=PatchAttributes)
 
 
 class PatchOperator(Operator[AttrsT]):
-    """A convolution with kernel = stride = patch_size plus the position of each token.
+    """A convolution with kernel = stride = patch_size, plus the position of each token.
 
-    Weights are (out, patch_size^2 * C) in the order row, column, channel. The float reference takes
-    normalised images, the integer one raw pixels: normalisation is folded into weight and bias. A
-    class token comes first where ``first`` is 1; its value is a part of the positions.
-
-    What the whole kernel and the one in passes share.
+    The base of the whole kernel and the one in passes. Weights are (out, patch_size^2 * C) in the
+    order row, column, channel. The float reference takes normalised images, the integer reference
+    raw pixels: normalisation is folded into weight and bias. A class token comes first where
+    ``first`` is 1; its value is part of the positions.
     """
 
     family: ClassVar[str] = "patch_embed"
@@ -143,7 +151,7 @@ class PatchOperator(Operator[AttrsT]):
         return node.attrs.patch_size**2 * inputs[0].shape[-1]
 
     def can_overwrite(self, node: Node[AttrsT], source: TensorType, target: TensorType) -> bool:
-        return False  # the image is far larger: plan.passes.overwrite_image places them
+        return False  # shapes differ: plan.passes.overwrite_image decides where tokens begin
 
     def run_float(self, node: Node[AttrsT], params: Params, inputs: Sequence[Array]) -> Array:
         tokens = patches(inputs[0], node.attrs, params["pad"]) @ params["weight"].T + params["bias"]
@@ -185,7 +193,7 @@ class PatchOperator(Operator[AttrsT]):
         )
 
     def _placement(self, node: Node[AttrsT], inputs: Sequence[TensorType]) -> tuple[Field, ...]:
-        """Return the members that only some kernels have."""
+        """Return the members that not every kernel has."""
         return ()
 
     def fields(
@@ -221,7 +229,7 @@ class PatchOperator(Operator[AttrsT]):
         """Refuse passes that do not divide the patch.
 
         Raises:
-            LoweringError: naming both.
+            LoweringError: naming the sides of pass and patch.
         """
         if node.attrs.patch_size % kernel:
             raise LoweringError(
@@ -256,7 +264,7 @@ class PatchEmbed(PatchOperator[PatchAttributes]):
         return pack_linear(lowered.arrays)
 
     def direct(self, node: Node[PatchAttributes], inputs: Sequence[TensorType]) -> bool:
-        """Tell whether patches lie inside the image and their rows are whole words."""
+        """Return whether all patches are inside the image and their rows are whole words."""
         size, chans = inputs[0].shape[0], inputs[0].shape[-1]
         covered = node.attrs.grid_size * node.attrs.patch_size
         inside = node.attrs.pad_before == 0 and covered <= size
@@ -272,7 +280,7 @@ class PatchEmbed(PatchOperator[PatchAttributes]):
         return {"tile": tile_bytes(features), **windows}
 
     def _steps(self, node: Node[PatchAttributes]) -> Iterator[tuple[int, int, bool]]:
-        """Yield first token, end and whether a tile is used, of each step over an image."""
+        """Yield the token range [first, stop) of each step, and whether the step uses a tile."""
         token, tokens = 0, node.attrs.patches
         while token < tokens:
             tiled = token >= node.attrs.tile_from
@@ -281,37 +289,46 @@ class PatchEmbed(PatchOperator[PatchAttributes]):
             token = stop
 
     def _corner(self, node: Node[PatchAttributes], inputs: Sequence[TensorType], token: int) -> int:
-        """Return the byte of a patch's first pixel; nothing before it is read from then on."""
+        """Return the byte of a patch's first pixel: no image byte before it is read again."""
         size, chans = inputs[0].shape[0], inputs[0].shape[-1]
         row, column = divmod(token, node.attrs.grid_size)
         return (row * size + column) * node.attrs.patch_size * chans
 
     def _room(self, node: Node[PatchAttributes], inputs: Sequence[TensorType], token: int) -> Span:
-        """Return where the tile of a step lies: directly below the strip that it begins in."""
+        """Return the bytes of a step's tile: directly below the strip that the step begins in.
+
+        They belong to earlier strips, which are dead. The kernel computes the same address.
+        """
         features = self._in_features(node, inputs)
         first = token - token % node.attrs.grid_size
         start = (self._corner(node, inputs, first) - tile_bytes(features)) // ALIGNMENT * ALIGNMENT
         return Span(0, start, start + tile_bytes(features))
 
     def bytes_below(self, node: Node[PatchAttributes], inputs: Sequence[TensorType]) -> int | None:
-        """Return how far below the image the tokens must begin to overwrite it, with `tile_from`.
+        """Return how many bytes below the image the tokens must begin to overwrite it safely.
 
-        None if no distance is enough, because a tile would lie below the image.
+        None if no distance is enough, because some tile would begin below the image.
         """
+        # In bytes of the image, the tokens before `stop` end at stop * out - below. That must not
+        # pass the first byte still in use while they are written, for every step: the tile, which
+        # is packed first and then read, or the first pixel of a pair, read in place.
         out, needed = node.attrs.out_features, 0
         for token, stop, tiled in self._steps(node):
             room = self._room(node, inputs, token)
-            # a tile is packed before tokens are written; pairs are read while they are
-            free = room.start if tiled else self._corner(node, inputs, token)
+            in_use = room.start if tiled else self._corner(node, inputs, token)
             if tiled and room.start < 0:
                 return None
-            needed = max(needed, stop * out - free)
+            needed = max(needed, stop * out - in_use)
         return align(needed)
 
     def touches(
         self, node: Node[PatchAttributes], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
-        """Read patches, strip by strip, where the tokens overwrite the image; else all at once."""
+        """Yield all at once, or token by token where the tokens overwrite the image.
+
+        A tiled step packs its patches first, which ends their use, and then writes tokens while it
+        reads the tile. A pair is read from the image while its tokens are written.
+        """
         if node.overwrites is None:
             yield from super().touches(node, inputs, output)
             return
@@ -345,16 +362,18 @@ class PatchEmbed(PatchOperator[PatchAttributes]):
     def over_image(
         self, node: Node[PatchAttributes], inputs: Sequence[TensorType]
     ) -> Node[PatchAttributes] | None:
-        """Return the node as little below its image as possible, with the earliest tile.
+        """Return the node that begins the least below its image, with the earliest tile.
 
-        It overwrites the image where patches lie inside it, their rows are whole words and there is
-        no class token.
+        Tokens overwrite the image where all patches are inside it, their rows are whole words and
+        there is no class token; otherwise the result is None.
         """
         if node.attrs.first or not self.direct(node, inputs):
             return None
         choices = []
-        # Before the first strip is read there is no dead part of the image to hold a tile. Two
-        # strips of pairs are enough room for any tile; one more strip is tried to be sure.
+        # A tile takes 8 bytes per input of a patch and needs that many dead bytes of the image; a
+        # strip holds grid_size or more. So pairs must come first: two strips of them where
+        # grid_size >= 4, and below that the whole image, which is at most three strips. A third is
+        # tried as well, because a later first tile may begin less below the image.
         for tile_from in range(0, min(3 * node.attrs.grid_size, node.attrs.patches) + 2, 2):
             attrs = replace(node.attrs, tile_from=tile_from)
             placed = replace(node, op="patch_embed_in_place", attrs=attrs, overwrites=0)

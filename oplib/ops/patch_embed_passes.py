@@ -1,4 +1,4 @@
-"""Patch embedding in passes (MCUFormer, section 3.2), and of an image in strips."""
+"""Patch embedding in passes (MCUFormer, section 3.2), and of images supplied in strips."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from oplib.ops.patch_embed import PassesAttributes, PatchAttributes, PatchEmbed,
 
 
 class PatchEmbedPasses(PatchOperator[PassesAttributes]):
-    """The patch embedding in passes of ``kernel`` x ``kernel``, whose sums meet in 32 bits.
+    """The patch embedding in passes of ``kernel`` x ``kernel`` pixels, summed in 32 bits.
 
-    Equal to the whole in every integer (MCUFormer, section 3.2, patch embedding decomposition). In
-    flash the matrices (out, kernel^2 * C) of the passes follow one another.
+    Every integer equals that of the whole patch embedding (MCUFormer, section 3.2, patch embedding
+    decomposition). In flash the matrices (out, kernel^2 * C) of the passes follow one another.
     """
 
     kernel: ClassVar[str] = "oplib_patch_embed_passes_s8"
@@ -30,7 +30,7 @@ class PatchEmbedPasses(PatchOperator[PassesAttributes]):
     )
 
     def _pass_features(self, node: Node[PassesAttributes], inputs: Sequence[TensorType]) -> int:
-        """Return the inputs of one pass."""
+        """Return the number of inputs of one pass."""
         return node.attrs.kernel**2 * inputs[0].shape[-1]
 
     def array_specs(
@@ -98,7 +98,7 @@ AttrsT = TypeVar("AttrsT", bound=PatchAttributes)
 
 
 class Strips(PatchOperator[AttrsT]):
-    """What kernels share whose image is handed over by the application, in strips of patches."""
+    """The base of kernels whose image the application supplies, a strip of patches at a time."""
 
     fetches_image: ClassVar[bool] = True
 
@@ -114,7 +114,7 @@ class Strips(PatchOperator[AttrsT]):
 
 
 class PatchEmbedStrips(Strips[PatchAttributes], PatchEmbed):
-    """The whole patch embedding of an image in strips."""
+    """The whole patch embedding of an image supplied in strips."""
 
     kernel: ClassVar[str] = "oplib_patch_embed_strips_s8"
     params: ClassVar[str | None] = "oplib_patch_embed_s8_params"
@@ -128,7 +128,7 @@ class PatchEmbedStrips(Strips[PatchAttributes], PatchEmbed):
 
 
 class PatchEmbedPassesStrips(Strips[PassesAttributes], PatchEmbedPasses):
-    """The decomposed patch embedding of an image in strips."""
+    """The patch embedding in passes of an image supplied in strips."""
 
     kernel: ClassVar[str] = "oplib_patch_embed_passes_strips_s8"
     params: ClassVar[str | None] = "oplib_patch_embed_passes_s8_params"

@@ -1,4 +1,4 @@
-"""The operator registry: every operator of the library by name."""
+"""The operator registry: every operator of the library, by name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from oplib.ops.patch_embed_passes import (
 from oplib.ops.relu import Relu
 from oplib.ops.take_token import TakeToken
 
-# what streams each half of a transformer block
+# The operator that streams each half of a transformer block.
 BLOCKS: dict[Branch, tuple[str, BlockOperator[Any]]] = {
     "attention": ("attention_block", AttentionBlock()),
     "mlp": ("mlp_block", MlpBlock()),

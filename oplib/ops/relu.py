@@ -11,7 +11,7 @@ from oplib.ops.elementwise import Elementwise
 
 
 class Relu(Elementwise):
-    """``max(x, 0)``."""
+    """The rectified linear unit ``max(x, 0)``."""
 
     family: ClassVar[str] = "relu"
 

@@ -1,4 +1,4 @@
-"""The integer softmax: an exponential of 15 bits in three forms, normalised or not."""
+"""The integer softmax: a 15-bit exponential in three forms, normalised or not."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from oplib.ops.base import Array, ArrayRef, ArraySpec, Field, Scalar
 
 TABLE_SIZE = 256
 ONE = 32767
-MAX_TOKENS = 511  # 511 * 32767 * 128 < 2^31
-NORMALIZED_SUM = 127
+MAX_TOKENS = 511  # a row of weights times values: 511 * 32767 * 128 < 2^31
+NORMALIZED_SUM = 127  # what the weights of a row add up to, but for rounding
 
 
 def exp_table(score_scale: float) -> Array:
@@ -26,7 +26,15 @@ def exp_table(score_scale: float) -> Array:
 
 
 def exp2_polynomial(w: Array) -> Array:
-    """Return 2^-w with 15 fraction bits, w with 16, by I-BERT's polynomial (exp2.h)."""
+    """Return 2^-w with 15 fraction bits by I-BERT's polynomial (Kim et al., 2021, section 3.4).
+
+    Args:
+        w: exponents with 16 fraction bits, in [0, 2^30), any shape.
+    """
+    # 2^-w = 2^-f >> whole, with the fraction f in [0, 1). I-BERT's exp(p) = 0.3585 (p + 1.353)^2 +
+    # 0.344 at p = -f ln 2 is 1 - 0.672 f + 0.172 f^2. The coefficients have 16 fraction bits and
+    # take 32767 at f = 0 to 16382 at f = 1, one below its half: 2^-w has no step where f wraps.
+    # Shifted by 17, not 16, products have the 15 fraction bits of the result.
     whole, f = w >> 16, w & 0xFFFF
     square = (f * f) >> 16
     value = ONE - ((44047 * f) >> 17) + ((11277 * square) >> 17)
@@ -34,7 +42,13 @@ def exp2_polynomial(w: Array) -> Array:
 
 
 def exp_shift(w: Array) -> Array:
-    """Return e^-w with 15 fraction bits, w with 16, by I-ViT's shifts (exp2.h)."""
+    """Return e^-w with 15 fraction bits by I-ViT's shifts (Li and Gu, 2023, section 3.3).
+
+    Args:
+        w: exponents with 16 fraction bits, in [0, 2^30), any shape.
+    """
+    # e^-w = 2^-(w log2 e), with log2 e = 1.4427 as 1 + 1/2 - 1/16, and 2^-f = 1 - f / 2 for the
+    # fraction, exact at both ends; f / 2 with 15 fraction bits is f >> 2.
     binary = w + (w >> 1) - (w >> 4)
     whole, f = binary >> 16, binary & 0xFFFF
     return np.where(whole > 15, 0, (ONE - (f >> 2)) >> np.minimum(whole, 15))
@@ -42,10 +56,10 @@ def exp_shift(w: Array) -> Array:
 
 @dataclass(frozen=True)
 class SoftmaxAttributes(Attributes):
-    """The form of a softmax.
+    """Attributes of a softmax.
 
     Args:
-        softmax: how the exponential is computed.
+        softmax: form of the exponential.
         normalized: whether weights are divided by their sum, to int8, before they are applied.
     """
 
@@ -54,7 +68,7 @@ class SoftmaxAttributes(Attributes):
 
 
 def softmax_specs(attrs: SoftmaxAttributes) -> tuple[ArraySpec, ...]:
-    """Return the table, where the form has one."""
+    """Return the table of exponentials, if the form has one."""
     if attrs.softmax != "table":
         return ()
     return (ArraySpec("exp_table", "uint16", (TABLE_SIZE,)),)
@@ -63,16 +77,21 @@ def softmax_specs(attrs: SoftmaxAttributes) -> tuple[ArraySpec, ...]:
 def lower_softmax(
     attrs: SoftmaxAttributes, score_scale: float, where: str
 ) -> tuple[dict[str, Array], int]:
-    """Return the arrays of a softmax and its exponent.
+    """Return the arrays of a softmax, and the exponent of one score step with 16 fraction bits.
+
+    Args:
+        attrs: attributes of the node.
+        score_scale: scale of the int8 scores.
+        where: name of the layer, for messages.
 
     Raises:
-        LoweringError: scores too coarse for the exponent.
+        LoweringError: the scores are too coarse for the exponent.
     """
     if attrs.softmax == "table":
         return {"exp_table": exp_table(score_scale)}, 0
     base = np.log2(np.e) if attrs.softmax == "polynomial" else 1.0
     exponent = round(score_scale * 2**16 * base)
-    if exponent >= 2**22:
+    if exponent >= 2**22:  # scores differ by at most 255: exponents stay below 2^30
         raise LoweringError("attention scores too coarse", where=where, got=score_scale)
     return {}, exponent
 
@@ -93,9 +112,13 @@ def softmax_weights(
     """Return the int64 weights of int8 scores along the last axis, and their sum.
 
     Args:
-        scores: int8, (..., N).
-        arrays: of :func:`lower_softmax`.
-        exponent: of :func:`lower_softmax`.
+        attrs: attributes of the node.
+        scores: int8 scores (..., N).
+        arrays: arrays from :func:`lower_softmax`.
+        exponent: exponent from :func:`lower_softmax`.
+
+    Returns:
+        Weights (..., N) and sums (..., 1); a normalised sum is the nominal 127.
     """
     wide = scores.astype(np.int64)
     distance = wide.max(axis=-1, keepdims=True) - wide

@@ -1,4 +1,4 @@
-"""The class token alone."""
+"""Selection of the class token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from oplib.ops.work import PER_ELEMENT, Work
 
 
 class TakeToken(Operator):
-    """The first token of int8 or int16 tokens, (tokens, features) to (features,), unchanged."""
+    """The first of int8 or int16 tokens, unchanged; (tokens, features) to (features,)."""
 
     family: ClassVar[str] = "take_token"
     kernel: ClassVar[str] = "oplib_take_token"

@@ -1,31 +1,31 @@
 """A model of a call's work: instructions executed and constants read.
 
-The model ranks variants of a schedule; it is no measurement. Its constants are instructions on a
-Cortex-M7, rounded, from ``tools/bench_kernels.py``.
+The model ranks variants of a schedule; it is not a measurement. Its constants are rounded counts of
+instructions on a Cortex-M7 from ``tools/bench_kernels.py``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PER_MAC = 0.87  # of inputs in a tile
-PER_MAC_UNTILED = 1.6  # of inputs read in pairs
-PER_OUTPUT = 7.0  # of a product: requantised and stored
-PER_PACKED_INPUT = 1.2  # written into a tile
-PER_PACKED_BYTE = 9.0  # of keys and values, written in the layout of weights
+PER_MAC = 0.87  # inputs in a tile
+PER_MAC_UNTILED = 1.6  # inputs read in pairs
+PER_OUTPUT = 7.0  # requantise and store an output of a product
+PER_PACKED_INPUT = 1.2  # write an input into a tile
+PER_PACKED_BYTE = 9.0  # write a key or value in the layout of weights
 PER_NORM_ELEMENT = 12.0
 PER_SCORE = 8.5  # requantisation and softmax
-PER_ELEMENT = 8.0  # of an operator that works element by element
-PER_EPILOGUE_ELEMENT = 3.0  # the same in the epilogue of a product
+PER_ELEMENT = 8.0  # an operator that works element by element
+PER_EPILOGUE_ELEMENT = 3.0  # such an operator in the epilogue of a product
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a call does.
+    """The modelled work of a call.
 
     Args:
-        instructions: executed.
-        bytes_read: constants read from flash; every tile of tokens reads them anew.
+        instructions: number of instructions executed.
+        bytes_read: bytes of constants read from flash; every tile of tokens reads them again.
     """
 
     instructions: float = 0.0
