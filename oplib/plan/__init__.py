@@ -1,1 +1,1 @@
-"""What runs in which order and where: schedules, memory plans, their proof and their costs."""
+"""Schedules and memory plans: order and place of every call, their proof and their costs."""

@@ -1,9 +1,9 @@
-"""Memory plans: where every tensor and scratch buffer lies in the arena.
+"""Memory plans: the offset of every tensor and scratch buffer in the arena.
 
-A buffer lives from the node that writes it to the last node that reads it. Tensors joined by
+A buffer is live from the node that writes it to the last node that reads it. Tensors joined by
 `overwrites` share one item, whose size may change from node to node. Offsets are found greedily;
-where that misses the lower bound, an integer program looks for the optimum.
-:mod:`oplib.plan.check_plan` proves plans by other means.
+where that misses the lower bound, an integer program searches for the optimum.
+:mod:`oplib.plan.check_plan` proves plans independently.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from itertools import combinations
 import numpy as np
 
 from oplib.graph import Graph
-from oplib.ops.base import ALIGNMENT, align
+from oplib.ops.base import ALIGNMENT, Array, align
 from oplib.ops.registry import OPERATORS
 
 RESTARTS = 8
-MILP_NODES = 2000  # of the branch and bound tree: a limit that is equal on every computer
+MILP_NODES = 2000  # limit of the branch-and-bound tree; unlike a time limit, the same everywhere
 SCRATCH = "scratch:"
 
 
@@ -28,11 +28,11 @@ class Plan:
     """Byte offsets in the arena.
 
     Args:
-        offsets: of each tensor that lies in the arena.
-        scratch: of each node that needs scratch, by node name.
+        offsets: offset of each tensor in the arena, by tensor name.
+        scratch: offset of the scratch of each node that needs some, by node name.
         arena_bytes: size of the arena.
         lower_bound_bytes: largest sum of simultaneously live bytes; no plan can be smaller.
-        optimal: whether the arena is proved to be as small as any order of these buffers allows.
+        optimal: whether the arena is proved to be the smallest for these buffers.
     """
 
     offsets: Mapping[str, int]
@@ -53,34 +53,34 @@ class Extent:
 
     @property
     def end(self) -> int:
-        """The byte behind the last."""
+        """One past the last byte."""
         return self.start + self.num_bytes
 
     def meets(self, other: Extent) -> bool:
-        """Tell whether both live at some node."""
+        """Return whether both are live at some node."""
         return self.first <= other.last and other.first <= self.last
 
 
 @dataclass(frozen=True)
 class Item:
-    """Buffers that lie at fixed distances from one another."""
+    """Buffers at fixed distances from one another, which are placed as one."""
 
     key: str
     extents: tuple[Extent, ...]
 
     @property
     def num_bytes(self) -> int:
-        """Bytes from the start to the last that is ever used."""
+        """Bytes from the start to the end of the last extent."""
         return max(extent.end for extent in self.extents)
 
     @property
     def first(self) -> int:
-        """The first node it lives at."""
+        """Index of the first node at which the item is live."""
         return min(extent.first for extent in self.extents)
 
     @property
     def last(self) -> int:
-        """The last node it lives at."""
+        """Index of the last node at which the item is live."""
         return max(extent.last for extent in self.extents)
 
     def bytes_at(self, index: int) -> int:
@@ -89,17 +89,17 @@ class Item:
 
 
 def arena_tensors(graph: Graph) -> tuple[str, ...]:
-    """Return the tensors that lie in the arena; an image handed over in strips does not."""
+    """Return the names of the tensors in the arena: all but an image supplied in strips."""
     names = dict.fromkeys(name for node in graph.nodes for name in (*node.inputs, node.output))
-    handed_over = any(OPERATORS[node.op].fetches_image for node in graph.nodes)
-    return tuple(name for name in names if not (handed_over and name == graph.input))
+    fetched = any(OPERATORS[node.op].fetches_image for node in graph.nodes)
+    return tuple(name for name in names if not (fetched and name == graph.input))
 
 
 def heap_blocks(graph: Graph) -> tuple[dict[str, tuple[int, int]], list[int]]:
-    """Return block and start of every tensor and scratch, and the exact size of each block.
+    """Return (block, start) of every tensor and scratch buffer, and the exact size of each block.
 
-    What the planner keeps together is one block, without padding: a heap that checks its borders
-    finds an access beyond any of them.
+    Buffers of one item share a block, without padding; all others have a block of their own, so
+    that a heap with guarded borders finds every access beyond one.
     """
     places = _places(graph)
     sizes: list[int] = []
@@ -120,11 +120,14 @@ def heap_blocks(graph: Graph) -> tuple[dict[str, tuple[int, int]], list[int]]:
 
 
 def plan_memory(graph: Graph) -> Plan:
-    """Place every item greedily, in several orders; then exactly, where the bound is not reached.
+    """Place every item greedily, in several orders; exactly where no order reaches the lower bound.
 
-    Each order is improved by putting the items that end highest in front and placing again, until
-    the lower bound is reached or nothing is gained for a while.
+    Args:
+        graph: a scheduled graph, whose nodes are kernel calls.
     """
+    # The bytes that are live at one node must all fit at once: the largest such sum bounds every
+    # plan from below. A greedy plan that reaches it is optimal. Otherwise the items that end at the
+    # top go first, because they found the low offsets taken, and all are placed again.
     places = _places(graph)
     items = _items(graph, places)
     bound = max(sum(item.bytes_at(index) for item in items) for index in range(len(graph.nodes)))
@@ -135,17 +138,21 @@ def plan_memory(graph: Graph) -> Plan:
         for _ in range(RESTARTS):
             offsets = place(order)
             ends = {item.key: offsets[item.key] + item.num_bytes for item in order}
-            used = max(ends.values())
-            if best_bytes < 0 or used < best_bytes:
-                best, best_bytes = offsets, used
+            top = max(ends.values())
+            if best_bytes < 0 or top < best_bytes:
+                best, best_bytes = offsets, top
             if best_bytes == bound:
                 break
-            order.sort(key=lambda item: ends[item.key] != used)  # stable: the highest first
+            order.sort(
+                key=lambda item: ends[item.key] != top
+            )  # stable: the others keep their order
     optimal = best_bytes == bound
     if not optimal:
         best, best_bytes, optimal = place_exactly(items, bound, best, best_bytes)
     tensors = {name: best[root] + start for name, (root, start) in places.items()}
-    scratch = {k.removeprefix(SCRATCH): at for k, at in best.items() if k.startswith(SCRATCH)}
+    scratch = {
+        key.removeprefix(SCRATCH): offset for key, offset in best.items() if key.startswith(SCRATCH)
+    }
     return Plan(tensors, scratch, best_bytes, bound, optimal)
 
 
@@ -158,7 +165,9 @@ ORDERS: tuple[Callable[[Item], tuple[int, int]], ...] = (
 
 
 def _places(graph: Graph) -> dict[str, tuple[str, int]]:
-    """Return, for each tensor, the item it lies in and where it starts there."""
+    """Return the item of each tensor and the byte at which the tensor starts in it."""
+    # A tensor that overwrites another belongs to the same item and starts `below` bytes before it.
+    # Chains of overwriting may go below the first tensor's start; the lowest start becomes 0.
     names = arena_tensors(graph)
     relative = {name: (name, 0) for name in names}
     for node in graph.nodes:
@@ -171,6 +180,7 @@ def _places(graph: Graph) -> dict[str, tuple[str, int]]:
 
 
 def _items(graph: Graph, places: Mapping[str, tuple[str, int]]) -> list[Item]:
+    """Return the items to place: tensors with their lifetimes, and each node's scratch."""
     first = {graph.input: 0} | {node.output: i for i, node in enumerate(graph.nodes)}
     last = {
         name: index
@@ -182,7 +192,7 @@ def _items(graph: Graph, places: Mapping[str, tuple[str, int]]) -> list[Item]:
     for name, (root, start) in places.items():
         size = align(graph.tensors[name].num_bytes)
         extents.setdefault(root, []).append(Extent(start, size, first[name], last[name]))
-    items = [Item(root, tuple(found)) for root, found in extents.items()]
+    items = [Item(root, tuple(members)) for root, members in extents.items()]
     for index, node in enumerate(graph.nodes):
         scratch = OPERATORS[node.op].scratch_bytes(node, graph.inputs_of(node))
         if scratch:
@@ -192,13 +202,15 @@ def _items(graph: Graph, places: Mapping[str, tuple[str, int]]) -> list[Item]:
 
 
 def place(order: Sequence[Item]) -> dict[str, int]:
-    """Put each item at the lowest offset where it meets no placed one that lives with it."""
+    """Put each item, in order, at the lowest offset that no item live at the same time occupies."""
     placed: list[tuple[int, Extent]] = []
     offsets = {}
     for item in order:
+        # At offset o, [o + mine.start, o + mine.end) meets [base + other.start, base + other.end)
+        # exactly for o in this open interval.
         forbidden = sorted(
-            (at + other.start - mine.end, at + other.end - mine.start)
-            for at, other in placed
+            (base + other.start - mine.end, base + other.end - mine.start)
+            for base, other in placed
             for mine in item.extents
             if mine.meets(other)
         )
@@ -209,7 +221,7 @@ def place(order: Sequence[Item]) -> dict[str, int]:
 
 
 def _lowest_free(forbidden: Sequence[tuple[int, int]]) -> int:
-    """Return the smallest offset that lies in none of the open intervals, sorted by their start."""
+    """Return the smallest offset in none of the open intervals, which are sorted by their start."""
     offset = 0
     for low, high in forbidden:
         if low < offset < high:
@@ -217,18 +229,28 @@ def _lowest_free(forbidden: Sequence[tuple[int, int]]) -> int:
     return offset
 
 
+_Pair = tuple[int, Extent, int, Extent]  # two items, and an extent of each, live together
+
+
 def place_exactly(
     items: Sequence[Item], bound: int, greedy: dict[str, int], greedy_bytes: int
 ) -> tuple[dict[str, int], int, bool]:
-    """Return the smallest arena's offsets, its size and whether it is proved to be smallest.
+    """Search for the smallest arena by an integer program.
 
-    An integer program: offsets in units of the alignment, and for every two extents that live
-    together a choice of which is below (Gergov, 1999, calls the problem dynamic storage
-    allocation).
+    The problem is known as dynamic storage allocation (Gergov, 1999).
+
+    Args:
+        items: what is placed.
+        bound: lower bound of the arena in bytes.
+        greedy: offsets of the best greedy plan.
+        greedy_bytes: arena of that plan, an upper bound.
+
+    Returns:
+        Offsets, the arena's bytes, and whether they are proved to be the smallest.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
-    pairs = [
+    pairs: list[_Pair] = [
         (i, a, j, b)
         for (i, one), (j, other) in combinations(enumerate(items), 2)
         for a in one.extents
@@ -236,38 +258,53 @@ def place_exactly(
         if a.meets(b)
     ]
     count, top = len(items), greedy_bytes // ALIGNMENT
-    free = 2 * top  # relaxes a distance that was not chosen
-    size = count + 1 + len(pairs)  # offsets, the arena, choices
-    rows, lower = [], []
-    for i, item in enumerate(items):  # arena - offset >= size
-        row = np.zeros(size)
-        row[count], row[i] = 1, -1
-        rows.append(row)
-        lower.append(item.num_bytes / ALIGNMENT)
-    for k, (i, a, j, b) in enumerate(pairs):
-        for low, below, high, above, chosen in ((i, a, j, b, 0), (j, b, i, a, 1)):
-            row = np.zeros(size)  # where chosen: offset of the upper - of the lower >= the distance
-            row[high], row[low] = 1, -1
-            row[count + 1 + k] = free if chosen == 0 else -free
-            rows.append(row)
-            lower.append((below.end - above.start) / ALIGNMENT - chosen * free)
-    objective = np.zeros(size)
+    num_variables = count + 1 + len(pairs)  # offsets, the arena, choices
+    rows, lower = _constraints(items, pairs, top)
+    objective = np.zeros(num_variables)
     objective[count] = 1
     limits = Bounds(
         np.concatenate([np.zeros(count), [bound / ALIGNMENT], np.zeros(len(pairs))]),
         np.concatenate([np.full(count + 1, top), np.ones(len(pairs))]),
     )
-    found = milp(
+    solution = milp(
         objective,
-        constraints=LinearConstraint(np.array(rows), np.array(lower), np.inf),
-        integrality=np.ones(size, dtype=np.int64),
+        constraints=LinearConstraint(rows, lower, np.inf),
+        integrality=np.ones(num_variables, dtype=np.int64),
         bounds=limits,
         options={"node_limit": MILP_NODES, "mip_rel_gap": 0.0},
     )
-    if found.x is None:
+    if solution.x is None:
         return greedy, greedy_bytes, False
-    arena = round(found.x[count]) * ALIGNMENT
+    proved = solution.status == 0  # else the node limit ended the search
+    arena = round(solution.x[count]) * ALIGNMENT
     if arena >= greedy_bytes:
-        return greedy, greedy_bytes, found.status == 0
-    offsets = {item.key: round(found.x[i]) * ALIGNMENT for i, item in enumerate(items)}
-    return offsets, arena, found.status == 0
+        return greedy, greedy_bytes, proved
+    offsets = {item.key: round(solution.x[i]) * ALIGNMENT for i, item in enumerate(items)}
+    return offsets, arena, proved
+
+
+def _constraints(items: Sequence[Item], pairs: Sequence[_Pair], top: int) -> tuple[Array, Array]:
+    """Return the rows and lower bounds of the integer program's inequalities."""
+    # Variables, in units of the alignment: offset o_i of each item, the arena A, and for each pair
+    # (extent a of item i, b of item j) a choice c in {0, 1} of the lower one. Minimise A subject to
+    #   A - o_i >= size_i
+    #   o_j - o_i + M c       >= a.end - b.start    c = 0: a is below b
+    #   o_i - o_j + M (1 - c) >= b.end - a.start    c = 1: b is below a
+    # Offsets and distances are at most `top`, the greedy arena: with M = 2 top the inequality that
+    # is not chosen holds for all offsets.
+    count, big_m = len(items), 2 * top
+    num_variables = count + 1 + len(pairs)
+    rows, lower = [], []
+    for i, item in enumerate(items):
+        row = np.zeros(num_variables)
+        row[count], row[i] = 1, -1
+        rows.append(row)
+        lower.append(item.num_bytes / ALIGNMENT)
+    for k, (i, a, j, b) in enumerate(pairs):
+        for low, below, high, above, chosen in ((i, a, j, b, 0), (j, b, i, a, 1)):
+            row = np.zeros(num_variables)
+            row[high], row[low] = 1, -1
+            row[count + 1 + k] = big_m if chosen == 0 else -big_m
+            rows.append(row)
+            lower.append((below.end - above.start) / ALIGNMENT - chosen * big_m)
+    return np.array(rows), np.array(lower)

@@ -1,10 +1,9 @@
-"""Proof of a memory plan, by walking what every kernel reads and writes.
+"""Proof of a memory plan, by following every read and write of every kernel.
 
-Only the plan itself and the list of its tensors come from the planner.
-
-Each byte of the arena remembers which byte of which tensor it holds. A kernel that reads a byte
-must find there what it expects; whatever it writes or uses as scratch replaces what was there. So
-bytes may be shared in any way that destroys nothing too early, and in no other.
+Each byte of the arena remembers which byte of which tensor it holds. A kernel must find the bytes
+that it reads; those that it writes or uses as scratch replace what was there. Any sharing of bytes
+that destroys nothing too early passes, and no other. Only the plan and the list of its tensors come
+from the planner.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from oplib.ops.registry import OPERATORS
 from oplib.plan.arena import Plan, arena_tensors
 
 NOTHING = -1
-TENSOR_SHIFT = 32  # a byte's content: number of the tensor, number of the byte
+TENSOR_SHIFT = 32  # the identity of a byte: number of its tensor, then its index in the tensor
 
 
 def check_plan(graph: Graph, plan: Plan) -> None:
@@ -31,24 +30,30 @@ def check_plan(graph: Graph, plan: Plan) -> None:
     Raises:
         PlanError: naming the node, the tensor and the byte, or a buffer outside the arena.
     """
-    _check_places(graph, plan)
+    # `held` models the arena: the identity of the byte in each place. By induction over the steps,
+    # it is what the memory contains as long as every read matches. Room and scratch hold nothing
+    # that may be read, before and after their node. Steps that are not `settled` have no order of
+    # reads and writes, so their writes must stay apart from their reads. After its node, an output
+    # must be complete: touches that leave out a byte do not pass.
+    _check_bounds(graph, plan)
     numbers = {name: number for number, name in enumerate(graph.tensors)}
     held: npt.NDArray[np.int64] = np.full(plan.arena_bytes, NOTHING, np.int64)
 
-    def content(name: str, start: int, stop: int) -> Array:
+    def identities(name: str, start: int, stop: int) -> Array:
         return (numbers[name] << TENSOR_SHIFT) + np.arange(start, stop, dtype=np.int64)
 
     def write(name: str, start: int, stop: int) -> None:
-        at = plan.offsets[name]
-        held[at + start : at + stop] = content(name, start, stop)
+        base = plan.offsets[name]
+        held[base + start : base + stop] = identities(name, start, stop)
 
     def read(name: str, start: int, stop: int, node: Node) -> None:
-        at = plan.offsets[name]
-        wrong = np.flatnonzero(held[at + start : at + stop] != content(name, start, stop))
+        base = plan.offsets[name]
+        wrong = np.flatnonzero(held[base + start : base + stop] != identities(name, start, stop))
         if len(wrong):
             byte = start + int(wrong[0])
+            owner = _owner(graph, held[base + byte])
             raise PlanError(
-                f"reads byte {byte} of {name}, which {_owner(graph, held[at + byte])} has replaced",
+                f"reads byte {byte} of {name}, which {owner} has replaced",
                 where=node.name,
             )
 
@@ -56,20 +61,20 @@ def check_plan(graph: Graph, plan: Plan) -> None:
     if graph.input in arena:
         write(graph.input, 0, graph.tensors[graph.input].num_bytes)
     for node in graph.nodes:
-        _scratch(graph, plan, node, held)
+        _clear_scratch(graph, plan, node, held)
         for touch in _touches(graph, node):
             _check_apart(graph, plan, node, touch, touch.room)
             if not touch.settled:
                 _check_apart(graph, plan, node, touch, touch.reads)
             for span in touch.room:
-                at = plan.offsets[_tensor(node, span)]
-                held[at + span.start : at + span.stop] = NOTHING
+                base = plan.offsets[_tensor(node, span)]
+                held[base + span.start : base + span.stop] = NOTHING
             for span in touch.reads:
                 if _tensor(node, span) in arena:
                     read(_tensor(node, span), span.start, span.stop, node)
             for span in touch.writes:
                 write(_tensor(node, span), span.start, span.stop)
-        _scratch(graph, plan, node, held)
+        _clear_scratch(graph, plan, node, held)
         read(node.output, 0, graph.tensors[node.output].num_bytes, node)
 
 
@@ -82,8 +87,9 @@ def _tensor(node: Node, span: Span) -> str:
     return node.output if span.tensor == OUTPUT else node.inputs[span.tensor]
 
 
-def _owner(graph: Graph, held: int) -> str:
-    return "scratch" if held == NOTHING else list(graph.tensors)[int(held) >> TENSOR_SHIFT]
+def _owner(graph: Graph, identity: int) -> str:
+    """Return the tensor that a byte belongs to; scratch and room belong to none."""
+    return "scratch" if identity == NOTHING else list(graph.tensors)[int(identity) >> TENSOR_SHIFT]
 
 
 def _scratch_span(graph: Graph, plan: Plan, node: Node) -> tuple[int, int]:
@@ -92,12 +98,12 @@ def _scratch_span(graph: Graph, plan: Plan, node: Node) -> tuple[int, int]:
     return start, start + size
 
 
-def _scratch(graph: Graph, plan: Plan, node: Node, held: Array) -> None:
+def _clear_scratch(graph: Graph, plan: Plan, node: Node, held: Array) -> None:
     start, stop = _scratch_span(graph, plan, node)
     held[start:stop] = NOTHING
 
 
-def _check_places(graph: Graph, plan: Plan) -> None:
+def _check_bounds(graph: Graph, plan: Plan) -> None:
     for name in arena_tensors(graph):
         start = plan.offsets[name]
         _check_inside(plan, name, start, start + graph.tensors[name].num_bytes)
@@ -118,11 +124,11 @@ def _check_apart(
     arena = arena_tensors(graph)
     for span in used:
         if _tensor(node, span) in arena:
-            at = plan.offsets[_tensor(node, span)]
-            busy[at + span.start : at + span.stop] = True
+            base = plan.offsets[_tensor(node, span)]
+            busy[base + span.start : base + span.stop] = True
     for span in touch.writes:
-        at = plan.offsets[_tensor(node, span)]
-        if busy[at + span.start : at + span.stop].any():
+        base = plan.offsets[_tensor(node, span)]
+        if busy[base + span.start : base + span.stop].any():
             raise PlanError(
                 f"writes {node.output} over bytes that are in use; {node.op} cannot",
                 where=node.name,
@@ -132,60 +138,69 @@ def _check_apart(
 def execute(model: IntegerModel, graph: Graph, plan: Plan, image: Array, seed: int = 0) -> Array:
     """Run a scheduled graph on one raw image inside a byte arena, as the firmware's memory would.
 
-    Every node sees only what its reads find in the arena at their time, and every byte that the
-    plan holds dead, and all scratch, is filled with random bytes before each node. A plan that lets
-    a tensor die too early changes the logits.
+    A plan that lets a tensor die too early changes the logits.
+
+    Args:
+        model: the integer network.
+        graph: its scheduled graph.
+        plan: the plan of that graph.
+        image: raw pixels (H, W, C).
+        seed: seed of the random bytes.
 
     Returns:
         int32 logits (K,).
     """
+    # Before each node, its scratch and all bytes that no node reads any more become random. Then
+    # the steps run in order: reads copy bytes as the arena holds them at that time, writes put
+    # noise where the output will be. The node is computed from the copies, so a byte that was
+    # replaced before its read reaches the result.
     rng = np.random.default_rng(seed)
     arena = rng.integers(0, 256, plan.arena_bytes).astype(np.uint8)
     inside = set(arena_tensors(graph))
     outside = {graph.input: image.reshape(-1).view(np.uint8)}
     if graph.input in inside:
-        at = plan.offsets[graph.input]
-        arena[at : at + image.nbytes] = image.reshape(-1)
+        base = plan.offsets[graph.input]
+        arena[base : base + image.nbytes] = image.reshape(-1)
     for index, node in enumerate(graph.nodes):
         _poison(graph, plan, index, arena, rng)
-        seen = {
+        copies = {
             name: rng.integers(0, 256, graph.tensors[name].num_bytes).astype(np.uint8)
             for name in node.inputs
         }
         for touch in _touches(graph, node):
             for span in touch.room:
-                at = plan.offsets[_tensor(node, span)]
+                base = plan.offsets[_tensor(node, span)]
                 noise = rng.integers(0, 256, span.stop - span.start)
-                arena[at + span.start : at + span.stop] = noise
+                arena[base + span.start : base + span.stop] = noise
             for span in touch.reads:
                 name = _tensor(node, span)
                 source = arena[plan.offsets[name] :] if name in inside else outside[name]
-                seen[name][span.start : span.stop] = source[span.start : span.stop]
+                copies[name][span.start : span.stop] = source[span.start : span.stop]
             for span in touch.writes:
-                at = plan.offsets[node.output]
+                base = plan.offsets[node.output]
                 noise = rng.integers(0, 256, span.stop - span.start)
-                arena[at + span.start : at + span.stop] = noise
+                arena[base + span.start : base + span.stop] = noise
         values = {
             name: raw.view(graph.tensors[name].dtype).reshape(1, *graph.tensors[name].shape)
-            for name, raw in seen.items()
+            for name, raw in copies.items()
         }
         result = np.ascontiguousarray(run_node(model, node, values)[0])
-        at = plan.offsets[node.output]
-        arena[at : at + result.nbytes] = result.reshape(-1).view(np.uint8)
+        base = plan.offsets[node.output]
+        arena[base : base + result.nbytes] = result.reshape(-1).view(np.uint8)
         start, stop = _scratch_span(graph, plan, node)
         arena[start:stop] = rng.integers(0, 256, stop - start)
-    at, kind = plan.offsets[graph.output], graph.tensors[graph.output]
-    return arena[at : at + kind.num_bytes].view(kind.dtype).copy()
+    base, logits = plan.offsets[graph.output], graph.tensors[graph.output]
+    return arena[base : base + logits.num_bytes].view(logits.dtype).copy()
 
 
 def _poison(graph: Graph, plan: Plan, index: int, arena: Array, rng: np.random.Generator) -> None:
-    """Fill what no later node reads, and the scratch of this one, with random bytes."""
+    """Fill this node's scratch, and what neither it nor a later node reads, with noise."""
     written = {graph.input, *(node.output for node in graph.nodes[:index])}
     needed = {name for node in graph.nodes[index:] for name in node.inputs}
     dead = np.ones(plan.arena_bytes, dtype=bool)
     for name in written & needed & set(plan.offsets):
-        at = plan.offsets[name]
-        dead[at : at + graph.tensors[name].num_bytes] = False
+        base = plan.offsets[name]
+        dead[base : base + graph.tensors[name].num_bytes] = False
     start, stop = _scratch_span(graph, plan, graph.nodes[index])
     dead[start:stop] = True
     arena[dead] = rng.integers(0, 256, int(dead.sum()))

@@ -1,4 +1,4 @@
-"""What a subnet's firmware takes, before anything is compiled, by the exporter's own planner."""
+"""Bytes of a subnet's firmware, before anything is compiled, by the exporter's own planner."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from oplib.plan.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BY
 from oplib.plan.param_structs import call_structs
 from oplib.plan.schedule import Choice, block_calls, choose, one_block
 
-PRODUCT = "oplib_product_4x2"  # a function of its own on cores without dual products
-FETCH_BYTES = 4  # static data of the emulated application that hands over strips
+PRODUCT = "oplib_product_4x2"  # not inlined on cores without dual products
+FETCH_BYTES = 4  # static data of the emulated application that supplies strips
 
 
 @dataclass(frozen=True)
 class PlannedBytes:
-    """Bytes of a subnet's firmware that its schedule decides: all but static data and stack.
+    """Bytes of a subnet's firmware that depend on its schedule: all but static data and stack.
 
     Args:
         arena: activations and working memory.
         weights: constant arrays, with tables and requantisation constants.
-        code: the rest of the flash.
+        code: all other bytes of flash.
     """
 
     arena: int
@@ -41,15 +41,17 @@ def planned_bytes(
     forms: Forms = DEFAULT_FORMS,
     arena_bytes: int | None = None,
 ) -> PlannedBytes:
-    """Return the bytes of the subnet's firmware on a core.
+    """Return the bytes of a subnet's firmware on a core.
 
-    Arena and weights equal what the linker measures; code is a table by kernel and core. Blocks are
-    planned one at a time (:func:`oplib.plan.schedule.one_block`).
+    Arena and weights equal the linker's figures; code is estimated from a table by kernel and core.
+    Blocks are planned one at a time (:func:`oplib.plan.schedule.one_block`).
 
     Args:
-        core: whose machine code is counted.
-        arena_bytes: the arena that a budget leaves, as :func:`oplib.plan.schedule.schedule` takes
-            it; None is the least memory.
+        subnet: the network's shape.
+        core: the core whose machine code is counted.
+        forms: forms of the integer operators.
+        arena_bytes: largest arena, as for :func:`oplib.plan.schedule.schedule`; None asks for the
+            least memory.
     """
     chosen = choose(subnet, forms, arena_bytes)
     costs = {block: _costs(one_block(subnet, block), forms, c) for block, c in chosen.items()}
@@ -70,7 +72,7 @@ def static_bytes(forms: Forms) -> int:
 
 @dataclass(frozen=True)
 class _Costs:
-    """Bytes of flash of a network of one block: the block's share, and the rest's."""
+    """Bytes of flash of a network with one block: the block's own, and those outside of it."""
 
     block_weights: int
     rest_weights: int
@@ -96,8 +98,8 @@ def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice) -> _Costs:
 def kernels_of(graph: Graph) -> set[str]:
     """Return the C functions that a graph calls, directly or inside another kernel."""
     operators = [OPERATORS[node.op] for node in graph.nodes]
-    found = {name for operator in operators for name in (operator.kernel, *operator.helpers)}
-    return found | {PRODUCT}
+    kernels = {name for operator in operators for name in (operator.kernel, *operator.helpers)}
+    return kernels | {PRODUCT}
 
 
 def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
@@ -113,7 +115,7 @@ def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
 def calls_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
     """Return the bytes of the nodes' calls and parameter structs."""
     return sum(
-        CALL_BYTES + sum(struct_bytes(found.fields) for found in call_structs(graph, node, {}))
+        CALL_BYTES + sum(struct_bytes(struct.fields) for struct in call_structs(graph, node, {}))
         for node in nodes
     )
 

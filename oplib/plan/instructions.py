@@ -1,6 +1,6 @@
-"""What a schedule costs in time: instructions and flash traffic, modelled from counts.
+"""Modelled cost of a schedule in time: instructions and flash traffic.
 
-Every operator says its own work (:meth:`oplib.ops.base.Operator.work`); this module adds it up.
+Every operator models its own work (:meth:`oplib.ops.base.Operator.work`); this module adds it up.
 """
 
 from __future__ import annotations
@@ -34,5 +34,5 @@ def modelled_instructions(graph: Graph) -> int:
 
 
 def flash_bytes_read(graph: Graph) -> int:
-    """Return the bytes of constants that a scheduled graph reads, every tile reading them anew."""
+    """Return the bytes of constants that a scheduled graph reads; every tile reads them again."""
     return graph_work(graph).bytes_read

@@ -1,4 +1,4 @@
-"""The parameter structs of a call: one of its own, and one for each part it points to."""
+"""The parameter structs of a call: its own, and one for each part that it points to."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Struct:
     """A constant struct of the generated C.
 
     Args:
-        node: whose name it bears, whose arrays it points to and whose parts it refers to.
-        ctype: of ``oplib.h``.
-        fields: its members, in the header's order.
+        node: node that gives the struct its name, its arrays and its parts.
+        ctype: struct type in ``oplib.h``.
+        fields: members, in the header's order.
     """
 
     node: Node
@@ -27,7 +27,7 @@ class Struct:
 
 
 class AnyScalar(dict[str, int]):
-    """Stand for the scalars that lowering will give: their values do not change a struct's size."""
+    """Scalars before lowering: all 0, because values do not change the size of a struct."""
 
     def __missing__(self, key: str) -> int:
         return 0
@@ -36,12 +36,12 @@ class AnyScalar(dict[str, int]):
 def call_structs(
     graph: Graph, node: Node, scalars: Mapping[str, Mapping[str, int]]
 ) -> tuple[Struct, ...]:
-    """Return the structs of a call, the one that is passed last.
+    """Return the structs of a call; the last one is passed to the kernel.
 
     Args:
         graph: the scheduled graph.
         node: one of its nodes.
-        scalars: of each leaf, by name; those not given count as 0.
+        scalars: scalars of each leaf, by node name; leaves that are missing get zeros.
     """
     operator = OPERATORS[node.op]
     if not isinstance(operator, FusedOperator):
@@ -66,7 +66,7 @@ def _struct(graph: Graph, node: Node, scalars: Mapping[str, Mapping[str, int]]) 
 
 
 def _with_table(struct: Struct, owner: Node | None) -> Struct:
-    """Return the struct with its null table pointing to that of `owner`, if there is one."""
+    """Return the struct with the table of `owner`, if there is one, in place of its null table."""
     if owner is None:
         return struct
     table = ArrayRef("table", "table", owner.name)

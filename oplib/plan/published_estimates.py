@@ -1,6 +1,6 @@
-"""Memory estimates of the paper and of its released code, which reproduce published tables.
+"""Memory estimates of the paper and of its released code, to reproduce published tables.
 
-What is admissible is decided by the planner alone (:mod:`oplib.target.target`).
+The planner alone decides what is admissible (:mod:`oplib.target.target`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from mcuformer.subnet import LINEARS, SubnetConfig
 def released_code_bytes(subnet: SubnetConfig) -> float:
     """Return the released code's estimate (liangyn22/MCUFormer, memory filter), in bytes at int8.
 
-    ``E [(n' + 1)(1 + m) + E m r]`` with ``n' = (img_size / patch_size)^2`` not rounded and m the
-    largest MLP ratio: input and output of the first MLP layer with a class token, and one factor.
+    ``E [(n' + 1)(1 + m) + E m r]`` with embedding width E, rank ratio r, largest MLP ratio m and
+    ``n' = (img_size / patch_size)^2``, not rounded: input and output of the first MLP layer with a
+    class token, and one factor.
     """
     tokens = (subnet.img_size / subnet.patch_size) ** 2
     ratio = max(block.mlp_ratio for block in subnet.blocks)
@@ -25,8 +26,8 @@ def released_code_bytes(subnet: SubnetConfig) -> float:
 def paper_criterion_bytes(subnet: SubnetConfig) -> float:
     """Return the paper's criterion (MCUFormer, section 3.1), in bytes at int8.
 
-    The largest weight matrix of a fully connected layer plus the largest of its inputs and outputs
-    (token overwriting); with a class token, as the paper's networks have.
+    The largest weight matrix of the fully connected layers plus the largest of their inputs and
+    outputs (token overwriting), with a class token, as the paper's networks have.
     """
     tokens = subnet.num_patches + 1
     weights, activations = 0, 0
@@ -35,8 +36,8 @@ def paper_criterion_bytes(subnet: SubnetConfig) -> float:
         for name in LINEARS:
             features_in, features_out = subnet.linear_shape(index, name)
             rank = subnet.rank(index, name)
-            middle = [] if rank is None else [rank]
-            widths = [features_in, *middle, features_out]
+            ranks = [] if rank is None else [rank]
+            widths = [features_in, *ranks, features_out]
             pairs = pairwise(widths)
             weights = max(weights, *(a * b for a, b in pairs))
             activations = max(activations, *(tokens * width for width in widths))

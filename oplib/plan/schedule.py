@@ -1,4 +1,4 @@
-"""The schedule of a subnet: its graph, the calls after the memory passes, and their plan."""
+"""Schedules of subnets: the graph, its kernel calls after the memory passes, and their plan."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from oplib.plan.passes.strip_input import strip_input
 
 @dataclass(frozen=True)
 class Schedule:
-    """What runs in which order and where.
+    """A network's calls, in order, and their memory.
 
     Args:
-        graph: one node an operator; what the references run and weights are named by.
-        calls: one node a kernel call, after the passes.
-        plan: of the calls' memory.
-        subnet: the subnet's key.
+        graph: one node per operator; the references run it and weights are named after its nodes.
+        calls: one node per kernel call, after the passes.
+        plan: memory plan of the calls.
+        subnet: key of the subnet.
     """
 
     graph: Graph
@@ -44,16 +44,18 @@ def schedule(
 ) -> Schedule:
     """Return the schedule of a subnet; no weights are needed.
 
-    Each half of a block and the patch embedding has variants: streamed with more or fewer heads at
-    a time, or layer by layer; with the tokens over the image or apart. With a limit each takes the
-    variant with the fewest modelled instructions that fits it; without one, or if none fits, the
-    network gets the least peak, and each the fewest instructions within it.
+    Blocks have variants: each half streamed, with more or fewer heads at a time, or layer by layer.
+    So has the patch embedding: tokens over the image or apart. Every block takes the variant with
+    the fewest modelled instructions within the limit. Without a limit, or if no variant fits, the
+    limit is the least peak that the network can have.
 
     Args:
-        arena_bytes: the arena that a budget leaves; None is the least memory.
+        subnet: the network's shape.
+        forms: forms of the integer operators and the passes that are on.
+        arena_bytes: largest arena, as a budget leaves it; None asks for the least memory.
 
     Raises:
-        LoweringError: a pass does not take the network.
+        LoweringError: a pass cannot handle the network.
     """
     graph = build_graph(subnet, forms)
     chosen = choose(subnet, forms, arena_bytes)
@@ -66,37 +68,44 @@ def schedule(
 def choose(
     subnet: SubnetConfig, forms: Forms, arena_bytes: int | None
 ) -> dict[BlockConfig, Choice]:
-    """Return the variant of each distinct block; arguments as :func:`schedule`'s."""
-    found = {block: _block_choices(one_block(subnet, block), forms) for block in subnet.blocks}
-    least = max(min(choice.arena_bytes for choice in choices) for choices in found.values())
+    """Return the variant of each distinct block; arguments as for :func:`schedule`.
+
+    Raises:
+        LoweringError: a pass cannot handle the network.
+    """
+    # The network's peak is that of its worst block (one_block). So the least possible peak is the
+    # largest of the blocks' least ones, and a block that needs less may use up to the limit for
+    # speed without raising the peak. Blocks can be chosen independently.
+    candidates = {block: _block_choices(one_block(subnet, block), forms) for block in subnet.blocks}
+    least = max(min(choice.arena_bytes for choice in choices) for choices in candidates.values())
     limit = least if arena_bytes is None else max(least, arena_bytes)
     return {
         block: min(
             (choice for choice in choices if choice.arena_bytes <= limit),
             key=lambda choice: (choice.instructions, choice.arena_bytes),
         )
-        for block, choices in found.items()
+        for block, choices in candidates.items()
     }
 
 
 def block_calls(subnet: SubnetConfig, forms: Forms, choice: Choice) -> Graph:
-    """Return the calls of a subnet of one block."""
+    """Return the calls of a subnet with one block, scheduled as chosen."""
     graph = build_graph(subnet, forms)
     return _apply(graph, forms, {0: choice.variant}, over_image=choice.over_image)
 
 
 def one_block(subnet: SubnetConfig, block: BlockConfig) -> SubnetConfig:
-    """Return the subnet with one of its blocks alone.
+    """Return the subnet with only one of its blocks.
 
-    The residual stream is one buffer for the whole network and all else lives inside one block, so
-    the largest sum of live bytes is that of the worst block.
+    The residual stream is one buffer for the whole network, and everything else lives within one
+    block. The largest sum of live bytes is therefore that of the worst block.
     """
     return subnet.model_copy(update={"blocks": (block,)})
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A variant of a network of one block, and what it costs."""
+    """A variant of a network with one block, and its cost."""
 
     variant: Variant
     over_image: bool
@@ -114,10 +123,10 @@ def _block_choices(subnet: SubnetConfig, forms: Forms) -> tuple[Choice, ...]:
 
 
 def _candidates(graph: Graph, forms: Forms) -> Iterator[tuple[Variant, bool, Graph]]:
-    """Yield every variant of a network of one block, and its calls.
-
-    Linears without a tile are tried only where some half stays layer by layer.
-    """
+    """Yield every variant of a network with one block: (block, whether over the image, calls)."""
+    # All combinations are tried, at most 8 (heads + 1): a heuristic could miss the fastest that
+    # fits. Linears without a tile differ only where some half stays layer by layer. They need less
+    # memory and more instructions, so they matter when the tile alone breaks the limit.
     largest = streamable(graph, 0) if forms.passes.stream_tokens else {}
     groups = range(largest.get("attention", 0) + 1)
     mlps = (False, True) if "mlp" in largest else (False,)

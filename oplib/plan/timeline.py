@@ -1,4 +1,4 @@
-"""Which bytes live at which call: a schedule's memory timeline, its peak, what would help."""
+"""A schedule's memory timeline: live bytes at each call, the peak, and what would lower it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from oplib.plan.schedule import Schedule
 
 @dataclass(frozen=True)
 class Moment:
-    """The buffers that live during one call, in bytes.
+    """The buffers that are live during one call.
 
     Args:
-        call: the node's name.
-        op: its operator.
-        reads_image: whether it makes tokens of the image.
-        buffers: bytes of each tensor and part of scratch; of a tensor that is being overwritten
-            only what its successor does not cover.
+        call: name of the node.
+        op: key of its operator.
+        reads_image: whether the operator turns the image into tokens or feature maps.
+        buffers: bytes of each tensor and each part of scratch; for a tensor that is being
+            overwritten, only those that the output does not cover.
     """
 
     call: str
@@ -31,12 +31,12 @@ class Moment:
 
     @property
     def num_bytes(self) -> int:
-        """All live bytes."""
+        """Sum of the live bytes."""
         return sum(self.buffers.values())
 
 
 def timeline(calls: Graph) -> list[Moment]:
-    """Return what lives during each call of a scheduled graph."""
+    """Return the live buffers of each call of a scheduled graph."""
     names = arena_tensors(calls)
     last = {name: calls.last_use(name) for name in names}
     first = dict.fromkeys(names, 0) | {n.output: i for i, n in enumerate(calls.nodes)}
@@ -65,7 +65,7 @@ def peak(calls: Graph) -> Moment:
 
 
 def explain(scheduled: Schedule, forms: Forms) -> str:
-    """Tell in one line what peaks, what lives then, and what would help."""
+    """Return one line: the call that peaks, what is live then, and what would help."""
     moment = peak(scheduled.calls)
     live = sorted(moment.buffers.items(), key=lambda item: -item[1])
     parts = ", ".join(f"{name} {size}" for name, size in live)
@@ -77,16 +77,16 @@ def explain(scheduled: Schedule, forms: Forms) -> str:
 
 
 def _advice(moment: Moment, forms: Forms) -> str:
-    """Name the settings that would lower this peak."""
-    found = []
+    """Return the settings that would lower this peak, as a phrase; empty if there are none."""
+    settings = []
     if not forms.passes.stream_tokens:
-        found.append("forms.passes.stream_tokens=true")
+        settings.append("forms.passes.stream_tokens=true")
     if not forms.passes.overwrite_tokens:
-        found.append("forms.passes.overwrite_tokens=true")
+        settings.append("forms.passes.overwrite_tokens=true")
     if "image" in moment.buffers and forms.passes.input == "image":
-        found.append("forms.passes.input=strip")
+        settings.append("forms.passes.input=strip")
     if forms.residual == "int16" and not moment.reads_image:
-        found.append("forms.residual=int8")
+        settings.append("forms.residual=int8")
     if not moment.reads_image:
-        found.append("fewer tokens (a larger patch_size)")
-    return "what would help: " + ", ".join(found) if found else ""
+        settings.append("fewer tokens (a larger patch_size)")
+    return "what would help: " + ", ".join(settings) if settings else ""

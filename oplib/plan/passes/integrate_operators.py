@@ -1,7 +1,7 @@
-"""Operator integration: table and residual addition happen in the epilogue of the layer before.
+"""Operator integration: tables and residual additions run in the epilogue of the layer before.
 
-Source: MCUFormer, section 3.2 (there all integer operators); here what saves memory beyond 8 bits:
-no tensor lies between the layer and what follows it. The integers stay the same.
+Source: MCUFormer, section 3.2, where it covers all integer operators. Here it removes the tensor
+between a layer and the operator that follows it. The integers stay the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from oplib.ops.registry import OPERATORS
 
 
 def integrate_operators(graph: Graph) -> Graph:
-    """Return the graph with every layer joined to the table or addition that alone follows it."""
+    """Return the graph with each layer joined to the table or addition that is its only reader."""
     nodes: list[Node] = []
     for node in graph.nodes:
         joined = _joined(graph, nodes[-1], node) if nodes else None

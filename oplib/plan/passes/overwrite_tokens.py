@@ -1,9 +1,9 @@
 """Token overwriting: an output takes over the bytes of an input that dies with it.
 
-Source: MCUFormer, section 3.2. A linear layer overwrites token by token, from the first where rows
-shrink and from the last where they grow; attention's output overwrites the queries, element-wise
-operators and norms their input. The access order of each operator (``touches``) is what
-:func:`oplib.plan.check_plan.check_plan` proves it by.
+Source: MCUFormer, section 3.2. A linear layer overwrites its input token by token, from the first
+where rows shrink and from the last where they grow; attention overwrites the queries, elementwise
+operators and norms their input. :func:`oplib.plan.check_plan.check_plan` proves every case by the
+operator's order of access (``touches``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def overwrite_tokens(graph: Graph) -> Graph:
 
 
 def _overwriting(graph: Graph, index: int, node: Node) -> Node:
+    """Return the node with its output over an input that dies with it, if one does."""
     if node.overwrites is not None:
         return node
     operator = OPERATORS[node.op]

@@ -1,8 +1,8 @@
-"""Token streaming: a block's attention and MLP run over tiles of tokens, the residual in place.
+"""Token streaming: a block's attention and MLP run tile by tile, with the residual in place.
 
-Beyond the paper, which keeps whole layers in memory: everything but attention's keys and values is
-per token, so that norm, linear layers, GELU and residual addition of four tokens pass through a
-tile and no tensor of the block ever exists. The integers stay the same.
+Beyond the paper, which keeps whole layers in memory: all but attention's keys and values is
+computed per token, so that norm, linear layers, activation and residual addition of four tokens
+pass through a tile, and no tensor of the block ever exists. The integers stay the same.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ class Variant:
     """How one block is scheduled.
 
     Args:
-        group: heads at a time in a streamed attention; 0 keeps attention layer by layer.
+        group: number of heads at a time in a streamed attention; 0 runs attention layer by layer.
         mlp: whether the MLP is streamed.
-        tiled: whether layer-by-layer linears use a tile (twice as fast) or read rows in pairs.
+        tiled: whether linears outside of streams use a tile, which is twice as fast, or else read
+            tokens in pairs.
     """
 
     group: int
@@ -35,9 +36,13 @@ class Variant:
 
 
 def stream_tokens(graph: Graph, variants: Mapping[int, Variant]) -> Graph:
-    """Return the graph with the blocks of `variants` streamed as they say.
+    """Return the graph with its blocks streamed.
 
     Halves whose operators have no streamed kernel stay layer by layer.
+
+    Args:
+        graph: the graph before scheduling.
+        variants: how to schedule each block, by its index.
     """
     nodes: list[Node] = []
     for half, section in _sections(graph):
@@ -57,18 +62,18 @@ def stream_tokens(graph: Graph, variants: Mapping[int, Variant]) -> Graph:
 
 def streamable(graph: Graph, block: int) -> dict[Branch, int]:
     """Return the halves of a block that can be streamed, and the largest group of each."""
-    found = {}
+    largest_groups = {}
     for half, section in _sections(graph):
         if half is None or half[0] != block:
             continue
         fused = _fused(graph, half[1], section, 1)
         if fused is not None:
-            found[half[1]] = BLOCKS[half[1]][1].largest_group(fused)
-    return found
+            largest_groups[half[1]] = BLOCKS[half[1]][1].largest_group(fused)
+    return largest_groups
 
 
 def _sections(graph: Graph) -> list[tuple[tuple[int, Branch] | None, list[Node]]]:
-    """Cut the nodes into the halves of blocks, and what lies before and after them."""
+    """Cut the nodes into halves of blocks, by (block, branch), and stretches outside of blocks."""
 
     def half(node: Node) -> tuple[int, Branch] | None:
         return None if node.place is None else (node.place.block, node.place.branch)
@@ -77,7 +82,11 @@ def _sections(graph: Graph) -> list[tuple[tuple[int, Branch] | None, list[Node]]
 
 
 def _fused(graph: Graph, branch: Branch, section: Sequence[Node], group: int) -> Node | None:
-    """Return the one node that streams a half of a block, or None where no kernel does."""
+    """Return the node that streams a half of a block, or None where no kernel does."""
+    # A half begins with the norm, which reads the residual stream, and ends with the addition to
+    # that stream, which nothing else reads afterwards. The fused node therefore has the stream as
+    # its only input and overwrites it; every tensor between the two disappears. Parts are found by
+    # role, so the graph's order and an absent factor need no index arithmetic.
     if not all(OPERATORS[node.op].streamable for node in section):
         return None
     op, operator = BLOCKS[branch]

@@ -1,4 +1,4 @@
-"""Strip input: the application hands over rows of the image, which is never whole in the arena."""
+"""Strip input: the application supplies rows of the image, which is never whole in the arena."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from oplib.ops.registry import OPERATORS
 
 
 def strip_input(graph: Graph) -> Graph:
-    """Return the graph with its patch embedding reading strips of rows.
+    """Return the graph whose patch embedding reads strips of rows.
 
     Raises:
-        LoweringError: another tokenizer reads the image, or it becomes an int16 stream.
+        LoweringError: another tokenizer reads the image, or the residual stream is int16.
     """
     first, *rest = graph.nodes
     in_strips = OPERATORS[first.op].in_strips(first)
