@@ -1,4 +1,4 @@
-"""``python -m oplib.export``: lower a network to integers, emit C, build it and compare."""
+"""``python -m oplib.export``: lower a network to integers, generate C, build and compare it."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ PositiveCount = Annotated[int, Field(ge=1)]
 
 
 class ExportSettings(Value):
-    """How to export.
+    """Settings of an export.
 
     Args:
-        calibration_images: images of the steering split that set the scales.
-        check_images: images on which reference, host C and emulated chip are compared.
-        source: the run's fine-tuned network, the search's winner with inherited weights, or what
-            evolve.qat trained, with the scales it learned.
+        calibration_images: number of images of the steering split that set the scales.
+        check_images: number of images on which reference, host C and emulated chip are compared.
+        source: the network to export: ``finetuned``, ``search`` (the search's winner with inherited
+            weights) or ``qat`` (the network of evolve.qat with the scales it learned).
         quant: how scales and weights are chosen.
-        onnx: also write ``model_float.onnx`` and ``model_int8.onnx``.
-        report_images: images of the steering split that the report of every layer looks at.
+        report_images: number of images of the steering split in the report on every layer.
+        onnx: whether to write ``model_float.onnx`` and ``model_int8.onnx`` as well.
     """
 
     calibration_images: PositiveCount = 256
@@ -61,6 +61,8 @@ class ExportConfig(TargetSettings):
     """Configuration of an export.
 
     Args:
+        data: the images for calibration and comparison.
+        export: settings of the export.
         weights: the user's own safetensors in timm's names, with `vit`; null exports the run's.
         vit: the user's network in timm's vocabulary.
     """
@@ -72,12 +74,12 @@ class ExportConfig(TargetSettings):
 
     @property
     def network(self) -> NetworkSource:
-        """Return which network to export."""
+        """The network to export."""
         return NetworkSource(name=self.export.source, weights=self.weights, vit=self.vit)
 
 
 def stage(config: ExportConfig) -> Stage:
-    """Return what the command reads and writes."""
+    """Return the files and settings that the command reads, and the files that it writes."""
     outputs = (
         "firmware",
         "model_int8.json",
@@ -94,9 +96,10 @@ def export(config: ExportConfig) -> None:
     """Write ``firmware/``, the integer model and ``export.json``.
 
     Raises:
-        ArtifactError, LoweringError: naming the file, the weight or the layer.
+        ArtifactError: naming the file or the weight.
+        LoweringError: naming the layer.
         BudgetError: the network does not fit.
-        InternalError: reference and C disagree, or planner and linker.
+        InternalError: reference and C disagree, or planner and linker do.
     """
     network, target = config.network.read(config.run), config.target
     config.data.check_network(network.subnet)
@@ -121,16 +124,16 @@ def export(config: ExportConfig) -> None:
 
 
 def fitting_schedule(target: Target, subnet: SubnetConfig) -> tuple[Footprint, Schedule]:
-    """Return what the subnet costs, block by block, and the schedule of the whole network.
+    """Return the subnet's footprint, planned block by block, and the whole network's schedule.
 
     Raises:
-        BudgetError: it does not fit; with the bytes it needs.
-        InternalError: the whole network's plan is not the one that the footprint promised.
+        BudgetError: the network does not fit; with the bytes that it needs.
+        InternalError: the plan of the whole network differs from the footprint.
     """
     cost, scheduled, limit = target.cost(subnet), target.schedule(subnet), target.limit
     if cost.arena_bytes != scheduled.plan.arena_bytes:
         raise InternalError(
-            "the network's plan takes another arena than its blocks'",
+            "the network's plan needs another arena than its footprint promised",
             got=scheduled.plan.arena_bytes,
             expected=cost.arena_bytes,
         )
@@ -152,7 +155,8 @@ def lower_network(
     """Return the network in float and in integers: calibrated, or with learned scales.
 
     Raises:
-        ArtifactError, LoweringError: naming the weight or the layer.
+        ArtifactError: naming the weight.
+        LoweringError: naming the layer.
         ConfigError: the scales were learned for other forms.
     """
     settings = config.export.quant
@@ -165,7 +169,7 @@ def lower_network(
 
 
 def write_picture(config: ExportConfig, scheduled: Schedule) -> None:
-    """Write ``memory.png``: what lives at each call, and the limit; say if it cannot be drawn."""
+    """Write ``memory.png``, live bytes at each call and the limit; say so if it cannot be drawn."""
     limit, moments = config.target.arena_bytes, timeline(scheduled.calls)
     names = [moment.call for moment in moments]
     try:
@@ -181,7 +185,7 @@ def write_picture(config: ExportConfig, scheduled: Schedule) -> None:
 def write_quality(
     config: ExportConfig, model: FloatModel, integer: IntegerModel, dataset: Dataset
 ) -> None:
-    """Write ``layers.json``, how well each layer is quantised, and the ONNX files if asked for."""
+    """Write ``layers.json``, the quality of each layer, and the ONNX files if asked for."""
     steering, count = dataset.steering, config.export.report_images
     rows = layer_report(model, integer, steering.images[:count], steering.labels[:count])
     for line in warnings(rows):
@@ -209,10 +213,10 @@ def compare_built(config: ExportConfig, integer: IntegerModel, dataset: Dataset)
 
 
 def linked_sizes(config: ExportConfig, cost: Footprint) -> dict[str, int] | None:
-    """Build the firmware of the device itself; return what the linker gave, None if not verified.
+    """Build the firmware for the device itself; return the linked sizes, None if not verified.
 
     Raises:
-        InternalError: the linker measured another size than was planned.
+        InternalError: a linked size differs from the planned one.
     """
     build_dir = config.run.file("build")
     try:

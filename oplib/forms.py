@@ -1,4 +1,4 @@
-"""Which form of each integer operator a firmware uses; the defaults are what measuring favours."""
+"""Forms of the integer operators, and memory passes; the defaults are those that measured best."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from mcuformer.subnet import Activation
 from mcuformer.value import Value
 
 SoftmaxForm = Literal["table", "polynomial", "shift"]
-SOFTMAX_FORMS: tuple[SoftmaxForm, ...] = get_args(SoftmaxForm)  # the C struct holds the index
+SOFTMAX_FORMS: tuple[SoftmaxForm, ...] = get_args(SoftmaxForm)  # C knows a form by its index
 SQRT_STEPS = {"newton4": 4, "newton3": 3, "exact": 0}
 
 
 class Passes(Value):
-    """Memory schedules, each a pass that can be switched off (DESIGN.md, "Memory schedules").
+    """Memory passes, which can be switched off one by one (DESIGN.md, "Memory schedules").
 
     Args:
-        integrate_operators: GELU and the residual addition in the epilogue of the layer before.
-        overwrite_tokens: an output takes the place of an input that dies with it, token by token.
-        stream_tokens: attention and MLP of a block a tile of tokens at a time, in place.
-        merge_low_rank: two factors become one dense matrix where that is not larger. The float
-            network stays the same, its integers do not.
-        input: the whole image lies in the arena, or the application hands over its rows.
+        integrate_operators: whether activation and residual addition run in the epilogue of the
+            layer before.
+        overwrite_tokens: whether an output takes the place of an input that dies with it.
+        stream_tokens: whether a block's attention and MLP run in place, a tile of tokens at a time.
+        merge_low_rank: whether two factors become one dense matrix where that is not larger. The
+            float network stays the same, its integers do not.
+        input: ``image`` keeps the whole image in the arena; with ``strip`` the application supplies
+            its rows strip by strip.
     """
 
     integrate_operators: bool = True
@@ -34,17 +36,20 @@ class Passes(Value):
 
 
 class Forms(Value):
-    """Operator forms, and the schedule they run in.
+    """Forms of the integer operators, and the memory passes.
 
     Args:
-        gelu: a table of all 256 inputs; the paper's ``x sigmoid(1.702 x)``; I-BERT's polynomial.
-        softmax: the exponential by table, by I-BERT's polynomial or by I-ViT's shifts.
-        attention_weights: unnormalised with 15 bits, or normalised to int8 before A*V.
-        sqrt: the paper's 4 or 3 Newton steps, or I-BERT's stopping rule.
-        residual: width of the residual stream.
-        low_rank: width of what lies between two factors.
-        patch_kernel: side of the passes that the patch embedding is decomposed into; null is whole.
-        passes: of the memory schedule.
+        gelu: GELU by a table of all 256 inputs, by the paper's ``x sigmoid(1.702 x)`` or by
+            I-BERT's polynomial.
+        softmax: the exponential by a table, by I-BERT's polynomial or by I-ViT's shifts.
+        attention_weights: softmax weights of 15 bits, unnormalised, or normalised to int8 before
+            they multiply the values.
+        sqrt: the square root by the paper's 4 or 3 Newton steps, or by I-BERT's stopping rule.
+        residual: type of the residual stream.
+        low_rank: type of the tensor between two factors.
+        patch_kernel: side in pixels of the passes that the patch embedding is decomposed into; null
+            computes whole patches.
+        passes: the memory passes that are on.
     """
 
     gelu: Literal["table", "sigmoid", "polynomial"] = "table"
@@ -63,7 +68,7 @@ class Forms(Value):
 
     @property
     def arithmetic(self) -> Forms:
-        """The forms without what changes no integer: equal where two networks compute the same."""
+        """The forms without the settings that change no integer; equal ones give equal integers."""
         passes = Passes(merge_low_rank=self.passes.merge_low_rank)
         return self.model_copy(update={"passes": passes, "patch_kernel": None})
 

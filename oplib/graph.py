@@ -1,7 +1,7 @@
-"""The network as a graph of tensors and operators; shapes and types only, no numbers.
+"""The network as a graph of tensors and operators: shapes and types only, no numbers.
 
-One graph serves the float reference, the integer reference, the memory planner and the emitter.
-A tensor has no batch dimension: the device runs one image at a time.
+One graph serves the float reference, the integer reference, the memory planner and the code
+generator. Tensors have no batch dimension: the device runs one image at a time.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class TensorType:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes without padding."""
+        """Number of bytes, without padding."""
         return self.size * ITEM_BYTES[self.dtype]
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """What an operator's shape rule and lowering need besides the inputs; this one is empty.
+    """What an operator's shape rule and lowering need besides its inputs: here, nothing.
 
-    Operators that need more derive a frozen dataclass of their own.
+    An operator that needs more derives a frozen dataclass of its own.
     """
 
 
@@ -53,12 +53,12 @@ Branch = Literal["attention", "mlp"]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a node stands in a transformer block.
+    """The position of a node in a transformer block.
 
     Args:
         block: index of the block.
         branch: half of the block, from its norm to its residual addition.
-        role: what the node does there, for instance ``norm``, ``q`` or ``fc1_factor``.
+        role: what the node computes, for instance ``norm``, ``q`` or ``fc1_factor``.
     """
 
     block: int
@@ -71,15 +71,15 @@ class Node(Generic[AttributesT_co]):
     """One operator call.
 
     Args:
-        name: unique, in timm's spelling, for instance ``blocks.0.mlp.fc1``.
-        op: key of :data:`oplib.ops.registry.OPERATORS`.
-        inputs: names of the tensors read.
-        output: name of the tensor written.
-        attrs: of the operator's own type.
-        place: in a transformer block; None outside of blocks.
-        overwrites: index of the input whose bytes the output takes over, or None.
-        below: bytes by which that output begins before the input.
-        parts: the nodes that one call computes together, by role, in order of execution.
+        name: unique name in timm's spelling, for instance ``blocks.0.mlp.fc1``.
+        op: key of the operator in :data:`oplib.ops.registry.OPERATORS`.
+        inputs: names of the tensors that the node reads.
+        output: name of the tensor that it writes.
+        attrs: attributes, of the operator's own type.
+        place: position in a transformer block; None outside of blocks.
+        overwrites: index of the input whose bytes the output takes over; None if it takes none.
+        below: number of bytes by which that output begins before the input.
+        parts: nodes that the call computes together, by role, in order of execution.
     """
 
     name: str
@@ -94,14 +94,14 @@ class Node(Generic[AttributesT_co]):
 
     @property
     def leaves(self) -> tuple[Node, ...]:
-        """The nodes that own constants and numbers: the parts, or the node itself."""
+        """The nodes that own constants and numbers: the parts, or the node itself without any."""
         return tuple(self.parts.values()) or (self,)
 
     def attributes(self, kind: type[KindT]) -> KindT:
-        """Return the attributes, which must be of a type.
+        """Return the attributes, checked to be of the type `kind`.
 
         Raises:
-            InternalError: they are of another.
+            InternalError: they are of another type.
         """
         if not isinstance(self.attrs, kind):
             raise InternalError(
@@ -115,7 +115,7 @@ class Node(Generic[AttributesT_co]):
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in execution order; every tensor has one writer and `input` none."""
+    """Nodes in order of execution; every tensor but `input` is written by exactly one node."""
 
     tensors: Mapping[str, TensorType]
     nodes: tuple[Node, ...]
@@ -127,7 +127,7 @@ class Graph:
         return tuple(self.tensors[name] for name in node.inputs)
 
     def last_use(self, tensor: str) -> int:
-        """Return the index of the last node that touches `tensor`; the output outlives them all."""
+        """Return the index of the last node that uses `tensor`; the output outlives all nodes."""
         if tensor == self.output:
             return len(self.nodes)
         return max(i for i, node in enumerate(self.nodes) if tensor in (*node.inputs, node.output))

@@ -1,1 +1,1 @@
-"""A vision transformer as an operator graph: building it, its weights, the numpy references."""
+"""Vision transformers as operator graphs: construction, weights and numpy references."""

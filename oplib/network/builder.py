@@ -1,4 +1,4 @@
-"""A vision transformer as an operator graph; shapes alone, no weights."""
+"""Build a vision transformer as an operator graph: shapes only, no weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QKV_PARTS = ("q", "k", "v")
 
 
 class GraphBuilder:
-    """Collect nodes; each operator's shape rule gives its output's type."""
+    """A graph under construction; each operator's shape rule gives the type of its output."""
 
     def __init__(self, input_name: str, input_type: TensorType) -> None:
         self._tensors = {input_name: input_type}
@@ -42,7 +42,7 @@ class GraphBuilder:
         attrs: Attributes = NO_ATTRIBUTES,
         place: Place | None = None,
     ) -> str:
-        """Append a node called `name` and return its output tensor, which bears the same name."""
+        """Append a node and return the name of its output tensor, which is that of the node."""
         node = Node(name, op, inputs, name, attrs, place)
         types = tuple(self._tensors[tensor] for tensor in inputs)
         self._tensors[name] = OPERATORS[op].output_type(node, types)
@@ -55,20 +55,20 @@ class GraphBuilder:
 
 
 def build_graph(subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS) -> Graph:
-    """Build the graph of a subnet; shapes alone, so that it costs no weights to plan memory.
+    """Return the graph of a subnet; it has no weights, so that memory can be planned without any.
 
     The fused qkv projection becomes three linears, each with a scale of its own; a low-rank linear
     becomes two, with a tensor between them. Full-rank factors are merged.
 
     Args:
-        subnet: its shape.
-        forms: which form of each operator the graph names.
+        subnet: the network's shape.
+        forms: forms of the integer operators.
     """
     return _Builder(subnet, forms).build()
 
 
 class _Builder:
-    """Adds one part of the network after the other."""
+    """The construction of one subnet's graph, part by part."""
 
     def __init__(self, subnet: SubnetConfig, forms: Forms) -> None:
         self.subnet, self.forms = subnet, forms
@@ -76,7 +76,7 @@ class _Builder:
         image = TensorType((size, size, subnet.in_chans), "uint8")
         self.graph = GraphBuilder("image", image)
         wide = forms.residual == "int16"
-        self.suffix = "_s16" if wide else ""  # of the operators on the residual stream
+        self.suffix = "_s16" if wide else ""  # operators on the residual stream
 
     def build(self) -> Graph:
         """Return the whole graph."""
@@ -86,7 +86,7 @@ class _Builder:
             x = self._attention(index, x)
             x = self._mlp(index, x)
         suffix = self.suffix
-        if subnet.global_pool == "token":  # the other tokens need no norm
+        if subnet.global_pool == "token":  # take it first: the other tokens need no norm
             x = self.graph.add("take_token", "pool", x)
             norm = "fc_norm" if subnet.fc_norm else "norm"
             x = self._norm(norm, x, suffix)
@@ -101,7 +101,7 @@ class _Builder:
         return self.graph.build(self.graph.add("classifier", "head", x, attrs=logits))
 
     def _embedding(self) -> EmbeddingAttributes:
-        """Return how positions and class token are added."""
+        """Return the attributes of positions and class token."""
         subnet = self.subnet
         return EmbeddingAttributes(
             out_features=subnet.embed_dim,
@@ -119,7 +119,7 @@ class _Builder:
         )
         if not self.suffix:
             return self.graph.add("patch_embed", "patch_embed", "image", attrs=attrs)
-        op = f"patch_embed_passes{self.suffix}"  # the only kernel with a wide output
+        op = f"patch_embed_passes{self.suffix}"  # the only kernel with an int16 output
         whole = PassesAttributes(**vars(attrs), kernel=subnet.patch_size)
         return self.graph.add(op, "patch_embed", "image", attrs=whole)
 
@@ -184,7 +184,7 @@ class _Builder:
         )
 
     def _first_factor(self, path: str, x: str, rank: int, place: Place) -> tuple[str, str]:
-        """Add the first of two factors; return its output and the second one's operator."""
+        """Add the first of two factors; return its output and the operator of the second."""
         wide, attrs = self.forms.low_rank == "int16", LinearAttributes(out_features=rank)
         op = "linear_to_s16" if wide else "linear"
         x = self.graph.add(op, f"{path}.v", x, attrs=attrs, place=place)
@@ -207,5 +207,5 @@ class _Half:
     branch: Branch
 
     def role(self, role: str) -> Place:
-        """Return the place of the node that has a role in it."""
+        """Return the place of the node with a role in this half."""
         return Place(self.block, self.branch, role)

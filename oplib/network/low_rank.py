@@ -1,8 +1,8 @@
-"""Merging of low rank: two factors become one dense matrix where that is not larger.
+"""Merging of low-rank factors into one dense matrix where that is not larger.
 
-Source: the break-even rank of a factorised layer, R (in + out) = in * out. Above it the factors
-cost more weights and products than the matrix they stand for. Merging changes no float number, but
-the integers: nothing is rounded between the factors any more.
+Factors of rank R have R (in + out) weights, the matrix in * out: from the rank where the two are
+equal, factors cost more weights and products than the matrix. Merging changes no float number. It
+changes the integers, because nothing is rounded between the factors any more.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from oplib.forms import Forms
 
 
 def deployed_rank(subnet: SubnetConfig, index: int, name: LinearName, forms: Forms) -> int | None:
-    """Return the rank of a linear as the firmware computes it, None where it is dense.
+    """Return the rank of a linear layer in the firmware, None where it is dense.
 
-    Full-rank factors are always merged; others above break-even if ``forms.passes.merge_low_rank``.
+    Full-rank factors are always merged, others from break-even on with
+    ``forms.passes.merge_low_rank``.
     """
     rank = subnet.merged.rank(index, name)
     if rank is None or not forms.passes.merge_low_rank:

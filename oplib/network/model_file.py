@@ -1,4 +1,4 @@
-"""Integer networks as files: arrays in safetensors, the rest in JSON."""
+"""Integer networks as files: arrays in safetensors, everything else in JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def save_model(
     forms: Forms,
     class_names: tuple[str, ...],
 ) -> None:
-    """Write ``model_int8.safetensors`` and ``model_int8.json``."""
+    """Write an integer network as ``model_int8.safetensors`` and ``model_int8.json``."""
     arrays = {
         f"{node}{SEPARATOR}{name}": values
         for node, lowered in model.lowered.items()
@@ -44,10 +44,10 @@ def save_model(
 
 
 def load_model(directory: Path) -> tuple[IntegerModel, SubnetConfig, tuple[str, ...]]:
-    """Read what :func:`save_model` wrote.
+    """Read the network, its subnet and its class names, as :func:`save_model` wrote them.
 
     Raises:
-        ArtifactError: a file is missing, damaged or foreign.
+        ArtifactError: a file is missing, damaged or of another kind.
     """
     path = directory / "model_int8.json"
     content = read_json(path, "model_int8")

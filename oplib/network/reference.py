@@ -19,7 +19,13 @@ BATCH_SIZE = 256
 
 @dataclass(frozen=True)
 class FloatModel:
-    """A graph with float parameters by node."""
+    """A graph with float parameters.
+
+    Args:
+        graph: the unscheduled graph.
+        params: arrays of each node, by node name and kind.
+        preprocessing: how raw pixels are normalised.
+    """
 
     graph: Graph
     params: Mapping[str, Mapping[str, Array]]
@@ -28,11 +34,13 @@ class FloatModel:
 
 @dataclass(frozen=True)
 class IntegerModel:
-    """A graph with the integers of SPEC.md: what firmware is generated from.
+    """A graph with the integers of SPEC.md, from which firmware is generated.
 
     Args:
-        quant: scale and zero point of each tensor.
-        lowered: arrays and scalars of each node.
+        graph: the unscheduled graph.
+        quant: scale and zero point of each tensor, by name.
+        lowered: arrays and scalars of each node, by name.
+        preprocessing: how raw pixels are normalised; folded into the integers.
     """
 
     graph: Graph
@@ -50,8 +58,10 @@ def run_float(
     """Return float logits (B, K) of raw images (B, H, W, C).
 
     Args:
-        observe: called with every tensor's name and values, and with values inside operators.
-        change: may replace the values of a tensor, by name.
+        model: the float network.
+        images: raw pixels (B, H, W, C).
+        observe: receives name and values of every tensor, and of intermediates inside operators.
+        change: receives name and values of every tensor and returns the values to go on with.
     """
 
     def step(node: Node, inputs: list[Array]) -> Array:
@@ -68,7 +78,13 @@ def run_float(
 
 
 def run_integer(model: IntegerModel, images: Array, observe: Observer | None = None) -> Array:
-    """Return int32 logits (B, K) of raw images (B, H, W, C), as the firmware computes them."""
+    """Return int32 logits (B, K), as the firmware computes them.
+
+    Args:
+        model: the integer network.
+        images: raw pixels (B, H, W, C).
+        observe: receives name and values of every tensor.
+    """
 
     def step(node: Node, inputs: list[Array]) -> Array:
         output = OPERATORS[node.op].run_integer(node, model.lowered[node.name], inputs)
@@ -84,10 +100,12 @@ def run_integer(model: IntegerModel, images: Array, observe: Observer | None = N
 
 
 def run_node(model: IntegerModel, node: Node, values: Mapping[str, Array]) -> Array:
-    """Return the output of a scheduled node, part by part.
+    """Return the output (B, ...) of a scheduled node, computed part by part.
 
     Args:
-        values: of its inputs, by name, (B, ...).
+        model: the integer network.
+        node: node of the scheduled graph.
+        values: values of its inputs (B, ...), by name.
     """
     known = dict(values)
     for part in node.leaves:
@@ -97,6 +115,7 @@ def run_node(model: IntegerModel, node: Node, values: Mapping[str, Array]) -> Ar
 
 
 def _run(graph: Graph, images: Array, step: Callable[[Node, list[Array]], Array]) -> Array:
+    """Return the graph's output; every tensor is dropped after its last use."""
     values = {graph.input: images}
     for index, node in enumerate(graph.nodes):
         values[node.output] = step(node, [values[name] for name in node.inputs])

@@ -1,6 +1,6 @@
-"""Where an exported network comes from: one of a run's own networks, or the user's.
+"""Sources of networks to export: a run's own networks, or the user's.
 
-The one place that knows the files and the two formats: float weights in timm's names, and
+Only this module knows the files and their two formats: float weights in timm's names, and
 parameters by graph node with the scales that quantisation-aware training learned.
 """
 
@@ -35,7 +35,7 @@ from oplib.ops.base import Array
 from oplib.ops.quant import QuantParams
 
 SourceName = Literal["finetuned", "search", "qat"]
-FILES: dict[SourceName, tuple[str, str]] = {  # weights, and what they are the weights of
+FILES: dict[SourceName, tuple[str, str]] = {  # weights, and the network that they belong to
     "finetuned": ("model.safetensors", "finetuned_subnet.json"),
     "search": ("weights.safetensors", "subnet.json"),
     "qat": ("qat.safetensors", "qat.json"),
@@ -44,10 +44,10 @@ FILES: dict[SourceName, tuple[str, str]] = {  # weights, and what they are the w
 
 @dataclass(frozen=True)
 class LearnedScales:
-    """What quantisation-aware training learned besides the weights.
+    """Scales that quantisation-aware training learned.
 
     Args:
-        forms: of the integer operators it trained under.
+        forms: forms of the integer operators during training.
         quant: scale and zero point of every rounded tensor, by name.
     """
 
@@ -57,12 +57,12 @@ class LearnedScales:
 
 @dataclass(frozen=True)
 class SourceNetwork:
-    """A network that can be exported, as its files hold it.
+    """A network to export, as read from its files.
 
     Args:
-        subnet: its shape.
-        weights: float weights in timm's names or, with learned scales, by graph node and kind.
-        where: the file of the weights, for messages.
+        subnet: the network's shape.
+        weights: float weights in timm's names or, with learned scales, by ``node|kind``.
+        where: file of the weights, for messages.
         learned: scales from quantisation-aware training; None where calibration chooses them.
     """
 
@@ -75,8 +75,8 @@ class SourceNetwork:
         """Return the network in float.
 
         Args:
-            preprocessing: of the images; it is folded into the first layer.
-            forms: of the integer operators to lower to; None where nothing will be lowered.
+            preprocessing: how raw pixels are normalised.
+            forms: forms of the integer operators; None if the network will not be lowered.
 
         Raises:
             ArtifactError: the weights are not the subnet's.
@@ -96,10 +96,10 @@ class SourceNetwork:
         return self._by_node(preprocessing, forms or trained)
 
     def _by_node(self, preprocessing: Preprocessing, forms: Forms) -> FloatModel:
-        """Return the network whose weights are stored by node.
+        """Return the float network of weights that are stored by node.
 
         Raises:
-            ArtifactError: naming the first that is missing, unknown or of another shape.
+            ArtifactError: naming the first weight that is missing, unknown or of another shape.
         """
         shapes = weight_shapes(self.subnet).items()
         blank = {name: np.zeros(shape, np.float32) for name, shape in shapes}
@@ -126,12 +126,13 @@ class SourceNetwork:
 
 
 class NetworkSource(Value):
-    """Which network to export.
+    """Choice of the network to export.
 
     Args:
-        name: the run's fine-tuned network, the search's winner with inherited weights, or what
-            evolve.qat trained.
-        weights: the user's own safetensors in timm's names, with `vit`; they go before `name`.
+        name: one of the run's networks: ``finetuned``, ``search`` (the search's winner with
+            inherited weights) or ``qat`` (the network of evolve.qat).
+        weights: the user's own safetensors in timm's names, with `vit`; takes precedence over
+            `name`.
         vit: the user's network in timm's vocabulary.
     """
 
@@ -153,7 +154,7 @@ class NetworkSource(Value):
         return cls.parse(content["network"], where=str(path))
 
     def files(self, run: RunDir) -> list[Path]:
-        """Return the files to read: the weights, and the subnet of a run's own network.
+        """Return the files to read: the weights and, for a run's own network, its subnet.
 
         Raises:
             ConfigError: `weights` without `vit`, or the reverse.
@@ -171,7 +172,9 @@ class NetworkSource(Value):
         """Read the network.
 
         Raises:
-            ArtifactError, LoweringError, ConfigError: naming the file, the weight or the field.
+            ArtifactError: naming the file or the weight.
+            LoweringError: naming the field of `vit`, or a weight, that is not supported.
+            ConfigError: `weights` without `vit`, or the reverse.
         """
         files = self.files(run)
         weights = load_arrays(files[0])
@@ -184,7 +187,7 @@ class NetworkSource(Value):
         return SourceNetwork(read_value(files[1], "subnet", SubnetConfig), weights, files[0])
 
     def describe(self) -> str:
-        """Return the source in words, for a person."""
+        """Return the source in words, for a message."""
         if self.weights is not None:
             return f"your own weights ({self.weights})"
         return f"{self.name} ({FILES[self.name][0]})"
@@ -193,13 +196,13 @@ class NetworkSource(Value):
 def save_learned(
     run: RunDir, subnet: SubnetConfig, weights: Arrays, learned: LearnedScales
 ) -> None:
-    """Write the network that quantisation-aware training learned: the source ``qat``.
+    """Write the network of quantisation-aware training, which is the source ``qat``.
 
     Args:
-        run: where ``qat.safetensors`` and ``qat.json`` go.
-        subnet: its shape.
-        weights: parameters by ``node|kind``.
-        learned: its scales and the forms it was trained under.
+        run: run directory that receives ``qat.safetensors`` and ``qat.json``.
+        subnet: the network's shape.
+        weights: parameters, by ``node|kind``.
+        learned: learned scales, and the forms during training.
     """
     weights_file, scales_file = (run.file(name) for name in FILES["qat"])
     save_arrays(weights_file, weights)

@@ -14,9 +14,9 @@ from oplib.ops.base import Array
 
 
 class TimmVit(Value):
-    """Arguments of ``timm.models.VisionTransformer`` that shape the network; timm's defaults.
+    """Arguments of ``timm.models.VisionTransformer`` that shape the network, with timm's defaults.
 
-    `fc_norm` null is timm's rule: the norm follows the pooling where `global_pool` is ``avg``.
+    A null `fc_norm` is timm's rule: the norm follows the pooling where `global_pool` is ``avg``.
     """
 
     img_size: PositiveInt = 224
@@ -38,7 +38,7 @@ class TimmVit(Value):
         """Return the network as a dense subnet.
 
         Raises:
-            LoweringError: the operator library has no such form yet.
+            LoweringError: the operator library does not support the arguments.
         """
         if self.embed_dim % self.num_heads:
             raise LoweringError(
@@ -74,10 +74,10 @@ class TimmVit(Value):
 
 
 def refuse_unknown_parts(weights: Mapping[str, Array]) -> None:
-    """Refuse weights of parts that the graph has no operator for.
+    """Refuse weights of layers that have no operator in the graph.
 
     Raises:
-        LoweringError: naming the part.
+        LoweringError: naming the layer and the weight.
     """
     known = {
         "dist_token": "a distillation token",

@@ -1,4 +1,4 @@
-"""The weights of a vision transformer: names and shapes, by node, and the float network."""
+"""Weights of a vision transformer: names and shapes, parameters by node, the float network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCH_NORM_EPS = 1e-5
 
 
 def weight_shapes(subnet: SubnetConfig) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of every weight, in timm's spelling (factors are ``.v`` and ``.u``)."""
+    """Return the shape of every weight by timm's name; low-rank factors are ``.v`` and ``.u``."""
     dim = subnet.embed_dim
     norm = "fc_norm" if subnet.fc_norm else "norm"
     shapes: dict[str, tuple[int, ...]] = {
@@ -74,7 +74,7 @@ def _linear_shapes(
 
 
 def random_weights(subnet: SubnetConfig, rng: np.random.Generator) -> dict[str, Array]:
-    """Draw weights that keep activations of order one, for tests and benchmarks."""
+    """Draw random weights that keep activations near one, for tests and benchmarks."""
     weights = {}
     for name, shape in weight_shapes(subnet).items():
         fan_in = np.prod(shape[1:]) if len(shape) > 1 else 1
@@ -86,7 +86,12 @@ def random_weights(subnet: SubnetConfig, rng: np.random.Generator) -> dict[str, 
 
 
 def check_weights(subnet: SubnetConfig, weights: Mapping[str, Array], where: str) -> None:
-    """Refuse weights that are not the subnet's.
+    """Refuse weights that do not fit the subnet.
+
+    Args:
+        subnet: the network's shape.
+        weights: arrays by timm's names.
+        where: file of the weights, for messages.
 
     Raises:
         ArtifactError: naming the first weight that is missing, unknown or of another shape.
@@ -107,7 +112,7 @@ def node_params(
     preprocessing: Preprocessing,
     forms: Forms = DEFAULT_FORMS,
 ) -> dict[str, dict[str, Array]]:
-    """Return the float parameters of each node of :func:`build_graph`, by name."""
+    """Return the float parameters of each node of :func:`build_graph`, by node name and kind."""
     params = _tokenizer_params(subnet, weights, preprocessing)
     for name in ("norm", "fc_norm", "head"):
         if f"{name}.weight" in weights:
@@ -196,12 +201,14 @@ def float_model(
     """Return the graph of a subnet with float weights.
 
     Args:
-        weights: in timm's names.
-        where: their source, for messages.
-        forms: of the operators; they do not change the float numbers.
+        subnet: the network's shape.
+        weights: arrays by timm's names.
+        preprocessing: how raw pixels are normalised.
+        where: file of the weights, for messages.
+        forms: forms of the integer operators; they do not change the float numbers.
 
     Raises:
-        ArtifactError: the weights are not this subnet's.
+        ArtifactError: the weights do not fit the subnet.
     """
     check_weights(subnet, weights, where)
     params = node_params(subnet, weights, preprocessing, forms)
