@@ -1,1 +1,1 @@
-"""From float to integers: calibration, lowering, and how well each layer survives."""
+"""From float to integers: calibration, lowering, and the quality of each quantised layer."""

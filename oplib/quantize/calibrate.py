@@ -1,4 +1,4 @@
-"""Ranges of every activation over calibration images, and the scales that follow."""
+"""Ranges of all activations over the calibration images, and the scales chosen from them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ from oplib.ops.registry import OPERATORS
 
 BATCH_SIZE = 64
 BINS = 2048
-LEVELS = 128  # of an entropy-calibrated magnitude
-SHRINKS = np.linspace(1.0, 0.3, 57)
+LEVELS = 128  # int8 codes of a magnitude
+SHRINKS = np.linspace(1.0, 0.3, 57)  # factors of the mse observer, 1/80 of the range apart
 
 
 class QuantSettings(Value):
     """How scales and weights are chosen.
 
     Args:
-        observer: the whole range; a percentile of it; the clipping of least squared error; the
-            clipping of least relative entropy (Migacz, 2017).
-        percentile: kept by that observer, the rest shared by both ends.
-        bias_correction: biases take up the mean error of the rounded weights (Nagel et al., 2019).
-        equalize: channels of a layer norm's output are balanced against the weights that read them
-            (SmoothQuant, Xiao et al., 2023), which changes no float number.
+        observer: the part of a range that is kept: all of it; a percentile; the part with the least
+            squared error; the part with the least relative entropy (Migacz, 2017).
+        percentile: percentage of values that the percentile observer keeps; each end loses half of
+            the others.
+        bias_correction: whether biases compensate the mean error of the rounded weights (Nagel et
+            al., 2019).
+        equalize: whether the channels of a layer norm's output are balanced against the weights
+            that read them, which leaves the float network equal (SmoothQuant, Xiao et al., 2023).
     """
 
     observer: Literal["minmax", "percentile", "mse", "entropy"] = "minmax"
@@ -46,7 +48,7 @@ DEFAULT_QUANT = QuantSettings()
 
 @dataclass(frozen=True)
 class Range:
-    """Smallest and largest value seen, or kept."""
+    """Smallest and largest value of a tensor, as observed or as kept after clipping."""
 
     low: float
     high: float
@@ -58,11 +60,11 @@ class Range:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What calibration images told.
+    """Activation statistics over the calibration images.
 
     Args:
-        ranges: of every tensor, and of values inside operators.
-        means: of each channel (the last axis) of every tensor.
+        ranges: range of every tensor, and of intermediates inside operators, by name.
+        means: mean of each channel (the last axis) of every tensor, by name.
     """
 
     ranges: Mapping[str, Range]
@@ -72,14 +74,16 @@ class Calibration:
 def calibrate(
     model: FloatModel, images: Array, settings: QuantSettings = DEFAULT_QUANT
 ) -> Calibration:
-    """Run the float graph on calibration images and return what every tensor needs.
+    """Run the float network on the calibration images and return its statistics.
 
     Args:
-        model: float graph.
+        model: the float network.
         images: raw pixels (B, H, W, C).
+        settings: the observer that clips the ranges.
 
     Raises:
-        DataError: no images; LoweringError: a value is not finite.
+        DataError: there are no images, or all are equal.
+        LoweringError: a value is not finite.
     """
     if len(images) == 0:
         raise DataError("the calibration set is empty", where="export.calibration_images")
@@ -97,9 +101,9 @@ def calibrate(
         if not np.all(np.isfinite(values)):
             raise LoweringError("NaN or infinity in the float network", where=name)
         ranges[name] = ranges.get(name, Range(np.inf, -np.inf)).including(values)
-        kind = model.graph.tensors.get(name)
-        if kind is None or values.shape[1:] != kind.shape:
-            return  # a value inside, or a table at the tensor's scale
+        tensor = model.graph.tensors.get(name)
+        if tensor is None or values.shape[1:] != tensor.shape:
+            return  # an intermediate, or a table that shares the tensor's scale
         rows = values.reshape(-1, values.shape[-1])
         sums[name] = sums.get(name, 0.0) + rows.sum(axis=0, dtype=np.float64)
         counts[name] = counts.get(name, 0) + len(rows)
@@ -111,17 +115,16 @@ def calibrate(
     histograms = {name: np.zeros(BINS) for name in ranges}
 
     def count(name: str, values: Array) -> None:
-        seen = ranges[name]
-        if seen.high > seen.low:
-            found = np.histogram(values, BINS, (seen.low, seen.high))[0]
-            histograms[name] += found
+        whole = ranges[name]
+        if whole.high > whole.low:
+            histograms[name] += np.histogram(values, BINS, (whole.low, whole.high))[0]
 
     _each_batch(model, images, count)
-    kept = {
-        name: clip_range(seen, histograms[name], settings) if seen.high > seen.low else seen
-        for name, seen in ranges.items()
+    clipped = {
+        name: clip_range(whole, histograms[name], settings) if whole.high > whole.low else whole
+        for name, whole in ranges.items()
     }
-    return Calibration(kept, means)
+    return Calibration(clipped, means)
 
 
 def _each_batch(model: FloatModel, images: Array, observe: Callable[[str, Array], None]) -> None:
@@ -133,14 +136,18 @@ def clip_range(seen: Range, histogram: Array, settings: QuantSettings) -> Range:
     """Return the part of a range that the observer keeps.
 
     Args:
-        seen: the whole range. histogram: counts in equal bins over it.
+        seen: the whole range.
+        histogram: counts of values in equal bins over the whole range.
+        settings: the observer, other than ``minmax``.
     """
     edges = np.linspace(seen.low, seen.high, len(histogram) + 1)
     if settings.observer == "percentile":
-        share = np.cumsum(histogram) / histogram.sum()
-        rest = (1 - settings.percentile / 100) / 2
-        first = int(np.searchsorted(share, rest, side="right"))
-        last = int(np.searchsorted(share, 1 - rest, side="left"))
+        # The range begins with the bin in which the cumulative share passes `tail`, half of what is
+        # dropped, and ends with the bin in which it reaches 1 - tail.
+        cumulative = np.cumsum(histogram) / histogram.sum()
+        tail = (1 - settings.percentile / 100) / 2
+        first = int(np.searchsorted(cumulative, tail, side="right"))
+        last = int(np.searchsorted(cumulative, 1 - tail, side="left"))
         return Range(float(edges[first]), float(edges[min(last + 1, len(histogram))]))
     centres = (edges[1:] + edges[:-1]) / 2
     if settings.observer == "mse":
@@ -152,6 +159,8 @@ def clip_range(seen: Range, histogram: Array, settings: QuantSettings) -> Range:
 
 def _squared_error(seen: Range, centres: Array, histogram: Array, shrink: float) -> float:
     """Return the sum of squared clipping and rounding errors of a range shrunk at both ends."""
+    # A value outside loses its distance to the range. One inside has a rounding error that is
+    # uniform over a step of 1/255 of the range, with mean square step^2 / 12.
     low, high = min(seen.low * shrink, 0.0), max(seen.high * shrink, 0.0)
     clipped = np.clip(centres, low, high)
     inside = histogram[(centres >= low) & (centres <= high)].sum()
@@ -160,7 +169,17 @@ def _squared_error(seen: Range, centres: Array, histogram: Array, shrink: float)
 
 
 def _entropy_limit(centres: Array, histogram: Array) -> float:
-    """Return the magnitude whose clipping to 128 levels loses least relative entropy."""
+    """Return the magnitude with the least relative entropy when clipped there to 128 levels.
+
+    Source: Migacz, "8-bit inference with TensorRT", GTC 2017.
+    """
+    # For each limit of `kept` bins, P is the histogram as saturation leaves it: all values beyond
+    # the limit become the limit, so the last bin receives the clipped mass. Q is what 128 levels
+    # can express of the kept bins: each level spreads its sum evenly over its bins that are not
+    # empty. Q does not receive the clipped mass, so that clipping much makes P and Q differ. The
+    # loss is KL(P || Q) = sum p log(p / q), with P and Q normalised.
+    # Only the last bin can have p > 0 and q = 0: empty itself, with clipped mass. KL would be
+    # infinite; 10 nats per unit of mass, a ratio p / q of e^10, rank such a limit low but finite.
     top = float(np.abs(centres).max())
     counts = np.histogram(np.abs(centres), BINS, (0.0, top), weights=histogram)[0]
     best, best_loss = BINS, np.inf
@@ -168,35 +187,36 @@ def _entropy_limit(centres: Array, histogram: Array) -> float:
         p = counts[:kept].copy()
         p[-1] += counts[kept:].sum()
         groups = np.minimum(np.arange(kept) * LEVELS // kept, LEVELS - 1)
-        filled = counts[:kept] > 0
+        occupied = counts[:kept] > 0
         sums = np.bincount(groups, counts[:kept], LEVELS)
-        sizes = np.bincount(groups, filled, LEVELS)
-        q = np.where(filled, (sums / np.maximum(sizes, 1))[groups], 0.0)
-        both = (p > 0) & (q > 0)
-        if not both.any():
+        sizes = np.bincount(groups, occupied, LEVELS)
+        q = np.where(occupied, (sums / np.maximum(sizes, 1))[groups], 0.0)
+        shared = (p > 0) & (q > 0)
+        if not shared.any():
             continue
-        loss = float((p[both] * np.log((p[both] / p.sum()) / (q[both] / q.sum()))).sum() / p.sum())
-        loss += float(p[(p > 0) & (q == 0)].sum() / p.sum()) * 10  # what q cannot express
+        ratio = (p[shared] / p.sum()) / (q[shared] / q.sum())
+        loss = float((p[shared] * np.log(ratio)).sum() / p.sum())
+        loss += float(p[(p > 0) & (q == 0)].sum() / p.sum()) * 10
         if loss < best_loss:
             best, best_loss = kept, loss
     return top * best / BINS
 
 
 def choose_quant(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QuantParams]:
-    """Choose scale and zero point of every tensor that was seen.
+    """Return scale and zero point of every tensor and intermediate with a range, by name.
 
-    Inputs that an operator needs without zero point, and values inside operators (attention
-    scores), are symmetric; the rest has a zero point where it pays.
+    Inputs that an operator needs with zero point 0, intermediates (attention scores) and int16
+    tensors are symmetric; all others are affine (:func:`oplib.ops.quant.affine`).
     """
-    needed = {
+    symmetric_tensors = {
         node.inputs[index] for node in graph.nodes for index in OPERATORS[node.op].symmetric_inputs
     }
-    kinds = {name: kind.dtype for name, kind in graph.tensors.items()}
+    dtypes = {name: tensor.dtype for name, tensor in graph.tensors.items()}
     quant = {}
     for name, seen in ranges.items():
-        if kinds.get(name) == "int16":
+        if dtypes.get(name) == "int16":
             quant[name] = symmetric16(max(abs(seen.low), abs(seen.high)))
-        elif name in needed or name not in graph.tensors:
+        elif name in symmetric_tensors or name not in graph.tensors:
             quant[name] = symmetric(max(abs(seen.low), abs(seen.high)))
         else:
             quant[name] = affine(seen.low, seen.high)

@@ -1,4 +1,4 @@
-"""How well each layer survived: signal to noise, saturation, ranges, and what one tensor costs."""
+"""Quality of each quantised layer: signal to noise, saturation, range, and cost in accuracy."""
 
 from __future__ import annotations
 
@@ -19,15 +19,21 @@ CODES = {"int8": (-128, 127), "int16": (-32768, 32767)}
 
 @dataclass(frozen=True)
 class LayerQuality:
-    """One tensor of the exported network.
+    """Quality of one tensor of the exported network.
 
     Args:
-        tensor: its name. op: what wrote it. dtype: its type on the device.
-        low, high: of the float values. scale: of a code.
-        snr_db: of the integer network against the float one, all that came before included.
-        saturated_percent: float values beyond the codes, by more than half a step.
-        alone_snr_db: of the logits when this tensor alone is rounded.
-        alone_cost_percent: accuracy that this costs, on the same images.
+        tensor: name of the tensor.
+        op: operator that writes it.
+        dtype: its type on the device.
+        low: smallest float value.
+        high: largest float value.
+        scale: real value of one code.
+        snr_db: signal-to-noise ratio of the integer network's tensor against the float one's, with
+            the errors of all earlier layers.
+        saturated_percent: percentage of float values beyond the codes by more than half a step.
+        alone_snr_db: signal-to-noise ratio of the logits when only this tensor is rounded.
+        alone_cost_percent: percentage points of accuracy that this rounding costs on the same
+            images.
     """
 
     tensor: str
@@ -52,56 +58,58 @@ def layer_report(
     """Compare every int8 and int16 tensor of the two networks.
 
     Args:
-        images: raw pixels (B, H, W, C), a few dozen. labels: (B,).
+        floating: the float network.
+        integer: the integer network made from it.
+        images: raw pixels (B, H, W, C), a few dozen.
+        labels: class indices (B,).
     """
     real: dict[str, Array] = {}
     codes: dict[str, Array] = {}
 
     def keep(name: str, values: Array) -> None:
-        kind = floating.graph.tensors.get(name)
-        if kind is not None and values.shape[1:] == kind.shape:  # no table at the tensor's scale
+        tensor = floating.graph.tensors.get(name)
+        # a table that shares the tensor's scale has another shape
+        if tensor is not None and values.shape[1:] == tensor.shape:
             real[name] = values
 
     logits = run_float(floating, images, keep)
     run_integer(integer, images, lambda name, values: codes.update({name: values}))
-    right = float((logits.argmax(axis=1) == labels).mean())
+    accuracy = float((logits.argmax(axis=1) == labels).mean())
     rows = []
     for node in integer.graph.nodes:
-        kind = integer.graph.tensors[node.output].dtype
-        if kind not in CODES:
+        dtype = integer.graph.tensors[node.output].dtype
+        if dtype not in CODES:
             continue
         quant, values = integer.quant[node.output], real[node.output]
-        found = codes[node.output]
-        low, high = quant.dequantize(np.array(CODES[kind]))
+        low, high = quant.dequantize(np.array(CODES[dtype]))
         beyond = (values < low - quant.scale / 2) | (values > high + quant.scale / 2)
-        alone = run_float(floating, images, change=_rounding(node, quant, kind))
+        alone = run_float(floating, images, change=_rounding(node, quant, dtype))
         rows.append(
             LayerQuality(
                 tensor=node.output,
                 op=node.op,
-                dtype=kind,
+                dtype=dtype,
                 low=float(values.min()),
                 high=float(values.max()),
                 scale=quant.scale,
-                snr_db=decibels(
-                    values, (found.astype(np.float64) - quant.zero_point) * quant.scale
-                ),
+                snr_db=decibels(values, quant.dequantize(codes[node.output])),
                 saturated_percent=100.0 * float(beyond.mean()),
                 alone_snr_db=decibels(logits, alone),
-                alone_cost_percent=100.0 * (right - float((alone.argmax(1) == labels).mean())),
+                alone_cost_percent=100.0 * (accuracy - float((alone.argmax(1) == labels).mean())),
             )
         )
     return rows
 
 
-def _rounding(node: Node, quant: QuantParams, kind: str) -> Callable[[str, Array], Array]:
-    low, high = CODES[kind]
+def _rounding(node: Node, quant: QuantParams, dtype: str) -> Callable[[str, Array], Array]:
+    """Return a function that rounds the output of one node and leaves all other values alone."""
+    low, high = CODES[dtype]
 
     def change(name: str, values: Array) -> Array:
         if name != node.output:
             return values
-        found = np.clip(np.rint(values / quant.scale) + quant.zero_point, low, high)
-        return quant.dequantize(found).astype(np.float32)
+        rounded = np.clip(np.rint(values / quant.scale) + quant.zero_point, low, high)
+        return quant.dequantize(rounded).astype(np.float32)
 
     return change
 
@@ -116,7 +124,7 @@ def decibels(signal: Array, other: Array) -> float:
 
 
 def warnings(rows: list[LayerQuality]) -> list[str]:
-    """Return a line for each layer that quantisation serves badly."""
+    """Return a line for each layer whose signal-to-noise ratio is below 10 dB."""
     return [
         f"warning: {row.tensor} keeps {row.snr_db:.1f} dB of signal to noise "
         f"(saturated {row.saturated_percent:.2f} %, range {row.low:.3g} to {row.high:.3g})"

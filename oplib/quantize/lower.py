@@ -1,4 +1,4 @@
-"""From float to integers: one operator at a time."""
+"""Lowering: from a float network to integers, one operator at a time."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ from oplib.quantize.equalize import equalize
 def quantize(
     model: FloatModel, images: Array, settings: QuantSettings = DEFAULT_QUANT
 ) -> IntegerModel:
-    """Calibrate on images and lower.
+    """Calibrate a float network and lower it to integers.
 
     Args:
-        images: raw pixels (B, H, W, C), never of the test part.
+        model: the float network.
+        images: raw pixels (B, H, W, C) for calibration, never of the test part.
+        settings: how scales and weights are chosen.
 
     Raises:
-        DataError, LoweringError: as :func:`calibrate` and :func:`lower`.
+        DataError: the calibration images are unusable.
+        LoweringError: naming the layer that the integer arithmetic cannot represent.
     """
     model = prepare(model, images, settings)
     return lower(model, calibrate(model, images, settings), settings)
 
 
 def prepare(model: FloatModel, images: Array, settings: QuantSettings) -> FloatModel:
-    """Return the float network that is lowered: equal to `model`, perhaps easier to quantise."""
+    """Return the float network to lower: equal to `model`, and equalised if the settings say so."""
     return equalize(model, images) if settings.equalize else model
 
 
@@ -56,7 +59,9 @@ def lower_with(
     """Quantise a float network with given scales.
 
     Args:
-        means: of each tensor's channels, where biases shall take up the weights' mean error.
+        model: the float network.
+        quant: scale and zero point of every tensor and intermediate, by name.
+        means: channel means of the tensors whose readers correct their biases; empty for none.
 
     Raises:
         LoweringError: naming the layer that the integer arithmetic cannot represent.
@@ -67,7 +72,7 @@ def lower_with(
         context = LoweringContext(graph.inputs_of(node), quant, model.preprocessing, means)
         operator, params = OPERATORS[node.op], model.params.get(node.name, {})
         lowered[node.name] = operator.lower(node, params, context)
-        own = operator.output_quant(node, params, context)
-        if own is not None:
-            scales[node.output] = own
+        output_quant = operator.output_quant(node, params, context)
+        if output_quant is not None:
+            scales[node.output] = output_quant
     return IntegerModel(graph, scales, lowered, model.preprocessing)
