@@ -1,1 +1,1 @@
-"""Generated files: the C of one network, and ONNX."""
+"""Generated files: the C of a network, and ONNX."""

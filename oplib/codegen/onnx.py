@@ -2,8 +2,8 @@
 
 Both take raw pixels (N, H, W, C) as uint8 and give logits (N, K) as float. In the QDQ file every
 tensor that the firmware keeps in int8 is rounded with the firmware's scale and zero point, and the
-weights are the firmware's; what lies between (softmax, GELU, norms) is float, so that logits agree
-with the integer reference closely but not bit for bit. Tensors of 16 bits stay float.
+weights are the firmware's. The operators between them (softmax, GELU, norms) are float, so that
+logits agree with the integer reference closely but not bit for bit. Int16 tensors stay float.
 
 onnxruntime runs the pairs on int8 kernels. On x86 processors with AVX2 or AVX-512 but without VNNI
 these add pairs of uint8 x int8 products in saturating 16 bits: 2 x 255 x 127 does not fit. There
@@ -46,7 +46,12 @@ SATURATION = (
 
 
 def export_onnx(floating: FloatModel, integer: IntegerModel | None) -> bytes:
-    """Return an ONNX file: of the float network, or with the integer one's scales and weights.
+    """Return the bytes of an ONNX file.
+
+    Args:
+        floating: the float network.
+        integer: the integer network, whose scales and weights go into the file; None writes the
+            float network.
 
     Raises:
         ToolMissingError: the onnx package is not installed.
@@ -59,7 +64,7 @@ def export_onnx(floating: FloatModel, integer: IntegerModel | None) -> bytes:
 
 
 class Writer:
-    """Collects ONNX nodes and constants, one graph node after the other."""
+    """An ONNX graph under construction; nodes and constants are added one graph node at a time."""
 
     def __init__(self, floating: FloatModel, integer: IntegerModel | None) -> None:
         self.model, self.integer = floating, integer
@@ -89,7 +94,7 @@ class Writer:
         return result
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add one ONNX node; return its output."""
+        """Add an ONNX node and return the name of its output."""
         from onnx import helper
 
         self.count += 1
@@ -98,7 +103,7 @@ class Writer:
         return output
 
     def constant(self, values: Any, dtype: Any = np.float32) -> str:
-        """Add a constant; return its name."""
+        """Add a constant and return its name."""
         from onnx import numpy_helper
 
         self.count += 1
@@ -112,10 +117,10 @@ class Writer:
         self.nodes.append(helper.make_node("Identity", [output], [name]))
 
     def rounded(self, x: str, tensor: str) -> str:
-        """Quantise and dequantise a tensor that the firmware keeps in int8."""
-        kind = self.model.graph.tensors.get(tensor)
-        inside = kind is None and tensor in self.quant
-        if self.integer is None or not (inside or (kind is not None and kind.dtype == "int8")):
+        """Return `x` quantised and dequantised if the firmware keeps `tensor` in int8, else `x`."""
+        known = self.model.graph.tensors.get(tensor)
+        inside = known is None and tensor in self.quant  # an intermediate of an operator
+        if self.integer is None or not (inside or (known is not None and known.dtype == "int8")):
             return x
         quant = self.quant[tensor]
         scale = self.constant(quant.scale)
@@ -124,7 +129,7 @@ class Writer:
         return self.op("DequantizeLinear", codes, scale, zero_point)
 
     def weight(self, weight: Array, bias: Array, source: QuantParams | None) -> str:
-        """Return a weight (out, ...), as the firmware's codes where there is one."""
+        """Return a weight (out, ...): the firmware's codes if there is an integer network."""
         if self.integer is None or source is None:
             return self.constant(weight)
         rows = weight.reshape(len(weight), -1)
@@ -135,7 +140,7 @@ class Writer:
 
 
 def patch_embed(writer: Writer, node: Node) -> str:
-    """Embed the patches of raw pixels (N, H, W, C), normalisation folded in."""
+    """Embed the patches of raw pixels (N, H, W, C), with normalisation folded in."""
     attrs, pre = node.attributes(PatchAttributes), writer.model.preprocessing
     params = writer.model.params[node.name]
     weight, bias = fold_normalisation(params["weight"], params["bias"], pre)
@@ -153,7 +158,7 @@ def patch_embed(writer: Writer, node: Node) -> str:
 
 
 def padded(writer: Writer, x: str, value: Array, before: int, after: int) -> str:
-    """Pad (N, H, W, C) with a value for each channel."""
+    """Pad (N, H, W, C) with one value per channel."""
     if not before and not after:
         return x
     pads = writer.constant([0, before, before, 0, 0, after, after, 0], np.int64)
@@ -162,7 +167,7 @@ def padded(writer: Writer, x: str, value: Array, before: int, after: int) -> str
 
 
 def placed(writer: Writer, node: Node, x: str) -> str:
-    """Make (N, H, W, D) tokens, after the class token, with positions."""
+    """Turn (N, H, W, D) into tokens, with the class token first and positions added."""
     attrs = node.attributes(EmbeddingAttributes)
     x = writer.op("Reshape", x, writer.constant([0, -1, attrs.out_features], np.int64))
     if not attrs.positions:
@@ -178,7 +183,7 @@ def placed(writer: Writer, node: Node, x: str) -> str:
 
 
 def conv_pool(writer: Writer, node: Node) -> str:
-    """Convolve, ReLU and pool (N, H, W, C)."""
+    """Apply convolution, ReLU and max pooling to (N, H, W, C)."""
     params, pre = writer.model.params[node.name], writer.model.preprocessing
     weight, bias, pad = params["weight"], params["bias"], params["pad"]
     source, x = writer.quant.get(node.inputs[0]), node.inputs[0]
@@ -198,12 +203,12 @@ def conv_pool(writer: Writer, node: Node) -> str:
 
 
 def embed_tokens(writer: Writer, node: Node) -> str:
-    """Make tokens of a feature map (N, H, W, D)."""
+    """Turn a feature map (N, H, W, D) into tokens."""
     return placed(writer, node, node.inputs[0])
 
 
 def linear(writer: Writer, node: Node) -> str:
-    """Map (..., in) to (..., out)."""
+    """Apply a linear layer, (..., in) to (..., out)."""
     params = writer.model.params[node.name]
     source = writer.quant.get(node.inputs[0])
     weight = writer.weight(params["weight"], params["bias"], source)
@@ -220,7 +225,7 @@ def layer_norm(writer: Writer, node: Node) -> str:
 
 
 def attention(writer: Writer, node: Node) -> str:
-    """Attend; queries, keys and values are (N, tokens, heads * head_dim)."""
+    """Apply attention to queries, keys and values (N, tokens, heads * head_dim)."""
     heads, is_relative = (
         node.attributes(AttentionAttributes).num_heads,
         isinstance(node.attrs, RelativeAttributes),
@@ -245,7 +250,13 @@ def attention(writer: Writer, node: Node) -> str:
 
 
 def relative(writer: Writer, node: Node, kind: str) -> str:
-    """Return what pairs of tokens add to keys or values, (tokens, tokens, head_dim)."""
+    """Return the vectors that pairs of tokens add, (tokens, tokens, head_dim).
+
+    Args:
+        writer: the ONNX graph.
+        node: the attention node.
+        kind: ``key`` or ``value``.
+    """
     attrs = node.attributes(RelativeAttributes)
     rows, cols = pair_rows(attrs.grid_size, attrs.max_distance, attrs.first)
     params = writer.model.params[node.name]
@@ -258,7 +269,7 @@ def relative(writer: Writer, node: Node, kind: str) -> str:
 
 
 def gelu(writer: Writer, node: Node) -> str:
-    """Return the exact GELU, by the error function."""
+    """Apply the exact GELU, by the error function."""
     x = node.inputs[0]
     erf = writer.op("Erf", writer.op("Mul", x, writer.constant(np.sqrt(0.5))))
     half = writer.op("Mul", x, writer.constant(0.5))
@@ -279,17 +290,17 @@ def mean_pool(writer: Writer, node: Node) -> str:
 
 
 def take_token(writer: Writer, node: Node) -> str:
-    """Return the class token."""
+    """Take the class token."""
     return writer.op("Gather", node.inputs[0], writer.constant(0, np.int64), axis=1)
 
 
 def unary(kind: str) -> OnnxForm:
-    """Return the form of a function that ONNX has as an operator of its own."""
+    """Return the form of a function that is an ONNX operator of its own."""
     return lambda writer, node: writer.op(kind, node.inputs[0])
 
 
 OnnxForm = Callable[[Writer, Node], str]
-ONNX_FORMS: dict[str, OnnxForm] = {  # by an operator's family
+ONNX_FORMS: dict[str, OnnxForm] = {  # by the operators' family
     "add": add,
     "attention": attention,
     "conv_pool": conv_pool,

@@ -1,1 +1,1 @@
-"""Where a firmware runs: on this computer, in an emulator, on a board's memory map."""
+"""Where firmware runs: on this computer, in an emulator, on the memory map of a board."""

@@ -1,7 +1,7 @@
-"""Compare what the reference computes and the planner promises with what was built.
+"""Compare a built firmware with the reference's logits and the planner's bytes.
 
-Integer reference, host C and emulated C run the same images and must agree byte for byte; the
-linker must measure the bytes that were planned.
+Integer reference, host C and emulated C run the same images and must agree bit for bit; the linked
+sizes must be the planned ones.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from oplib.target.qemu import EmulatedRun
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the three computations gave; None where a tool is missing, which `missing` explains.
+    """Results of the three computations.
 
     Args:
         reference: int32 logits (B, K) of the numpy reference.
-        host: of the host C.
-        emulated: of the emulated chip, with its counts.
-        missing: what was not verified and why.
+        host: int32 logits (B, K) of the host C; None if a tool is missing.
+        emulated: logits and counts of the emulated chip; None if a tool is missing.
+        missing: what was not verified and why, one message per computation.
     """
 
     reference: Array
@@ -38,7 +38,7 @@ class Comparison:
 
     @property
     def bit_exact(self) -> dict[str, bool | None]:
-        """Tell for each target whether every logit equals the reference; None: not verified."""
+        """For each target, whether all logits equal the reference's; None if not verified."""
         emulated = None if self.emulated is None else self.emulated.logits
         return {
             name: None if logits is None else bool(np.array_equal(logits, self.reference))
@@ -46,7 +46,7 @@ class Comparison:
         }
 
     def refuse_mismatch(self) -> None:
-        """Refuse a firmware whose integers are not the reference's.
+        """Refuse a firmware whose logits differ from the reference's.
 
         Raises:
             InternalError: naming the target.
@@ -59,9 +59,17 @@ class Comparison:
 def compare(
     model: IntegerModel, firmware: Path, build_dir: Path, device: Device, images: Array
 ) -> Comparison:
-    """Build a firmware folder for host and emulator and run raw images (B, H, W, C) through both.
+    """Build a firmware for host and emulator and run the same images through both.
 
-    A missing tool leaves its part unverified and is told; every other fault is an error.
+    A missing tool leaves its computation unverified, with a message in the result; every other
+    fault is an error.
+
+    Args:
+        model: the integer network that the firmware was generated from.
+        firmware: folder of the generated firmware.
+        build_dir: folder for the builds.
+        device: device to emulate.
+        images: raw pixels (B, H, W, C).
 
     Raises:
         FirmwareError: building or running failed.
@@ -83,10 +91,10 @@ def compare(
 
 
 def check_linked(linked: LinkedSizes, planned: Footprint) -> None:
-    """Check that the linker measured what the planner promised.
+    """Check that linked sizes equal the planned ones.
 
     Raises:
-        InternalError: arena or weights differ.
+        InternalError: the arena or the weights differ.
     """
     for name, got, expected in (
         ("arena", linked.arena, planned.arena_bytes),
@@ -100,12 +108,12 @@ def check_built(built: Footprint, device: Device, budget: Budget) -> None:
     """Check a finished firmware against stack reserve and budget.
 
     Args:
-        built: what was linked, with the stack that was measured.
-        device: whose stack reserve was linked.
-        budget: the limits.
+        built: linked sizes, and the stack as measured.
+        device: device with the stack reserve.
+        budget: limits of SRAM and flash.
 
     Raises:
-        BudgetError: with the bytes measured.
+        BudgetError: naming the limit, with the bytes measured.
     """
     for where, got, limit in (
         ("device.stack_reserve_bytes", built.stack_bytes, device.stack_reserve_bytes),

@@ -1,4 +1,4 @@
-"""Classify one picture with the float network, the integer reference and the host C."""
+"""Classify one image with the float network, the integer reference and the host C."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from oplib.target import host
 
 @dataclass(frozen=True)
 class Prediction:
-    """Logits (K,) of each computation; None where `missing` says why."""
+    """Logits of one image.
+
+    Args:
+        logits: logits (K,) of each computation, by name; None where it was not possible.
+        missing: why the host C was not run; None if it was.
+    """
 
     logits: Mapping[str, Array | None]
     missing: str | None
@@ -23,7 +28,13 @@ class Prediction:
 def predict(
     run_path: Path, integer: IntegerModel, floating: FloatModel, image: Array
 ) -> Prediction:
-    """Return the logits of one raw image (H, W, C).
+    """Return the logits of one image.
+
+    Args:
+        run_path: run directory with the exported firmware.
+        integer: the integer network.
+        floating: the float network.
+        image: raw pixels (H, W, C).
 
     Raises:
         FirmwareError: the host C does not build or run.

@@ -1,6 +1,6 @@
-"""Device, budget and operator forms as one value: what a subnet costs there, and whether it fits.
+"""Device, budget and operator forms as one value: cost of a subnet, and whether it fits.
 
-Bytes of whole firmware are added and subtracted here and in no other module.
+Only this module adds and subtracts the bytes of a whole firmware.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from oplib.target.board import LinkedSizes
 
 @dataclass(frozen=True)
 class Target:
-    """Where a network shall run and what it may take.
+    """The device that a network is made for, and the memory that it may take.
 
     Args:
         device: the microcontroller.
-        budget: what the user allows of it; null fields mean all that the device has.
-        forms: of the integer operators, which memory depends on.
+        budget: memory that the user allows; null fields allow all that the device has.
+        forms: forms of the integer operators, on which memory depends.
 
     Raises:
-        BudgetError: the budget is beyond what the device has.
+        BudgetError: the budget exceeds the device.
     """
 
     device: Device
@@ -36,7 +36,7 @@ class Target:
     forms: Forms = DEFAULT_FORMS
 
     def __post_init__(self) -> None:
-        """Resolve the budget, so that a target that exists is possible."""
+        """Resolve the budget, so that an impossible one is refused at once."""
         _ = self.limit
 
     @cached_property
@@ -46,33 +46,33 @@ class Target:
 
     @cached_property
     def arena_bytes(self) -> int:
-        """Bytes of arena that the budget leaves, within the arena's region.
+        """Largest arena in bytes that the budget leaves, within the arena's memory region.
 
-        SRAM is a sum (:attr:`Footprint.sram_bytes`); what it gives for an empty arena is what the
-        rest of the firmware takes.
+        The SRAM of a firmware with an empty arena (:attr:`Footprint.sram_bytes`) is what static
+        data and stack take.
         """
-        rest = self._footprint(PlannedBytes(0, 0, 0)).sram_bytes
-        return max(0, min(self.limit.sram_bytes - rest, self.limit.arena_bytes))
+        without_arena = self._footprint(PlannedBytes(0, 0, 0)).sram_bytes
+        return max(0, min(self.limit.sram_bytes - without_arena, self.limit.arena_bytes))
 
     def cost(self, subnet: SubnetConfig) -> Footprint:
-        """Return the bytes of a subnet's firmware, by the exporter's own planner."""
+        """Return the bytes of a subnet's firmware, according to the exporter's own planner."""
         planned = planned_bytes(subnet, self.device.core, self.forms, self.arena_bytes)
         return self._footprint(planned)
 
     def admits(self, subnet: SubnetConfig) -> bool:
-        """Tell whether a subnet's firmware fits the budget."""
+        """Return whether a subnet's firmware fits the budget."""
         return self.cost(subnet).admissible(self.limit)
 
     def schedule(self, subnet: SubnetConfig) -> Schedule:
-        """Return the schedule that the budget allows: the one that :meth:`cost` counts.
+        """Return the schedule that the budget allows, whose bytes :meth:`cost` counts.
 
         Raises:
-            LoweringError: a pass does not take the network.
+            LoweringError: a pass cannot handle the network.
         """
         return schedule(subnet, self.forms, self.arena_bytes)
 
     def identity(self) -> dict[str, Any]:
-        """Return what :meth:`cost` and :meth:`admits` depend on, as plain containers."""
+        """Return everything that :meth:`cost` and :meth:`admits` depend on, as plain containers."""
         return {
             "device": self.device.dump(),
             "budget": self.limit.dump(),
@@ -94,8 +94,8 @@ class TargetSettings(Settings):
 
     Args:
         device: the microcontroller.
-        budget: what the network may take of it.
-        forms: of the integer operators.
+        budget: memory that the network may take.
+        forms: forms of the integer operators.
     """
 
     device: Device
@@ -107,17 +107,17 @@ class TargetSettings(Settings):
         """Device, budget and forms as one value.
 
         Raises:
-            BudgetError: the budget is beyond what the device has.
+            BudgetError: the budget exceeds the device.
         """
         return Target(self.device, self.budget, self.forms)
 
 
 def built_footprint(linked: LinkedSizes, stack_bytes: int) -> Footprint:
-    """Return the bytes of a firmware that was built.
+    """Return the bytes of a built firmware.
 
     Args:
-        linked: what the linker gave.
-        stack_bytes: measured while it ran.
+        linked: sizes from the linker.
+        stack_bytes: stack as measured while it ran.
     """
     return Footprint(
         arena_bytes=linked.arena,

@@ -1,4 +1,4 @@
-"""External programs: found, run, and told plainly where they are missing."""
+"""Locate and run external programs; report clearly which one is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mcuformer.errors import FirmwareError, ToolMissingError
 
-TELLING = re.compile(r"overflowed|error:|Error:|undefined reference|not found")
+INFORMATIVE = re.compile(r"overflowed|error:|Error:|undefined reference|not found")
 PACKAGES = {
     "cmake": "cmake",
     "cc": "gcc",
@@ -22,7 +22,7 @@ PACKAGES = {
 
 
 def installed() -> list[str]:
-    """Return which of the programs are there; what was verified depends on it."""
+    """Return the programs that are installed; which results can be verified depends on them."""
     return [program for program in PACKAGES if shutil.which(program) is not None]
 
 
@@ -43,10 +43,15 @@ def require(*programs: str) -> None:
 def run(
     command: Sequence[str], *, directory: Path | None = None, timeout: float = 600.0
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program and return what it printed.
+    """Run a program and return its exit code and output.
+
+    Args:
+        command: program and arguments.
+        directory: working directory; None for the current one.
+        timeout: limit in seconds.
 
     Raises:
-        FirmwareError: it failed or took too long; the message holds its last lines.
+        FirmwareError: it failed or took too long; the message holds its most informative lines.
     """
     try:
         result = subprocess.run(
@@ -59,10 +64,12 @@ def run(
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
-        raise FirmwareError(f"no end after {timeout:.0f} s", where=command[0]) from error
+        raise FirmwareError(f"did not finish within {timeout:.0f} s", where=command[0]) from error
     if result.returncode != 0:
         printed = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
-        telling = [line for line in printed if TELLING.search(line)]
-        last = " / ".join((telling or printed)[-2:])
-        raise FirmwareError(f"failed with exit code {result.returncode}: {last}", where=command[0])
+        informative = [line for line in printed if INFORMATIVE.search(line)]
+        reason = " / ".join((informative or printed)[-2:])
+        raise FirmwareError(
+            f"failed with exit code {result.returncode}: {reason}", where=command[0]
+        )
     return result
