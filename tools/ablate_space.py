@@ -4,8 +4,8 @@
 
 Every row is one run of the whole chain (`python -m mcuformer`) under --out; rows of one seed share
 recovery points, so that a point is trained once. A selector that trains nothing spends the same
-epochs on its chosen supernet. Accuracy is that of the int8 network on the test part, which nothing
-selects by. Rows that are complete are not run again.
+epochs on the supernet that it chooses. Accuracy is that of the int8 network on the test part, which
+plays no part in any selection. Complete rows are not run again.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ COMMON = [
 
 
 def supernet_epochs(selector: str) -> int:
-    """Return the epochs of the chosen supernet that make every row's sum the same.
+    """Return the epochs of the chosen supernet, such that every row trains equally long in total.
 
-    A visit's epochs are part of the chosen point's training; the joint supernet's are not.
+    Epochs of a visit count towards the training of the chosen point; those of the joint supernet do
+    not.
     """
     after_visit = SUPERNET_EPOCHS - VISIT_EPOCHS
     return {
@@ -105,7 +106,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
-    """Return mean and spread over seeds, a row per selector."""
+    """Return mean and spread over the seeds, with a row per selector."""
     header = ("selector", "accuracy, %", "SRAM", "flash", "epochs", "points (rank ratio, patch)")
     rows = []
     for selector, k in ROWS:
@@ -132,7 +133,9 @@ def _mean(values: Sequence[float | None]) -> str:
 def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("overrides", nargs="*", help="of the chain, for instance data=digits")
+    parser.add_argument(
+        "overrides", nargs="*", help="settings of the chain, for instance data=digits"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/ablate_space"))
     return tool.run(parser, measure, tables)

@@ -1,11 +1,11 @@
-"""Admitted fraction rho over the whole grid of a space, under several memory estimators.
+"""Admitted fraction rho over the whole grid of a space, by memory estimator.
 
     python tools/admission_map.py [space=t] [--devices stm32f427 stm32f746 stm32h743]
                                   [--samples 200] [--picture map.png]
                                   [--json] [--markdown]
 
 `paper` is MCUFormer's criterion, `released` its code's estimate, `planner` the exporter's plan. The
-first two say nothing about flash, so SRAM alone is compared. `exact` is the released estimate's rho
+first two do not estimate flash, so only SRAM is compared. `exact` is the released estimate's rho
 averaged over the embedding widths at the largest MLP ratio, without sampling.
 """
 
@@ -39,7 +39,7 @@ Estimator = Callable[[SubnetConfig, Device], bool]
 
 
 def planned_fits(subnet: SubnetConfig, device: Device) -> bool:
-    """Tell whether the exporter's plan fits the SRAM, region by region."""
+    """Return whether the exporter's plan fits the SRAM, region by region."""
     target = Target(device)
     return not target.cost(subnet).exceeds(target.limit)[0]
 
@@ -52,7 +52,7 @@ ESTIMATORS: dict[str, Estimator] = {
 
 
 def exact_released(space: SearchSpace, point: SpacePoint, limit_bytes: int) -> float:
-    """Return rho of the released estimate, exactly: it depends on the embedding width alone."""
+    """Return the exact rho of the released estimate, which depends on the embedding width alone."""
     largest = space.largest(point)
     subnets = [largest.model_copy(update={"embed_dim": dim}) for dim in space.embed_dim]
     return float(np.mean([released_code_bytes(subnet) <= limit_bytes for subnet in subnets]))
@@ -68,11 +68,11 @@ def admission_maps(
         point = space.point_at(index)
         subnets = sample_point(space, point, samples, stream(0, "quality", point.name))
         for device in devices:
-            found = maps[device.name]
+            device_maps = maps[device.name]
             for name, estimate in ESTIMATORS.items():
                 fits = sum(estimate(subnet, device) for subnet in subnets)
-                found[name][index] = fits / samples
-            found["exact"][index] = exact_released(space, point, device.sram_bytes)
+                device_maps[name][index] = fits / samples
+            device_maps["exact"][index] = exact_released(space, point, device.sram_bytes)
     return maps
 
 
@@ -87,7 +87,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     ]
     space = SearchSpace.parse(configs[0]["space"], where="space")
     if list(space.axes) != ["rank_ratio", "patch_size"]:
-        raise ConfigError("needs the axes rank_ratio and patch_size alone", where="space")
+        raise ConfigError("the map needs exactly the axes rank_ratio and patch_size", where="space")
     started = time.monotonic()
     devices = [Device.parse(config["device"], where="device") for config in configs]
     maps = admission_maps(space, devices, options.samples)
@@ -106,21 +106,21 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
-    """Return a table per device and estimator: a row per patch size, a column per rank ratio."""
+    """Return a table per device and estimator, with a row per patch size, a column per ratio."""
     header = ("patch", *(f"r {ratio:g}" for ratio in result["rank_ratio"]))
-    found = []
+    all_tables = []
     for device, maps in result["rho"].items():
         for estimator, values in maps.items():
             rows = [
                 (str(patch), *(f"{column[row]:.3f}" for column in values))
                 for row, patch in enumerate(result["patch_size"])
             ]
-            found.append(Table(header, rows, f"{device}, {estimator}"))
+            all_tables.append(Table(header, rows, f"{device}, {estimator}"))
     points = len(result["rank_ratio"]) * len(result["patch_size"])
     judged = points * result["samples"] * len(result["rho"])
     row = (f"{judged:,}", f"{result['seconds']:.1f}")
-    found.append(Table(("subnets judged by every estimator", "seconds"), [row]))
-    return found
+    all_tables.append(Table(("subnets judged by every estimator", "seconds"), [row]))
+    return all_tables
 
 
 def main() -> int:

@@ -2,10 +2,10 @@
 
     python tools/bench_demo.py [--devices stm32f100 stm32f746] [--seeds 5] [--json] [--markdown]
 
-Every row is one run of `python -m mcuformer +experiment=demo` under --out, on the test digits that
-nothing but the report looks at; runs of one seed share recovery points. A run that is complete is
-not run again. Accuracies depend on the seed and, at equal seeds, on the CPU and on torch's version,
-because training rounds differently there. Sizes and instructions are those of the network found.
+Every row is one run of `python -m mcuformer +experiment=demo` under --out, measured on the test
+digits, which only the report uses; runs of one seed share recovery points. Complete runs are not
+repeated. Accuracies depend on the seed and, for equal seeds, on the CPU and the version of torch,
+where training rounds differently. Sizes and instructions are those of the network found.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
-    """Return accuracies over the seeds, a row per device, and a row of costs per run."""
+    """Return a table of accuracies with a row per device, and one of costs with a row per run."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in result["rows"]:
         groups.setdefault(row["device"], []).append(row)

@@ -1,8 +1,8 @@
-"""Instructions of the kernels on the emulated Cortex-M7 and Cortex-M4, beside the recorded bars.
+"""Instructions of the kernels on the emulated Cortex-M7 and Cortex-M4, beside recorded bars.
 
     python tools/bench_kernels.py [--json] [--markdown]
 
-Counts are executed instructions in QEMU, packing, bias, zero points and requantisation included;
+Counts are instructions executed in QEMU, including packing, bias, zero points and requantisation;
 every output is compared with the integer reference. The bars are those of CMSIS-NN (commit
 99f736a6) and TinyEngine (47bb283), measured in the same way.
 """
@@ -73,11 +73,14 @@ OTHER_BARS = {
 
 @dataclass(frozen=True)
 class Case:
-    """One call.
+    """One call of a kernel, as tools/bench_kernels.c reads it.
 
     Args:
-        kind: of KINDS. size, arrays, value: as tools/bench_kernels.c reads them; None is no array.
-        expected: the output's bytes.
+        kind: one of KINDS.
+        size: sizes of the call.
+        arrays: inputs and constants; None for a null pointer.
+        value: integer parameters.
+        expected: bytes of the output, by the integer reference.
     """
 
     kind: str
@@ -87,7 +90,7 @@ class Case:
     expected: bytes
 
     def record(self) -> bytes:
-        """Return the header and the data."""
+        """Return the case as bytes: header, then data."""
         header, data = np.zeros((), HEADER), b""
         offsets = []
         for array in self.arrays:
@@ -104,12 +107,12 @@ class Case:
 
 
 def codes(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Draw int8 codes."""
+    """Draw random int8 codes."""
     return rng.integers(-128, 128, shape).astype(np.int8)
 
 
 def matrix(rng: np.random.Generator, features: int, channels: int) -> Lowered:
-    """Draw a linear layer whose outputs fill int8."""
+    """Draw a random linear layer (features to channels) whose outputs fill int8."""
     spread = 74 * 74 * np.sqrt(features)
     arrays: dict[str, Array] = {
         "weight": rng.integers(-127, 128, (channels, features)).astype(np.int8),
@@ -120,7 +123,7 @@ def matrix(rng: np.random.Generator, features: int, channels: int) -> Lowered:
 
 
 def linear(rng: np.random.Generator, shape: tuple[int, int, int], table: bool = False) -> Case:
-    """Return a linear layer, with GELU's table in the epilogue or without."""
+    """Return the case of a linear layer, with or without a table in the epilogue."""
     tokens, features, channels = shape
     node = Node("n", "linear", ("x",), "y", LinearAttributes(channels))
     x, lowered = codes(rng, tokens, features), matrix(rng, features, channels)
@@ -133,7 +136,7 @@ def linear(rng: np.random.Generator, shape: tuple[int, int, int], table: bool = 
 
 
 def attention(rng: np.random.Generator, tokens: int, head_dim: int) -> Case:
-    """Return one head of attention."""
+    """Return the case of one attention head."""
     node = Node("n", "attention", ("q", "k", "v"), "y", AttentionAttributes(num_heads=1))
     q, k, v = (codes(rng, tokens, head_dim) for _ in range(3))
     multiplier, numerator, table = 2**32 // 1200, 2**33, exp_table(0.05)
@@ -153,7 +156,7 @@ def tiles(rows: np.ndarray) -> np.ndarray:
 
 
 def softmax(rng: np.random.Generator, tokens: int) -> Case:
-    """Return the softmax of four rows of scores."""
+    """Return the case of the softmax of four rows of scores."""
     table, numerator = exp_table(0.05), 2**33
     scores = codes(rng, 4, tokens)
     weights = table[scores.max(axis=1, keepdims=True).astype(np.int64) - scores]
@@ -166,7 +169,7 @@ def softmax(rng: np.random.Generator, tokens: int) -> Case:
 
 
 def layer_norm(rng: np.random.Generator, tokens: int, features: int) -> Case:
-    """Return layer norm into tiles."""
+    """Return the case of a layer norm into tiles."""
     node = Node("n", "layer_norm", ("x",), "y", LayerNormAttributes(eps=1e-6))
     x = codes(rng, tokens, features)
     arrays = {
@@ -181,7 +184,7 @@ def layer_norm(rng: np.random.Generator, tokens: int, features: int) -> Case:
 
 
 def patch_embed(rng: np.random.Generator, size: int, patch: int, channels: int) -> Case:
-    """Return the embedding of an image's patches."""
+    """Return the case of the patch embedding of an image."""
     grid, features = size // patch, patch * patch * 3
     attrs = PatchAttributes(
         channels, positions=False, patch_size=patch, grid_size=grid, pad_before=0
@@ -200,7 +203,7 @@ def patch_embed(rng: np.random.Generator, size: int, patch: int, channels: int) 
 
 
 def generic_device(core: Core) -> Device:
-    """Return a device of the core with all the memory of the emulated board."""
+    """Return a device with the core and all memory of the emulated board."""
     flash = MemoryRegion(name="flash", kind="flash", origin=0, size_bytes=1 << 22)
     sram = MemoryRegion(name="sram", kind="sram", origin=0x20000000, size_bytes=1 << 22)
     return Device(
@@ -216,30 +219,30 @@ def generic_device(core: Core) -> Device:
 
 
 def measure(core: Core, cases: Sequence[Case]) -> Iterator[tuple[int, bool]]:
-    """Yield the instructions of each case and whether its output is the reference's."""
+    """Yield the instructions of each case, and whether its output equals the reference's."""
     require(*qemu.TOOLS)
     device = generic_device(core)
     machine = emulated_machine(device)
     port = RUNTIME / "port" / "cortex_m"
     with tempfile.TemporaryDirectory(prefix="mcuformer-bench-") as name:
-        place = Path(name)
-        (place / "board.h").write_text(board_header(machine))
-        (place / "board.ld").write_text(linker_script(device, machine.regions))
-        (place / "cases.bin").write_bytes(b"".join(case.record() for case in cases))
+        folder = Path(name)
+        (folder / "board.h").write_text(board_header(machine))
+        (folder / "board.ld").write_text(linker_script(device, machine.regions))
+        (folder / "cases.bin").write_bytes(b"".join(case.record() for case in cases))
         sources = [Path(__file__).with_suffix(".c"), *sorted((RUNTIME / "src").glob("*.c"))]
         sources += [port / "startup.c", port / "semihosting.c"]
         flags = [*CPU_FLAGS[core].split(), *KERNEL_FLAGS.split(), "-ffunction-sections"]
-        include = [f"-I{path}" for path in (place, port, RUNTIME / "include")]
+        include = [f"-I{path}" for path in (folder, port, RUNTIME / "include")]
         link = [
             "-nostartfiles",
             "--specs=nano.specs",
             "-Wl,--gc-sections",
-            f"-Wl,-T,{place}/board.ld",
+            f"-Wl,-T,{folder}/board.ld",
         ]
         files = [str(path) for path in sources]
-        run(["arm-none-eabi-gcc", *flags, *include, *files, *link, "-o", f"{place}/bench.elf"])
-        qemu.emulate(place / "bench.elf", machine, place)
-        results = (place / "results.bin").read_bytes()
+        run(["arm-none-eabi-gcc", *flags, *include, *files, *link, "-o", f"{folder}/bench.elf"])
+        qemu.emulate(folder / "bench.elf", machine, folder)
+        results = (folder / "results.bin").read_bytes()
     for case in cases:
         ticks, output = results[:8], results[8 : 8 + len(case.expected)]
         results = results[8 + len(case.expected) :]
@@ -255,7 +258,7 @@ def bench(core: Core) -> dict[str, Any]:
     cases += [attention(rng, 197, 64), softmax(rng, 197), layer_norm(rng, 197, 192)]
     cases += [linear(fc1, (196, 192, 768)), linear(np.random.default_rng(1), (196, 192, 768), True)]
     cases += [patch_embed(rng, 240, 16, 192)]
-    found = list(measure(core, cases))
+    results = list(measure(core, cases))
     gemm = [
         {
             "tokens": tokens,
@@ -264,9 +267,9 @@ def bench(core: Core) -> dict[str, Any]:
             "instructions_per_mac": round(count / (tokens * features * channels), 4),
             "bit_exact": exact,
         }
-        for (tokens, features, channels), (count, exact) in zip(GEMM_BARS, found, strict=False)
+        for (tokens, features, channels), (count, exact) in zip(GEMM_BARS, results, strict=False)
     ]
-    counts = [count for count, _ in found[len(GEMM_BARS) :]]
+    counts = [count for count, _ in results[len(GEMM_BARS) :]]
     return {
         "core": core,
         "gemm": gemm,
@@ -275,7 +278,7 @@ def bench(core: Core) -> dict[str, Any]:
         "layer_norm_per_element": round(counts[2] / (197 * 192), 3),
         "gelu_per_element": round((counts[4] - counts[3]) / (196 * 768), 3),
         "patch_embed_per_mac": round(counts[5] / (225 * 768 * 192), 4),
-        "bit_exact": all(exact for _, exact in found),
+        "bit_exact": all(exact for _, exact in results),
     }
 
 
@@ -286,7 +289,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
-    """Return the matrix products, and what else the kernels spend, a column per core."""
+    """Return tables of matrix products and of the other kernels, with a column per core."""
     cores = (result, result["m4"])
     names = tuple(f"{core['core']}, here" for core in cores)
     products = []
@@ -311,7 +314,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
 
 
 def exact_everywhere(result: dict[str, Any]) -> bool:
-    """Return whether every output of both cores equals the reference's."""
+    """Return whether every output on both cores equals the reference's."""
     return bool(result["bit_exact"] and result["m4"]["bit_exact"])
 
 

@@ -3,9 +3,9 @@
     python tools/bench_network.py [NAME ...] [--images 2] [--budget BYTES] [--json] [--markdown]
 
 `deit_tiny` and `paper_320k` (the paper's network for 320 KB) keep their weights in memory-mapped
-external flash; the image is in SRAM or, for `_strip`, handed over in strips. SRAM is the arena,
+external flash; the image is in SRAM or, for `_strip`, supplied in strips. SRAM is the sum of arena,
 static data and the stack as measured; every schedule is chosen under the budget shown. Instructions
-are executed ones in QEMU. Milliseconds are an estimate: one instruction per cycle at the device's
+are those executed in QEMU. Milliseconds are an estimate: one instruction per cycle at the device's
 clock, no wait states. The bound is the least arena that any placement could have.
 """
 
@@ -43,12 +43,13 @@ CALIBRATION_IMAGES = 4
 
 @dataclass(frozen=True)
 class Network:
-    """A network, where it runs and how much SRAM it may take.
+    """A network to measure.
 
     Args:
-        device: a name in conf/device.
+        subnet: the network's shape.
+        device: name of a device in conf/device.
         budget: bytes of SRAM for the whole firmware.
-        strip: whether the image is handed over in strips.
+        strip: whether the image is supplied in strips.
     """
 
     subnet: SubnetConfig
@@ -58,7 +59,7 @@ class Network:
 
 
 def vit(size: tuple[int, int, int], dim: int, block: BlockConfig, depth: int) -> SubnetConfig:
-    """Return a ViT without class token; `size` is (img_size, patch_size, channels)."""
+    """Return a ViT without a class token; `size` is (img_size, patch_size, channels)."""
     img_size, patch_size, chans = size
     return SubnetConfig(
         img_size=img_size,
@@ -93,7 +94,7 @@ NETWORKS = {
 
 
 def preprocessing(subnet: SubnetConfig) -> Preprocessing:
-    """Return what random pixels are normalised by."""
+    """Return the normalisation of random pixels."""
     chans = subnet.in_chans
     return Preprocessing(
         img_size=subnet.img_size,
@@ -105,7 +106,13 @@ def preprocessing(subnet: SubnetConfig) -> Preprocessing:
 
 
 def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
-    """Build, run and compare one network."""
+    """Build, run and compare one network.
+
+    Args:
+        name: key of NETWORKS.
+        images: number of images.
+        budget: bytes of SRAM in place of the network's own budget; None keeps that.
+    """
     network = NETWORKS[name]
     limit = network.budget if budget is None else budget
     device = load("device", network.device, Device)
@@ -121,8 +128,8 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
     scheduled = Target(device, BudgetConfig(sram_bytes=limit), forms).schedule(subnet)
     in_arena = execute(model, scheduled.calls, scheduled.plan, tested[0])
     classes = [str(index) for index in range(subnet.num_classes)]
-    with tempfile.TemporaryDirectory(prefix="mcuformer-bench-") as place:
-        firmware, build = Path(place) / "firmware", Path(place) / "build"
+    with tempfile.TemporaryDirectory(prefix="mcuformer-bench-") as folder:
+        firmware, build = Path(folder) / "firmware", Path(folder) / "build"
         write_firmware(firmware, model, scheduled, device, classes)
         elf = qemu.build(firmware, build)
         result = qemu.run_images(elf, device, tested, subnet.num_classes)
@@ -193,9 +200,13 @@ def tables(result: dict[str, Any]) -> list[Table]:
 def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NETWORKS)}")
-    parser.add_argument("--images", type=int, default=2, help="compared with numpy (2)")
-    parser.add_argument("--budget", type=int, help="bytes of SRAM, in place of a network's own")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"networks: {', '.join(NETWORKS)}")
+    parser.add_argument(
+        "--images", type=int, default=2, help="number of images compared with numpy (2)"
+    )
+    parser.add_argument(
+        "--budget", type=int, help="bytes of SRAM, in place of a network's own budget"
+    )
     return tool.run(
         parser,
         measure,

@@ -5,9 +5,9 @@
 Training steps (forward, backward, clipping, optimiser) and evaluation of `autoformer_t` at 224 px,
 batch 16, and of the Fashion-MNIST preset, batch 128, on random images; several sampled subnets per
 preset, elastic and dense in turn, in the same order. A ratio is the time of the elastic network
-over that of the dense one: the median over the repeats of a subnet, then the median over the
-subnets; both with relative position or without alike. The ratios and rates outside `presets` are
-those of the worse preset.
+over that of the dense one: medians over the repeats of a subnet, then the median over the subnets.
+Both have relative positions, or neither has. The ratios and rates outside `presets` are those of
+the worse preset.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ from supernet.train import TrainConfig
 from supernet.vit import Vit
 
 RECIPE = Recipe(epochs=2, batch_size=1, lr=1e-4, warmup_epochs=0)
-COUNTED = 20_000  # subnets whose parameters are counted
+COUNTED = 20_000  # number of subnets whose parameters are counted
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What is measured.
+    """A space and a batch size to measure.
 
     Args:
+        name: name in the result.
         overrides: Hydra overrides that choose the space.
         index: index of the space's outer point.
         batch_size: images per step.
@@ -64,14 +65,14 @@ PRESETS = (
 
 
 class Timed:
-    """A network with its optimiser: one training step, one evaluation, in seconds."""
+    """A network with its optimiser; training steps and evaluations return their seconds."""
 
     def __init__(self, network: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
         self.network, self.forward = network, forward
         self.optimizer = build_optimizer(RECIPE, network)
 
     def train_step(self, images: Tensor, labels: Tensor) -> float:
-        """Do one training step."""
+        """Run one training step and return its seconds."""
         self.network.train()
         started = time.perf_counter()
         self.optimizer.zero_grad()
@@ -82,7 +83,7 @@ class Timed:
 
     @torch.inference_mode()
     def evaluate(self, images: Tensor) -> float:
-        """Run the network on a batch."""
+        """Run the network on a batch and return the seconds."""
         self.network.eval()
         started = time.perf_counter()
         self.forward(images)
@@ -132,13 +133,13 @@ def _dense(subnet: SubnetConfig, pad: tuple[float, ...]) -> Timed:
 
 
 def _medians(repeats: int, functions: list[Callable[[], float]]) -> list[float]:
-    """Return the median seconds of each function, run in turn after a first time for nothing."""
+    """Return the median seconds of each function, run in turn, without the first round."""
     seconds = np.array([[function() for function in functions] for _ in range(repeats + 1)])
     return [float(value) for value in np.median(seconds[1:], axis=0)]
 
 
 def count_parameters() -> float:
-    """Return how many subnets' parameters are counted per second, each for the first time."""
+    """Return the number of subnets per second whose parameters are counted, none from a cache."""
     space, rng = read_space(PRESETS[0]), stream(0, "count")
     subnets = [space.sample(space.points()[0], rng) for _ in range(COUNTED)]
     started = time.perf_counter()
@@ -188,7 +189,7 @@ def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
     parser.add_argument("--subnets", type=int, default=8, help="per preset")
-    parser.add_argument("--repeats", type=int, default=3, help="of a measurement")
+    parser.add_argument("--repeats", type=int, default=3, help="repeats of a measurement")
     parser.add_argument("--threads", type=int, default=2)
     return tool.run(parser, bench, tables)
 

@@ -1,10 +1,10 @@
-"""Space selectors on made-up landscapes with a known optimum.
+"""Space selectors on synthetic landscapes with a known optimum.
 
     python tools/bench_trend.py [--seeds 100] [--visits 30] [--json] [--markdown]
 
-A 12 x 5 grid, Q = 70 - (a |dr| + b |dP|) - 0.2 c dr dP around an interior optimum, with slopes per
-grid step a of U(0.6, 1.5), b of U(1, 3) and c of U(-0.3, 0.3); scores are observed with noise of
-0.5. The selectors are the functions that evolve.space calls.
+A 12 x 5 grid with Q = 70 - (a |dr| + b |dP|) - 0.2 c dr dP around an interior optimum; slopes per
+grid step are drawn as a from U(0.6, 1.5), b from U(1, 3) and c from U(-0.3, 0.3). Scores are
+observed with normal noise of standard deviation 0.5. The selectors are those of evolve.space.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SyntheticLandscape:
         self.truth = 70 - (a * np.abs(down) + b * np.abs(right)) - 0.2 * c * down * right
 
     def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
-        """Observe the true score with noise."""
+        """Return a visit with the true score and noise."""
         visit = Visit(
             index=index,
             epochs=self.history.epochs(index) + VISIT_EPOCHS,
@@ -58,20 +58,20 @@ class SyntheticLandscape:
         return visit
 
     def admitted_macs(self, index: Index) -> list[int]:
-        """Made-up points have no subnets."""
+        """Synthetic points have no subnets."""
         raise NotImplementedError
 
     def train_jointly(self, epochs: int) -> list[Visit]:
-        """Made-up points have no supernet."""
+        """Synthetic points have no supernet."""
         raise NotImplementedError
 
     def regret(self, index: Index) -> float:
-        """Return how far a point is below the true optimum."""
+        """Return by how much a point's true score is below the optimum."""
         return float(self.truth.max() - self.truth[index])
 
 
 def measure(config: SelectorConfig, seeds: int) -> tuple[float, float]:
-    """Return the mean regret of the chosen point and how often it is the optimum."""
+    """Return the mean regret of the chosen points, and the share that is the optimum."""
     regrets = []
     for seed in range(seeds):
         landscape = SyntheticLandscape(seed)

@@ -5,8 +5,8 @@
 Errors are those of the form itself, before its output is rounded to int8 (GELU over [-4, 4],
 exponentials over [0, 16], roots relative to the exact one), or in steps of the int8 output (layer
 norm, linear layers, patch embedding). Instructions are counted on an emulated Cortex-M7, by calling
-a kernel twice in a network of 17 tokens of 48 channels. With --run, the int8 accuracy of that run's
-network on the test part under each form.
+a kernel twice in a network of 17 tokens with 48 channels. --run adds the int8 accuracy of that
+run's network on the test part under each form.
 """
 
 from __future__ import annotations
@@ -66,7 +66,18 @@ GELU_SCALE, SCORE_SCALE = 4 / 127, 16 / 255
 
 @dataclass(frozen=True)
 class Case:
-    """One form: how to switch it on, which call to repeat, over how many elements."""
+    """One form of an operator.
+
+    Args:
+        operator: name of the operator in the result.
+        form: name of the form in the result.
+        kernel: C function to call twice.
+        elements: number of elements that the kernel computes in a subnet.
+        forms: settings that switch the form on.
+        change: fields of the subnet that the form needs.
+        node: end of the name of the node to measure.
+        error: returns largest and mean error of the form; None measures the node's output.
+    """
 
     operator: str
     form: str
@@ -74,24 +85,24 @@ class Case:
     elements: Callable[[SubnetConfig], int]
     forms: dict[str, Any]
     change: dict[str, Any]
-    node: str  # part of the name of the nodes that call it
+    node: str
     error: Callable[[], tuple[float, float]] | None = None
 
 
 def relative(got: np.ndarray, exact: np.ndarray) -> tuple[float, float]:
-    """Return the largest and the mean relative error."""
+    """Return the largest and mean relative error."""
     error = np.abs(got - exact) / exact
     return float(error.max()), float(error.mean())
 
 
 def absolute(got: np.ndarray, exact: np.ndarray) -> tuple[float, float]:
-    """Return the largest and the mean error."""
+    """Return the largest and mean error."""
     error = np.abs(got - exact)
     return float(error.max()), float(error.mean())
 
 
 def gelu_error(form: GeluSigmoid | GeluPolynomial | None) -> tuple[float, float]:
-    """Return the errors of a form over [-4, 4]; the table is exact."""
+    """Return the errors of a form of GELU over [-4, 4]; None is the table, which is exact."""
     if form is None:
         return 0.0, 0.0
     t = np.arange(-127, 128)
@@ -121,18 +132,18 @@ def normalized_error() -> tuple[float, float]:
 
 
 def root_error(form: str) -> tuple[float, float]:
-    """Return the relative errors of the root over the range that layer norm shifts to."""
+    """Return the relative errors of the square root over the range of layer norm."""
     numbers = np.random.default_rng(0).integers(2**30, 2**32, 10**6)
     return relative(isqrt(numbers, SQRT_STEPS[form]), np.sqrt(numbers))
 
 
 def scores(subnet: SubnetConfig) -> int:
-    """Return the scores of all heads and queries."""
+    """Return the number of scores of all heads and queries."""
     return BLOCK.num_heads * subnet.num_tokens**2
 
 
 def tokens(width: int) -> Callable[[SubnetConfig], int]:
-    """Return the function that counts the elements of so many channels per token."""
+    """Return a function that counts the elements of tokens with `width` channels."""
     return lambda subnet: subnet.num_tokens * width
 
 
@@ -245,7 +256,7 @@ APART = Passes(stream_tokens=False, integrate_operators=False)  # one kernel per
 
 
 def measure(case: Case, device: Device) -> dict[str, Any]:
-    """Export the small network with a form, compare it, and count its kernel's instructions."""
+    """Export the small network with a form, compare it and count the kernel's instructions."""
     subnet, forms = SubnetConfig.parse(PLAIN | case.change), Forms(**case.forms, passes=APART)
     rng = np.random.default_rng(0)
     weights = random_weights(subnet, rng)
@@ -255,33 +266,33 @@ def measure(case: Case, device: Device) -> dict[str, Any]:
     scheduled = schedule(subnet, forms)
     expected = run_integer(integer, images)
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
+        folder = Path(name)
         names = [str(label) for label in range(10)]
-        write_firmware(place / "firmware", integer, scheduled, device, names)
-        library = host.build(place / "firmware", place / "host")
+        write_firmware(folder / "firmware", integer, scheduled, device, names)
+        library = host.build(folder / "firmware", folder / "host")
         exact = bool(np.array_equal(host.run_images(library, images, 10), expected))
         counts: list[np.ndarray] = []
         for _ in range(2):
-            elf = qemu.build(place / "firmware", place / "emulated")
+            elf = qemu.build(folder / "firmware", folder / "emulated")
             result = qemu.run_images(elf, device, images[:4], 10)
             if not counts:
                 exact &= bool(np.array_equal(result.logits, expected[:4]))
             counts.append(result.instructions)
-            repeat(case, place / "firmware")
-    spent = float(np.mean(counts[1] - counts[0]))
+            repeat(case, folder / "firmware")
+    instructions = float(np.mean(counts[1] - counts[0]))
     error = error_in_steps(case, floating, integer, images) if case.error is None else case.error()
     return {
         "operator": case.operator,
         "form": case.form,
         "max_error": error[0],
         "mean_error": error[1],
-        "instructions_per_element": spent / case.elements(subnet),
+        "instructions_per_element": instructions / case.elements(subnet),
         "bit_exact": exact,
     }
 
 
 def repeat(case: Case, firmware: Path) -> None:
-    """Let the generated C, or for the softmax the attention kernel, call a kernel twice."""
+    """Make the generated C, or for the softmax the attention kernel, call a kernel twice."""
     if case.kernel == "oplib_softmax_s8":
         source = firmware / "src" / "tile_attention_rows_s8.c"
         text = source.read_text()
@@ -298,14 +309,14 @@ def repeat(case: Case, firmware: Path) -> None:
 
 
 def c_suffix(node: str) -> str:
-    """Return the end of a node's name as it stands in C."""
+    """Return the end of a node's name as it appears in C."""
     return node.replace(".", "_")
 
 
 def error_in_steps(
     case: Case, floating: Any, integer: Any, images: np.ndarray
 ) -> tuple[float, float]:
-    """Return the errors of one operator's output, in its steps, on the integer network's inputs."""
+    """Return the errors of a node's output, in its steps, for the integer network's inputs."""
     from oplib.ops.registry import OPERATORS
 
     node = next(n for n in integer.graph.nodes if n.name.endswith(case.node))
@@ -325,7 +336,7 @@ def error_in_steps(
 def accuracies(run: Path) -> dict[str, float]:
     """Return the test accuracy of a run's network under every form, by ``operator form``."""
     network, data = read_run(run)
-    found = {}
+    percent = {}
     for case in CASES:
         kernel = case.forms.get("patch_kernel")
         if case.change or (kernel is not None and network.subnet.patch_size % kernel):
@@ -333,9 +344,9 @@ def accuracies(run: Path) -> dict[str, float]:
         model = network.float_model(data.preprocessing, Forms(**case.forms))
         integer = quantize(model, data.steering.images[:256])
         logits = run_integer(integer, data.test.images[:])
-        right = float((logits.argmax(axis=1) == data.test.labels).mean())
-        found[f"{case.operator} {case.form}"] = round(100 * right, 4)
-    return found
+        accuracy = float((logits.argmax(axis=1) == data.test.labels).mean())
+        percent[f"{case.operator} {case.form}"] = round(100 * accuracy, 4)
+    return percent
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""What each way of quantising a run's network costs, on the whole test part.
+"""Accuracy of a run's network under each way of quantising it, on the whole test part.
 
     python tools/compare_quantization.py runs/demo [--images 256] [--json] [--markdown]
 
 Rows: observers, bias correction, equalisation, an int16 residual stream, and int16 between factors.
-Calibration looks at the steering split, the accuracies are of the test part; every row runs the
-integer reference, which equals the firmware in every byte.
+Calibration uses the steering split, accuracies are those on the test part; every row runs the
+integer reference, whose logits equal the firmware's bit for bit.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def read_run(path: Path) -> tuple[SourceNetwork, Dataset]:
 
 
 def correct(logits: np.ndarray, data: Dataset) -> int:
-    """Return how many test images are classified correctly."""
+    """Return the number of test images that are classified correctly."""
     return int((logits.argmax(axis=1) == data.test.labels).sum())
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
-    """Quantise the run's network in every way and count the test images that are lost."""
+    """Quantise the run's network in every way and count the test images lost."""
     tool.require_at_least(1, images=options.images)
     network, data = read_run(options.run)
     pixels, total = data.test.images[:], len(data.test)
@@ -72,13 +72,13 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         model = network.float_model(data.preprocessing, Forms(**forms))
         calibration_images = data.steering.images[: options.images]
         integer = quantize(model, calibration_images, QuantSettings(**settings))
-        found = correct(run_integer(integer, pixels), data)
-        rows.append({"name": name, "right": found, "drop": exact - found})
+        right = correct(run_integer(integer, pixels), data)
+        rows.append({"name": name, "right": right, "drop": exact - right})
     return {"float_right": exact, "test_images": total, "rows": rows}
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
-    """Return a row per way of quantising, below the float network."""
+    """Return a row for the float network and one per way of quantising."""
     total = result["test_images"]
     rows = [("float", f"{100 * result['float_right'] / total:.2f} %", "")]
     rows += [
@@ -92,7 +92,7 @@ def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
     parser.add_argument("run", type=Path, help="a run directory after evolve.finetune")
-    parser.add_argument("--images", type=int, default=256, help="for calibration")
+    parser.add_argument("--images", type=int, default=256, help="number of calibration images")
     return tool.run(parser, compare, tables)
 
 

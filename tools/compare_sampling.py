@@ -4,11 +4,11 @@ r"""Sampling rules of supernet training at equal compute: uniform, sandwich, bud
     python tools/compare_sampling.py data=fashion_mnist data.root=FOLDER device=stm32f746 \
         recipe.epochs=8 --train-images 20000
 
-Overrides are those of supernet.train. `recipe.epochs` is uniform sampling's; the others train for
-as many epochs as take the same multiply-accumulates, forward and backward, teachers included, with
-the warm-up cut or stretched alike. Measured are the inherited accuracies of the smallest, median
-and largest subnets that fit the device, on the test part, which nothing selects by. A supernet that
-is trained is not trained again.
+Overrides are those of supernet.train. `recipe.epochs` applies to uniform sampling; the other rules
+train for as many epochs as need the same multiply-accumulates, forward and backward, teachers
+included, and their warm-up is scaled alike. Measured are the inherited accuracies of the smallest,
+median and largest subnets that fit the device, on the test part, which plays no part in any
+selection. Complete supernets are not trained again.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ RULES: dict[str, SamplingConfig] = {
 }
 DEFAULTS = ["point.rank_ratio=0.5", "point.patch_size=4", "device=stm32f100"]
 SIZES = ("smallest", "median", "largest")
-MAC_STEPS = 400  # over which a rule's cost is averaged
+MAC_STEPS = 400  # number of steps over which the cost of a rule is averaged
 
 
 def mean_step_macs(rule: SamplingConfig, pool: Pool) -> float:
-    """Return the mean multiply-accumulates of a step's subnets, for one image, forward."""
+    """Return the mean multiply-accumulates of a step: all its subnets, forward, per image."""
     sampler = build_sampler(rule, pool, MAC_STEPS)
     return float(np.mean([sum(s.macs for s in sampler(0, step)) for step in range(MAC_STEPS)]))
 
 
 def run_row(config: TrainConfig, name: str, seed: int, dataset: Dataset) -> dict[str, Any]:
-    """Train one supernet and measure it."""
+    """Train a supernet by one rule and measure its subnets."""
     point = resolve_point(config)
     points_dir = Path(config.points_dir)
     setting = SupernetSetting(config.recipe, RULES[name], seed, points_dir, config.target)
@@ -71,15 +71,15 @@ def run_row(config: TrainConfig, name: str, seed: int, dataset: Dataset) -> dict
     model = train(task, epochs, f"{name}, seed {seed}").model
     fitting = replace(pool, seed=0).admitted("measured")  # the same subnets in every row
     subnets = dict(zip(SIZES, (fitting[0], fitting[len(fitting) // 2], fitting[-1]), strict=True))
-    found = {
+    accuracies = {
         size: accuracy_percent(partial(model, subnet=subnet), dataset.test, dataset.preprocessing)
         for size, subnet in subnets.items()
     }
-    return {"sampling": name, "seed": seed, **found, "epochs": epochs}
+    return {"sampling": name, "seed": seed, **accuracies, "epochs": epochs}
 
 
 def by_rule(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Return the accuracies of each rule: a row per seed, a column per size of subnet."""
+    """Return the accuracies of each rule, with a row per seed and a column per size of subnet."""
     return {
         name: np.array([[row[size] for size in SIZES] for row in rows if row["sampling"] == name])
         for name in RULES
@@ -87,14 +87,14 @@ def by_rule(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def median_gain(accuracies: dict[str, np.ndarray], name: str) -> tuple[float, float]:
-    """Return what a rule gains on the median subnet over uniform sampling, and the spread."""
+    """Return a rule's gain over uniform sampling on the median subnet, and the pooled spread."""
     uniform, other = accuracies["uniform"][:, 1], accuracies[name][:, 1]
     pooled = np.sqrt((uniform.var(ddof=1) + other.var(ddof=1)) / 2)
     return float(other.mean() - uniform.mean()), float(pooled)
 
 
 def recommended(rows: list[dict[str, Any]]) -> str:
-    """Return the rule with the best median of those that gain more than the pooled spread."""
+    """Return the rule with the best median subnet among those that gain more than the spread."""
     accuracies = by_rule(rows)
     better = [name for name in RULES if np.greater(*median_gain(accuracies, name))]
     return max(better, key=lambda name: accuracies[name][:, 1].mean(), default="uniform")
@@ -102,7 +102,7 @@ def recommended(rows: list[dict[str, Any]]) -> str:
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Train and measure every rule for every seed."""
-    tool.require_at_least(2, seeds=options.seeds)  # one has no spread
+    tool.require_at_least(2, seeds=options.seeds)  # a single seed has no spread
     overrides = [*DEFAULTS, f"run_dir={options.out}", *options.overrides]
     config = TrainConfig.parse(compose("supernet_train", overrides, TrainConfig))
     if config.target is None:
@@ -112,8 +112,8 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     img_size = config.space.smallest(point or config.space.points()[0]).img_size
     dataset = load(config.data, img_size)
     if options.train_images is not None:
-        some = dataset.train.take(np.arange(min(options.train_images, len(dataset.train))))
-        dataset = replace(dataset, train=some)
+        first_images = np.arange(min(options.train_images, len(dataset.train)))
+        dataset = replace(dataset, train=dataset.train.take(first_images))
     rows = []
     for seed in range(options.seeds):
         for name in RULES:
@@ -138,9 +138,11 @@ def tables(result: dict[str, Any]) -> list[Table]:
 def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("overrides", nargs="*", help="of supernet.train, for instance data=digits")
+    parser.add_argument(
+        "overrides", nargs="*", help="settings of supernet.train, for instance data=digits"
+    )
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--train-images", type=int, help="train on so many of the images alone")
+    parser.add_argument("--train-images", type=int, help="train on this number of images only")
     parser.add_argument("--out", type=Path, default=Path("runs/compare_sampling"))
     return tool.run(parser, compare, tables)
 

@@ -2,9 +2,9 @@
 
     python tools/convert_checkpoint.py supernet-tiny.pth OUT [--subnet subnet.json] [--json]
 
-OUT receives one network that timm loads (config.json, model.safetensors) and its subnet.json: the
-largest, or the dense subnet of --subnet, with the slices that the released code takes; and the
-whole supernet as supernet.safetensors.
+OUT receives one network that timm loads (config.json, model.safetensors), its subnet.json, and the
+whole supernet as supernet.safetensors. The network is the largest, or the dense subnet given by
+--subnet, sliced as the released code does.
 """
 
 from __future__ import annotations
@@ -54,9 +54,15 @@ def main() -> int:
     parser = Parser(__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--subnet", type=Path, help="a dense subnet, as in a run's subnet.json")
-    parser.add_argument("--img-size", type=int, help="where patch_size does not divide it")
-    parser.add_argument("--rank-ratio", type=float, default=1.0, help="of MCUFormer's factors")
+    parser.add_argument(
+        "--subnet", type=Path, help="file of a dense subnet, like a run's subnet.json"
+    )
+    parser.add_argument(
+        "--img-size", type=int, help="image size, needed if patch_size does not divide it"
+    )
+    parser.add_argument(
+        "--rank-ratio", type=float, default=1.0, help="rank ratio of MCUFormer's factors"
+    )
     return tool.run(parser, convert)
 
 

@@ -2,8 +2,8 @@
 
     python tools/convert_cifar10.py cifar10_train.zip OUT [--json]
 
-The zip holds sheets of 40 x 25 pictures, labels.npy and meta.json with the digests of both. It has
-no test part: 10 % of the training images then become one (data.test_fraction).
+The zip holds sheets of 40 x 25 images, labels.npy, and meta.json with the digests of both. It has
+no test part: 10 % of the training images become one (data.test_fraction).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def read_sheets(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read images (B, 32, 32, 3) and labels (B,).
 
     Raises:
-        DataError: the zip is missing, damaged, or not what its digests say.
+        DataError: the zip is missing or damaged, or a digest differs.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -71,7 +71,7 @@ def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
     parser.add_argument("zip", type=Path)
-    parser.add_argument("out", type=Path, help="folder of the binary batches")
+    parser.add_argument("out", type=Path, help="folder for the binary batches")
     return tool.run(parser, convert)
 
 

@@ -1,4 +1,4 @@
-"""Count imports between the packages' files that point upwards, and circles among them.
+"""Count imports between the packages' files that point upwards, and files in import circles.
 
 python tools/import_layers.py [--json]      (imports inside functions count too)
 """
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = (  # lowest first; a module belongs to its longest prefix here
+LAYERS = (  # lowest first; a module belongs to the layer with its longest prefix
     ("mcuformer",),  # values: spaces, subnets, devices, errors
     ("mcuformer.run",),
     ("mcuformer.data",),
@@ -34,39 +34,39 @@ RANKS = {prefix: rank for rank, layer in enumerate(LAYERS) for prefix in layer}
 
 
 def modules() -> dict[str, Path]:
-    """Return the file of every module of the four packages, by dotted name."""
+    """Return the file of every module of the four packages, by dotted module name."""
     files = {path for prefix in RANKS for path in (ROOT / prefix.split(".")[0]).rglob("*.py")}
     dotted = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files}
     return {name.removesuffix(".__init__"): path for name, path in dotted.items()}
 
 
 def imported(path: Path, known: dict[str, Path]) -> set[str]:
-    """Return which of the `known` modules a file imports."""
-    found = set()
+    """Return the `known` modules that a file imports."""
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                found.add(inner if inner in known else str(node.module))
-    return found & set(known)
+                names.add(inner if inner in known else str(node.module))
+    return names & set(known)
 
 
 def rank(module: str) -> int:
-    """Return the layer of a module, counted from the lowest."""
+    """Return the number of a module's layer, counted from the lowest."""
     return RANKS[max((p for p in RANKS if f"{module}.".startswith(f"{p}.")), key=len)]
 
 
 def faults() -> tuple[list[str], list[str]]:
-    """Return the arrows that point upwards, and the modules that take part in a circle."""
+    """Return the imports that point upwards, and the modules of circles with their importers."""
     known = modules()
     arrows = {name: imported(path, known) for name, path in known.items()}
-    upward = [f"{a} -> {b}" for a, found in arrows.items() for b in found if rank(b) > rank(a)]
-    rest = dict(arrows)
-    while leaves := [name for name, found in rest.items() if not found & rest.keys()]:
-        rest = {name: found for name, found in rest.items() if name not in leaves}
-    return sorted(upward), sorted(rest)  # what is left imports itself, or leads to such modules
+    upward = [f"{a} -> {b}" for a, targets in arrows.items() for b in targets if rank(b) > rank(a)]
+    remaining = dict(arrows)
+    while leaves := [name for name, targets in remaining.items() if not targets & remaining.keys()]:
+        remaining = {name: arrows[name] for name in remaining if name not in leaves}
+    return sorted(upward), sorted(remaining)  # circles, and modules that import them
 
 
 if __name__ == "__main__":

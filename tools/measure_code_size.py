@@ -1,6 +1,6 @@
-"""Print the code-size tables of oplib/code_size.py, measured by linking one firmware a core.
+"""Print the tables of oplib/plan/code_size.py, measured by linking firmware for each core.
 
-Run it after changing a kernel, the port or the compiler flags, and paste its tables.
+Run it after changing a kernel, the port or the compiler flags, and paste the tables.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def random_network(depth: int) -> tuple[SubnetConfig, dict[str, np.ndarray]]:
 
 
 def generic_device(core: Core) -> Device:
-    """Return a device of the core with ample memory."""
+    """Return a device with the core and ample memory."""
     flash = MemoryRegion(name="flash", kind="flash", origin=0, size_bytes=1 << 20)
     sram = MemoryRegion(name="sram", kind="sram", origin=0x20000000, size_bytes=1 << 18)
     return Device(
@@ -57,7 +57,7 @@ def generic_device(core: Core) -> Device:
 
 
 def link(core: Core, depth: int, directory: Path) -> LinkedSizes:
-    """Export and link the random network."""
+    """Export and link the random network; return its sizes."""
     subnet, weights = random_network(depth)
     scheduled = schedule(subnet)
     model = float_model(subnet, weights, PREPROCESSING, "random weights")
@@ -81,7 +81,7 @@ def structs(depth: int) -> tuple[int, int]:
 
 
 def kernel_sizes(core: Core) -> dict[str, int]:
-    """Compile every kernel on its own and return the bytes of code and constants."""
+    """Compile every kernel on its own; return its bytes of code and constants, by name."""
     sizes = {}
     with tempfile.TemporaryDirectory() as name:
         for source in sorted((RUNTIME / "src").glob("*.c")):
@@ -106,12 +106,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             shallow, deep = link(core, 2, Path(name)), link(core, 4, Path(name))
         (shallow_bytes, shallow_calls), (deep_bytes, deep_calls) = structs(2), structs(4)
-        grown = (deep.code - deep_bytes) - (shallow.code - shallow_bytes)
-        call = grown / (deep_calls - shallow_calls)
+        # Two depths call the same kernels: without structs, they differ by their calls alone.
+        call_bytes = (deep.code - deep_bytes) - (shallow.code - shallow_bytes)
+        call = call_bytes / (deep_calls - shallow_calls)
         sizes = kernel_sizes(core)
         used = sum(sizes[kernel] for kernel in kernels_of(schedule(random_network(2)[0]).calls))
-        rest = shallow.code - shallow_bytes - used - round(call * shallow_calls)
-        ports[core], tables[core] = rest, sizes
+        ports[core] = shallow.code - shallow_bytes - used - round(call * shallow_calls)
+        tables[core] = sizes
         calls.append(call)
         static.append(shallow.static)
     print("STATIC_BYTES =", max(static))

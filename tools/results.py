@@ -1,10 +1,10 @@
-"""Measure, and write docs/results.md: every table with its command, machine, versions and date.
+"""Measure and write docs/results.md: tables with their command, machine, versions and date.
 
-    python tools/results.py [--json]             write the page from what was measured
-    python tools/results.py NAME ... [--json]    measure these sections anew first; `all` is each
+    python tools/results.py [--json]             write the page from saved measurements
+    python tools/results.py NAME ... [--json]    measure these sections first, or `all`
 
-A measurement is saved as docs/results/NAME.json. A section that was never measured is not written.
-The machine should have nothing else to do: some sections measure time.
+Measurements are saved as docs/results/NAME.json. A section that was never measured is left out.
+The machine should be idle: some sections measure time.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ seeds, mean ± standard deviation.
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the page: a tool, and how to read its tables.
+    """One part of the page: the tables of a tool.
 
     Args:
-        title: the heading.
-        tool: the name of the tool in tools/.
-        arguments: its arguments.
-        text: what a reader needs to know, in Markdown.
+        title: heading.
+        tool: name of the tool in tools/.
+        arguments: arguments of the tool.
+        text: how to read the tables, in Markdown.
     """
 
     title: str
@@ -76,7 +76,7 @@ class Section:
 
     @property
     def command(self) -> str:
-        """The command as a user types it."""
+        """The command that a user would type."""
         return shlex.join(("python", f"tools/{self.tool}.py", *self.arguments))
 
 
@@ -172,7 +172,7 @@ SECTIONS = {
 
 
 def environment() -> dict[str, Any]:
-    """Return the machine and the versions that a measurement depends on."""
+    """Return the machine and the versions on which a measurement depends."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = re.search(r"^model name\s*: (.*)$", info, re.MULTILINE)
     flags = set(re.findall(r"\w+", "".join(re.findall(r"^(?:flags|Features).*$", info, re.M)[:1])))
@@ -192,15 +192,15 @@ def environment() -> dict[str, Any]:
 def program_version(program: str) -> str:
     """Return a program's version, or that it is missing."""
     try:
-        found = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+        result = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "not installed"
-    numbers = re.search(r"\d+\.\d+[\w.]*", found.stdout)
+    numbers = re.search(r"\d+\.\d+[\w.]*", result.stdout)
     return numbers[0] if numbers else "unknown"
 
 
 def measure(name: str, saved: Path, machine: dict[str, Any]) -> None:
-    """Run a section's tool and save its result, with the machine it ran on.
+    """Run a section's tool and save its result with a description of the machine.
 
     Raises:
         McuformerError: the tool failed, or its result shows a fault.
@@ -209,23 +209,23 @@ def measure(name: str, saved: Path, machine: dict[str, Any]) -> None:
     say(section.command)
     command = [sys.executable, str(ROOT / "tools" / f"{section.tool}.py"), *section.arguments]
     started = time.monotonic()
-    done = subprocess.run(
+    finished = subprocess.run(
         [*command, "--json"], stdout=subprocess.PIPE, text=True, check=False, cwd=ROOT
     )
-    if done.returncode != 0:
-        raise McuformerError(f"ended with exit code {done.returncode}", where=section.command)
+    if finished.returncode != 0:
+        raise McuformerError(f"failed with exit code {finished.returncode}", where=section.command)
     content = {
         "command": section.command,
         "date": datetime.date.today().isoformat(),
         "seconds": round(time.monotonic() - started, 1),
         "environment": machine,
-        "result": json.loads(done.stdout.splitlines()[-1]),
+        "result": json.loads(finished.stdout.splitlines()[-1]),
     }
     write_json(saved / f"{name}.json", "measurement", content)
 
 
 def paragraph(section: Section, content: dict[str, Any]) -> str:
-    """Return a section of the page."""
+    """Return a section of the page as Markdown."""
     machine = content["environment"]
     tables = importlib.import_module(section.tool).tables(content["result"])
     cpu = ", ".join((machine["cpu"], f"{machine['cores']} cores", *machine["extensions"]))
@@ -241,7 +241,7 @@ def paragraph(section: Section, content: dict[str, Any]) -> str:
 
 
 def write(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure the sections named and write the page from all that were measured."""
+    """Measure the named sections and write the page from all saved measurements."""
     names = list(SECTIONS) if options.names == ["all"] else options.names
     for name in names:
         if name not in SECTIONS:
@@ -252,8 +252,10 @@ def write(options: argparse.Namespace) -> dict[str, Any]:
         measure(name, options.saved, machine)
     files = {name: options.saved / f"{name}.json" for name in SECTIONS}
     written = [name for name, file in files.items() if file.exists()]
-    found = (paragraph(SECTIONS[name], read_json(files[name], "measurement")) for name in written)
-    page = "\n\n".join([HEAD.rstrip(), *found]) + "\n"
+    paragraphs = (
+        paragraph(SECTIONS[name], read_json(files[name], "measurement")) for name in written
+    )
+    page = "\n\n".join([HEAD.rstrip(), *paragraphs]) + "\n"
     write_bytes(options.page, page.encode())
     return {"measured": names, "written": written}
 

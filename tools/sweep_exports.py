@@ -3,9 +3,9 @@
     python tools/sweep_exports.py [--exports 50] [--images 100] [--emulated 8] [--json]
                                   [--markdown]
 
-Subnets of the digits and the Fashion-MNIST spaces, in turn, with random weights: dense and low
-rank, each tokenizer, relative position, class token, patch sizes that do not divide the image,
-every operator form. Half of the images are noise, half smooth.
+Subnets of the digits and Fashion-MNIST spaces, in turn, with random weights: dense and low rank,
+every tokenizer, relative positions, class tokens, patch sizes that do not divide the image, every
+operator form. Half of the images are noise, half are smooth.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ FORMS: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Export:
-    """One random network."""
+    """A random network and its integer forms."""
 
     subnet: SubnetConfig
     forms: Forms
@@ -69,7 +69,7 @@ class Export:
 
 
 def draw_export(number: int) -> Export:
-    """Draw network `number`; spaces, parts and forms take turns."""
+    """Draw network `number`; spaces, changes and forms take turns."""
     name = list(SPACES)[number % 2]
     composed = compose("supernet_train", (f"data={name}", *SPACES[name]), TrainConfig)
     space = SearchSpace.parse(composed["space"] | CHANGES[number // 2 % len(CHANGES)])
@@ -80,7 +80,7 @@ def draw_export(number: int) -> Export:
 
 
 def random_images(export: Export, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw noise and, for every second image, a smooth gradient."""
+    """Draw images (count, H, W, C): noise, and a smooth gradient for every second one."""
     size, pre = export.subnet.img_size, export.preprocessing
     images = rng.integers(0, pre.value_max + 1, (count, size, size, pre.in_chans))
     ramp = np.linspace(0, pre.value_max, size).astype(np.int64)
@@ -89,7 +89,7 @@ def random_images(export: Export, count: int, rng: np.random.Generator) -> np.nd
 
 
 def run(export: Export, number: int, device: Device, images: int, emulated: int) -> tuple[int, int]:
-    """Export one network; return how many images differ on the host and on the emulated chip."""
+    """Export a network; return the numbers of images that differ on host and emulated chip."""
     rng = stream(0, "weights", number)
     subnet, forms = export.subnet, export.forms
     weights = random_weights(subnet, rng)
@@ -98,13 +98,13 @@ def run(export: Export, number: int, device: Device, images: int, emulated: int)
     integer = quantize(floating, pixels)
     expected = run_integer(integer, pixels)
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
+        folder = Path(name)
         names = [str(label) for label in range(subnet.num_classes)]
         scheduled = schedule(subnet, forms)
-        write_firmware(place / "firmware", integer, scheduled, device, names)
-        library = host.build(place / "firmware", place / "host")
+        write_firmware(folder / "firmware", integer, scheduled, device, names)
+        library = host.build(folder / "firmware", folder / "host")
         on_host = host.run_images(library, pixels, subnet.num_classes)
-        elf = qemu.build(place / "firmware", place / "emulated")
+        elf = qemu.build(folder / "firmware", folder / "emulated")
         on_chip = qemu.run_images(elf, device, pixels[:emulated], subnet.num_classes).logits
     return _differing(on_host, expected), _differing(on_chip, expected[:emulated])
 
@@ -122,9 +122,9 @@ def sweep(options: argparse.Namespace) -> dict[str, Any]:
     on_host = on_chip = 0
     for number in track(range(options.exports), "exports"):
         export = draw_export(number)
-        wrong = run(export, number, device, options.images, options.emulated)
-        on_host, on_chip = on_host + wrong[0], on_chip + wrong[1]
-        if any(wrong):
+        mismatches = run(export, number, device, options.images, options.emulated)
+        on_host, on_chip = on_host + mismatches[0], on_chip + mismatches[1]
+        if any(mismatches):
             print(f"export {number} differs: {export}")
     return {
         "exports": options.exports,
@@ -152,8 +152,10 @@ def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
     parser.add_argument("--exports", type=int, default=50)
-    parser.add_argument("--images", type=int, default=100, help="each, on the host")
-    parser.add_argument("--emulated", type=int, default=8, help="of them, on the emulated chip")
+    parser.add_argument("--images", type=int, default=100, help="images per export on the host")
+    parser.add_argument(
+        "--emulated", type=int, default=8, help="how many of them also run on the emulated chip"
+    )
     return tool.run(
         parser,
         sweep,

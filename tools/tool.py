@@ -1,7 +1,7 @@
-"""What the tools share: their options, errors as one line, tables as text or Markdown, JSON.
+"""Parts that the tools share: options, errors as one line, tables as text or Markdown, JSON.
 
 A tool that measures has a function that returns its result as one JSON object, and `tables`, which
-turns such an object into tables. `tools/results.py` calls `tables` with results that were saved.
+turns such an object into tables. `tools/results.py` calls `tables` with saved results.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Table:
     """A table of text.
 
     Args:
-        header: the name of each column.
-        rows: the cells of each row.
-        title: the line above the table; empty where a tool has one table.
-        words: number of columns, from the first, that hold words and not numbers.
+        header: names of the columns.
+        rows: cells of each row.
+        title: line above the table; empty if the tool has only one table.
+        words: number of leading columns that hold words instead of numbers.
     """
 
     header: Sequence[str]
@@ -59,7 +59,7 @@ class Table:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser for a tool whose docstring is its help; a wrong argument is one line."""
+    """A parser whose description is the tool's docstring and whose errors are one line."""
 
     def __init__(self, description: str | None) -> None:
         super().__init__(
@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--json", action="store_true", help="one JSON object as the last line")
 
     def error(self, message: str) -> NoReturn:
-        """Print one line and exit."""
+        """Print the error in one line and exit."""
         raise SystemExit(fail(message))
 
 
@@ -81,10 +81,10 @@ def run(
     """Parse the command line, call the tool's function and print its result.
 
     Args:
-        parser: the tool's options.
+        parser: parser of the tool's options.
         function: the tool; it receives the options and returns the object that --json prints.
-        tables: the tables of such an object; a tool without them prints its own lines.
-        wrong: whether a result shows a fault, for instance integers that differ.
+        tables: returns the tables of such an object; a tool without any prints its own lines.
+        wrong: returns whether a result shows a fault, for instance integers that differ.
 
     Returns:
         The exit code: 0, 1 for a result that shows a fault, 2 for bad input, 130 for Ctrl-C.
@@ -107,7 +107,7 @@ def run(
 
 
 def require_at_least(minimum: int, **values: int) -> None:
-    """Check options that count something.
+    """Check options that are counts.
 
     Raises:
         ConfigError: one of the values is below `minimum`.
@@ -118,13 +118,13 @@ def require_at_least(minimum: int, **values: int) -> None:
 
 
 def run_chain(run_dir: Path, overrides: Sequence[str]) -> dict[str, Any]:
-    """Run `python -m mcuformer` in a process of its own, or what is not complete of it.
+    """Run the incomplete stages of `python -m mcuformer` in a process of its own.
 
     Returns:
         The content of the run's ``report.json``.
 
     Raises:
-        McuformerError: the chain failed; the message is its own.
+        McuformerError: the chain failed, with its own message.
     """
     command = [sys.executable, "-m", "mcuformer", *overrides, f"run_dir={run_dir}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -135,6 +135,6 @@ def run_chain(run_dir: Path, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
-    """Return the mean and, of several values, the standard deviation, as text."""
+    """Return the mean and, for several values, the standard deviation, as text."""
     mean = f"{np.mean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
