@@ -39,7 +39,7 @@ class TensorType:
 
 @dataclass(frozen=True)
 class Attributes:
-    """What an operator's shape rule and lowering need besides its inputs: here, nothing.
+    """Values that an operator's shape rule and lowering need besides its inputs: here, none.
 
     An operator that needs more derives a frozen dataclass of its own.
     """

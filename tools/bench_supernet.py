@@ -1,4 +1,4 @@
-"""What elasticity costs: supernets beside the same layers built dense at the sampled size.
+"""Cost of elasticity: supernets beside the same layers built dense at the sampled sizes.
 
     python tools/bench_supernet.py [--subnets 8] [--repeats 3] [--threads 2] [--json] [--markdown]
 

@@ -110,6 +110,7 @@ class _Builder:
         )
 
     def _patches(self) -> str:
+        """Add the patch embedding and return its tokens."""
         subnet = self.subnet
         attrs = PatchAttributes(
             **vars(self._embedding()),
@@ -124,6 +125,7 @@ class _Builder:
         return self.graph.add(op, "patch_embed", "image", attrs=whole)
 
     def _convolutions(self) -> str:
+        """Add the convolutional tokenizer and return its tokens."""
         x = "image"
         for index, conv in enumerate(self.subnet.convs):
             attrs = ConvPoolAttributes(out_features=conv.out_chans, stride=conv.stride)
@@ -136,6 +138,7 @@ class _Builder:
         return self.graph.add(f"layer_norm{suffix}", name, x, attrs=attrs, place=place)
 
     def _attention(self, index: int, x: str) -> str:
+        """Add a block's attention, from its norm to its residual addition, to the stream `x`."""
         subnet, prefix = self.subnet, f"blocks.{index}"
         block = subnet.blocks[index]
         place = _Half(index, "attention")
@@ -173,6 +176,7 @@ class _Builder:
         )
 
     def _mlp(self, index: int, x: str) -> str:
+        """Add a block's MLP, from its norm to its residual addition, to the stream `x`."""
         prefix, place = f"blocks.{index}", _Half(index, "mlp")
         y = self._norm(f"{prefix}.norm2", x, self.suffix, place.role("norm"))
         y = self._linear(index, "fc1", y, place)
@@ -191,6 +195,7 @@ class _Builder:
         return x, "linear_from_s16" if wide else "linear"
 
     def _linear(self, index: int, name: LinearName, x: str, place: _Half) -> str:
+        """Add a linear layer, or its two factors, and return its output."""
         path = f"blocks.{index}.{PATHS[name]}"
         attrs = LinearAttributes(out_features=self.subnet.linear_shape(index, name)[1])
         rank, op = deployed_rank(self.subnet, index, name, self.forms), "linear"

@@ -215,6 +215,7 @@ def save_learned(
 
 
 def _read_learned(path: Path) -> tuple[SubnetConfig, LearnedScales]:
+    """Read what :func:`save_learned` wrote besides the weights."""
     content = read_json(path, "qat")
     try:
         subnet = SubnetConfig.parse(content["subnet"], where=str(path))

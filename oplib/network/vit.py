@@ -43,6 +43,7 @@ def weight_shapes(subnet: SubnetConfig) -> dict[str, tuple[int, ...]]:
 
 
 def _tokenizer_shapes(subnet: SubnetConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights that make the first tokens."""
     dim, patch = subnet.embed_dim, subnet.patch_size
     shapes: dict[str, tuple[int, ...]] = {}
     if subnet.class_token:
@@ -62,6 +63,7 @@ def _tokenizer_shapes(subnet: SubnetConfig) -> dict[str, tuple[int, ...]]:
 def _linear_shapes(
     subnet: SubnetConfig, index: int, name: LinearName
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield name and shape of the weights of a linear layer, dense or in two factors."""
     path = f"blocks.{index}.{PATHS[name]}"
     features_in, features_out = subnet.linear_shape(index, name)
     rank = subnet.rank(index, name)
@@ -133,6 +135,10 @@ def node_params(
 def _tokenizer_params(
     subnet: SubnetConfig, weights: Mapping[str, Array], preprocessing: Preprocessing
 ) -> dict[str, dict[str, Array]]:
+    """Return the parameters of the nodes that make the first tokens."""
+    # Class token and positions are one table, which is added after the patches. Padding pixels are
+    # normalised like all others. A batch norm (y - mean) / sqrt(var + eps) gamma + beta after a
+    # convolution scales its output channels and becomes part of its weights and biases.
     pixel = np.array(preprocessing.pad_value, dtype=np.uint8)[None, None]
     pad = preprocessing.normalize(pixel)[0, 0]
     position = np.zeros((subnet.num_tokens, subnet.embed_dim), np.float32)
@@ -172,6 +178,7 @@ def _plain(weights: Mapping[str, Array], path: str) -> dict[str, Array]:
 def _linear_params(
     subnet: SubnetConfig, weights: Mapping[str, Array], index: int, name: LinearName, merged: bool
 ) -> dict[str, dict[str, Array]]:
+    """Return the parameters of a linear layer's nodes: its factors, and q, k and v apart."""
     path = f"blocks.{index}.{PATHS[name]}"
     params = {}
     if subnet.rank(index, name) is None:

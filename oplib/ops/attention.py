@@ -162,6 +162,7 @@ class AttentionOperator(Operator[AttrsT]):
         return None
 
     def _float_scores(self, node: Node[AttrsT], params: Params, inputs: Sequence[Array]) -> Array:
+        """Return the scaled scores (B, heads, N, N) of each query with each key."""
         q, k = (split_heads(x, node.attrs.num_heads) for x in inputs[:2])
         scores = q @ k.transpose(0, 1, 3, 2)
         added = self.relative(node, params, "key")

@@ -114,7 +114,7 @@ class Lowered:
 
 @dataclass(frozen=True)
 class LoweringContext:
-    """What lowering needs besides the node itself.
+    """Information that lowering needs besides the node itself.
 
     Args:
         inputs: types of the node's inputs.

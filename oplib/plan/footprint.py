@@ -83,6 +83,7 @@ class _Costs:
 
 @lru_cache(maxsize=65536)
 def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice) -> _Costs:
+    """Return the flash of a network with one block, inside and outside of the block."""
     calls = block_calls(subnet, forms, choice)
     block = [node for node in calls.nodes if node.place is not None]
     rest = [node for node in calls.nodes if node.place is None]

@@ -132,15 +132,15 @@ def _each_batch(model: FloatModel, images: Array, observe: Callable[[str, Array]
         run_float(model, images[start : start + BATCH_SIZE], observe)
 
 
-def clip_range(seen: Range, histogram: Array, settings: QuantSettings) -> Range:
+def clip_range(observed: Range, histogram: Array, settings: QuantSettings) -> Range:
     """Return the part of a range that the observer keeps.
 
     Args:
-        seen: the whole range.
+        observed: the whole range.
         histogram: counts of values in equal bins over the whole range.
         settings: the observer, other than ``minmax``.
     """
-    edges = np.linspace(seen.low, seen.high, len(histogram) + 1)
+    edges = np.linspace(observed.low, observed.high, len(histogram) + 1)
     if settings.observer == "percentile":
         # The range begins with the bin in which the cumulative share passes `tail`, half of what is
         # dropped, and ends with the bin in which it reaches 1 - tail.
@@ -151,17 +151,17 @@ def clip_range(seen: Range, histogram: Array, settings: QuantSettings) -> Range:
         return Range(float(edges[first]), float(edges[min(last + 1, len(histogram))]))
     centres = (edges[1:] + edges[:-1]) / 2
     if settings.observer == "mse":
-        shrink = min(SHRINKS, key=lambda s: _squared_error(seen, centres, histogram, float(s)))
-        return Range(seen.low * float(shrink), seen.high * float(shrink))
+        shrink = min(SHRINKS, key=lambda s: _squared_error(observed, centres, histogram, float(s)))
+        return Range(observed.low * float(shrink), observed.high * float(shrink))
     limit = _entropy_limit(centres, histogram)
-    return Range(max(seen.low, -limit), min(seen.high, limit))
+    return Range(max(observed.low, -limit), min(observed.high, limit))
 
 
-def _squared_error(seen: Range, centres: Array, histogram: Array, shrink: float) -> float:
+def _squared_error(observed: Range, centres: Array, histogram: Array, shrink: float) -> float:
     """Return the sum of squared clipping and rounding errors of a range shrunk at both ends."""
     # A value outside loses its distance to the range. One inside has a rounding error that is
     # uniform over a step of 1/255 of the range, with mean square step^2 / 12.
-    low, high = min(seen.low * shrink, 0.0), max(seen.high * shrink, 0.0)
+    low, high = min(observed.low * shrink, 0.0), max(observed.high * shrink, 0.0)
     clipped = np.clip(centres, low, high)
     inside = histogram[(centres >= low) & (centres <= high)].sum()
     step = (high - low) / 255
@@ -213,13 +213,13 @@ def choose_quant(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QuantPa
     }
     dtypes = {name: tensor.dtype for name, tensor in graph.tensors.items()}
     quant = {}
-    for name, seen in ranges.items():
+    for name, observed in ranges.items():
         if dtypes.get(name) == "int16":
-            quant[name] = symmetric16(max(abs(seen.low), abs(seen.high)))
+            quant[name] = symmetric16(max(abs(observed.low), abs(observed.high)))
         elif name in symmetric_tensors or name not in graph.tensors:
-            quant[name] = symmetric(max(abs(seen.low), abs(seen.high)))
+            quant[name] = symmetric(max(abs(observed.low), abs(observed.high)))
         else:
-            quant[name] = affine(seen.low, seen.high)
+            quant[name] = affine(observed.low, observed.high)
     for node in graph.nodes:
         if OPERATORS[node.op].keeps_scale:
             quant[node.output] = quant[node.inputs[0]]

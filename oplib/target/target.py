@@ -80,6 +80,7 @@ class Target:
         }
 
     def _footprint(self, planned: PlannedBytes) -> Footprint:
+        """Return the planned bytes together with static data and the stack reserve."""
         return Footprint(
             arena_bytes=planned.arena,
             static_bytes=static_bytes(self.forms),

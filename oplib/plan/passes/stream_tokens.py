@@ -17,7 +17,7 @@ from oplib.ops.registry import BLOCKS, OPERATORS
 
 @dataclass(frozen=True)
 class Variant:
-    """How one block is scheduled.
+    """A schedule of one block.
 
     Args:
         group: number of heads at a time in a streamed attention; 0 runs attention layer by layer.
