@@ -78,7 +78,7 @@ def check(config: EvolveSpaceConfig) -> Target:
     target = config.target
     config.data.check_network(config.space.smallest(config.space.points()[0]))
     config.space_search.check(config.space.shape)
-    if config.space_search.name == "joint" and len(config.space.img_size) > 1:
+    if config.space_search.joint and len(config.space.img_size) > 1:
         raise ConfigError("a joint supernet takes one image size", where="space.img_size")
     check_feasible(config.space.points(), config.space, target.cost, target.limit)
     return target
@@ -276,7 +276,7 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
     trained = sum(visit.score is not None for visit in visits)
     search_epochs = trained * config.space_search.visit_epochs
     point_epochs = landscape.history.epochs(chosen)
-    if config.space_search.name == "joint":  # no epoch trained the point's own supernet
+    if config.space_search.joint:  # no epoch trained the point's own supernet
         search_epochs = config.space_search.max_visits * config.space_search.visit_epochs
         point_epochs = 0
     content = {

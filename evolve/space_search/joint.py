@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from evolve.space_search.landscape import Landscape, SearchBudget
 class JointConfig(SearchBudget):
     """The joint supernet, trained for as many epochs as all visits together."""
 
+    joint: ClassVar[bool] = True
     name: Literal["joint"] = "joint"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -52,8 +52,12 @@ class SearchBudget(Value):
         lambda_rho: weight of the admitted fraction in the score.
         num_samples: subnets sampled per point for the admitted fraction.
         accuracy_subnets: admitted subnets whose mean accuracy scores a point.
+
+    Attributes:
+        joint: whether one supernet is trained over all points, instead of one per visit.
     """
 
+    joint: ClassVar[bool] = False
     visit_epochs: PositiveInt = 30
     max_visits: PositiveInt = 30
     lambda_rho: Annotated[float, Field(ge=0.0)] = 10.0
