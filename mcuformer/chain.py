@@ -15,7 +15,7 @@ from mcuformer.errors import McuformerError
 from mcuformer.report import REPORT, print_table, show_report, table
 from mcuformer.run import entry
 from mcuformer.run.artifact import read_json, write_json
-from mcuformer.run.command import Command, Settings
+from mcuformer.run.command import Command, Settings, refuse_missing_inputs
 from mcuformer.run.progress import say
 from mcuformer.space import SearchSpace
 from oplib.export import EXPORT, ExportSettings
@@ -124,6 +124,7 @@ def stage_state(command: Command[Any], config: ChainConfig) -> str:
         return "not run yet"
     try:
         stage = command.stage(stage_config(command, config))
+        refuse_missing_inputs(stage)
         return config.run.why_stale(stage) or "complete"
     except McuformerError:
         return "waits for an earlier stage"
