@@ -25,32 +25,32 @@ from supernet.sampling import SamplingConfig
 from supernet.train import TRAIN
 
 CHAIN: tuple[Command[Any], ...] = (SPACE, TRAIN, SEARCH, FINETUNE, EXPORT, REPORT)
-RECIPES = {SPACE: "train", TRAIN: "train", FINETUNE: "finetune"}  # chain's field for their `recipe`
+RECIPES = {SPACE: "train", TRAIN: "train", FINETUNE: "finetune"}  # field that is their `recipe`
 
-# rough figures, which only `plan=true` uses
-DIGITS_IMAGES, DISK_IMAGES = 1_000, 10_000  # images of the bundled data set, and of one on disk
-STAGE_SECONDS = 10.0  # time per stage without training: imports, data, measuring, building
-STEP_SECONDS = 0.01  # time per training step without its arithmetic
-TRAINING_PASSES = 3  # a backward pass computes about twice as much as the forward pass
+# rough figures, used by `plan=true` only
+DIGITS_IMAGES, DISK_IMAGES = 1_000, 10_000  # images in the bundled data set, and in one on disk
+STAGE_SECONDS = 10.0  # time per stage besides training: imports, data, measuring, building
+STEP_SECONDS = 0.01  # time per training step besides its arithmetic
+TRAINING_PASSES = 3  # one forward pass, and a backward pass of about twice its arithmetic
 MACS_PER_SECOND = 15e9  # on two cores
 FLOAT_BYTES = 4
-RESULT_FILES = 3  # weights of the supernet, of the search's winner, of the fine-tuned network
+RESULT_FILES = 3  # weights of the supernet, the search's winner and the fine-tuned network
 
 
 class ChainConfig(TargetSettings):
-    """Configuration of the chain, from which every stage takes the fields that it has too.
+    """Configuration of the chain; every stage takes the fields that its own configuration has.
 
     Args:
         data: data set.
         space: search space.
         train: recipe of the supernets.
-        finetune: recipe of the subnet that the search found.
-        sampling: which subnets a step of supernet training visits.
+        finetune: recipe for fine-tuning the winner of the subnet search.
+        sampling: rule that chooses the subnets of each step of supernet training.
         points_dir: directory of recovery points; concurrent jobs may share it.
         space_search: selector of the space point.
         strategy: settings of the subnet search.
         export: settings of the export.
-        plan: print the stages with their expected time and disk, and run nothing.
+        plan: whether to print the stages with expected time and disk space, and run nothing.
     """
 
     data: DataConfig
@@ -76,11 +76,11 @@ def stage_config(command: Command[Any], config: ChainConfig) -> Settings:
 
 
 def run_chain(config: ChainConfig) -> None:
-    """Run every stage whose artefacts are not complete and current, then show the report.
+    """Run every stage whose artefacts are not complete and current, then print the report.
 
     Raises:
         BudgetError: no subnet of the space fits; raised before anything is trained.
-        McuformerError: as the stages.
+        McuformerError: a stage failed.
     """
     CHAIN[0].stage(stage_config(CHAIN[0], config))  # refuses a run that cannot succeed
     if config.plan:
@@ -104,7 +104,7 @@ def main() -> int:
 
 
 def show_plan(config: ChainConfig) -> None:
-    """Print the stages, their state, and the expected time and disk."""
+    """Print the stages, their states, and the expected time and disk space."""
     epochs, rows = trained_epochs(config), []
     for command in CHAIN:
         state = stage_state(command, config)
@@ -119,7 +119,7 @@ def show_plan(config: ChainConfig) -> None:
 
 
 def stage_state(command: Command[Any], config: ChainConfig) -> str:
-    """Return whether a stage is complete, in words."""
+    """Return the state of a stage in words: complete, or the reason it must run."""
     if not config.run.file(f"stages/{command.name}.json").exists():
         return "not run yet"
     try:
@@ -131,7 +131,7 @@ def stage_state(command: Command[Any], config: ChainConfig) -> str:
 
 
 def trained_epochs(config: ChainConfig) -> Mapping[str, int]:
-    """Return the largest number of epochs of each stage that trains."""
+    """Return the largest possible number of epochs of each stage that trains."""
     search = config.space_search
     return {
         SPACE.name: search.max_visits * search.visit_epochs,
@@ -142,7 +142,7 @@ def trained_epochs(config: ChainConfig) -> Mapping[str, int]:
 
 
 def expected_seconds(config: ChainConfig, epochs: int) -> float:
-    """Return a rough time of a stage that trains the largest subnet for `epochs` epochs."""
+    """Return a rough estimate of a stage's seconds, with `epochs` epochs of the largest subnet."""
     images = DIGITS_IMAGES if config.data.root is None else DISK_IMAGES
     batch_size = config.train.batch_size
     macs = config.space.largest(config.space.points()[-1]).macs * batch_size
@@ -151,10 +151,10 @@ def expected_seconds(config: ChainConfig, epochs: int) -> float:
 
 
 def expected_bytes(config: ChainConfig) -> int:
-    """Return a rough upper bound of a run's disk space, as if every network were the largest."""
-    # a checkpoint holds the weights, Adam's two moments and perhaps an average of the weights
+    """Return a rough upper bound of a run's disk space in bytes: every network is the largest."""
+    # a checkpoint holds the weights, Adam's two moments and, optionally, averaged weights
     copies = 3 if config.train.ema_decay is None else 4
-    # one per visit, one each of supernet training and fine-tuning, and one partial checkpoint
+    # one per visit, one each for supernet training and fine-tuning, and one being written
     checkpoints = config.space_search.max_visits + 3
     weights = config.space.largest(config.space.points()[-1]).num_params
     return (checkpoints * copies + RESULT_FILES) * weights * FLOAT_BYTES

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: one line each, naming what was wrong, where, got and expected."""
+"""Errors that a user can act on: one line with fault, place, offending value and expectation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mcuformer.fields import Model, keys_at
 
 
 class McuformerError(Exception):
-    """A fault of the input or the environment, told in one line.
+    """A fault of the input or the environment, reported in one line.
 
     Args:
-        message: what was wrong.
+        message: description of the fault.
         where: dotted configuration path, file or layer name.
-        got: the offending value.
-        expected: what would have been accepted.
+        got: offending value.
+        expected: description of valid values.
     """
 
     exit_code = 2
@@ -51,11 +51,11 @@ class DataError(McuformerError):
 
 
 class ArtifactError(McuformerError):
-    """A file of a run is missing, damaged or of a foreign format version."""
+    """A file of a run is missing, damaged or of an unsupported format version."""
 
 
 class BudgetError(McuformerError):
-    """No subnet, or not this one, fits the memory budget."""
+    """The memory budget admits no subnet, or not the given one."""
 
 
 class ToolMissingError(McuformerError):
@@ -75,16 +75,17 @@ class FirmwareError(McuformerError):
 
 
 class InternalError(McuformerError):
-    """The system contradicted itself: for instance C and numpy disagree. Please report it."""
+    """A contradiction inside the system, for instance between C and numpy. Please report it."""
 
     exit_code = 3
 
 
 def dotted_path(location: Sequence[int | str], container: Any) -> str:
-    """Return where a fault lies in the user's input, without pydantic's names of union members.
+    """Return the dotted path of a fault, without pydantic's names of union members.
 
     Args:
-        location: of pydantic. container: the nested dicts and lists that were validated.
+        location: location in pydantic's error.
+        container: nested dicts and lists that were validated.
     """
     kept = []
     for number, part in enumerate(location):
@@ -93,13 +94,13 @@ def dotted_path(location: Sequence[int | str], container: Any) -> str:
         if inside:
             container = container[part]
         elif not isinstance(container, dict) or number < len(location) - 1:
-            continue  # the name of a union's member; a missing key is last, and in a dict
+            continue  # a union member's name; a missing key comes last, in a dict
         kept.append(str(part))
     return ".".join(kept) or "configuration"
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return a clause that names the known name nearest to a refused one; empty if none is near.
+    """Return a clause with the known name nearest to `name`, or an empty string if none is near.
 
     >>> did_you_mean("weigth_decay", ["weight_decay", "warmup_epochs"])
     "; did you mean 'weight_decay'?"
@@ -112,17 +113,17 @@ def describe_validation_error(error: ValidationError, container: Any, model: Mod
     """Return the first fault of a pydantic error as one line with its dotted path.
 
     Args:
-        error: raised by a model's validation.
-        container: what was validated.
-        model: which it was to be.
+        error: error raised by the validation of `model`.
+        container: nested dicts and lists that were validated.
+        model: type of the value.
 
     Returns:
-        ``path: what was wrong (got VALUE)``, the nearest known name where one was misspelt, and how
-        many further faults there are.
+        ``path: fault (got VALUE)``, followed by the nearest known name if one was misspelt and by
+        the number of further faults.
     """
     faults = error.errors(include_url=False)
     strays = [fault for fault in faults if fault["type"] == "extra_forbidden"]
-    first = (strays or faults)[0]  # what is missing may be there, misspelt
+    first = (strays or faults)[0]  # a missing key may be present, misspelt
     where = dotted_path(first["loc"], container)
     kind = first["type"]
     if kind == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""What a model knows: its keys, the models nested in it, and its defaults as plain containers."""
+"""Inspection of pydantic models: keys, nested models, and defaults as plain containers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-MISSING = "???"  # OmegaConf's mark of a key that the user must give
+MISSING = "???"  # OmegaConf's marker of a required key without a value
 Model = type[BaseModel]
 
 
 def members(annotation: Any) -> list[Model]:
-    """Return the models that a field's value may be: one, or those of a union."""
+    """Return the models among a field's types: none, one, or the members of a union."""
     if isinstance(annotation, type):
         return [annotation] if issubclass(annotation, BaseModel) else []
     if get_origin(annotation) is Annotated:
@@ -25,12 +25,12 @@ def members(annotation: Any) -> list[Model]:
 
 
 def nullable(annotation: Any) -> bool:
-    """Tell whether a field's value may be null."""
+    """Return whether a field's value may be null."""
     return get_origin(annotation) in (Union, UnionType) and type(None) in get_args(annotation)
 
 
 def tags(model: Model) -> dict[str, str]:
-    """Return the fields that can take a single value, by which members of a union differ."""
+    """Return the fields with a single possible value; they distinguish the members of a union."""
     literals = {
         name: get_args(field.annotation)
         for name, field in model.model_fields.items()
@@ -40,7 +40,7 @@ def tags(model: Model) -> dict[str, str]:
 
 
 def member(annotation: Any, content: Mapping[str, Any]) -> Model | None:
-    """Return the model that `content` is of, or None where it does not say."""
+    """Return the model of an annotation that fits `content`, or None if it is ambiguous."""
     found = members(annotation)
     if len(found) > 1:
         found = [
@@ -52,14 +52,14 @@ def member(annotation: Any, content: Mapping[str, Any]) -> Model | None:
 
 
 def complete(model: Model, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `content` with the model's defaults under it, in the order of the model's fields.
+    """Return `content` completed with the model's defaults, in the order of the model's fields.
 
     Args:
-        model: which `content` is of.
-        content: plain containers; interpolations and keys that the model does not know are kept.
+        model: type of the content.
+        content: plain containers; interpolations and unknown keys are kept.
 
     Returns:
-        Every key of the model; those without a value are :data:`MISSING`.
+        A value for every key of the model, :data:`MISSING` for required keys that have none.
     """
     result: dict[str, Any] = {}
     for name, field in model.model_fields.items():
@@ -75,10 +75,11 @@ def complete(model: Model, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unknown_key(model: Model, path: Sequence[str]) -> tuple[str, list[str]] | None:
-    """Return the first key on a dotted path that the model does not know, and those it knows.
+    """Return the first unknown key on a dotted path and the known keys at its level, or None.
 
     Args:
-        path: keys from the model's root; of a union, those of any member are known.
+        model: type of the root.
+        path: keys from the root; in a union, the keys of every member are known.
     """
     models = [model]
     for number, key in enumerate(path):
@@ -93,7 +94,7 @@ def unknown_key(model: Model, path: Sequence[str]) -> tuple[str, list[str]] | No
 
 
 def stray_key(model: Model, content: Mapping[str, Any]) -> tuple[str, list[str]] | None:
-    """Return the first key in `content` that its model does not know, and those it knows."""
+    """Return the first unknown key in `content` and the known keys at its level, or None."""
     for key, value in content.items():
         if key not in model.model_fields:
             return key, list(model.model_fields)
@@ -106,10 +107,11 @@ def stray_key(model: Model, content: Mapping[str, Any]) -> tuple[str, list[str]]
 
 
 def keys_at(model: Model, location: Sequence[int | str]) -> list[str]:
-    """Return the keys that the model knows beside the last one of a location of pydantic's.
+    """Return the known keys at the level of the last part of a location.
 
     Args:
-        location: keys, indices, and the tags or class names of a union's members.
+        model: type of the root.
+        location: pydantic's location: keys, indices, and tags or class names of union members.
     """
     models = [model]
     for part in location[:-1]:
@@ -122,7 +124,7 @@ def keys_at(model: Model, location: Sequence[int | str]) -> list[str]:
 
 
 def _anywhere(annotation: Any) -> Iterator[Model]:
-    """Yield the models in an annotation, those of a container's items included."""
+    """Yield the models in an annotation, including those of a container's items."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):

@@ -1,4 +1,4 @@
-"""Commands that look at a run: what it found, and how its network classifies a picture."""
+"""Commands that read a run: its results, and the classification of a picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from oplib.target.predict import predict
 
 
 def predict_picture(run_dir: str, image_file: str) -> None:
-    """Print the class and the logit that float, int8 and host C give a picture.
+    """Print the class and the logit of a picture by the float network, int8 numpy and host C.
 
     Raises:
         ArtifactError: the run has no exported network.
@@ -37,7 +37,7 @@ def predict_picture(run_dir: str, image_file: str) -> None:
 
 
 def inspect_run(run_dir: str) -> None:
-    """Print what a run found, what it costs and where its files are.
+    """Print the stages, results and costs of a run, and the names of its files.
 
     Raises:
         ArtifactError: `run_dir` is not a run directory, or a file of it is damaged.
@@ -45,7 +45,7 @@ def inspect_run(run_dir: str) -> None:
     run = RunDir(run_dir)
     records = sorted(run.file("stages").glob("*.json"))
     if not records:
-        raise ArtifactError("no run here", where=run.path, expected="a run directory")
+        raise ArtifactError("not a run directory", where=run.path, expected="stages/*.json in it")
     rows = []
     for record_file in records:
         record = read_json(record_file, "stage")

@@ -1,4 +1,4 @@
-"""Pictures of runs, drawn with matplotlib, which is imported on demand."""
+"""Figures of runs, drawn with matplotlib, which is imported on demand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcuformer.errors import ToolMissingError
 from mcuformer.space import SearchSpace
 
 Index = tuple[int, ...]
-MEMORY_COLORS = 14  # buffers with a colour of their own
+MEMORY_COLORS = 14  # number of buffers with a colour of their own
 
 
 def _pyplot() -> Any:
@@ -45,7 +45,7 @@ def draw_space_search(
 
     Args:
         space: search space.
-        visits: dumped visits, in order.
+        visits: visits in order, as plain containers.
         chosen: grid index of the chosen point.
         admitted: admitted fraction rho by grid index.
 
@@ -92,7 +92,7 @@ def draw_admission_maps(
 
 
 def _plane(space: SearchSpace, index: Sequence[int]) -> tuple[int, int]:
-    """Return a grid index projected onto (rank ratio, patch size): (column, row)."""
+    """Return the (column, row) of a grid index, projected onto rank ratio and patch size."""
     names = list(space.axes)
     return index[names.index("rank_ratio")], index[names.index("patch_size")]
 
@@ -188,7 +188,7 @@ def draw_memory(
         buffers: for each call, the bytes of each live buffer by name. Names that differ only in the
             number of the block share a colour.
         limit: largest arena that device and budget allow, in bytes.
-        arena_bytes: planned arena, in bytes.
+        arena_bytes: size of the planned arena in bytes.
 
     Returns:
         A PNG.
@@ -213,7 +213,7 @@ def draw_memory(
         heights = [sum(moment[member] for member in members) for moment in merged]
         color = colors[index % len(colors)]
         axis.bar(range(len(calls)), heights, 0.95, bottom, label=name, color=color)
-        bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
+        bottom = [start + height for start, height in zip(bottom, heights, strict=True)]
     axis.axhline(arena_bytes, color="black", linewidth=1, label=f"arena {arena_bytes:,}")
     shown = limit <= 3 * arena_bytes
     axis.set_ylim(0, 1.05 * max(arena_bytes, limit if shown else 0))
@@ -230,6 +230,6 @@ def draw_memory(
 
 
 def _without_number(name: str) -> str:
-    """Return a tensor's name without its block, ``mlp.fc1`` for ``blocks.3.mlp.fc1``."""
+    """Return a tensor's name without its block: ``mlp.fc1`` for ``blocks.3.mlp.fc1``."""
     parts = name.split(".")
     return ".".join(parts[2:]) if parts[0] == "blocks" else name

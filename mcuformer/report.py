@@ -1,4 +1,4 @@
-"""The report of a run: measured once on the test split, printed as tables."""
+"""The report of a run, measured on the test split and printed as tables."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class ReportConfig(TargetSettings):
     """Configuration of the report.
 
     Args:
-        data: data set; the networks are measured on its test split.
-        space: search space; its subnets are sampled to count what the budget refuses.
+        data: data set on whose test split the networks are measured.
+        space: search space from which subnets are sampled, to count those over the budget.
     """
 
     data: DataConfig
@@ -43,7 +43,7 @@ class ReportConfig(TargetSettings):
 
 
 def stage(config: ReportConfig) -> Stage:
-    """Return what the report reads and writes.
+    """Return the inputs and outputs of the report.
 
     Raises:
         ArtifactError: nothing has been exported yet.
@@ -59,10 +59,10 @@ def stage(config: ReportConfig) -> Stage:
 def measure_run(config: ReportConfig) -> None:
     """Measure accuracy, memory and work, and write ``report_measured.json``.
 
-    Only this function looks at the test split. The seconds of the stages are added by the chain.
+    No other stage reads the test split. The chain adds the durations of the stages.
 
     Raises:
-        InternalError: reference and C disagree, or planner and linker.
+        InternalError: reference and C disagree, or planner and linker do.
         BudgetError: the built firmware exceeds the budget although its plan does not.
     """
     run, target = config.run, config.target
@@ -121,10 +121,10 @@ def accuracy_percent(logits: Array, test: Split) -> float:
 def memory_report(
     config: ReportConfig, subnet: SubnetConfig, result: Comparison
 ) -> dict[str, dict[str, int | None]]:
-    """Return SRAM and flash in bytes, planned, linked and measured; None is "not verified".
+    """Return SRAM and flash in bytes: planned, linked and measured; None means "not verified".
 
     Raises:
-        InternalError: the linker finds another size than was planned.
+        InternalError: a linked size differs from the planned one.
         BudgetError: the built firmware exceeds the budget although its plan does not.
     """
     target = config.target
@@ -156,7 +156,7 @@ def memory_report(
 
 
 def table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
-    """Build a table of text, its first column aligned to the left and the others to the right."""
+    """Build a table of text, with the first column aligned left and the others right."""
     result = Table(title=title, title_justify="left")
     for index, name in enumerate(header):
         result.add_column(name, justify="left" if index == 0 else "right", overflow="fold")

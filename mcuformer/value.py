@@ -1,4 +1,4 @@
-"""The base of every typed value: frozen, strict, and refusing what it does not know."""
+"""The base class of all typed values: frozen, strict, and without unknown keys."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from mcuformer.errors import ConfigError, describe_validation_error
 class Value(BaseModel):
     """A frozen, validated value.
 
-    Parsing goes through JSON in strict mode, because lax pydantic takes ``"3"`` and ``True`` for an
-    integer while strict Python mode refuses lists for tuples.
+    Values are parsed as JSON in strict mode: lax mode accepts ``"3"`` and ``True`` as integers, and
+    strict mode on Python objects refuses lists for tuples.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def parse(cls, container: Any, *, where: str | None = None) -> Self:
-        """Build the value from plain containers (as YAML or JSON give them).
+        """Build the value from plain containers, as read from YAML or JSON.
 
         Args:
             container: nested dicts, lists, strings and numbers.
             where: prefix of the dotted path in messages, for instance a file name.
 
         Raises:
-            ConfigError: naming the dotted path, in one line.
+            ConfigError: the content is not valid; the message names the dotted path.
         """
         try:
             return cls.model_validate_json(json.dumps(container), strict=True)

@@ -1,4 +1,4 @@
-"""A compiler launcher for CMake that copies what an equal call compiled before.
+"""A compiler launcher for CMake that copies the object file of an equal earlier call.
 
     python compile_cache.py FOLDER cc -c a.c -o a.o ...
 
@@ -16,7 +16,7 @@ PATHS = ("-o", "-I", "-isystem", "-MF", "-MT")  # options whose path changes no 
 
 
 def options(command: list[str]) -> list[str]:
-    """Return what the output depends on besides the source."""
+    """Return everything besides the source on which the output depends."""
     kept, rest = [], iter(command)
     for word in rest:
         if word in PATHS:

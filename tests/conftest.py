@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def a_tiny_test_starts_no_program(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hold tiny tests to their promise: neither a compiler, nor an emulator, nor a data set."""
+    """Enforce the promise of tiny tests: no compiler, no emulator, no data set."""
     if request.node.get_closest_marker("tiny") is None:
         return
 
@@ -74,7 +74,7 @@ def a_tiny_test_starts_no_program(
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let every CMake of this session, and of its processes, compile equal sources once."""
+    """Make every CMake call of this session, in any process, compile equal sources only once."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # all workers share it
@@ -95,13 +95,13 @@ def need(*programs: str) -> None:
 
 @pytest.fixture(scope="session")
 def host_tools() -> None:
-    """Ask for what builds a firmware on this computer."""
+    """Require the programs that build a firmware on this computer."""
     need(*host.TOOLS)
 
 
 @pytest.fixture(scope="session")
 def emulator_tools(host_tools: None) -> None:
-    """Ask for the cross-compiler and the emulator too."""
+    """Require the cross-compiler and the emulator as well."""
     need(*qemu.TOOLS)
 
 

@@ -1,4 +1,4 @@
-"""The launcher compiles again whatever could change the output, and nothing else."""
+"""The launcher recompiles if anything that affects the output changed, and only then."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def modules() -> dict[str, Path]:
 
 
 def mirror(module: str) -> Path:
-    """Return where a module's own tests stand."""
+    """Return the path of a module's own test file."""
     *folders, name = module.split(".")
     return TESTS.joinpath(*folders, f"test_{name}.py")
 

@@ -34,7 +34,7 @@ ValueT = TypeVar("ValueT", bound=Value)
 
 
 def canonical_json(content: Any) -> str:
-    """Return `content` as JSON text, which is equal for equal content."""
+    """Return `content` as JSON text; equal content gives equal text."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -60,7 +60,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, kind: str, content: Mapping[str, Any]) -> None:
-    """Write an artefact of `kind` atomically, headed by its kind and format version."""
+    """Write an artefact atomically, with its kind and format version as the first keys."""
     head = {"format": f"mcuformer/{kind}", "format_version": FORMAT_VERSION}
     text = json.dumps({**head, **content}, indent=1, allow_nan=False)
     write_bytes(path, (text + "\n").encode())
@@ -82,12 +82,10 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
         raise ArtifactError("damaged: not a JSON object", where=path)
     got, version = content.pop("format", None), content.pop("format_version", None)
     if got != f"mcuformer/{kind}":
-        raise ArtifactError(
-            "another kind of file", where=path, got=got, expected=f"mcuformer/{kind}"
-        )
+        raise ArtifactError("wrong kind of file", where=path, got=got, expected=f"mcuformer/{kind}")
     if version != FORMAT_VERSION:
         raise ArtifactError(
-            "foreign format version", where=path, got=version, expected=FORMAT_VERSION
+            "unsupported format version", where=path, got=version, expected=FORMAT_VERSION
         )
     return content
 
@@ -96,8 +94,8 @@ def read_value(path: Path, kind: str, model: type[ValueT]) -> ValueT:
     """Read an artefact of `kind` whose content is one typed value.
 
     Raises:
-        ArtifactError: as :func:`read_json`.
-        ConfigError: a field is wrong.
+        ArtifactError: the file is missing, damaged, or of another kind or version.
+        ConfigError: a field is missing, unknown or invalid.
     """
     return model.parse(read_json(path, kind), where=str(path))
 
@@ -142,16 +140,16 @@ def file_digest(path: Path) -> str:
 
 @contextmanager
 def locked(directory: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock of a directory, which is made if it is missing.
+    """Hold the lock of a directory, which is created if it is missing.
 
-    The kernel releases the lock when its process ends, however it ends.
+    The kernel releases the lock when the process ends, however it ends.
 
     Args:
         directory: directory to lock.
-        wait: whether to wait for another process to release it; otherwise it is refused.
+        wait: whether to wait while another process holds the lock, instead of failing.
 
     Raises:
-        ArtifactError: another process holds the lock, or the directory cannot be made.
+        ArtifactError: another process holds the lock, or the directory cannot be created.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -171,7 +169,7 @@ def locked(directory: Path, *, wait: bool) -> Iterator[None]:
 
 @contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty directory that replaces `path`; it is removed if the block raises."""
+    """Yield an empty directory that replaces `path` at the end; removed if the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
@@ -186,7 +184,7 @@ def replacing_directory(path: Path) -> Iterator[Path]:
 
 
 def provenance() -> dict[str, Any]:
-    """Return the git revision and the versions of Python and packages."""
+    """Return the git revision and the versions of Python and of the main packages."""
     packages = ("torch", "timm", "numpy", "scikit-learn", "hydra-core", "pydantic")
     versions = {"mcuformer": __version__, "python": platform.python_version()}
     for name in packages:
@@ -208,13 +206,13 @@ def _git_revision() -> str:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a run: what it reads and what it writes.
+    """One step of a run: its settings, inputs and outputs.
 
     Args:
         name: name of the record, ``stages/NAME.json``.
         config: settings that the result depends on, as plain containers.
-        inputs: files or directories that are read.
-        outputs: files or directories that are written, relative to the run directory.
+        inputs: files or directories that the stage reads.
+        outputs: files or directories that it writes, relative to the run directory.
     """
 
     name: str
@@ -270,8 +268,8 @@ class RunDir:
     def run_stage(self, stage: Stage, function: Callable[[], None]) -> float:
         """Run `function`, record the stage, and return the seconds it took.
 
-        The old record is removed first and the new one written last, so an interrupted stage is
-        never taken for a complete one.
+        The old record is removed first and the new one is written last, so an interrupted stage
+        never passes for a complete one.
         """
         record_path = self.file(f"stages/{stage.name}.json")
         fingerprint = self.fingerprint(stage)
@@ -293,7 +291,7 @@ class RunDir:
         return seconds
 
     def seconds(self, stage_name: str) -> float:
-        """Return how many seconds a completed stage took.
+        """Return the duration of a completed stage in seconds.
 
         Raises:
             ArtifactError: the stage has no record.

@@ -14,17 +14,17 @@ from mcuformer.run.artifact import RunDir, Stage
 from mcuformer.run.progress import say
 from mcuformer.value import Value
 
-WITHOUT_EFFECT = ("run_dir", "points_dir", "overwrite")  # on results
+WITHOUT_EFFECT = ("run_dir", "points_dir", "overwrite")  # settings that results do not depend on
 
 
 class Settings(Value):
-    """Settings that every command has.
+    """Settings common to all commands.
 
     Args:
         run_dir: directory of the run.
-        seed: seed of every random stream.
-        threads: CPU threads of torch; results are reproducible for an equal number.
-        overwrite: run the stage even if it is complete.
+        seed: seed of all random streams.
+        threads: number of CPU threads of torch, on which floating-point results depend.
+        overwrite: whether to run the stage even if it is complete.
     """
 
     run_dir: Annotated[str, Field(min_length=1)]
@@ -38,7 +38,7 @@ class Settings(Value):
         return RunDir(self.run_dir)
 
     def content(self) -> dict[str, Any]:
-        """Return the settings that results depend on: all but directories and `overwrite`."""
+        """Return the settings that results depend on: all except directories and `overwrite`."""
         return {k: v for k, v in self.dump().items() if k not in WITHOUT_EFFECT}
 
 
@@ -51,10 +51,10 @@ class Command(Generic[SettingsT]):
 
     Args:
         name: name of the module and of the stage, for instance ``evolve.space``.
-        config: model of the configuration.
-        stage: returns what the command reads and writes, or refuses a configuration that cannot
-            succeed, before anything is made.
-        run: does the work of the stage.
+        config: type of the configuration.
+        stage: function that returns what the command reads and writes. It refuses a configuration
+            that cannot succeed, before anything is written.
+        run: function that does the work of the stage.
         distributed: whether torchrun may start the command in several processes.
     """
 
@@ -88,14 +88,14 @@ class Command(Generic[SettingsT]):
         self.run_stage(config, self.run)
 
     def run_stage(self, config: SettingsT, function: Callable[[SettingsT], None]) -> None:
-        """Do as :meth:`execute`, with `function` instead of the command's own."""
+        """Run the stage as :meth:`execute` does, with `function` in place of :attr:`run`."""
         stage = self.stage(config)
         refuse_missing_inputs(stage)
         with config.run.locked():
             run_locked(config, stage, lambda: function(config))
 
     def execute_locked(self, config: SettingsT) -> None:
-        """Run the stage as :meth:`execute` does, in a directory that this process already holds."""
+        """Run the stage as :meth:`execute` does, in a directory that this process has locked."""
         stage = self.stage(config)
         refuse_missing_inputs(stage)
         run_locked(config, stage, lambda: self.run(config))
@@ -110,13 +110,13 @@ def refuse_missing_inputs(stage: Stage) -> None:
     for path in stage.inputs:
         if not path.exists():
             raise ArtifactError(
-                f"no such file, which {stage.name} reads; run the stage that writes it first",
+                f"no such file; {stage.name} reads it, so run the stage that writes it first",
                 where=path,
             )
 
 
 def run_locked(settings: Settings, stage: Stage, function: Callable[[], None]) -> None:
-    """Run a stage, unless it is complete and current; the caller holds the run directory."""
+    """Run a stage unless it is complete and current; the caller has locked the run directory."""
     reason = "overwrite=true" if settings.overwrite else settings.run.why_stale(stage)
     if reason is None:
         say(f"{stage.name}: complete, nothing to do (overwrite=true runs it again)")

@@ -1,6 +1,6 @@
-"""The Hydra door: command lines become typed values here, and every fault becomes one line.
+"""Hydra's entry point: a command line becomes a typed value, and every fault becomes one line.
 
-What Hydra composes is in presets.py; no other module imports Hydra.
+presets.py prepares what Hydra composes; no other module imports Hydra.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ INTERRUPTED = 130
 def fail(error: BaseException | str, exit_code: int = 2) -> int:
     """Print one line to standard error and return the exit code.
 
-    Of several processes only the first tells what all of them found.
+    Of several processes, only the first prints a fault that all of them find.
     """
     if process_rank() > 0 and isinstance(error, McuformerError | str):
         return exit_code
@@ -51,10 +51,10 @@ def run(
     """Compose `config_name` with the command line, validate it and call `function` with it.
 
     Args:
-        config_name: the flat primary configuration, for instance ``evolve_space``.
-        model: the typed configuration.
-        function: the command; it receives a valid value.
-        arguments: the command line without the program's name (default: this process's).
+        config_name: name of the primary configuration, for instance ``evolve_space``.
+        model: type of the configuration.
+        function: command, called with a valid configuration.
+        arguments: command line without the program's name; None takes that of this process.
         distributed: whether torchrun may start the command several times.
 
     Returns:
@@ -84,15 +84,15 @@ def run(
 
 
 def compose(config_name: str, overrides: Sequence[str], model: type[Value]) -> dict[str, Any]:
-    """Return a composed configuration as plain containers, for tools that are no Hydra commands.
+    """Return a composed configuration as plain containers, for tools that are not Hydra commands.
 
     Args:
-        config_name: the flat primary configuration.
-        overrides: as on its command line.
-        model: the typed configuration.
+        config_name: name of the primary configuration.
+        overrides: arguments as on the command line, ``key=value``.
+        model: type of the configuration.
 
     Raises:
-        ConfigError: it cannot be composed, or has a key that the model does not know.
+        ConfigError: composition fails, or a key is unknown to the model.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -126,7 +126,7 @@ def _call_hydra(
     def job(config: DictConfig) -> None:
         settings = HydraConfig.get()
         if settings.mode == RunMode.RUN:
-            shutil.rmtree(folder)  # composed; nothing is left there, however the job ends
+            shutil.rmtree(folder)  # composed already; nothing remains however the job ends
         try:
             container = plain(config, model)
             if settings.mode == RunMode.MULTIRUN and "run_dir" in container:
@@ -137,7 +137,7 @@ def _call_hydra(
         except McuformerError as error:
             if settings.mode == RunMode.MULTIRUN:
                 raise  # a launcher's worker must report it; Hydra then names the job
-            raise SystemExit(fail(error, error.exit_code)) from error  # one line, no more
+            raise SystemExit(fail(error, error.exit_code)) from error  # no traceback
 
     swept = swept_keys(line.overrides) if line.multirun else set()
     saved, sys.argv = sys.argv, [sys.argv[0], *line.overrides, *line.flags]
@@ -151,8 +151,8 @@ def plain(config: DictConfig, model: type[Value]) -> dict[str, Any]:
     """Return a composed configuration as plain containers.
 
     Raises:
-        ConfigError: a key that the model does not know; told before a key that is missing, which
-            may be the same one, misspelt.
+        ConfigError: a key is unknown to the model. Unknown keys are reported before missing ones,
+            because a missing key may be present, misspelt.
     """
     from omegaconf import OmegaConf
 
@@ -163,7 +163,7 @@ def plain(config: DictConfig, model: type[Value]) -> dict[str, Any]:
 
 
 def swept_keys(overrides: Sequence[str]) -> set[str]:
-    """Return the keys that overrides give several values."""
+    """Return the keys that are swept: overrides give them several values."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parsed = OverridesParser.create().parse_overrides(list(overrides))
@@ -184,13 +184,13 @@ def multirun_dir(run_dir: str, job_number: int, overrides: Sequence[str], swept:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What a user typed, in Hydra's terms.
+    """A command line in Hydra's terms.
 
     Args:
-        flags: Hydra's own, with their values.
-        multirun: whether they ask for a sweep.
-        overrides: values, and choices of a group's option.
-        files: the user's own options, by group and the name that `overrides` gives them.
+        flags: flags of Hydra itself, with their values.
+        multirun: whether the flags ask for a sweep.
+        overrides: values of keys, and choices of groups' options.
+        files: files of the user's own options, by group and by the name used in `overrides`.
     """
 
     flags: list[str]
@@ -200,18 +200,18 @@ class CommandLine:
 
 
 def read_command_line(arguments: Sequence[str], model: type[Value]) -> CommandLine:
-    """Tell flags, values and choices apart; refuse unknown flags and keys.
+    """Separate flags, values and choices; refuse unknown flags and keys.
 
-    A value may be set wherever the model has a key (Hydra's ``++``), also inside of what the chosen
-    presets leave null. ``group=./file.yaml`` makes the file an option of its group, so that users
-    need no checkout for their own.
+    Every key of the model may be set (Hydra's ``++``), even inside a value that the chosen presets
+    leave null. ``group=./file.yaml`` makes the file an option of its group, so users need no
+    checkout for their own files.
 
     Args:
-        arguments: of the command, without the program's name.
-        model: the typed configuration.
+        arguments: command line without the program's name.
+        model: type of the configuration.
 
     Raises:
-        ConfigError: an unknown flag or key, or a file that does not exist.
+        ConfigError: a flag or key is unknown, or a file does not exist.
     """
     flags, multirun, overrides = _split_flags(arguments)
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
@@ -232,7 +232,7 @@ def read_command_line(arguments: Sequence[str], model: type[Value]) -> CommandLi
 
 
 def _choice(key: str, value: str, options: dict[str, Path]) -> str:
-    """Return the choice of an option, or of several, and add those that are files to `options`."""
+    """Return the override that chooses options, one or several; add their files to `options`."""
     names = value.split(",")
     if "null" in names:
         raise ConfigError("no option of this name", where=key, got="null", expected="none")
@@ -248,7 +248,11 @@ def _choice(key: str, value: str, options: dict[str, Path]) -> str:
 
 
 def _refuse(unknown: tuple[str, list[str]] | None) -> None:
-    """Refuse a key, naming the nearest of those that are known in its place."""
+    """Raise ConfigError for an unknown key, if given, with the nearest known key at its level.
+
+    Args:
+        unknown: dotted path of the key and the known keys at its level, or None.
+    """
     if unknown is not None:
         where, known = unknown
         near = did_you_mean(where.rpartition(".")[2], known)
@@ -256,8 +260,8 @@ def _refuse(unknown: tuple[str, list[str]] | None) -> None:
 
 
 def _split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, list[str]]:
-    """Return Hydra's flags with their values, whether they ask for a sweep, and the overrides."""
-    from hydra._internal.utils import get_args_parser  # Hydra offers its flags nowhere else
+    """Return Hydra's flags with their values, whether a sweep is requested, and the overrides."""
+    from hydra._internal.utils import get_args_parser  # its only list of flags
 
     parser = get_args_parser()
     parser.exit_on_error = False

@@ -1,9 +1,10 @@
-"""What Hydra composes: presets, each with its model's defaults under it.
+"""Input of Hydra's composition: presets, each completed with its model's defaults.
 
-A field of a command's configuration that holds a model is a group: of the field's name, or the one
-that the primary configuration places there (``recipe@train``). The options of a group are the files
-of ``conf/<group>/`` and, without a file, what its models say alone: a member of a union by its name
-(``sampling=sandwich``), a model that needs nothing (``forms=default``), and null (``device=none``).
+Every field of a command's configuration that holds a model is a group. The group has the field's
+name, unless the primary configuration assigns another one (``recipe@train``). Its options are the
+files of ``conf/<group>/`` and those that its models offer without a file: a member of a union, by
+its tag (``sampling=sandwich``), a model without required keys (``forms=default``), and null
+(``device=none``).
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ UserFiles = Mapping[str, Mapping[str, Path]]
 
 
 def conf_dir() -> Path:
-    """Return the directory of the shipped configuration: the checkout's, or the wheel's."""
+    """Return the directory of the shipped configuration, in the wheel or in the checkout.
+
+    Raises:
+        ConfigError: the installation is incomplete.
+    """
     package = Path(__file__).resolve().parents[1]
     for candidate in (package / "conf", package.parent / "conf"):
         if (candidate / "base.yaml").is_file():
@@ -44,23 +49,23 @@ def load(group: str, name: str, model: type[ValueT], **values: Any) -> ValueT:
     """Return a shipped preset as a value.
 
     Args:
-        group: folder of conf/.
-        name: file in it, without its suffix.
-        model: of the value.
-        values: over the preset's, for instance in place of its interpolations.
+        group: name of a folder in conf/.
+        name: name of a file in that folder, without its suffix.
+        model: type of the value.
+        values: values that replace the preset's, for instance its interpolations.
 
     Raises:
-        ConfigError: there is no such preset, or it is no such value.
+        ConfigError: the preset does not exist, or is not valid for `model`.
     """
     path = conf_dir() / group / f"{name}.yaml"
     return model.parse(read_preset(path, group) | values, where=str(path))
 
 
 def read_yaml(path: Path) -> Content:
-    """Return a file's keys and values, interpolations as they stand.
+    """Return a file's keys and values, with interpolations unresolved.
 
     Raises:
-        ConfigError: it cannot be read, or is no mapping.
+        ConfigError: the file cannot be read, or is not a mapping.
     """
     from omegaconf import DictConfig, OmegaConf
     from yaml import YAMLError  # type: ignore[import-untyped]
@@ -70,21 +75,21 @@ def read_yaml(path: Path) -> Content:
     except (YAMLError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"not readable: {error}", where=path) from error
     if not isinstance(config, DictConfig):
-        raise ConfigError("must map keys to values", where=path)
+        raise ConfigError("not a mapping of keys to values", where=path)
     content: Any = OmegaConf.to_container(config)
     return dict(content)
 
 
-def read_preset(path: Path, group: str, above: tuple[Path, ...] = ()) -> Content:
-    """Return a preset over those of its group that its ``defaults`` name.
+def read_preset(path: Path, group: str, derived: tuple[Path, ...] = ()) -> Content:
+    """Return a preset merged over its bases, the presets that its ``defaults`` list names.
 
     Args:
-        path: the file.
-        group: where its bases are looked for, after its own folder.
-        above: the presets that build on it.
+        path: file of the preset.
+        group: group whose folder is searched for bases, after the preset's own folder.
+        derived: files of the presets that build on this one.
 
     Raises:
-        ConfigError: it builds on what is not there, or on itself.
+        ConfigError: a base does not exist, or is the preset itself.
     """
     own = read_yaml(path)
     bases = own.pop("defaults", [SELF])
@@ -93,24 +98,24 @@ def read_preset(path: Path, group: str, above: tuple[Path, ...] = ()) -> Content
         if base == SELF:
             layers.append(own)
             continue
-        places = [folder / f"{base}.yaml" for folder in (path.parent, conf_dir() / group)]
-        found = [file for file in places if file.is_file() and file not in (path, *above)]
-        if not found:
-            raise ConfigError(f"builds on no other preset of {group}", where=path, got=base)
-        layers.append(read_preset(found[0], group, (path, *above)))
+        candidates = [folder / f"{base}.yaml" for folder in (path.parent, conf_dir() / group)]
+        files = [file for file in candidates if file.is_file() and file not in (path, *derived)]
+        if not files:
+            raise ConfigError(f"no such other preset in group {group}", where=path, got=base)
+        layers.append(read_preset(files[0], group, (path, *derived)))
     return reduce(merged, layers)
 
 
-def merged(below: Content, above: Content) -> Content:
-    """Return nested dicts with the values of `above` over those of `below`.
+def merged(base: Content, override: Content) -> Content:
+    """Return `base` with the values of `override`, merged recursively.
 
     >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
     {'a': {'b': 3, 'c': 2}}
     """
-    result = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(below.get(key), dict)
-        result[key] = merged(below[key], value) if both else value
+    result = dict(base)
+    for key, value in override.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        result[key] = merged(base[key], value) if both else value
     return result
 
 
@@ -122,7 +127,7 @@ def own_options(info: FieldInfo) -> dict[str, Content]:
         if not _lacks_values(content):
             options[_option(model)] = content
     default = info.get_default(call_default_factory=True)
-    if isinstance(default, Value):  # the field's own, which may differ from its model's
+    if isinstance(default, Value):  # the field's default may differ from its model's
         options[_option(type(default))] = default.dump()
     return options
 
@@ -139,22 +144,22 @@ def _lacks_values(content: Content) -> bool:
 
 
 def initial_option(info: FieldInfo) -> str:
-    """Return the option of a field for which the primary configuration names none.
+    """Return the initial option of a field for which the primary configuration names none.
 
     Raises:
-        InternalError: the field's models leave it open.
+        InternalError: a required field has several models.
     """
     models = members(info.annotation)
     if not info.is_required():
         default = info.get_default(call_default_factory=True)
         return NOTHING if default is None else _option(type(default))
     if len(models) != 1:
-        raise InternalError("no option is named and several could be", got=list(own_options(info)))
+        raise InternalError("several options and no choice", got=list(own_options(info)))
     return _option(models[0])
 
 
 def placed_groups(defaults: Sequence[Any]) -> dict[str, str]:
-    """Return the group that a defaults list places first at every key.
+    """Return the first group that a defaults list assigns to each key.
 
     >>> placed_groups(["base", {"recipe@train": "supernet"}, {"optional visit@train": "digits"}])
     {'train': 'recipe'}
@@ -170,8 +175,8 @@ def placed_groups(defaults: Sequence[Any]) -> dict[str, str]:
 def primary_config(name: str, model: Model) -> tuple[Content, dict[str, str]]:
     """Return a command's primary configuration, and the group of every field that holds a model.
 
-    The models add an option to the defaults list for every such field that the file does not place,
-    and their defaults for all other fields.
+    The defaults list gains an option for every such field that the file does not assign; all other
+    fields gain the defaults of the model.
     """
     own = read_yaml(conf_dir() / f"{name}.yaml")
     listed = own.pop("defaults")
@@ -186,12 +191,12 @@ def primary_config(name: str, model: Model) -> tuple[Content, dict[str, str]]:
 
 @contextmanager
 def staged(name: str, model: Model, files: UserFiles) -> Iterator[str]:
-    """Yield a folder for Hydra: a command's primary configuration and the options of all groups.
+    """Yield a folder for Hydra with a command's primary configuration and all groups' options.
 
     Args:
-        name: of the primary configuration.
-        model: of the command's configuration.
-        files: the user's own options, by group and name.
+        name: name of the primary configuration.
+        model: type of the command's configuration.
+        files: files of the user's own options, by group and name.
 
     Raises:
         ConfigError: a file cannot be read.
@@ -220,7 +225,7 @@ def staged(name: str, model: Model, files: UserFiles) -> Iterator[str]:
 
 
 def _write(target: Path, content: Content, head: str = "") -> None:
-    """Write a configuration: JSON is YAML, and quicker to write."""
+    """Write a configuration as JSON, which is valid YAML and faster to write."""
     target.parent.mkdir(exist_ok=True)
     target.write_text(head + json.dumps(content))
 
@@ -231,13 +236,13 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _shipped() -> Iterator[tuple[str, str, Path]]:
-    """Yield group, option and file of the presets of conf/."""
+    """Yield (group, option, file) of the presets in conf/."""
     for path in sorted(conf_dir().glob("*/*.yaml")):
         yield path.parent.name, path.stem, path
 
 
 def _given(files: UserFiles) -> Iterator[tuple[str, str, Path]]:
-    """Yield group, option and file of the user's presets."""
+    """Yield (group, option, file) of the user's presets."""
     for group, options in files.items():
         for option, path in options.items():
             yield group, option, path

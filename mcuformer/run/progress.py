@@ -1,4 +1,4 @@
-"""Progress with the time left: a live bar on a terminal, else a plain line every ten seconds."""
+"""Progress and remaining time: a live bar on a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def say(text: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as people say it.
+    """Return a duration in words.
 
     >>> duration(59.6), duration(200), duration(7300)
     ('60 s', '3 min', '2.0 h')
@@ -51,12 +51,12 @@ def duration(seconds: float) -> str:
 
 
 class Meter:
-    """A display of how much of a known total is done, and of the time left.
+    """A display of the completed part of a known total, and of the remaining time.
 
     Args:
-        description: text in front of the numbers.
+        description: text before the numbers.
         total: number of units.
-        done: units that were done before.
+        done: number of units completed before, by an interrupted run.
     """
 
     def __init__(self, description: str, total: int, done: int = 0) -> None:
@@ -90,7 +90,7 @@ class Meter:
 
     @property
     def seconds_left(self) -> float:
-        """Time left at the average pace so far."""
+        """Remaining time in seconds, at the average pace so far."""
         pace = (time.monotonic() - self.started) / max(1, self.done - self.first)
         return pace * (self.total - self.done)
 
@@ -109,11 +109,11 @@ class Meter:
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yield from `items`, showing how many are done and the time left.
+    """Yield from `items`, showing the number completed and the remaining time.
 
     Args:
         items: items to iterate over.
-        description: text in front of the numbers.
+        description: text before the numbers.
         total: number of items, for `items` without a length.
     """
     count = len(items) if isinstance(items, Sized) and total is None else total

@@ -1,4 +1,4 @@
-"""Generate the constants of one network: the struct that holds every array, and its values."""
+"""Generate the constants of one network: one struct with every array, and its values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def c_name(name: str) -> str:
 
 
 def owners(scheduled: Schedule) -> list[Node]:
-    """Return the nodes that own constants: every call's leaves."""
+    """Return the nodes that own constants: the leaves of every call."""
     return [leaf for node in scheduled.calls.nodes for leaf in node.leaves]
 
 
@@ -39,7 +39,7 @@ def specs(graph: Graph, node: Node) -> tuple[ArraySpec, ...]:
 
 
 def emit_weights_header(scheduled: Schedule, head: Sequence[str]) -> str:
-    """Emit the type of the one struct that holds every constant array."""
+    """Emit the type of the struct that holds every constant array."""
     lines = [
         *head,
         "#ifndef MODEL_WEIGHTS_H",
@@ -61,7 +61,11 @@ def emit_weights_header(scheduled: Schedule, head: Sequence[str]) -> str:
 
 
 def emit_weights(model: IntegerModel, scheduled: Schedule, head: Sequence[str]) -> str:
-    """Emit the constants themselves."""
+    """Emit the values of the constants.
+
+    Raises:
+        InternalError: an array differs from the declaration of its operator.
+    """
     lines = [
         *head,
         '#include "model_weights.h"',
@@ -74,7 +78,7 @@ def emit_weights(model: IntegerModel, scheduled: Schedule, head: Sequence[str]) 
             values = arrays[spec.name]
             if values.shape != spec.shape or values.dtype != np.dtype(spec.dtype):
                 raise InternalError(
-                    "an array is not what its operator declares",
+                    "array differs from the declaration of its operator",
                     where=f"{node.name}.{spec.name}",
                     got=f"{values.dtype} {values.shape}",
                     expected=f"{spec.dtype} {spec.shape}",
@@ -93,5 +97,7 @@ def _number_lines(values: Array) -> Iterator[str]:
 
 
 def literal(number: int) -> str:
-    """Return an int32 as C, in which 2147483648 is not an int32 that could be negated."""
+    """Return an int32 as a C constant expression of type int."""
+    # C has no negative literals: -2147483648 is the negation of 2147483648, which exceeds int and
+    # therefore has a wider type (C99, 6.4.4.1). -2147483647 - 1 has the same value and stays int.
     return "(-2147483647 - 1)" if number == -(2**31) else str(number)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from mcuformer.device import Core
 
-# initialised and zeroed data besides the arena: SysTick's wrap counter
+# initialised and zeroed data without the arena: the wrap counter of SysTick
 STATIC_BYTES = 4
-# one call in model_run, without its parameter struct
+# code of one call in model_run; its parameter struct is not included
 CALL_BYTES = 18
-# vector table, start-up, library functions and the application
+# vector table, start-up code, library functions and the application
 PORT_BYTES: dict[Core, int] = {
     "cortex-m0plus": 2632,
     "cortex-m3": 2044,

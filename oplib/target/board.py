@@ -1,4 +1,4 @@
-"""Firmware for the board itself: its own memory map, and what the linker measured."""
+"""Cross-compiled firmware: the build, and the sizes in the linked file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class LinkedSizes:
     """Bytes in a linked ELF file.
 
     Args:
-        arena: the symbol ``model_arena``.
-        weights: the symbol ``model_weights``.
-        static: initialised and zeroed data, without arena and stack.
-        flash: everything that is flashed.
-        symbols: size of each symbol.
+        arena: size of the symbol ``model_arena``.
+        weights: size of the symbol ``model_weights``.
+        static: size of initialised and zeroed data, without arena and stack.
+        flash: size of everything that is flashed, initial values of data included.
+        symbols: size of every symbol by name.
     """
 
     arena: int
@@ -35,7 +35,7 @@ class LinkedSizes:
 
     @property
     def code(self) -> int:
-        """Flash that is not weights."""
+        """Size of everything in flash but the weights."""
         return self.flash - self.weights
 
 
@@ -48,11 +48,15 @@ def cross_build(
     """Compile a firmware folder with the cross-compiler and return the ELF file.
 
     Args:
-        target: the program that reads images by semihosting, or the loop of a board.
-        optimize: flags of compiler and linker.
+        firmware: firmware folder.
+        build_dir: folder of the build, created if missing.
+        target: "emulated" for the program that reads images by semihosting, "device" for the main
+            loop of a board.
+        optimize: optimisation flags of compiler and linker.
 
     Raises:
-        ToolMissingError, FirmwareError: as the tools say; memory overflow is a link error.
+        ToolMissingError: CMake or the cross-compiler is not installed.
+        FirmwareError: the build failed; a network larger than the memory fails to link.
     """
     require(*TOOLS)
     build_dir.mkdir(parents=True, exist_ok=True)
@@ -65,16 +69,17 @@ def cross_build(
 
 
 def target_settings(device: Device) -> str:
-    """Return ``target.cmake``: the compiler flags of a device's core and memory."""
+    """Return ``target.cmake``: the compiler flags for a device's core and memory."""
     fast = " -DOPLIB_FAST_CODE_SECTION" if device.fast_code_region is not None else ""
     return f"set(MODEL_CPU_FLAGS {CPU_FLAGS[device.core]}{fast})\n"
 
 
 def measure(elf: Path) -> LinkedSizes:
-    """Read the sizes that the linker gave.
+    """Read the sizes of sections and symbols from a linked ELF file.
 
     Raises:
-        FirmwareError: a symbol is missing.
+        ToolMissingError: the cross-compiler's tools are not installed.
+        FirmwareError: the arena or the weights have no symbol.
     """
     require(*TOOLS)
     symbols = {}

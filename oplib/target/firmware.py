@@ -1,4 +1,4 @@
-"""Write the folder of one firmware: the runtime unchanged, the generated C, linker scripts."""
+"""Write a firmware folder: the runtime unchanged, the generated C and the linker scripts."""
 
 from __future__ import annotations
 
@@ -27,8 +27,15 @@ def write_firmware(
 ) -> None:
     """Write the firmware folder, whole or not at all; equal inputs give equal bytes.
 
+    Args:
+        path: folder to create or replace.
+        model: integer network.
+        scheduled: calls of the network and their memory plan.
+        device: device to link for.
+        class_names: name of each logit's class.
+
     Raises:
-        PlanError: the plan breaks a rule; nothing is written then.
+        PlanError: the plan breaks a rule; nothing is written.
     """
     check_plan(scheduled.calls, scheduled.plan)
     machine = emulated_machine(device)

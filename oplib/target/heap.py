@@ -1,7 +1,7 @@
-"""The host's C with one heap block of exact size for everything the planner keeps together.
+"""Host C that takes its memory from the heap: one block of exact size per group of buffers.
 
-In an arena the neighbour of a tensor is another tensor, and an address sanitizer finds no access
-beyond the first. Here it does.
+A group is what the planner places as one piece. In an arena the neighbour of a tensor is another
+tensor, and an address sanitizer finds no access beyond the first. Here it does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Heap(Arena):
         self._blocks, self._sizes = heap_blocks(scheduled.calls)
 
     def definition(self) -> list[str]:
-        """Return the blocks and the function that allocates them."""
+        """Return the lines that define the blocks and the function that allocates them."""
         sizes = ", ".join(map(str, self._sizes))
         count = len(self._sizes)
         return [
@@ -41,21 +41,21 @@ class Heap(Arena):
         ]
 
     def preparation(self) -> str:
-        """Return the call that allocates."""
+        """Return the call that allocates the blocks."""
         return "    allocate();"
 
     def tensor(self, name: str) -> str:
-        """Return a place in a block."""
+        """Return the address of a tensor in its block, as C."""
         block, start = self._blocks[name]
         return f"blocks[{block}] + {start}"
 
     def scratch(self, node: Node) -> str | None:
-        """Return a block of its own."""
+        """Return the address of a node's scratch, a block of its own, as C, if it needs any."""
         key = f"{SCRATCH}{node.name}"
         return self.tensor(key) if key in self._blocks else None
 
 
 def use_heap(firmware: Path, model: IntegerModel, scheduled: Schedule) -> None:
-    """Rewrite ``model.c`` of a firmware folder to take its memory from the heap, for the host."""
+    """Rewrite ``model.c`` of a firmware folder for the host, with its memory on the heap."""
     text = emit_model(model, scheduled, Heap(scheduled), [GENERATED])
     (firmware / "model.c").write_text(text)

@@ -1,4 +1,4 @@
-"""Run an exported network on this computer: the same C in a shared library."""
+"""Run an exported network on this computer, with the same C in a shared library."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ def build(firmware: Path, build_dir: Path, sanitize: str = "", optimize: str = O
     """Compile a firmware folder into a shared library and return its path.
 
     Args:
+        firmware: firmware folder.
+        build_dir: folder of the build, created if missing.
         sanitize: names of sanitizers, separated by commas.
-        optimize: flags of compiler and linker.
+        optimize: optimisation flags of compiler and linker.
 
     Raises:
-        ToolMissingError, FirmwareError: as the tools say.
+        ToolMissingError: CMake or the compiler is not installed.
+        FirmwareError: the build failed.
     """
     require(*TOOLS)
     build_dir.mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,7 @@ def build(firmware: Path, build_dir: Path, sanitize: str = "", optimize: str = O
 
 
 def run_images(library: Path, images: Array, num_classes: int) -> Array:
-    """Return int32 logits (B, K) of raw images (B, H, W, C)."""
+    """Return the int32 logits (B, K) of raw uint8 images (B, H, W, C)."""
     raw = np.ascontiguousarray(images, dtype=np.uint8)
     logits = np.empty((len(raw), num_classes), dtype=np.int32)
     with _loaded(library) as model:
@@ -54,7 +57,7 @@ def run_images(library: Path, images: Array, num_classes: int) -> Array:
 
 @contextmanager
 def _loaded(library: Path) -> Iterator[ctypes.CDLL]:
-    """Load a private copy: the dynamic loader would return an older build of the same path."""
+    """Load a private copy, because the dynamic loader returns an older build of the same path."""
     with tempfile.TemporaryDirectory(prefix="mcuformer-host-") as directory:
         copy = shutil.copy(library, directory)
         model = ctypes.CDLL(copy)

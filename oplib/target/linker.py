@@ -25,7 +25,7 @@ GENERIC_MACHINES: dict[Core, str] = {
 GENERIC_CLOCK_HZ = 25_000_000
 GENERIC_FLASH, GENERIC_SRAM, GENERIC_LIMIT = 0x00000000, 0x20000000, 0x400000
 GENERIC_OUTSIDE_LIMIT = 0x1000000
-GENERIC_OUTSIDE: dict[Core, int] = {  # memory beside the chip, for weights
+GENERIC_OUTSIDE: dict[Core, int] = {  # external memory, for weights
     "cortex-m0plus": 0x21000000,
     "cortex-m3": 0x21000000,
     "cortex-m4": 0x21000000,
@@ -33,8 +33,9 @@ GENERIC_OUTSIDE: dict[Core, int] = {  # memory beside the chip, for weights
 }
 MPU_READ_EXECUTE = 0x06020000  # read-only for all, normal memory
 MPU_READ_WRITE = 0x13020000  # full access, never executed, normal memory
-MPU_READ_WRITE_EXECUTE = 0x03020000  # for code that was copied
+MPU_READ_WRITE_EXECUTE = 0x03020000  # full access, for code copied to SRAM
 MPU_MAX_REGIONS = 8
+MPU_MIN_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ class Machine:
     """A QEMU machine and the memory map the firmware is linked for.
 
     Args:
-        name: of QEMU's ``-M``.
-        clock_hz: of SysTick.
-        regions: code, arena and data region as they lie in the machine.
-        mpu: whether the firmware must itself forbid memory beyond the regions.
-        executable: names of regions of SRAM that hold code.
+        name: value of QEMU's ``-M`` option.
+        clock_hz: frequency of SysTick.
+        regions: memory regions that the firmware uses, at the machine's addresses.
+        mpu: whether the firmware itself must forbid memory outside the regions, with the MPU.
+        executable: names of the SRAM regions that hold code.
     """
 
     name: str
@@ -57,7 +58,9 @@ class Machine:
 
 
 def emulated_machine(device: Device) -> Machine:
-    """Return the machine that emulates `device`: the very chip, or its sizes on a generic board.
+    """Return the machine that emulates `device`: QEMU's model of the chip, or a generic board.
+
+    On a generic board of the same core, the regions keep their sizes and take other addresses.
 
     Raises:
         FirmwareError: the device has more memory than the generic board.
@@ -65,33 +68,37 @@ def emulated_machine(device: Device) -> Machine:
     regions = {name: device.region(name) for name in device.used_regions}
     if device.emulation is not None:
         return Machine(device.emulation.machine, device.emulation.clock_hz, regions, mpu=False)
-    moved, next_free = {}, {"flash": GENERIC_FLASH, "sram": GENERIC_SRAM}
+    relocated, next_free = {}, {"flash": GENERIC_FLASH, "sram": GENERIC_SRAM}
     next_free["outside"] = GENERIC_OUTSIDE[device.core]
     limits = {"flash": GENERIC_FLASH + GENERIC_LIMIT, "sram": GENERIC_SRAM + GENERIC_LIMIT}
     limits["outside"] = GENERIC_OUTSIDE[device.core] + GENERIC_OUTSIDE_LIMIT
     for name, region in regions.items():
-        apart = name == device.weights_region and name != device.code_region
-        place = "outside" if apart else region.kind
-        origin = next_free[place]
+        external = name == device.weights_region and name != device.code_region
+        memory = "outside" if external else region.kind
+        origin = next_free[memory]
         end = origin + region.size_bytes
-        if end > limits[place]:
+        if end > limits[memory]:
             raise FirmwareError(
                 "more memory than the emulated board has",
                 where=f"device.regions.{name}",
                 got=region.size_bytes,
-                expected=f"at most {limits[place] - origin} bytes of {region.kind}",
+                expected=f"at most {limits[memory] - origin} bytes of {region.kind}",
             )
-        moved[name] = region.model_copy(update={"origin": origin})
-        next_free[place] = -(-end // 0x100000) * 0x100000
+        relocated[name] = region.model_copy(update={"origin": origin})
+        next_free[memory] = -(-end // 0x100000) * 0x100000
     executable = () if device.fast_code_region is None else (device.fast_code_region,)
-    return Machine(GENERIC_MACHINES[device.core], GENERIC_CLOCK_HZ, moved, True, executable)
+    return Machine(GENERIC_MACHINES[device.core], GENERIC_CLOCK_HZ, relocated, True, executable)
 
 
 def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
-    """Return the script that links for these regions.
+    """Return the linker script for a memory map.
 
-    The stack lies at the bottom of its region and grows towards the region's start, so that an
-    overflow leaves the memory and faults instead of overwriting the arena.
+    The stack is the first thing in its region and grows towards the region's start, so an overflow
+    leaves the memory and faults instead of overwriting the arena.
+
+    Args:
+        device: device whose regions receive code, weights, arena, stack and data.
+        regions: memory map by region name: the device's own, or the emulated machine's.
     """
     memory = [
         f"    {name} ({'rx' if region.kind == 'flash' else 'rwx'}) : "
@@ -102,7 +109,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
     weights = device.weights_region or code
     outside = [f"    .weights : {{ . = ALIGN(8); *(.rodata.model_weights) }} > {weights}"]
     if weights == code:
-        outside = []  # with the rest of .rodata
+        outside = []  # .text takes them with the rest of .rodata
     return "\n".join(
         [
             GENERATED,
@@ -131,7 +138,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
 
 
 def _data(device: Device) -> list[str]:
-    """Return the stack at the start of its region, then initialised and zeroed data."""
+    """Return the sections of the data region: the stack first, then initialised and zeroed data."""
     code, data = device.code_region, device.data_region
     return [
         "    .stack (NOLOAD) : {",
@@ -159,7 +166,10 @@ def _data(device: Device) -> list[str]:
 
 
 def _fast_code(device: Device) -> list[str]:
-    """Return the section that start-up copies to fast memory, before .text takes the kernels."""
+    """Return the section that start-up copies to fast memory.
+
+    It precedes .text in the script, because the first pattern that matches takes a kernel.
+    """
     if device.fast_code_region is None:
         return []
     return [
@@ -175,7 +185,14 @@ def _fast_code(device: Device) -> list[str]:
 
 
 def board_header(machine: Machine | None) -> str:
-    """Return ``board.h``: the memory protection of an emulated board, or nothing."""
+    """Return ``board.h``: the MPU regions of an emulated board, if the machine needs any.
+
+    Args:
+        machine: emulated machine, or None for the device itself.
+
+    Raises:
+        FirmwareError: covering the memory takes more regions than an MPU has.
+    """
     lines = [GENERATED, "#ifndef BOARD_H", "#define BOARD_H"]
     if machine is not None and machine.mpu:
         rows = [
@@ -195,14 +212,19 @@ def board_header(machine: Machine | None) -> str:
 
 
 def _mpu_regions(region: MemoryRegion, *, executable: bool) -> list[tuple[int, int]]:
-    """Cover a region exactly with naturally aligned powers of two of at least 32 bytes."""
+    """Return (base address, attributes) of the MPU regions that cover a memory region."""
+    # An Armv7-M MPU region has 2^n bytes, n >= 5, and starts at a multiple of its size: the base
+    # register holds the address bits above the size only, and the size field encodes n - 1 from 4
+    # on. So each step takes the largest power of two that fits the remaining bytes and is aligned
+    # at this address. What remains below 32 bytes cannot be permitted and faults, like everything
+    # outside the device's memory: the cover never permits a byte too many.
     access = MPU_READ_EXECUTE if region.kind == "flash" else MPU_READ_WRITE
     access = MPU_READ_WRITE_EXECUTE if executable else access
-    rows, at, left = [], region.origin, region.size_bytes
-    while left >= 32:
-        size = 1 << (left.bit_length() - 1)
-        while at % size:
+    rows, address, remaining = [], region.origin, region.size_bytes
+    while remaining >= MPU_MIN_BYTES:
+        size = 1 << (remaining.bit_length() - 1)
+        while address % size:
             size //= 2
-        rows.append((at, access | ((size.bit_length() - 2) << 1) | 1))
-        at, left = at + size, left - size
+        rows.append((address, access | ((size.bit_length() - 2) << 1) | 1))
+        address, remaining = address + size, remaining - size
     return rows

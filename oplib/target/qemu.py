@@ -1,4 +1,4 @@
-"""Run an exported network on an emulated Cortex-M, inside the device's memory limits."""
+"""Run an exported network on an emulated Cortex-M, within the device's memory limits."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from oplib.target.linker import OPTIMIZE, Machine, emulated_machine
 from oplib.target.tools import require, run
 
 TOOLS = ("cmake", "arm-none-eabi-gcc", "arm-none-eabi-nm", "arm-none-eabi-size", "qemu-system-arm")
-NANOSECONDS_AN_INSTRUCTION = 64  # -icount shift=6
+NANOSECONDS_PER_INSTRUCTION = 64  # -icount shift=6
 TIMEOUT_SECONDS = 540.0
 
 
 @dataclass(frozen=True)
 class EmulatedRun:
-    """What an emulated firmware gave.
+    """Results of an emulated firmware.
 
     Args:
-        logits: int32 (B, K).
-        instructions: executed by ``model_run`` for each image (B,).
-        stack_high_water_bytes: largest depth of the stack over all images.
+        logits: int32 logits (B, K).
+        instructions: instructions that ``model_run`` executed for each image (B,).
+        stack_high_water_bytes: largest stack depth over all images.
     """
 
     logits: Array
@@ -39,20 +39,29 @@ def build(firmware: Path, build_dir: Path, optimize: str = OPTIMIZE) -> Path:
     """Compile a firmware folder for the emulated machine and return the ELF file.
 
     Args:
-        optimize: flags of compiler and linker.
+        firmware: firmware folder.
+        build_dir: folder of the build, created if missing.
+        optimize: optimisation flags of compiler and linker.
 
     Raises:
-        ToolMissingError, FirmwareError: as the tools say; memory overflow is a link error.
+        ToolMissingError: CMake, the cross-compiler or the emulator is not installed.
+        FirmwareError: the build failed; a network larger than the memory fails to link.
     """
     require(*TOOLS)
     return cross_build(firmware, build_dir, "emulated", optimize)
 
 
 def emulate(elf: Path, machine: Machine, directory: Path) -> None:
-    """Run a program in a directory, which holds the files that it reads and writes.
+    """Run a program on the emulator until it ends.
+
+    Args:
+        elf: program.
+        machine: machine for which it was linked.
+        directory: working directory, where the program reads and writes its files.
 
     Raises:
-        ToolMissingError, FirmwareError: no emulator; it faulted, ended with an error or hung.
+        ToolMissingError: the emulator is not installed.
+        FirmwareError: the program faulted, ended with an error or hung.
     """
     require("qemu-system-arm")
     command = ["qemu-system-arm", "-M", machine.name, "-kernel", str(elf.resolve())]
@@ -62,13 +71,13 @@ def emulate(elf: Path, machine: Machine, directory: Path) -> None:
 
 
 def instructions(ticks: Array, machine: Machine) -> Array:
-    """Return how many instructions were executed in clock ticks."""
+    """Return the number of instructions executed in that many clock ticks."""
     nanoseconds = ticks.astype(np.float64) * (1e9 / machine.clock_hz)
-    return np.rint(nanoseconds / NANOSECONDS_AN_INSTRUCTION).astype(np.int64)
+    return np.rint(nanoseconds / NANOSECONDS_PER_INSTRUCTION).astype(np.int64)
 
 
 def run_images(elf: Path, device: Device, images: Array, num_classes: int) -> EmulatedRun:
-    """Run raw images (B, H, W, C) through the firmware.
+    """Run raw uint8 images (B, H, W, C) through the firmware.
 
     Raises:
         FirmwareError: the firmware faulted or ended early.

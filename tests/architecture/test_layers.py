@@ -59,7 +59,7 @@ FILES = {str(path.relative_to(ROOT)): path for path in LAYERS.modules().values()
 
 
 def imports(path: Path, *, top_level: bool = False) -> set[str]:
-    """Return the modules a file imports (at its top level only, if so asked)."""
+    """Return the modules that a file imports, optionally at its top level only."""
     tree = ast.parse(path.read_text())
     nodes = tree.body if top_level else ast.walk(tree)
     found = set()

@@ -1,4 +1,4 @@
-"""What a reader can hold in mind: no file above 400 lines, no function above 50."""
+"""Limits of size: no file above 400 lines, no function above 50."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def lines_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Count the lines of a function from its ``def`` on, but for its docstring."""
+    """Return the number of a function's lines from its ``def`` on, without its docstring."""
     lines = function.end_lineno - function.lineno + 1
     if ast.get_docstring(function) is not None:
         text = function.body[0]

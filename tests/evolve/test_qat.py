@@ -1,4 +1,4 @@
-"""Quantisation-aware training walks the integer reference's own roundings."""
+"""Quantisation-aware training rounds like the integer reference, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_its_roundings_are_the_references(
     small_subnet: SubnetConfig, preprocessing: Preprocessing, case: str
 ) -> None:
-    """Tensor by tensor from equal inputs: nearly all codes are equal, none is two off."""
+    """From equal inputs, nearly all codes of every tensor are equal, and none differs by two."""
     change, forms = CASES[case][0], Forms(**CASES[case][1])
     subnet = SubnetConfig.parse(small_subnet.dump() | change)
     rng = np.random.default_rng(2)

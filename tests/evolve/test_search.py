@@ -1,4 +1,4 @@
-"""The subnet search on a made-up accuracy with a known optimum, under a budget that bites."""
+"""The subnet search on a made-up accuracy with a known optimum, under a tight budget."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def run(run_dir: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def accept_interrupts() -> None:
-    """Undo what a shell does to its background jobs, which would pass on to the child."""
+    """Restore the handling of SIGINT, which a shell disables for its background jobs and theirs."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -68,7 +68,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_timm_loads_the_exported_network(finished: Path) -> None:
-    """In a fresh process: the float accuracy of the report."""
+    """Return the float accuracy of a report, computed in a fresh process."""
     program = f"""
 import supernet, sys
 assert not {{"torch", "timm"}} & sys.modules.keys()
@@ -214,7 +214,7 @@ def test_predict_and_inspect(finished: Path, tmp_path: Path) -> None:
     for arguments, message in (
         (["predict", finished], "wrong arguments"),
         (["predict", finished, tmp_path / "absent.png"], "absent.png: no such image"),
-        (["inspect", tmp_path], "no run here"),
+        (["inspect", tmp_path], "not a run directory"),
     ):
         result = subprocess.run([*call, *arguments], capture_output=True, text=True, check=False)
         assert result.returncode == 2
@@ -223,7 +223,7 @@ def test_predict_and_inspect(finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_tool_is_not_a_pass(finished: Path, tmp_path: Path) -> None:
-    """Without cross-compiler and emulator the chain ends well, and says what was not verified."""
+    """Without cross-compiler and emulator, the chain succeeds and lists what was not verified."""
     run_dir = tmp_path / "run"
     shutil.copytree(finished, run_dir)
     tools = tmp_path / "bin"
@@ -280,7 +280,7 @@ def test_the_chain_asks_for_what_nobody_wrote(finished: Path, tmp_path: Path) ->
     shutil.copytree(finished, run_dir)
     result = run(run_dir, "export.source=qat")
     assert result.returncode == 2
-    assert "qat.safetensors: no such file, which oplib.export reads" in result.stderr
+    assert "qat.safetensors: no such file; oplib.export reads it" in result.stderr
     plan = run(run_dir, "export.source=qat", "plan=true")
     assert plan.returncode == 0
     assert "waits for an earlier stage" in plan.stdout

@@ -75,7 +75,7 @@ def faults_of_tool(name: str, words: list[str]) -> Iterator[str]:
 
 
 def staged(word: str, place: Path) -> str:
-    """Make the user's own file of ``group=./file.yaml``: as one that is shipped, or empty."""
+    """Create the file of ``group=./file.yaml``: a copy of a shipped preset, or an empty file."""
     key, _, value = word.partition("=")
     if not value.startswith("./") or not value.endswith(".yaml"):
         return word
@@ -88,7 +88,7 @@ def faults_of_module(module: str, words: list[str], place: Path) -> Iterator[str
     if words and re.fullmatch(r"[a-z]+", words[0]):  # inspect and predict
         command = [sys.executable, "-m", module, words[0], str(place), *words[2:]]
         printed = subprocess.run(command, capture_output=True, text=True, check=False).stderr
-        if not re.search("no run here|no such file", printed):
+        if not re.search("not a run directory|no such file", printed):
             yield f"{module} {words[0]}: {printed.strip()}"
         return
     sweep = bool({"-m", "--multirun"} & set(words))
@@ -142,7 +142,7 @@ def faults_of_links(text: str, folder: Path) -> Iterator[str]:
 
 
 def faults(text: str, folder: Path, place: Path) -> list[str]:
-    """Return what a document promises and the project does not keep."""
+    """Return the faults of a document: broken links, missing files, commands not understood."""
     found = [fault for words in commands(text) for fault in faults_of_command(words, place)]
     return [*found, *faults_of_links(text, folder)]
 

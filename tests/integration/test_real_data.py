@@ -51,7 +51,7 @@ def test_cifar10_sheets(root: Path, tmp_path: Path) -> None:
 
 
 def test_flowers(tmp_path: Path) -> None:
-    """Through our reader, and the same pictures through timm's."""
+    """Our reader and timm's read the same pictures."""
     with zipfile.ZipFile(f"{DATA}/flowers5_224.zip") as archive:
         archive.extractall(tmp_path)
     settings = [f"data.root={tmp_path / 'flowers5_224'}", "data.num_classes=5", "data.img_size=32"]

@@ -83,7 +83,7 @@ def test_killed_in_an_epoch_and_resumed(whole: Path, tmp_path: Path) -> None:
 
 
 def test_two_processes_train_and_resume(whole: Path, tmp_path: Path) -> None:
-    """Killed and resumed they end alike; one process goes on in order, and says that it is one."""
+    """Two processes, killed and resumed, end alike; one process continues and says so."""
     result = run(TWO, tmp_path / "whole")
     assert result.returncode == 0, result.stderr
     kill_after(TWO, tmp_path / "killed", 23)

@@ -37,7 +37,7 @@ def test_stages_take_the_fields_of_their_names(config: ChainConfig) -> None:
 
 
 def test_names_are_modules_and_configurations(root: Path) -> None:
-    """But for the report, which has no command line of its own."""
+    """The report is left out, because it has no command line of its own."""
     for command in CHAIN[:-1]:
         module = import_module(command.name)
         assert command in vars(module).values()

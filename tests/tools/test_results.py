@@ -1,4 +1,4 @@
-"""docs/results.md is what tools/results.py makes of the measurements saved beside it."""
+"""docs/results.md equals what tools/results.py generates from the saved measurements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_page_is_up_to_date(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_section_is_measured_and_written(root: Path, tmp_path: Path) -> None:
-    """A table with command, machine and versions; what was not measured is not written."""
+    """A table has command, machine and versions; values that were not measured are left out."""
     places = ("--saved", tmp_path, "--page", tmp_path / "page.md")
     result = run_results(root, "trend", *places, "--json")
     assert result.returncode == 0, result.stderr

@@ -59,7 +59,7 @@ def test_admission_map_refuses(root: Path, argument: str) -> None:
 
 
 def test_bench_supernet(root: Path) -> None:
-    """Runs and keeps its promise on parameter counts; its ratios are for an idle machine."""
+    """The tool runs and its parameter counts are exact; its ratios need an idle machine."""
     found = run_tool(root, "bench_supernet", "--subnets", "1", "--repeats", "1")
     ratios = {"train_overhead_ratio", "eval_overhead_ratio"}
     rates = {"train_steps_per_second", "eval_images_per_second", "param_counts_per_second"}
@@ -96,7 +96,7 @@ GEMM_SHAPES = [
 
 
 def test_kernels_stay_below_their_bars(root: Path) -> None:
-    """Instructions are exact and repeat: what was reached is kept."""
+    """Instruction counts are exact and repeatable, so the limits are close to what was reached."""
     for program in qemu.TOOLS:
         if shutil.which(program) is None:
             pytest.skip(f"{program} not found; `make setup` installs it")

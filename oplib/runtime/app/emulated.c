@@ -3,8 +3,8 @@
  * @file emulated.c
  * @brief Run the network on every image of images.bin and write results.bin.
  *
- * Results are, for each image, its logits (int32) and the clock ticks of model_run (uint64), and at
- * the end the stack's high-water mark (uint32).
+ * For each image, results.bin holds the logits (int32) and the clock ticks of model_run (uint64);
+ * at the end, the stack's high-water mark (uint32).
  */
 #include "model.h"
 #include "port.h"
@@ -18,7 +18,7 @@ static int32_t source; /* the open file, or READING_FAILED */
 
 void model_fetch_rows(uint8_t *rows, int32_t first, int32_t count)
 {
-    (void)first; /* rows come in order */
+    (void)first; /* rows are requested in order */
     if (source != READING_FAILED &&
         semihosting_read(source, rows, (uint32_t)count * MODEL_ROW_BYTES) != 0)
         source = READING_FAILED;

@@ -4,8 +4,8 @@
  * @brief The loop of a board: fetch an image, run the network, report the class.
  *
  * Define board_init, board_fetch_image (or model_fetch_rows, if the image is fetched in strips) and
- * board_report in a file of your own. The weak ones here do nothing, so that the firmware links and
- * its size can be read.
+ * board_report in a file of your own. The weak definitions here do nothing; with them the firmware
+ * links and its size can be measured.
  */
 #include "model.h"
 #include "port.h"
@@ -18,7 +18,7 @@ void board_init(void);
 void board_fetch_image(uint8_t *pixels);
 #endif
 
-/* Take the index of the most likely class and all logits. */
+/* Receive the index of the most likely class, and all logits. */
 void board_report(int32_t class_index, const int32_t *logits);
 
 __attribute__((weak)) void board_init(void)

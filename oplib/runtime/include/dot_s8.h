@@ -12,7 +12,8 @@ typedef struct {
     int32_t t0c0, t0c1, t1c0, t1c1;
 } oplib_block_2x2;
 
-/* Add the products of four features of two tokens, words of int8, with a packed quad (tile.h). */
+/* Add the products of four features of two tokens, one word of int8 per token, and a packed quad
+ * (tile.h). */
 OPLIB_INLINE oplib_block_2x2 oplib_quad_2x2(oplib_block_2x2 sum, uint32_t x0, uint32_t x1,
                                             const int8_t *weight)
 {
@@ -41,7 +42,7 @@ OPLIB_INLINE oplib_block_2x2 oplib_product_2x2(const uint8_t *x0, const uint8_t 
         sum = oplib_quad_2x2(sum, oplib_load_u32(x0), oplib_load_u32(x1), weight);
         weight += OPLIB_WEIGHT_QUAD_BYTES;
     }
-    if (n > 0) { /* the weights of the padding are 0 */
+    if (n > 0) { /* the padding has weights of 0 */
         uint32_t t0 = 0u, t1 = 0u;
         for (int32_t i = 0; i < n; i++) {
             t0 |= (uint32_t)x0[i] << 8 * i;
@@ -52,7 +53,7 @@ OPLIB_INLINE oplib_block_2x2 oplib_product_2x2(const uint8_t *x0, const uint8_t 
     return sum;
 }
 
-/* x . w over n elements, both plain rows */
+/* Inner product of two unpacked rows of n elements. */
 static inline int32_t oplib_dot_s8(const int8_t *x, const int8_t *w, int32_t n)
 {
     int32_t sum = 0;

@@ -31,8 +31,8 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 #endif
 
 /* Elements of the caller's buffers. The same bytes hold int8 at one time and int16 or int32 at
- * another, so the compiler must not conclude from a type what an access may overlap (strict
- * aliasing). Other compilers than these need the option that says so for the whole program. */
+ * another, so the compiler must not derive from types which accesses overlap (strict aliasing).
+ * Compilers without this attribute need the option that disables that for the whole program. */
 #if defined(__GNUC__)
 typedef int16_t __attribute__((may_alias)) oplib_memory_s16;
 typedef uint16_t __attribute__((may_alias)) oplib_memory_u16;
@@ -59,8 +59,8 @@ typedef int32_t oplib_memory_s32;
 #define OPLIB_FAST(name)
 #endif
 
-/* Keep a value in a register as it is: GCC would turn the addition of a negated product into a
- * subtraction, which no multiply-accumulate does. */
+/* Hide the origin of a value from the compiler: GCC would turn the addition of a negated product
+ * into a subtraction, for which there is no multiply-accumulate instruction. */
 #if defined(__GNUC__) && defined(__ARM_FEATURE_DSP)
 #define OPLIB_OPAQUE(value) __asm__("" : "+r"(value))
 #else
@@ -84,11 +84,11 @@ OPLIB_INLINE int32_t oplib_multiply_high(int32_t acc, int32_t multiplier, int32_
 }
 
 /* Clip value >> shift to [-128, 127]; `shift` is a constant in [0, 31]. The result stays a word,
- * because the compiler would extend a byte's sign anew. */
+ * because the compiler would sign-extend a byte again. */
 OPLIB_INLINE int32_t oplib_saturate_shifted_s8(int32_t value, int32_t shift)
 {
 #if OPLIB_DUAL_PRODUCTS
-    int32_t result; /* an immediate must be written out to be one at every level of optimisation */
+    int32_t result; /* without optimisation, only a literal is an immediate operand */
     if (shift == 7)
         __asm__("ssat %0, #8, %1, asr #7" : "=r"(result) : "r"(value));
     else if (shift == 16)
@@ -114,7 +114,7 @@ static inline int16_t oplib_saturate_s16(int64_t value)
     return (int16_t)(value > 32767 ? 32767 : value < -32768 ? -32768 : value);
 }
 
-/* Leading zero bits of a number that is not 0. */
+/* Number of leading zero bits; value is not 0. */
 static inline int32_t oplib_count_leading_zeros(uint32_t value)
 {
 #if defined(__GNUC__)
@@ -129,7 +129,7 @@ static inline int32_t oplib_count_leading_zeros(uint32_t value)
 #endif
 }
 
-/* Four bytes from any address. */
+/* Load four bytes from any address. */
 OPLIB_INLINE uint32_t oplib_load_u32(const void *from)
 {
     uint32_t word;
@@ -137,20 +137,20 @@ OPLIB_INLINE uint32_t oplib_load_u32(const void *from)
     return word;
 }
 
-/* An address that is a multiple of `bytes`, which the compiler is told. */
+/* Declare to the compiler that an address is a multiple of `bytes`. */
 #if defined(__GNUC__)
 #define OPLIB_ASSUME_ALIGNED(address, bytes) __builtin_assume_aligned(address, bytes)
 #else
 #define OPLIB_ASSUME_ALIGNED(address, bytes) (address)
 #endif
 
-/* Four bytes from an address that is a multiple of 4. */
+/* Load four bytes from an address that is a multiple of 4. */
 OPLIB_INLINE uint32_t oplib_load_aligned_u32(const void *from)
 {
     return oplib_load_u32(OPLIB_ASSUME_ALIGNED(from, 4));
 }
 
-/* Eight bytes from an address that is a multiple of 8: one load. */
+/* Load eight bytes, in one instruction, from an address that is a multiple of 8. */
 OPLIB_INLINE uint64_t oplib_load_u64(const void *from)
 {
     uint64_t words;
@@ -158,7 +158,7 @@ OPLIB_INLINE uint64_t oplib_load_u64(const void *from)
     return words;
 }
 
-/* Four bytes to an address that is a multiple of 4. */
+/* Store four bytes to an address that is a multiple of 4. */
 OPLIB_INLINE void oplib_store_u32(void *to, uint32_t word)
 {
     memcpy(OPLIB_ASSUME_ALIGNED(to, 4), &word, sizeof word);
@@ -242,7 +242,7 @@ OPLIB_INLINE oplib_block_4x2 oplib_step_4x2(oplib_block_4x2 sum, const char *pai
                                             const int8_t *weight)
 {
     const uint32_t w = oplib_load_aligned_u32(weight);
-#if defined(OPLIB_CORTEX_M4) /* loads in a row cost one cycle each after the first */
+#if defined(OPLIB_CORTEX_M4) /* consecutive loads cost one cycle each after the first */
     const uint64_t x01 = oplib_load_u64(pairs);
     const uint32_t w0 = oplib_even_bytes(w), w1 = oplib_odd_bytes(w);
 #else /* Cortex-M7: a load issues together with an extension */
@@ -270,7 +270,8 @@ OPLIB_INLINE oplib_block_4x2 oplib_quad_4x2(oplib_block_4x2 sum, const char *qua
     return oplib_step_4x2(sum, quad + OPLIB_QUAD_ODD, weight + OPLIB_WEIGHT_QUAD_BYTES / 2);
 }
 
-/* Start values plus the products of a tile with two packed channels over `quads` quads (tile.h). */
+/* Return start values plus the products of a tile with two packed channels over `quads` quads
+ * (tile.h). */
 OPLIB_INLINE oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight,
                                                int32_t quads, int32_t start0, int32_t start1)
 {
@@ -295,7 +296,7 @@ OPLIB_INLINE oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *w
     return sum;
 }
 #else
-/* The same as a function: without dual products it is too long to stand in every kernel. */
+/* As above, but not inlined: without dual products the code is too long for every kernel. */
 oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight, int32_t quads,
                                   int32_t start0, int32_t start1);
 #endif

@@ -9,8 +9,8 @@
 #include "isa.h"
 
 /* Integer square root by Newton steps from 2^ceil(bits(n) / 2); 0 for n = 0. Four steps give
- * floor(sqrt(n)) or one more (MCUFormer, supplement, algorithm 1); 0 steps stand for as many as
- * I-BERT's rule takes, which stops when nothing is gained and gives the floor. */
+ * floor(sqrt(n)) or one more (MCUFormer, supplement, algorithm 1); 0 steps mean
+ * I-BERT's rule, which stops when a step gains nothing and gives the floor. */
 static inline uint32_t oplib_isqrt(uint32_t n, int32_t steps)
 {
     if (n == 0u)

@@ -10,8 +10,8 @@
 #include "oplib.h"
 #include "requant.h"
 
-/* (x - mean) / deviation = (x * factor + offset) * inverse, with 23 fraction bits after the high
- * product */
+/* Constants of one token: (x - mean) / deviation = (x * factor + offset) * inverse, with 23
+ * fraction bits after the high product. */
 typedef struct {
     int32_t factor, offset, inverse;
 } oplib_normal;
@@ -38,7 +38,7 @@ OPLIB_INLINE void oplib_count_word(uint32_t word, int32_t *sum, int32_t *squares
     *sum = oplib_dual_multiply_add(odd, 0x00010001u, *sum);
 }
 
-/* The exact statistics of an int8 token. */
+/* Exact statistics of an int8 token. */
 OPLIB_INLINE oplib_normal oplib_normal_s8(const int8_t *x, const oplib_layer_norm_s8_params *params)
 {
     const int32_t features = params->features;

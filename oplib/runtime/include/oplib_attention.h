@@ -39,7 +39,7 @@ typedef struct {
     int32_t num_heads;
     int32_t head_dim;
     int32_t score_multiplier;
-    int32_t zero_point;       /* of y */
+    int32_t zero_point;       /* zero point of y */
     uint64_t value_numerator; /* value scale / output scale * 2^32 */
     oplib_softmax_s8_params softmax;
 } oplib_attention_s8_params;
@@ -92,9 +92,9 @@ void oplib_attention_s8(const int8_t *q, const int8_t *k, const int8_t *v, int8_
                         int32_t tokens, const oplib_attention_s8_params *params);
 
 typedef struct {
-    int32_t grid_size; /* tokens = grid_size^2, and one more in front with a class token */
+    int32_t grid_size; /* tokens = grid_size^2, preceded by a class token if there is one */
     int32_t max_distance;
-    const int8_t *key_rows; /* (2 * max_distance + 2, head_dim), as the three that follow */
+    const int8_t *key_rows; /* (2 * max_distance + 2, head_dim), as the next three */
     const int8_t *key_columns;
     const int8_t *value_rows;
     const int8_t *value_columns;

@@ -35,8 +35,8 @@ typedef struct {
 /**
  * @brief Byte of scratch at which the hidden tile begins.
  *
- * What is before it is used twice: for the normalised tokens and fc1's factor, which are read to
- * their end by fc1, and then for fc2's factor.
+ * The bytes before it are used twice: first for the normalised tokens and fc1's factor, and, when
+ * fc1 has read them, for fc2's factor.
  */
 static inline int32_t oplib_mlp_block_s8_hidden_offset(const oplib_mlp_block_s8_params *params)
 {
@@ -84,7 +84,7 @@ typedef struct {
     int32_t values_offset;  /* one group's values, packed as weights */
     int32_t slots_offset;   /* (tokens, heads before the last group): queries, then outputs */
     int32_t queries_offset; /* tile of the last group's queries */
-    int32_t work_offset;    /* tile of normalised tokens and of factors, work of the attention */
+    int32_t work_offset; /* tiles of normalised tokens and factors; working memory of attention */
     int32_t outputs_offset; /* in the work area: tile of the projection's input */
 } oplib_attention_block_s8_params;
 
@@ -100,7 +100,7 @@ static inline int32_t oplib_attention_block_s8_lay_out(int32_t tokens,
     const int32_t packed = params->group * dim * oplib_padded(tokens);
     const int32_t reading =
         oplib_tile_bytes(params->norm->features) + oplib_factor_bytes(params->qkv_factor);
-    /* the projection's factor is computed when the attention's work is done, in the same place */
+    /* the projection's factor reuses the attention's working memory */
     const int32_t attending = oplib_attention_work_bytes(tokens, attention);
     const int32_t factor = oplib_factor_bytes(params->proj_factor);
     params->outputs_offset = oplib_aligned(attending > factor ? attending : factor);

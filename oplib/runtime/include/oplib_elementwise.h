@@ -65,7 +65,7 @@ typedef struct {
     int32_t in_zero_point;
     uint32_t factor;    /* input scale * 1.702 * log2(e) * 2^16 */
     int32_t multiplier; /* input scale / output scale * 2^17 */
-    int32_t zero_point; /* of y */
+    int32_t zero_point; /* zero point of y */
 } oplib_gelu_sigmoid_s8_params;
 
 /**
@@ -86,7 +86,7 @@ typedef struct {
     int32_t in_zero_point;
     uint32_t factor;    /* input scale / sqrt(2) * 2^16 */
     int32_t multiplier; /* input scale / output scale * 2^16 */
-    int32_t zero_point; /* of y */
+    int32_t zero_point; /* zero point of y */
 } oplib_gelu_polynomial_s8_params;
 
 /**
@@ -106,8 +106,8 @@ typedef struct {
     int32_t a_zero_point;
     int32_t a_multiplier; /* scale of a / output scale * 2^16, at most 2^21 */
     int32_t b_zero_point;
-    int32_t b_multiplier; /* the same for b */
-    int32_t zero_point;   /* of y */
+    int32_t b_multiplier; /* scale of b / output scale * 2^16, at most 2^21 */
+    int32_t zero_point;   /* zero point of y */
 } oplib_add_s8_params;
 
 /**
@@ -151,7 +151,7 @@ typedef struct {
     int32_t first; /* 1 leaves a class token out, 0 takes every token */
     int32_t in_zero_point;
     int32_t multiplier; /* input scale / (pooled tokens * output scale) * 2^24 */
-    int32_t zero_point; /* of y */
+    int32_t zero_point; /* zero point of y */
 } oplib_mean_pool_s8_params;
 
 /**
@@ -185,7 +185,7 @@ void oplib_mean_pool_s16(const int16_t *x, int8_t *y, int32_t tokens,
                          const oplib_mean_pool_s16_params *params);
 
 typedef struct {
-    int32_t num_bytes; /* of one token */
+    int32_t num_bytes; /* size of one token */
 } oplib_take_token_params;
 
 /**

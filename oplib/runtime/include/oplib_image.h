@@ -39,7 +39,7 @@ static inline int32_t oplib_patch_embed_s8_scratch_bytes(const oplib_patch_embed
  * @brief Embed the patches [token, token + count) of an image and add their positions.
  *
  * y[t][o] = saturate8(round(acc * multiplier[o] / 2^32) + zero_point + position[t][o]), where acc
- * is the linear form over the patch's pixels less 128, in the order row, column, channel. Pixels
+ * is the inner product of weights and pixels - 128, in the order row, column, channel. Pixels
  * outside the image have the value pad[channel]. With a class token, y[0] = saturate8(zero_point +
  * position[0]), written with patch 0, and the patches follow.
  *
@@ -159,7 +159,7 @@ oplib_patch_embed_passes_strips_s8_scratch_bytes(const oplib_patch_embed_passes_
 
 /**
  * @brief oplib_patch_embed_s8() in passes; every integer is the same.
- * @param[in]  rows       as for oplib_patch_embed_s8(), like all that follow
+ * @param[in]  rows       as for oplib_patch_embed_s8(), like all arguments
  * @param      first_row  number of the first row at `rows`
  * @param[out] y          (first + grid_size^2, out_features), all tokens
  * @param      scratch    oplib_patch_embed_passes_s8_scratch_bytes()
@@ -182,7 +182,7 @@ void oplib_patch_embed_passes_strips_s8(oplib_fetch_rows fetch, int8_t *y, void 
                                         const oplib_patch_embed_passes_s8_params *params);
 
 /**
- * @brief The same with int16 results: no zero point, multipliers with 24 fraction bits.
+ * @brief oplib_patch_embed_passes_s8() with int16 results: no zero point, 24 fraction bits.
  * @param[in]  image    raw pixels (img_size, img_size, in_chans)
  * @param[out] y        (first + grid_size^2, out_features)
  * @param      scratch  oplib_patch_embed_passes_s16_scratch_bytes()
@@ -197,7 +197,7 @@ typedef struct {
     int32_t stride;
     int32_t conv_size;             /* ceil(in_size / stride) */
     uint32_t flip;                 /* OPLIB_FLIP_PIXEL if x holds raw pixels, 0 if it holds codes */
-    const uint8_t *pad;            /* (in_chans,): the byte that stands outside the image */
+    const uint8_t *pad;            /* (in_chans,): byte of x outside the image */
     oplib_linear_s8_params linear; /* (out_features, 9 * in_chans): row, column, channel */
 } oplib_conv_pool_s8_params;
 
@@ -224,7 +224,7 @@ typedef struct {
     int32_t first; /* 1 with a class token, else 0 */
     int32_t in_zero_point;
     int32_t multiplier;     /* input scale / output scale * 2^16 */
-    int32_t zero_point;     /* of y */
+    int32_t zero_point;     /* zero point of y */
     const int8_t *position; /* (first + tokens, features), or NULL */
 } oplib_embed_tokens_s8_params;
 

@@ -16,7 +16,7 @@ extern "C" {
 typedef struct {
     int32_t in_features;
     int32_t out_features;
-    int32_t zero_point;     /* of y */
+    int32_t zero_point;     /* zero point of y */
     const int8_t *weight;   /* packed as tile.h describes; 4-byte aligned */
     const int32_t *requant; /* (out_features / 2, 4): two biases, two multipliers in [0, 2^31) */
     const int8_t *table;    /* (256,): the activation in the epilogue, or NULL */
@@ -36,9 +36,8 @@ static inline int32_t oplib_linear_s8_scratch_bytes(const oplib_linear_s8_params
  *
  * @param[in]  x        (tokens, in_features)
  * @param[out] y        (tokens, out_features); may be x if scratch is given
- * @param      scratch  oplib_linear_s8_scratch_bytes(); with NULL, rows are read in pairs where
- *                      they
- *                      are, at half the speed
+ * @param      scratch  oplib_linear_s8_scratch_bytes(); with NULL, rows are read in pairs
+ *                      without a tile, at half the speed
  * @param      tokens   number of tokens
  * @param[in]  params   the layer
  */

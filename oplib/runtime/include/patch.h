@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file patch.h
- * @brief Windows of an image, gathered as rows: what patch embedding and convolution multiply.
+ * @brief Windows of an image, gathered as rows for patch embedding and convolution.
  */
 #ifndef OPLIB_PATCH_H
 #define OPLIB_PATCH_H

@@ -12,7 +12,7 @@
 
 typedef struct {
     oplib_memory_s32 *sums; /* (channels / 2, 4 tokens, 2 channels) */
-    int32_t start;          /* whether the sums begin here */
+    int32_t start;          /* whether this pass is the first, which sets the sums */
 } oplib_patch_sums;
 
 OPLIB_INLINE void oplib_add_to_sums(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
@@ -27,9 +27,9 @@ OPLIB_INLINE void oplib_add_to_sums(oplib_block_4x2 sum, const int32_t *m, int32
         at[i] = to->start != 0 ? parts[i] : at[i] + parts[i] - m[i % 2 - 2];
 }
 
-/* Put the accumulators of the patches [token, token + tokens), at most four, into sums: the bias,
- * and one pass per small kernel, whose packed weights follow one another. `rows` holds the image
- * from `first_row` on. */
+/* Compute the accumulators of the patches [token, token + tokens), at most four: the bias plus one
+ * pass per small kernel; the kernels' packed weights are consecutive. `rows` holds the image from
+ * `first_row` on. */
 static inline void oplib_accumulate_patches(const uint8_t *rows, int32_t first_row, int32_t token,
                                             int32_t tokens, void *scratch,
                                             const oplib_patch_passes *passes)

@@ -14,14 +14,14 @@ static inline int8_t oplib_requantize(int32_t acc, int32_t multiplier, int32_t z
     return oplib_saturate_s8(oplib_multiply_high(acc, multiplier, zero_point));
 }
 
-/* The same as a word, for tables and for tiles. */
+/* oplib_requantize() with a result of a whole word, for tables and for tiles. */
 OPLIB_INLINE int32_t oplib_requantize_word(int32_t acc, int32_t multiplier, int32_t zero_point)
 {
     return oplib_saturate_shifted_s8(oplib_multiply_high(acc, multiplier, zero_point), 0);
 }
 
-/* (acc * multiplier + 2^23) >> 24, for tensors of 16 bits, whose scale ratios go up to 128 and
- * which have no zero point; not saturated */
+/* (acc * multiplier + 2^23) >> 24, not saturated: for 16-bit tensors, which have no zero point and
+ * scale ratios of up to 128. */
 static inline int64_t oplib_multiply_s16(int32_t acc, int32_t multiplier)
 {
     return ((int64_t)acc * multiplier + (1 << 23)) >> 24;

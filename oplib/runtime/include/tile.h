@@ -79,7 +79,7 @@ void oplib_tile_linear_value_s8(const void *tile, int8_t *values, int32_t token,
                                 int32_t first, int32_t count, const oplib_linear_s8_params *params);
 
 /* A linear layer into `tokens` rows without gaps, each with its position added before the one
- * rounding; position: of the tile's first token, or NULL. */
+ * rounding; position: row of the tile's first token, or NULL. */
 void oplib_tile_embed_s8(const void *tile, int8_t *y, int32_t tokens, const int8_t *position,
                          const oplib_linear_s8_params *params);
 
@@ -88,7 +88,7 @@ void oplib_tile_scores_s8(const void *query, const int8_t *keys, int32_t tokens,
                           const oplib_attention_s8_params *params);
 
 /* The weights of four rows of scores, into a tile with tokens as features, and the multiplier of
- * each row's outputs. row: 2 bytes per token, used unless the softmax is an unnormalised table. */
+ * each row's outputs. row: 2 bytes per token; unused if the softmax is an unnormalised table. */
 void oplib_tile_softmax_s8(const int8_t *scores, int32_t tokens, void *weights, void *row,
                            int32_t multipliers[OPLIB_TILE_TOKENS],
                            const oplib_attention_s8_params *params);
@@ -104,7 +104,7 @@ void oplib_tile_attention_tile_s8(const void *query, const int8_t *keys, const i
 
 /* Epilogue of a product: stores the results of channels `channel` and `channel` + `second`, where
  * `second` is 0 for the padding after an odd last channel; a writer therefore stores channel +
- * second first. multipliers: of the two channels. target: what oplib_each_block was given. */
+ * second first. multipliers: two, one per channel. target: as passed to oplib_each_block. */
 typedef void (*oplib_block_writer)(oplib_block_4x2 sum, const int32_t *multipliers, int32_t channel,
                                    int32_t second, const void *target);
 

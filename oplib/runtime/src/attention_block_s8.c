@@ -2,10 +2,10 @@
 #include "tile.h"
 
 typedef struct {
-    int8_t *keys, *values; /* of the group at hand, packed as weights */
+    int8_t *keys, *values; /* current group's, packed as weights */
     int8_t *slots;         /* (tokens, heads before the last group * head_dim) */
-    char *queries;         /* tile */
-    char *work;            /* of one tile of tokens */
+    char *queries;         /* one tile */
+    char *work;            /* working memory for one tile of tokens */
 } scratch_areas;
 
 /* Normalise tokens and, if there is a factor, multiply them by it; return the tile. */

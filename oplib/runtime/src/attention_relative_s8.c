@@ -94,7 +94,7 @@ void oplib_attention_relative_s8(const int8_t *q, const int8_t *k, const int8_t 
             }
             const uint32_t sum = oplib_softmax_s8(scores, weights, tokens, &attention->softmax);
             const int32_t multiplier = (int32_t)((attention->value_numerator + sum / 2u) / sum);
-            int32_t class_weight = 0; /* of all pairs with the class token */
+            int32_t class_weight = 0; /* weight of all pairs with the class token */
             for (int32_t j = 0; j < (patch < 0 ? tokens : first); j++)
                 class_weight += weights[j];
             sum_weights(weights + first, grid, by_row, by_column);

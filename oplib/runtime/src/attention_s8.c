@@ -48,7 +48,7 @@ void oplib_attention_s8(const int8_t *q, const int8_t *k, const int8_t *v, int8_
         for (int32_t t = 0; t < tokens; t += OPLIB_TILE_TOKENS) {
             const int32_t rows = oplib_tile_tokens(t, tokens);
             const int32_t at = t * stride + h * dim;
-            /* these queries have been read to their end: y may take their place */
+            /* these queries are no longer needed: y may overwrite them */
             oplib_tile_pack_s8(q + at, stride, rows, dim, query);
             oplib_tile_attention_rows_s8(query, keys, values, tokens, y + at, stride, rows,
                                          query + oplib_tile_bytes(dim), params);

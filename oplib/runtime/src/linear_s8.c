@@ -9,8 +9,8 @@ static int8_t requantize_channel(int32_t acc, int32_t multiplier,
     return params->table == NULL ? value : params->table[value + 128];
 }
 
-/* Two rows; the second may repeat the first. `second` is 0 for the padding after an odd last
- * channel. */
+/* Compute two rows; the second may repeat the first. `second` is 0 for the padding after an odd
+ * last channel. */
 static void multiply_two_rows(const uint8_t *x0, const uint8_t *x1, int8_t *y0, int8_t *y1,
                               const oplib_linear_s8_params *params)
 {
@@ -42,7 +42,8 @@ void oplib_linear_s8(const int8_t *x, int8_t *y, void *scratch, int32_t tokens,
         return;
     }
     const int32_t tiles = oplib_quads(tokens);
-    for (int32_t i = 0; i < tiles; i++) { /* from the end if y's rows are longer: y may be x */
+    for (int32_t i = 0; i < tiles;
+         i++) { /* backwards if rows of y are longer, because y may be x */
         const int32_t t = OPLIB_TILE_TOKENS * (out > in ? tiles - 1 - i : i);
         const int32_t rows = oplib_tile_tokens(t, tokens);
         oplib_tile_pack_s8(x + t * in, in, rows, in, scratch);

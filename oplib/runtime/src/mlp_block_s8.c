@@ -5,7 +5,7 @@ void oplib_mlp_block_s8(int8_t *x, void *scratch, int32_t tokens,
                         const oplib_mlp_block_s8_params *params)
 {
     const int32_t features = params->norm->features;
-    char *const normal = scratch; /* later fc2's factor: the normalised tokens have been read */
+    char *const normal = scratch; /* reused for fc2's factor */
     char *const rank = normal + oplib_tile_bytes(features);
     char *const hidden = normal + params->hidden_offset;
     for (int32_t t = 0; t < tokens; t += OPLIB_TILE_TOKENS, x += OPLIB_TILE_TOKENS * features) {

@@ -3,7 +3,7 @@
 #include "patch.h"
 #include "tile.h"
 
-/* Two patches without a tile, read where they are; the second may be the first again. */
+/* Embed two patches without packing them; the second may repeat the first. */
 static void embed_two(const uint8_t *x0, const uint8_t *x1, int8_t *y0, int8_t *y1,
                       const int8_t *position0, const int8_t *position1,
                       const oplib_patch_embed_s8_params *params)
@@ -34,7 +34,7 @@ static void embed_two(const uint8_t *x0, const uint8_t *x1, int8_t *y0, int8_t *
     }
 }
 
-/* Room for a tile directly below the strip of patches that `token` begins in. */
+/* Address of a tile directly below the strip of patches that contains `token`. */
 static char *tile_below_strip(uint8_t *image, int32_t token,
                               const oplib_patch_embed_s8_params *params)
 {

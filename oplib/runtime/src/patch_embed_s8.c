@@ -2,8 +2,8 @@
 #include "patch.h"
 #include "tile.h"
 
-/* Pack up to four patches; through windows of bytes where they reach beyond the image or where
- * their rows are no whole words. */
+/* Pack up to four patches. Patches that reach beyond the image, or whose rows are not whole words,
+ * are first gathered into windows. */
 static void pack_patches(const uint8_t *rows, int32_t first_row, int32_t token, int32_t tokens,
                          char *tile, const oplib_patch_embed_s8_params *params)
 {

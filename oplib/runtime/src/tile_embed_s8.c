@@ -3,12 +3,12 @@
 
 typedef struct {
     int8_t *y;
-    const int8_t *position; /* of the first token, or NULL */
+    const int8_t *position; /* row of the first token, or NULL */
     oplib_tile_rows at;
     int32_t zero_point;
 } embedded_tokens;
 
-/* offset0, offset1: zero point plus position, of the two channels of a token */
+/* Store two channels of one token. offset0, offset1: zero point plus position of each channel. */
 OPLIB_INLINE void write_token(int8_t *y, int32_t second, int32_t acc0, int32_t acc1,
                               const int32_t *multipliers, int32_t offset0, int32_t offset1)
 {

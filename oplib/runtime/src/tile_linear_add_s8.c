@@ -18,7 +18,7 @@ OPLIB_INLINE int8_t add_branch(int32_t x, int32_t sum, int32_t multiplier, const
     return (int8_t)oplib_saturate_shifted_s8((int32_t)total, 16);
 }
 
-/* Every value is read before one is written, because rows and channels of padding repeat others. */
+/* All values are read before any is written, because padding repeats other rows and channels. */
 OPLIB_INLINE void add_rows(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,
                            const void *target)
 {

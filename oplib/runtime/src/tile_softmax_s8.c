@@ -16,8 +16,7 @@ static int32_t largest(const int8_t *scores, int32_t tokens)
     return (int8_t)max;
 }
 
-/* Put the unnormalised weights of a row into its place in a tile, zeros after the last; return
- * their sum. */
+/* Store the unnormalised weights of a row into a tile, zeros after the last; return their sum. */
 OPLIB_FAST(exponentiate)
 OPLIB_MICRO_KERNEL
 static uint32_t exponentiate(const int8_t *scores, int32_t tokens, char *tile,
@@ -44,7 +43,7 @@ static uint32_t exponentiate(const int8_t *scores, int32_t tokens, char *tile,
     return sum;
 }
 
-/* The same with any form of softmax; `row` is room for its weights. */
+/* As above, with any form of softmax; `row` holds its weights meanwhile. */
 static uint32_t weigh_by_form(const int8_t *scores, int32_t tokens, char *tile, void *row,
                               const oplib_softmax_s8_params *params)
 {

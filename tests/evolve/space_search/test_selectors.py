@@ -1,4 +1,4 @@
-"""Selectors on made-up landscapes, where the truth is known."""
+"""Selectors on made-up landscapes with known scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mcuformer.errors import ConfigError
 
 
 class MadeUp:
-    """A landscape without noise; `truth` gives None where nothing fits."""
+    """A landscape without noise; `truth` returns None for points where nothing fits."""
 
     def __init__(self, shape: tuple[int, ...], truth: Callable[[Index], float | None]) -> None:
         self.shape, self.truth, self.history = shape, truth, History()
@@ -111,7 +111,7 @@ def test_the_papers_rule_walks_and_counts_visits() -> None:
 
 
 def test_an_empty_neighbourhood_promotes_the_nearest() -> None:
-    """A walk that stays where it is trains on alone; its neighbours must follow to be compared."""
+    """Repeated visits train one point further; its neighbours must catch up to be comparable."""
     landscape = MadeUp((12, 5), lambda index: 50.0)  # flat: every step is zero
     choose(TrendPaperConfig(visit_epochs=10, max_visits=20), landscape)
     rules = [visit.rule for visit in landscape.history.visits]

@@ -69,7 +69,7 @@ def test_cifar10_binary_and_python_agree(tmp_path: Path, rng: np.random.Generato
     binary, python = (load(config("cifar10", tmp_path / k, COLOUR)) for k in ("bin", "py"))
     assert binary.train.digest == python.train.digest
     assert binary.class_names[3] == "cat"
-    # the first record's second pixel: red, green and blue lie in planes
+    # the first record's second pixel: red, green and blue are separate planes
     first = rows[0, 0].reshape(3, 1024)[:, 1]
     pixels = [part.images[:, 0, 1] for part in (binary.train, binary.steering, binary.test)]
     assert (np.concatenate(pixels) == first).all(axis=1).any()

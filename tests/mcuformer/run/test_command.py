@@ -1,4 +1,4 @@
-"""A command runs its stage once, and again where what it depends on has changed."""
+"""A command runs its stage once, and again if something it depends on has changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mcuformer.run.command import Command, Settings
 
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what a record says of revision and versions."""
+    """Return a record without revision and versions."""
     monkeypatch.setattr(artifact, "provenance", dict)
 
 
@@ -55,7 +55,7 @@ def test_a_missing_input_is_named_and_nothing_is_made(tmp_path: Path) -> None:
     done: list[str] = []
     run_dir = tmp_path / "run"
     for execute in (copying(done).execute, copying(done).execute_locked):
-        with pytest.raises(ArtifactError, match=r"source: no such file, which some\.copy reads"):
+        with pytest.raises(ArtifactError, match=r"source: no such file; some\.copy reads it"):
             execute(Settings(run_dir=str(run_dir)))
     assert done == []
     assert not run_dir.exists()

@@ -1,4 +1,4 @@
-"""Bad input ends in one clear line and exit code 2; nothing is made."""
+"""Bad input ends in one clear line and exit code 2; nothing is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defaults stand in the models, presets say what differs, and a command line knows every key."""
+"""Models hold the defaults, presets only what differs, and a command line knows every key."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def name_of(path: Path) -> str:
 
 
 def parsed(*arguments: str) -> TrainConfig:
-    """Return what `supernet.train` gets for a valid command line."""
+    """Return the configuration that `supernet.train` composes from a valid command line."""
     found: list[TrainConfig] = []
     assert entry.run("supernet_train", TrainConfig, found.append, arguments) == 0
     return found[0]
@@ -106,7 +106,7 @@ def value_at(content: Any, keys: tuple[str, ...]) -> Any:
 
 
 def redundant(path: Path, group: str, tmp_path: Path) -> list[str]:
-    """Return the keys without which a preset says the same."""
+    """Return the keys of a preset that can be removed without effect."""
     model, found = MODELS[group], []
     whole = complete(model, read_preset(path, group))
     for keys in leaves({k: v for k, v in read_yaml(path).items() if k != "defaults"}):
@@ -278,14 +278,14 @@ def test_the_nearest_name_is_told(
         (
             "recipe",
             "{defaults: [qatt]}",
-            "builds on no other preset of recipe (got qatt)",
+            "no such other preset in group recipe (got qatt)",
         ),
         (
             "recipe",
             "{defaults: [mine]}",
-            "builds on no other preset of recipe (got mine)",
+            "no such other preset in group recipe (got mine)",
         ),
-        ("device", "[1, 2]", "mine.yaml: must map keys to values"),
+        ("device", "[1, 2]", "mine.yaml: not a mapping of keys to values"),
         (
             "space",
             "{defaults: [digits], dept: [2]}",

@@ -1,4 +1,4 @@
-"""Progress on no terminal: a line now and then, the time left at the pace so far."""
+"""Progress without a terminal: a line at intervals, with the time left at the average pace."""
 
 from __future__ import annotations
 

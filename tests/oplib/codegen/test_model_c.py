@@ -1,4 +1,4 @@
-"""The generated C: equal to a file that people have read, and usable from C++."""
+"""The generated C: equal to a reviewed golden file, and usable from C++."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def formula(shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def fixed_scales(model: FloatModel) -> IntegerModel:
-    """Lower with ranges by formula: measured ones would depend on the processor's rounding."""
+    """Lower with ranges from a formula; measured ones would depend on the processor's rounding."""
     names: list[str] = []
     image = np.zeros((1, 8, 8, 1), np.uint8)
     run_float(model, image, lambda name, _: names.append(name))
@@ -60,7 +60,7 @@ def generated(preprocessing: Preprocessing, stm32f100: Device) -> dict[str, str]
 
 
 def test_model_c_equals_the_golden_file(generated: dict[str, str]) -> None:
-    """Renew it with the command beside RENEW, and read the difference."""
+    """To renew the file, run the command in the comment at RENEW and review the difference."""
     text = generated["model.c"].replace(f"mcuformer {__version__};", "mcuformer VERSION;")
     if os.environ.get(RENEW):
         GOLDEN.write_text(text)

@@ -143,7 +143,7 @@ def take_case(rng: np.random.Generator, op: str) -> Case:
 
 
 def random_codes(rng: np.random.Generator, kind: TensorType, quant: QuantParams) -> np.ndarray:
-    """Draw codes: spread, or only the extremes, or constant."""
+    """Draw codes: uniform, extremes only, or constant."""
     if kind.dtype == "uint8":
         return rng.integers(0, 256, kind.shape).astype(np.uint8)
     limits = np.iinfo(kind.dtype)
@@ -161,18 +161,18 @@ Scales = dict[str, float]
 
 
 def linear_bound(node: Node, params: dict[str, np.ndarray], real: Real, scales: Scales) -> float:
-    """Half a step of each weight, over the inputs of a token."""
+    """Error bound: half a step of each weight, times the inputs of a token."""
     return float(np.abs(real[0]).sum(axis=-1).max() * np.abs(params["weight"]).max() / 254)
 
 
 def patch_bound(node: Node, params: dict[str, np.ndarray], real: Real, scales: Scales) -> float:
-    """Half a step of each weight, on raw pixels, padding included."""
+    """Error bound: half a step of each weight, times raw pixels, padding included."""
     folded = np.abs(params["weight"]).max() / min(PRE.std)
     return float(params["weight"].shape[1] * folded / 254)
 
 
 def conv_bound(node: Node, params: dict[str, np.ndarray], real: Real, scales: Scales) -> float:
-    """Half a step of each weight, on pixels as above, or on codes."""
+    """Error bound: half a step of each weight, times pixels as above, or codes."""
     largest = 1 / min(PRE.std) if params["weight"].shape[1] == 27 else 0.0
     largest = max(largest, float(np.abs(real[0]).max()))
     return float(params["weight"].shape[1] * np.abs(params["weight"]).max() / 254 * largest)
@@ -184,7 +184,7 @@ def gelu_bound(node: Node, params: dict[str, np.ndarray], real: Real, scales: Sc
 
 
 def rounding_only(node: Node, params: dict[str, np.ndarray], real: Real, scales: Scales) -> float:
-    """Nothing but the rounding of the output, which every operator may cost."""
+    """No error besides the rounding of the output, which every operator is allowed."""
     return 0.0
 
 
@@ -194,7 +194,7 @@ def attention_bound(
     """A score is half a step off, so a weight by a factor of e^scale at most; forms add theirs.
 
     The polynomial errs by 0.3 % of a weight, the shifts (log2 e as 1.4375, a straight line) by less
-    than 10 %, an int8 weight by half of 1 / 127 a token.
+    than 10 %, an int8 weight by half of 1 / 127 per token.
     """
     values = np.abs(real[2]).max() + sum(np.abs(params[n]).max() for n in params if "value" in n)
     factor = float(np.expm1(scales["scores"])) + SOFTMAX_ERRORS[node.attrs.softmax]
@@ -254,7 +254,7 @@ def test_every_operator_has_a_case() -> None:
 
 @dataclass
 class Trial:
-    """One random call of an operator: codes, what they stand for, and the scales around them."""
+    """One random call of an operator: codes, their real values, and scales of inputs and output."""
 
     node: Node
     types: list[TensorType]
@@ -264,7 +264,7 @@ class Trial:
 
     @property
     def real(self) -> list[np.ndarray]:
-        """What the codes stand for."""
+        """Real values of the codes."""
         values = []
         for name, array in zip(self.node.inputs, self.codes, strict=True):
             if array.dtype == np.uint8:

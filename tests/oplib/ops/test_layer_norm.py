@@ -19,7 +19,7 @@ def test_square_root_bounds_of_the_paper() -> None:
 
     Newton's steps (MCUFormer, supplement, algorithm 1) start at most at twice the root, at a
     relative error of 1, and turn an error e into e^2 / (2 (1 + e)): 0.25, 0.025, 0.000305, 4.6e-8
-    after one to four. The worst roots lie just above 2^15, where an odd number of bits rounds the
+    after one to four. The worst roots are just above 2^15, where an odd number of bits rounds the
     start up: there three steps miss by 10.0 and four by 0.0015.
     """
     rng = np.random.default_rng(0)

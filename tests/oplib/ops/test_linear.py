@@ -1,4 +1,4 @@
-"""What the parts of a linear layer do to its numbers; the kernels are in test_kernels.py."""
+"""Effects of a linear layer's parts on its numbers; test_kernels.py tests the kernels."""
 
 from __future__ import annotations
 

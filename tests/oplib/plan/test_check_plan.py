@@ -59,10 +59,12 @@ def buffers(calls: Graph, plan: Plan) -> list[Buffer]:
 
 
 def collides(calls: Graph, plan: Plan, joined: dict[str, str]) -> bool:
-    """Tell whether two buffers that live together share bytes, or one lies outside the arena.
+    """Return whether two live buffers share bytes, or one exceeds the arena.
 
     Args:
-        joined: the group of each tensor; those of one group overwrite one another on purpose.
+        calls: graph of calls.
+        plan: offsets to judge.
+        joined: group of each tensor; tensors of a group overwrite one another on purpose.
     """
     found = buffers(calls, plan)
     if any(buffer.start < 0 or buffer.stop > plan.arena_bytes for buffer in found):
@@ -76,7 +78,7 @@ def collides(calls: Graph, plan: Plan, joined: dict[str, str]) -> bool:
 
 
 def groups(calls: Graph) -> dict[str, str]:
-    """Return the first tensor of those that take over one another's bytes."""
+    """Return the first tensor of the group whose tensors take over one another's bytes."""
     root = {name: name for name in calls.tensors}
     for node in calls.nodes:
         if node.overwrites is not None:
@@ -101,7 +103,7 @@ def moves(calls: Graph, plan: Plan) -> Iterator[Plan]:
 def test_the_checker_refuses_exactly_the_moves_that_collide(
     case: str, request: pytest.FixtureRequest
 ) -> None:
-    """Every move is judged, whole buffers at a time; what overwrites one another moves together."""
+    """The checker judges every move of a group; its tensors, which share bytes, move together."""
     scheduled: Schedule = request.getfixturevalue(case)
     calls, root = scheduled.calls, groups(scheduled.calls)
     assert (len(set(root.values())) < len(root)) == (case == "layered")
@@ -197,10 +199,10 @@ def test_a_poisoned_arena_gives_the_reference(
 
 
 def destroyed(calls: Graph, plan: Plan) -> bool:
-    """Tell whether a buffer is written while another with the same bytes waits to be read.
+    """Return whether a buffer is written while another one with the same bytes is still to be read.
 
-    Here an operator reads all its inputs before it writes, so that its output may lie over an input
-    that dies with it. Scratch is filled with noise before the inputs are read, and again after the
+    Here an operator reads all its inputs before it writes, so its output may overlap an input that
+    dies with it. Scratch is filled with noise before the inputs are read, and again after the
     output is written.
     """
     found = buffers(calls, plan)
@@ -218,7 +220,7 @@ def destroyed(calls: Graph, plan: Plan) -> bool:
 def test_a_poisoned_arena_betrays_exactly_the_wrong_plans(
     random_network, small_subnet: SubnetConfig, preprocessing: Preprocessing
 ) -> None:
-    """Each tensor in turn is put onto every other; wrong logits where a byte dies too early."""
+    """Each tensor is moved onto every other; a byte overwritten too early changes the logits."""
     network = random_network(small_subnet, preprocessing, 5, Forms(passes=SEPARATE))
     calls, plan = network.scheduled.calls, network.scheduled.plan
     expected = run_integer(network.integer, network.images[:1])[0]

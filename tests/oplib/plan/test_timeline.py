@@ -1,4 +1,4 @@
-"""What lives at each call, what peaks, and what would help."""
+"""Live buffers of each call, the peak, and suggestions to lower it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One network in three computations: numpy, this computer's C, an emulated chip."""
+"""One network computed three ways: numpy, C on this computer, an emulated chip."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def check_agreement(emulator_tools: None) -> Agreement:
 
 @pytest.fixture(scope="session")
 def write_program() -> Callable[[Path, str], None]:
-    """Return a function that gives a firmware folder a ``model.c`` whose model_run does as told."""
+    """Return a function that writes a ``model.c`` whose model_run executes given statements."""
 
     def write(firmware: Path, statements: str) -> None:
         lines = [

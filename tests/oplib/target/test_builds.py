@@ -50,7 +50,7 @@ def network(
 def test_strict_aliasing_and_link_time_optimisation_change_nothing(
     network, write: Callable[..., Path], stm32f746: Device, tmp_path: Path
 ) -> None:
-    """The same bytes hold int8, int16 and int32 in turn, and the compiler sees every access."""
+    """With one translation unit, the compiler sees every access to bytes of changing type."""
     firmware = write(network, stm32f746)
     expected = run_integer(network.integer, network.images)
     library = host.build(firmware, tmp_path / "host", optimize=ONE_UNIT)

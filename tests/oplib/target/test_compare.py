@@ -1,4 +1,4 @@
-"""What a comparison says: equal, different, or not verified."""
+"""The three results of a comparison: equal, different, not verified."""
 
 from __future__ import annotations
 

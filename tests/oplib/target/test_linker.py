@@ -1,4 +1,4 @@
-"""Memory maps: what the linker is told, and what it makes of it."""
+"""Linker scripts, and the addresses at which the linker places symbols."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_more_memory_than_the_emulated_board_has(stm32f746: Device) -> None:
 
 
 def addresses(elf: Path) -> dict[str, int]:
-    """Return where the linker put each symbol."""
+    """Return the address of each symbol in a linked file."""
     command = ["arm-none-eabi-nm", str(elf)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return {

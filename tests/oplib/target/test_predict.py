@@ -1,4 +1,4 @@
-"""One picture in three computations."""
+"""The prediction for one picture, computed three ways."""
 
 from __future__ import annotations
 

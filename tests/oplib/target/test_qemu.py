@@ -1,4 +1,4 @@
-"""What the emulator itself measures and forbids, by programs whose behaviour is known."""
+"""Measurements and faults of the emulator, checked by programs of known behaviour."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_access_beyond_the_memory_faults(
     stm32f746: Device,
     tmp_path: Path,
 ) -> None:
-    """On a generic board the firmware itself forbids what the device does not have."""
+    """On a generic board, the firmware forbids access to memory that the device lacks."""
     images, beyond = small_network.images[:2], 0x20000000 + stm32f746.sram_bytes
     firmware = write(small_network, stm32f746)
     # the last byte of the memory for the first image, the next byte for the second

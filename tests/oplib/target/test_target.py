@@ -61,8 +61,8 @@ def test_the_footprint_by_blocks_is_the_whole_plans(
         assert cost.weights_bytes == weights_bytes(scheduled.calls, scheduled.calls.nodes)
 
 
-def test_an_arena_lies_in_its_own_region() -> None:
-    """An STM32F427 has 256 KB of SRAM, of which 192 KB lie in one piece."""
+def test_an_arena_is_limited_by_its_region() -> None:
+    """An STM32F427 has 256 KB of SRAM, of which 192 KB are contiguous."""
     device = load("device", "stm32f427", Device)
     assert Target(device).limit.sram_bytes == 256 * 1024
     assert Target(device).arena_bytes == 192 * 1024
@@ -74,7 +74,7 @@ def test_a_target_beyond_the_device_does_not_exist(stm32f100: Device) -> None:
 
 
 def test_equal_limits_have_one_identity(stm32f100: Device) -> None:
-    """Recovery points are shared by what a verdict depends on, not by how it was written."""
+    """Targets share recovery points if their verdicts are equal, however they were written."""
     named = Target(stm32f100, BudgetConfig(sram_bytes=8192))
     assert named.identity() == Target(stm32f100).identity()
     less = Target(stm32f100, BudgetConfig(sram_bytes=8188))

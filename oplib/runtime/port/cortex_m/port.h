@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file port.h
- * @brief What a Cortex-M program needs besides the network: a clock, a stack gauge, an end.
+ * @brief Support for a Cortex-M program: a clock, a stack gauge and an exit.
  */
 #ifndef PORT_H
 #define PORT_H
@@ -24,7 +24,7 @@ void port_clock_start(void);
 /** @brief Processor ticks since port_clock_start(). */
 uint64_t port_clock_ticks(void);
 
-/** @brief Bytes of the stack that were ever used, from the pattern that start-up paints. */
+/** @brief Largest stack depth so far in bytes, from the pattern that start-up paints. */
 uint32_t port_stack_high_water(void);
 
 /**

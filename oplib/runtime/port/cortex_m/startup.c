@@ -48,8 +48,8 @@ static void systick(void)
 
 typedef void (*vector)(void);
 
-/* Numbers are those of the architecture less one: the linker script puts the initial stack pointer
- * first. Where nothing is named, the vector is reserved. */
+/* Index n is vector n + 1 of the architecture, because the linker script puts the initial stack
+ * pointer first. Entries that are not listed are reserved. */
 __attribute__((section(".vectors"), used)) static const vector vectors[15] = {
     [0] = port_reset,  /* reset */
     [1] = unexpected,  /* non-maskable interrupt */
@@ -64,7 +64,7 @@ __attribute__((section(".vectors"), used)) static const vector vectors[15] = {
 };
 
 #ifdef BOARD_MPU_REGIONS
-/* Nothing but the device's own memory exists: an access beyond it faults. */
+/* Permit access to the device's own memory only; everything else faults. */
 static void restrict_memory(void)
 {
     static const struct {

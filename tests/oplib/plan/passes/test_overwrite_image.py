@@ -1,4 +1,4 @@
-"""Tokens over the image: how far below it they must begin."""
+"""Tokens over the image: the smallest distance below it at which they may begin."""
 
 from __future__ import annotations
 
