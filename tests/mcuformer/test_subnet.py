@@ -21,7 +21,7 @@ def test_deit_tiny_counts() -> None:
     """The published 5,717,416 parameters of DeiT-Tiny, less its class token and that position."""
     assert DEIT_TINY.num_params == 5_717_416 - 2 * 192
     assert DEIT_TINY.num_tokens == 196
-    # 12 blocks of 12 D^2 a token, scores and values, patch embedding, head
+    # 12 blocks of 12 D^2 per token, scores and values, patch embedding, head
     per_block = 196 * 12 * 192**2 + 2 * 196**2 * 192
     assert DEIT_TINY.macs == 12 * per_block + 196 * 768 * 192 + 192 * 1000
 
