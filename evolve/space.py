@@ -19,7 +19,7 @@ from evolve.space_search.quality import (
     sample_point,
     score,
 )
-from evolve.space_search.selectors import SelectorConfig, select_point
+from evolve.space_search.selectors import SelectorConfig
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.errors import BudgetError, ConfigError
@@ -262,7 +262,7 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
             where="space_search.num_samples",
         )
     rng = stream(config.seed, "space_search")
-    chosen = select_point(config.space_search, landscape, rng)
+    chosen = config.space_search.select(landscape, rng)
     visits = landscape.history.visits
     rows = [
         {**v.dump(), "point": config.space.point_at(v.index).dump(), **_admission(landscape, v)}

@@ -18,7 +18,7 @@ from tool import Parser, Table
 
 from evolve.space_search.history import History, Index, Visit
 from evolve.space_search.random_points import RandomConfig
-from evolve.space_search.selectors import SelectorConfig, select_point
+from evolve.space_search.selectors import SelectorConfig
 from evolve.space_search.trend import TrendConfig
 from evolve.space_search.trend_paper import TrendPaperConfig
 from mcuformer.seed import stream
@@ -75,7 +75,7 @@ def measure(config: SelectorConfig, seeds: int) -> tuple[float, float]:
     regrets = []
     for seed in range(seeds):
         landscape = SyntheticLandscape(seed)
-        chosen = select_point(config, landscape, stream(seed, "selector"))
+        chosen = config.select(landscape, stream(seed, "selector"))
         assert len(landscape.history) <= config.max_visits
         regrets.append(landscape.regret(chosen))
     return float(np.mean(regrets)), float(np.mean(np.array(regrets) == 0.0))

@@ -16,8 +16,7 @@ class JointConfig(SearchBudget):
     joint: ClassVar[bool] = True
     name: Literal["joint"] = "joint"
 
-
-def select(config: JointConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Train the joint supernet; return the point with the best score under its weights."""
-    visits = landscape.train_jointly(config.max_visits * config.visit_epochs)
-    return max(visits, key=lambda visit: visit.rank).index
+    def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
+        """Train the joint supernet; return the point with the best score under its weights."""
+        visits = landscape.train_jointly(self.max_visits * self.visit_epochs)
+        return max(visits, key=lambda visit: visit.rank).index

@@ -64,6 +64,10 @@ class SearchBudget(Value):
     num_samples: PositiveInt = 500
     accuracy_subnets: PositiveInt = 20
 
+    def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
+        """Return the grid point that the selector chooses, by visits within its budget."""
+        raise NotImplementedError
+
     def check(self, shape: Sequence[int]) -> None:
         """Refuse a grid that the selector cannot work on.
 

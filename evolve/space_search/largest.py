@@ -15,8 +15,7 @@ class LargestConfig(SearchBudget):
 
     name: Literal["largest"] = "largest"
 
-
-def select(config: LargestConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Return the point with the most multiply-accumulates in its largest admitted subnet."""
-    points = list(np.ndindex(*landscape.shape))
-    return max(points, key=lambda index: max(landscape.admitted_macs(index), default=-1))
+    def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
+        """Return the point with the most multiply-accumulates in its largest admitted subnet."""
+        points = list(np.ndindex(*landscape.shape))
+        return max(points, key=lambda index: max(landscape.admitted_macs(index), default=-1))

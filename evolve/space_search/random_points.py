@@ -15,11 +15,10 @@ class RandomConfig(SearchBudget):
 
     name: Literal["random"] = "random"
 
-
-def select(config: RandomConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Visit random points until the budget is spent and at least one point has a score."""
-    for number, index in enumerate(shuffled(landscape.shape, rng)):
-        if number >= config.max_visits and landscape.history.levels():
-            break
-        landscape.visit(index, "random")
-    return best_at_last(landscape.history)
+    def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
+        """Visit random points until the budget is spent and at least one point has a score."""
+        for number, index in enumerate(shuffled(landscape.shape, rng)):
+            if number >= self.max_visits and landscape.history.levels():
+                break
+            landscape.visit(index, "random")
+        return best_at_last(landscape.history)

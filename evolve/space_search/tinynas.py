@@ -21,16 +21,15 @@ class TinynasConfig(SearchBudget):
     name: Literal["tinynas"] = "tinynas"
     quantile: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
 
+    def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
+        """Return the point with the largest mean, or quantile, of admitted MACs."""
 
-def select(config: TinynasConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Return the point with the largest mean, or quantile, of admitted MACs."""
+        def worth(index: Index) -> float:
+            macs = landscape.admitted_macs(index)
+            if not macs:
+                return -1.0
+            return float(
+                np.mean(macs) if self.quantile is None else np.quantile(macs, self.quantile)
+            )
 
-    def worth(index: Index) -> float:
-        macs = landscape.admitted_macs(index)
-        if not macs:
-            return -1.0
-        return float(
-            np.mean(macs) if config.quantile is None else np.quantile(macs, config.quantile)
-        )
-
-    return max(np.ndindex(*landscape.shape), key=worth)
+        return max(np.ndindex(*landscape.shape), key=worth)

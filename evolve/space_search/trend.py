@@ -25,30 +25,30 @@ class TrendConfig(TrendBudget):
     max_step: PositiveInt = 2
     max_revisits: Annotated[int, Field(ge=1)] = 4
 
+    def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
+        """Explore, then promote the best; return the best of all.
 
-def select(config: TrendConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Explore until the search is stationary or the budget is spent, then promote; return the best.
-
-    Exploration compares points of equal epochs, T0. It is stationary once every neighbour of the
-    best point is known. The remaining visits train the k best points further, T0 per round. Each
-    round halves their number (successive halving) by their mean score, so that the choice does not
-    rest on one noisy score; a round starts only if the budget is enough for all of its points.
-    """
-    visit_first(landscape, config.initial_points, config.max_visits, rng)
-    while len(landscape.history) < config.max_visits and _explore(config, landscape):
-        pass
-    finalists = sorted(landscape.history.at(config.visit_epochs), key=_rank, reverse=True)
-    count = min(config.k, len(finalists), config.max_visits - len(landscape.history))
-    while count > 1 and len(landscape.history) + count <= config.max_visits:
-        for visit in finalists[:count]:
-            if landscape.history.count(visit.index) >= config.max_revisits:
-                return _choose(landscape, finalists[:count])
-            landscape.visit(visit.index, "promotion")
-        finalists = sorted(
-            finalists[:count], key=lambda v: _mean_score(landscape, v.index), reverse=True
-        )
-        count = max(2, count // 2) if count > 2 else 1
-    return _choose(landscape, finalists)
+        Exploration compares points of equal epochs, T0, until it is stationary or the budget is
+        spent. It is stationary once every neighbour of the best point is known. The remaining
+        visits train the k best points further, T0 per round. Each round halves their number
+        (successive halving) by their mean score, so that the choice does not rest on one noisy
+        score; a round starts only if the budget is enough for all of its points.
+        """
+        visit_first(landscape, self.initial_points, self.max_visits, rng)
+        while len(landscape.history) < self.max_visits and _explore(self, landscape):
+            pass
+        finalists = sorted(landscape.history.at(self.visit_epochs), key=_rank, reverse=True)
+        count = min(self.k, len(finalists), self.max_visits - len(landscape.history))
+        while count > 1 and len(landscape.history) + count <= self.max_visits:
+            for visit in finalists[:count]:
+                if landscape.history.count(visit.index) >= self.max_revisits:
+                    return _choose(landscape, finalists[:count])
+                landscape.visit(visit.index, "promotion")
+            finalists = sorted(
+                finalists[:count], key=lambda v: _mean_score(landscape, v.index), reverse=True
+            )
+            count = max(2, count // 2) if count > 2 else 1
+        return _choose(landscape, finalists)
 
 
 def _rank(visit: Visit) -> tuple[float, float]:

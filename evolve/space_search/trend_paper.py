@@ -26,34 +26,33 @@ class TrendPaperConfig(TrendBudget):
     name: Literal["trend_paper"] = "trend_paper"
     max_revisits: Annotated[int, Field(ge=1)] = 4
 
+    def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
+        """Walk from the best initial point; every step trains the point that it reaches.
 
-def select(config: TrendPaperConfig, landscape: Landscape, rng: np.random.Generator) -> Index:
-    """Walk from the best initial point; every step trains the point that it reaches.
-
-    The fit takes the k nearest points with the total epochs T of the current one. If there are
-    fewer than three (the paper's empty neighbourhood), the k nearest with T - T0 are trained for T0
-    more first. A walk that stays raises T, so its point is visited again and again: that is what
-    ends the search, and what wins.
-    """
-    visit_first(landscape, config.initial_points, config.max_visits, rng)
-    history = landscape.history
-    current = max(history.at(config.visit_epochs), key=lambda visit: visit.rank).index
-    while len(history) < config.max_visits and history.count(current) < config.max_revisits:
-        epochs = history.epochs(current)
-        if len(history.at(epochs)) < 3:
-            _promote(config, landscape, current, epochs)
-        known = history.at(epochs)
-        if len(known) < 3 or len(history) >= config.max_visits:
-            break
-        trend = fit_around(known, current, landscape.shape, config.k, config.ridge)
-        step = floor_step(trend.slopes, config.taus(len(current)))
-        target = moved(current, step, landscape.shape)
-        fitted = [known[i].index for i in trend.neighbours]
-        if landscape.visit(target, "step", trend.dump(current, fitted, step)).score is None:
-            break
-        current = target
-    scored = [visit for visit in history.visits if visit.score is not None]
-    return max(scored, key=lambda visit: (history.count(visit.index), visit.rank)).index
+        The fit takes the k nearest points with the total epochs T of the current one. If there are
+        fewer than three (the paper's empty neighbourhood), the k nearest with T - T0 are trained
+        for T0 more first. A walk that stays raises T, so its point is visited again and again: that
+        is what ends the search, and what wins.
+        """
+        visit_first(landscape, self.initial_points, self.max_visits, rng)
+        history = landscape.history
+        current = max(history.at(self.visit_epochs), key=lambda visit: visit.rank).index
+        while len(history) < self.max_visits and history.count(current) < self.max_revisits:
+            epochs = history.epochs(current)
+            if len(history.at(epochs)) < 3:
+                _promote(self, landscape, current, epochs)
+            known = history.at(epochs)
+            if len(known) < 3 or len(history) >= self.max_visits:
+                break
+            trend = fit_around(known, current, landscape.shape, self.k, self.ridge)
+            step = floor_step(trend.slopes, self.taus(len(current)))
+            target = moved(current, step, landscape.shape)
+            fitted = [known[i].index for i in trend.neighbours]
+            if landscape.visit(target, "step", trend.dump(current, fitted, step)).score is None:
+                break
+            current = target
+        scored = [visit for visit in history.visits if visit.score is not None]
+        return max(scored, key=lambda visit: (history.count(visit.index), visit.rank)).index
 
 
 def _promote(config: TrendPaperConfig, landscape: Landscape, current: Index, epochs: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -218,18 +218,22 @@ def _read(config: DataConfig, img_size: int) -> Parts:
     """Read the whole set, with images of side `img_size`."""
     config.files()
     root, sized = Path(config.root or "").expanduser(), _at_size(config, img_size)
-    if config.format == "image_folder":
-        return readers.read_image_folder(root, config.source, sized.pictures())
-    if config.format == "timm":
-        return read_timm(str(config.timm_name), config.root, sized.preprocessing, sized.pictures())
-    if config.format == "digits":
-        parts = readers.read_digits()
-    elif config.format == "npz":
-        parts = readers.read_npz(root, config.num_classes)
-    elif config.format == "idx":
-        parts = readers.read_idx(root, config.source)
-    else:
-        parts = readers.read_cifar10(root, config.source)
+    match config.format:
+        case "image_folder":
+            return readers.read_image_folder(root, config.source, sized.pictures())
+        case "timm":
+            name, pictures = str(config.timm_name), sized.pictures()
+            return read_timm(name, config.root, sized.preprocessing, pictures)
+        case "digits":
+            parts = readers.read_digits()
+        case "npz":
+            parts = readers.read_npz(root, config.num_classes)
+        case "idx":
+            parts = readers.read_idx(root, config.source)
+        case "cifar10":
+            parts = readers.read_cifar10(root, config.source)
+        case _:
+            assert_never(config.format)
     test = None if parts.test is None else _resized(parts.test, config, sized.preprocessing)
     return Parts(_resized(parts.train, config, sized.preprocessing), test, parts.class_names)
 

@@ -136,7 +136,7 @@ def faults_of_links(text: str, folder: Path) -> Iterator[str]:
         elif anchor and anchor not in headings(folder / name):
             yield f"no such heading: {target}"
     for span in SPAN.findall(BLOCK.sub("", text)):
-        placeholder = re.search(r"[/_][A-Z]+\b", span)  # oplib/ops/NAME.py
+        placeholder = re.search(r"[/_][A-Z]+(_|\b)", span)  # oplib/ops/NAME.py, NAME_reader.py
         if FILE.fullmatch(span) and not placeholder and not (ROOT / span).exists():
             yield f"no such file: {span}"
 

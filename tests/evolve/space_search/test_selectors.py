@@ -13,7 +13,7 @@ from evolve.space_search.joint import JointConfig
 from evolve.space_search.landscape import shuffled, stratified
 from evolve.space_search.largest import LargestConfig
 from evolve.space_search.random_points import RandomConfig
-from evolve.space_search.selectors import SelectorConfig, select_point
+from evolve.space_search.selectors import SelectorConfig
 from evolve.space_search.tinynas import TinynasConfig
 from evolve.space_search.trend import TrendConfig
 from evolve.space_search.trend_paper import TrendPaperConfig
@@ -55,7 +55,7 @@ def cone(peak: Index) -> Callable[[Index], float]:
 
 
 def choose(config: SelectorConfig, landscape: MadeUp, seed: int = 0) -> Index:
-    return select_point(config, landscape, np.random.default_rng(seed))
+    return config.select(landscape, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("shape", [(12, 5), (6, 5, 4), (4, 4, 3, 2)])

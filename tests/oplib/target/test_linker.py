@@ -5,15 +5,23 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from mcuformer.device import Device
+from mcuformer.device import Core, Device
 from mcuformer.errors import FirmwareError
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS
 from oplib.target import qemu
-from oplib.target.linker import board_header, emulated_machine, linker_script
+from oplib.target.linker import (
+    CPU_FLAGS,
+    GENERIC_MACHINES,
+    GENERIC_OUTSIDE,
+    board_header,
+    emulated_machine,
+    linker_script,
+)
 
 
 def test_memory_maps(device: Callable[[str], Device]) -> None:
@@ -82,3 +90,8 @@ def test_a_network_beyond_the_memory_does_not_link(
     tiny = stm32f100.model_copy(update={"regions": tuple(regions)})
     with pytest.raises(FirmwareError, match=r"region `sram' overflowed by \d+ bytes"):
         qemu.build(write(small_network, tiny), tmp_path / "emulated")
+
+
+def test_every_core_can_be_emulated() -> None:
+    for table in (CPU_FLAGS, GENERIC_MACHINES, GENERIC_OUTSIDE):
+        assert set(table) == set(get_args(Core))

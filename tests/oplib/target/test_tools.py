@@ -19,9 +19,9 @@ def test_a_missing_program_names_its_package(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("host_tools")
-def test_the_telling_lines_of_a_failure_are_kept() -> None:
+def test_the_informative_lines_of_a_failure_are_kept() -> None:
     script = "print('start'); print('a.c: error: no'); print('the end'); raise SystemExit(3)"
     with pytest.raises(FirmwareError, match=r"failed with exit code 3: a\.c: error: no$"):
         tools.run([sys.executable, "-c", script])
-    with pytest.raises(FirmwareError, match="no end after 0 s"):
+    with pytest.raises(FirmwareError, match="did not finish within 0 s"):
         tools.run([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.2)
