@@ -13,6 +13,8 @@ from mcuformer.value import Value
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7"]
 ByteCount = Annotated[int, Field(ge=0)]
+ADDRESS_END = 2**32
+LINKER_WORDS = {"o", "org", "origin", "l", "len", "length"}  # a linker script's own, in MEMORY
 
 
 class MemoryRegion(Value):
@@ -30,6 +32,14 @@ class MemoryRegion(Value):
     origin: ByteCount
     size_bytes: PositiveInt
 
+    @model_validator(mode="after")
+    def _check(self) -> MemoryRegion:
+        if self.name in LINKER_WORDS:
+            raise ValueError(f"{self.name!r} is a word of the linker's; name the region otherwise")
+        if self.origin + self.size_bytes > ADDRESS_END:
+            raise ValueError(f"region {self.name} ends beyond the 32-bit address space")
+        return self
+
 
 class Emulation(Value):
     """A QEMU machine that models this chip, with the chip's memory map.
@@ -39,7 +49,7 @@ class Emulation(Value):
         clock_hz: clock that QEMU gives the machine.
     """
 
-    machine: str
+    machine: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]  # no option of QEMU's
     clock_hz: PositiveInt
 
 

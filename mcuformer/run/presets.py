@@ -27,6 +27,8 @@ from mcuformer.value import Value
 SELF, NOTHING, DEFAULT = "_self_", "none", "default"
 GLOBAL = "# @package _global_\n"
 PACKAGE = re.compile(r"\A#\s*@package\s+(\S+)")
+ANY_PACKAGE = re.compile(r"^\s*#\s*@package\b", re.MULTILINE)
+HYDRAS_KEYS = ("hydra", "_target_")  # they would configure Hydra, or name a function to call
 ValueT = TypeVar("ValueT", bound=Value)
 Content = dict[str, Any]
 UserFiles = Mapping[str, Mapping[str, Path]]
@@ -213,15 +215,54 @@ def staged(name: str, model: Model, files: UserFiles) -> Iterator[str]:
                 _write(Path(folder, group, f"{option}.yaml"), content)
             if nullable(infos[group].annotation):
                 _write(Path(folder, group, f"{NOTHING}.yaml"), {field: None}, GLOBAL)
-        for group, option, path in [*_shipped(), *_given(files)]:
+        for group, option, path in _shipped():
             target = Path(folder, group, f"{option}.yaml")
             if group in infos and PACKAGE.match(path.read_text()) is None:
-                content = read_preset(path, group)
-                kind = member(infos[group].annotation, content)
-                _write(target, content if kind is None else complete(kind, content))
+                _write(target, completed(infos[group], read_preset(path, group)))
             else:
                 _copy(path, target)
+        for group, option, path in _given(files):
+            refuse_hydra(path, group if group in infos else None)
+            target = Path(folder, group, f"{option}.yaml")
+            if group in infos:
+                _write(target, completed(infos[group], read_preset(path, group)))
+            else:
+                _write(target, read_yaml(path), GLOBAL)
         yield folder
+
+
+def completed(info: FieldInfo, content: Content) -> Content:
+    """Return a preset with the defaults of the field's model under it, where it names one."""
+    model = member(info.annotation, content)
+    return content if model is None else complete(model, content)
+
+
+def refuse_hydra(path: Path, group: str | None) -> None:
+    """Refuse a user's file that would reach Hydra's own configuration, which can run commands.
+
+    Args:
+        path: the user's file.
+        group: the group that it is an option of; None where its keys are those of the command.
+
+    Raises:
+        ConfigError: it has a package header, or a key of Hydra's.
+    """
+    if ANY_PACKAGE.search(path.read_text(errors="replace")):
+        raise ConfigError("not allowed in a file of yours", where=path, got="# @package")
+    keys = (*HYDRAS_KEYS, *(() if group else ("defaults",)))
+    for key in _keys(read_yaml(path)):
+        if key in keys:
+            raise ConfigError("not allowed in a file of yours", where=path, got=key)
+
+
+def _keys(content: Any) -> Iterator[str]:
+    """Yield every key in nested containers."""
+    values = content.values() if isinstance(content, dict) else content
+    if isinstance(content, dict):
+        yield from map(str, content)
+    if isinstance(content, dict | list):
+        for value in values:
+            yield from _keys(value)
 
 
 def _write(target: Path, content: Content, head: str = "") -> None:

@@ -42,6 +42,29 @@ def test_regions_are_checked(stm32f100: Device) -> None:
         Device.parse(stm32f100.dump() | {"regions": regions})
 
 
+@pytest.mark.parametrize("name", ["o", "org", "origin", "l", "len", "length"])
+def test_a_region_has_no_name_of_the_linkers(stm32f100: Device, name: str) -> None:
+    region = {"name": name, "kind": "sram", "origin": 0x20000000, "size_bytes": 8192}
+    with pytest.raises(ConfigError, match=f"'{name}' is a word of the linker's"):
+        Device.parse(stm32f100.dump() | {"regions": [*stm32f100.dump()["regions"], region]})
+
+
+def test_regions_end_within_32_bits(stm32f100: Device) -> None:
+    regions = stm32f100.dump()["regions"]
+    regions[1] |= {"origin": 2**32 - 8192}
+    Device.parse(stm32f100.dump() | {"regions": regions})
+    regions[1] |= {"origin": 2**32 - 8191}
+    with pytest.raises(ConfigError, match="region sram ends beyond the 32-bit address space"):
+        Device.parse(stm32f100.dump() | {"regions": regions})
+
+
+@pytest.mark.parametrize("machine", ["virt,dumpdtb=x", "-S", "a b", ""])
+def test_a_machine_name_is_no_option(stm32f100: Device, machine: str) -> None:
+    emulation = {"machine": machine, "clock_hz": 1}
+    with pytest.raises(ConfigError, match=r"emulation\.machine: .*pattern"):
+        Device.parse(stm32f100.dump() | {"emulation": emulation})
+
+
 def test_budget_beyond_the_device_is_refused(stm32f100: Device) -> None:
     with pytest.raises(BudgetError, match=r"budget\.sram_bytes: more than .*got 9000.*8192"):
         Budget.of(BudgetConfig(sram_bytes=9000), stm32f100)

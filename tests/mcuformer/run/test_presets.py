@@ -300,6 +300,42 @@ def test_files_of_the_user_are_checked(
     assert refused(capsys, f"{group}={tmp_path}/mine.yaml").endswith(line)
 
 
+CALLBACK = """hydra:
+  callbacks:
+    x: {_target_: subprocess.run, args: [[touch, TOUCHED]]}
+"""
+HOSTILE = {
+    "a board with a package": ("device", f"# @package _global_\n{CALLBACK}", "# @package"),
+    "a package after a remark": ("device", "# mine\n# @package hydra\n{}\n", "# @package"),
+    "Hydra's key in a board": ("device", CALLBACK, "hydra"),
+    "a function to call": ("space", "depth: {_target_: os.system}\n", "_target_"),
+    "Hydra's key in an experiment": ("experiment", CALLBACK, "hydra"),
+    "Hydra's groups in an experiment": (
+        "experiment",
+        "defaults: [{override /hydra/launcher: joblib}]\n",
+        "defaults",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_users_file_never_reaches_hydra(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, case: str
+) -> None:
+    group, text, key = HOSTILE[case]
+    touched = tmp_path / "touched"
+    (tmp_path / "mine.yaml").write_text(text.replace("TOUCHED", str(touched)))
+    plus = "+" if group == "experiment" else ""
+    line = refused(capsys, f"{plus}{group}={tmp_path}/mine.yaml")
+    assert line.endswith(f"mine.yaml: not allowed in a file of yours (got {key})")
+    assert not touched.exists()
+
+
+def test_an_experiment_may_be_a_users_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("recipe: {epochs: 7}\n")
+    assert parsed(f"+experiment={tmp_path}/mine.yaml").recipe.epochs == 7
+
+
 def test_keys_of_list_items_are_told() -> None:
     misspelt = {"name": "ram", "kind": "sram", "origin": 0, "size_byte": 1}
     line = r"regions\.0\.size_byte: unknown key; did you mean 'size_bytes'\?; and 4 more faults$"
