@@ -206,6 +206,7 @@ def show_report(report: Mapping[str, Any]) -> None:
         ),
     ]
     print_table(table("memory (bytes) and work", ("", "", "budget"), rows))
+    print(describe_network(SubnetConfig.parse(report["subnet"])))
     admission = report["admission"]
     print(
         f"admission: of {admission['sampled']} subnets sampled over the whole space, "
@@ -217,6 +218,22 @@ def show_report(report: Mapping[str, Any]) -> None:
     print(f"seconds: {parts}; together {sum(seconds.values()):.0f}")
     for line in report["not_verified"]:
         print(f"not verified: {line}")
+
+
+def describe_network(subnet: SubnetConfig) -> str:
+    """Return a subnet in one line: tokens, width, and per block heads, MLP and activation.
+
+    >>> block = {"num_heads": 2, "head_dim": 16, "mlp_ratio": 1.5, "activation": "relu"}
+    >>> sizes = {"img_size": 8, "patch_size": 4, "in_chans": 1, "num_classes": 10}
+    >>> describe_network(SubnetConfig.parse({**sizes, "embed_dim": 48, "blocks": [block]}))
+    'network: 4 tokens, width 48, blocks (heads x width, MLP ratio): 2 x 16, 1.5 relu'
+    """
+    blocks = "; ".join(
+        f"{block.num_heads} x {block.head_dim}, {block.mlp_ratio:g} {block.activation}"
+        for block in subnet.blocks
+    )
+    size = f"{subnet.num_tokens} tokens, width {subnet.embed_dim}"
+    return f"network: {size}, blocks (heads x width, MLP ratio): {blocks}"
 
 
 def _percent(value: float | None) -> str:

@@ -12,8 +12,9 @@ from timm.models.vision_transformer import VisionTransformer
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.space import SearchSpace
-from mcuformer.subnet import BlockConfig, SubnetConfig, build_block
+from mcuformer.subnet import build_block
 from oplib.network.reference import run_float
+from oplib.network.timm_vit import TimmVit
 from oplib.network.vit import float_model
 from oplib.target.target import Target
 from supernet.checkpoint import model_arrays
@@ -142,8 +143,8 @@ def test_stochastic_depth_scales_with_depth() -> None:
 
 
 @pytest.mark.parametrize("global_pool", ["avg", "token"])
-@pytest.mark.parametrize("fc_norm", [True, False])
-def test_timm_weights_give_timm_logits(fc_norm: bool, global_pool: str) -> None:
+@pytest.mark.parametrize(("fc_norm", "act_layer"), [(True, "hard_swish"), (False, "gelu")])
+def test_timm_weights_give_timm_logits(fc_norm: bool, act_layer: str, global_pool: str) -> None:
     class_token = global_pool == "token"
     torch.manual_seed(0)
     timm_vit = VisionTransformer(
@@ -157,18 +158,21 @@ def test_timm_weights_give_timm_logits(fc_norm: bool, global_pool: str) -> None:
         class_token=class_token,
         global_pool=global_pool,
         fc_norm=fc_norm,
+        act_layer=act_layer,
     ).eval()
-    subnet = SubnetConfig(
+    subnet = TimmVit(
         img_size=16,
         patch_size=4,
-        in_chans=3,
         num_classes=5,
         embed_dim=24,
-        blocks=(BlockConfig(num_heads=3, head_dim=8, mlp_ratio=3.0),) * 2,
+        depth=2,
+        num_heads=3,
+        mlp_ratio=3.0,
         class_token=class_token,
         global_pool=global_pool,
         fc_norm=fc_norm,
-    )
+        act_layer=act_layer,
+    ).subnet()
     vit = Vit(subnet, (0.0, 0.0, 0.0)).eval()
     vit.load_state_dict(timm_vit.state_dict())
     images = torch.randn(3, 3, 16, 16)

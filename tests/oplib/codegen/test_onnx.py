@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from mcuformer.data.preprocessing import Preprocessing
-from mcuformer.subnet import SubnetConfig
+from mcuformer.subnet import Activation, SubnetConfig
 from oplib.codegen.onnx import export_onnx
 from oplib.forms import Forms
 from oplib.network.reference import run_float, run_integer
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'mcuformer[onnx]'")
 
+BLOCKS = [
+    {"num_heads": 2, "head_dim": 16, "mlp_ratio": 2.0, "activation": activation}
+    for activation in get_args(Activation)
+]
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plain": ({}, {}),
+    "activations": ({"blocks": BLOCKS}, {}),
     "norm last, wide residual": ({"fc_norm": True}, {"residual": "int16"}),
     "relative, class token": (
         {"relative_position": 2, "class_token": True, "global_pool": "token"},

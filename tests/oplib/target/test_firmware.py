@@ -95,6 +95,10 @@ def test_odd_shapes_agree_in_every_schedule(
 
 CLASS_TOKEN = {"class_token": True}
 RELATIVE = {"relative_position": 2}
+OTHER_ACTIVATIONS = [
+    {"num_heads": 2, "head_dim": 16, "mlp_ratio": 2.0, "activation": "relu"},
+    {"num_heads": 3, "head_dim": 16, "mlp_ratio": 1.5, "activation": "hard_swish"},
+]
 EVERY_FORM = {  # tools/compare_operators.py switches them on one at a time
     "sigmoid, shift, three steps": ({}, {"gelu": "sigmoid", "softmax": "shift", "sqrt": "newton3"}),
     "polynomials, exact root": (
@@ -104,6 +108,7 @@ EVERY_FORM = {  # tools/compare_operators.py switches them on one at a time
     "normalised weights, passes": ({}, {"attention_weights": "int8", "patch_kernel": 1}),
     "wide residual and factors": ({}, {"residual": "int16", "low_rank": "int16"}),
     "wide residual, norm last": ({"fc_norm": True}, {"residual": "int16"}),
+    "other activations": ({"blocks": OTHER_ACTIVATIONS}, {}),
     "class token": (CLASS_TOKEN | {"global_pool": "token"}, {}),
     "relative": (RELATIVE, {}),
     "relative, class token, no absolute": (

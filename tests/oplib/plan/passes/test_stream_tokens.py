@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from mcuformer.subnet import SubnetConfig
+from typing import get_args
+
+import pytest
+
+from mcuformer.subnet import Activation, SubnetConfig
 from oplib.network.builder import build_graph
 from oplib.plan.passes.stream_tokens import Variant, stream_tokens, streamable
 
@@ -24,6 +28,15 @@ def test_half_a_block_and_none(deit_tiny: SubnetConfig) -> None:
     assert [n.name for n in calls.nodes if n not in graph.nodes] == ["blocks.0.mlp.block"]
     assert stream_tokens(graph, {0: Variant(group=0, mlp=False)}) == graph
     assert stream_tokens(graph, {}) == graph
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_every_activation_streams(deit_tiny: SubnetConfig, activation: Activation) -> None:
+    block = deit_tiny.blocks[0].model_copy(update={"activation": activation})
+    graph = build_graph(deit_tiny.model_copy(update={"blocks": (block,)}))
+    calls = stream_tokens(graph, {0: Variant(group=1, mlp=True)})
+    mlp = next(node for node in calls.nodes if node.name == "blocks.0.mlp.block")
+    assert mlp.parts["activation"].op == activation
 
 
 def test_heads_of_no_whole_quads_do_not_stream(deit_tiny: SubnetConfig) -> None:
