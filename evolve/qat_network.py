@@ -24,12 +24,10 @@ from oplib.ops.embed_tokens import EmbeddingAttributes
 from oplib.ops.layer_norm import LayerNormAttributes
 from oplib.ops.mean_pool import MeanPoolAttributes
 from oplib.ops.patch_embed import PatchAttributes, fold_normalisation
-from oplib.ops.quant import QuantParams
+from oplib.ops.quant import CODES, QuantParams
 from oplib.ops.registry import OPERATORS
 from supernet.modules import TypedModuleDict
-from supernet.rounding import LearnedRounding, rounded_weight
-
-CODES = {"int8": (-128, 127), "int16": (-32768, 32767)}
+from supernet.rounding import LearnedRounding, rounded_weight, straight_through
 
 
 class RoundedNetwork(nn.Module):
@@ -107,7 +105,7 @@ class RoundedNetwork(nn.Module):
         # positions are stored as codes at the output's scale, rounded half to even
         scale = self.rounding[node.output.replace(".", "/")].scale
         codes = self.value(node.name, "position") / scale
-        rounded = codes + (torch.round(codes) - codes).detach()
+        rounded = straight_through(codes, torch.round(codes))
         return torch.cat([class_tokens, x], dim=1) + rounded * scale
 
     def learned(self) -> tuple[dict[str, Any], dict[str, float]]:

@@ -297,29 +297,3 @@ def factor_rank(rank_ratio: float, in_features: int, out_features: int) -> int:
     The product is rounded to 9 digits first, because 0.29 * 100 is 28.999999999999996 in floats.
     """
     return max(1, int(round(rank_ratio * min(in_features, out_features), 9)))
-
-
-def released_num_params(subnet: SubnetConfig, super_embed_dim: int) -> int:
-    """Count parameters as the released code does (log files of liangyn22/MCUFormer).
-
-    It has three factors in qkv, proj, fc1 and fc2, of which only the last has a bias. Attention
-    ranks follow the width of the supernet, not of the subnet. Class token and relative position
-    tables (largest distance 14) are counted whether or not the subnet has them.
-
-    Args:
-        subnet: subnet to count.
-        super_embed_dim: embedding width of the supernet.
-    """
-    dim = subnet.embed_dim
-    total = subnet.in_chans * subnet.patch_size**2 * dim + dim  # patch embedding
-    total += dim * (2 + subnet.num_patches)  # class token, positions
-    total += 2 * dim + dim * subnet.num_classes + subnet.num_classes
-    attn_rank = factor_rank(subnet.rank_ratio, super_embed_dim, super_embed_dim)
-    mlp_rank = factor_rank(subnet.rank_ratio, dim, dim)
-    for index, block in enumerate(subnet.blocks):
-        total += 4 * dim + 120 * block.head_dim
-        for name in LINEARS:
-            features_in, features_out = subnet.linear_shape(index, name)
-            rank = attn_rank if name in ("qkv", "proj") else mlp_rank
-            total += rank * (features_in + rank + features_out) + features_out
-    return total

@@ -62,8 +62,8 @@ class Forms(Value):
     passes: Passes = Passes()
 
     def activation(self, name: Activation) -> str:
-        """Return the operator that computes an MLP's activation; GELU has several forms."""
-        form = {"gelu": self.gelu}.get(name, "table")
+        """Return the operator of an MLP's activation; a field of its name chooses its form."""
+        form: str = getattr(self, name, "table")
         return name if form == "table" else f"{name}_{form}"
 
     @property

@@ -16,7 +16,7 @@ from torch.nn import functional
 def fake_quantize_weight(weight: Tensor) -> Tensor:
     """Round `weight` (out, in) to 255 symmetric levels per output channel."""
     scale = weight.detach().abs().amax(dim=1, keepdim=True).clamp(min=1e-8) / 127
-    return _straight_through(weight, (weight / scale).round() * scale)
+    return straight_through(weight, (weight / scale).round() * scale)
 
 
 def fake_quantize_input(x: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def fake_quantize_input(x: Tensor) -> Tensor:
     scale = ((high - low) / 255).clamp(min=1e-8)
     zero_point = (-low / scale).round()
     quantized = ((x / scale).round() + zero_point).clamp(0, 255) - zero_point
-    return _straight_through(x, quantized * scale)
+    return straight_through(x, quantized * scale)
 
 
 class FakeQuantizable:
@@ -56,7 +56,7 @@ def set_fake_quant(model: nn.Module, on: bool) -> None:
             module.fake_quant = on
 
 
-def _straight_through(x: Tensor, rounded: Tensor) -> Tensor:
+def straight_through(x: Tensor, rounded: Tensor) -> Tensor:
     """Return `rounded`, with the gradient of `x`."""
     return x + torch.detach(rounded - x)
 
@@ -96,7 +96,7 @@ def round_half_up(x: Tensor) -> Tensor:
     >>> round_half_up(torch.tensor([-1.5, -0.5, 0.5, 1.5])).tolist()
     [-1.0, 0.0, 1.0, 2.0]
     """
-    return x + (torch.floor(x + 0.5) - x).detach()
+    return straight_through(x, torch.floor(x + 0.5))
 
 
 def rounded_weight(weight: Tensor) -> Tensor:
@@ -104,5 +104,5 @@ def rounded_weight(weight: Tensor) -> Tensor:
     flat = weight.flatten(1)
     scale = flat.detach().abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
     codes = flat / scale
-    rounded = codes + (torch.round(codes) - codes).detach()  # half to even, as the lowering
+    rounded = straight_through(codes, torch.round(codes))  # half to even, as the lowering
     return (rounded * scale).view_as(weight)

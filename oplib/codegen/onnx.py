@@ -2,8 +2,8 @@
 
 Both take raw pixels (N, H, W, C) as uint8 and give logits (N, K) as float. In the QDQ file every
 tensor that the firmware keeps in int8 is rounded with the firmware's scale and zero point, and the
-weights are the firmware's. The operators between them (softmax, GELU, norms) are float, so that
-logits agree with the integer reference closely but not bit for bit. Int16 tensors stay float.
+weights are the firmware's. The operators between them (softmax, activations, norms) are float, so
+that logits agree with the integer reference closely but not bit for bit. Int16 tensors stay float.
 
 onnxruntime runs the pairs on int8 kernels. On x86 processors with AVX2 or AVX-512 but without VNNI
 these add pairs of uint8 x int8 products in saturating 16 bits: 2 x 255 x 127 does not fit. There
@@ -226,10 +226,8 @@ def layer_norm(writer: Writer, node: Node) -> str:
 
 def attention(writer: Writer, node: Node) -> str:
     """Apply attention to queries, keys and values (N, tokens, heads * head_dim)."""
-    heads, is_relative = (
-        node.attributes(AttentionAttributes).num_heads,
-        isinstance(node.attrs, RelativeAttributes),
-    )
+    heads = node.attributes(AttentionAttributes).num_heads
+    is_relative = isinstance(node.attrs, RelativeAttributes)
     width = writer.model.graph.tensors[node.inputs[0]].shape[-1]
     shape = writer.constant([0, 0, heads, width // heads], np.int64)
     split = [writer.op("Reshape", name, shape) for name in node.inputs]

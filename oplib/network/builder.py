@@ -151,23 +151,19 @@ class _Builder:
             self.graph.add(op, f"{prefix}.attn.{part}", y, attrs=width, place=place.role(part))
             for part in QKV_PARTS
         ]
-        op, attrs = (
-            "attention",
-            AttentionAttributes(
-                num_heads=block.num_heads,
-                softmax=self.forms.softmax,
-                normalized=self.forms.attention_weights == "int8",
-            ),
+        op = "attention"
+        attrs = AttentionAttributes(
+            num_heads=block.num_heads,
+            softmax=self.forms.softmax,
+            normalized=self.forms.attention_weights == "int8",
         )
         if subnet.relative_position is not None:
-            op, attrs = (
-                "attention_relative",
-                RelativeAttributes(
-                    **vars(attrs),
-                    grid_size=subnet.grid_size,
-                    max_distance=subnet.relative_position,
-                    first=int(subnet.class_token),
-                ),
+            op = "attention_relative"
+            attrs = RelativeAttributes(
+                **vars(attrs),
+                grid_size=subnet.grid_size,
+                max_distance=subnet.relative_position,
+                first=int(subnet.class_token),
             )
         y = self.graph.add(op, f"{prefix}.attn", *parts, attrs=attrs, place=place.role("attention"))
         y = self._linear(index, "proj", y, place)

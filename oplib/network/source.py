@@ -30,7 +30,7 @@ from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.network.model_file import SEPARATOR
 from oplib.network.reference import FloatModel
 from oplib.network.timm_vit import TimmVit, refuse_unknown_parts
-from oplib.network.vit import float_model, weight_shapes
+from oplib.network.vit import float_model, refuse_misfits, weight_shapes
 from oplib.ops.base import Array
 from oplib.ops.quant import QuantParams
 
@@ -109,19 +109,11 @@ class SourceNetwork:
             for node, arrays in model.params.items()
             for kind, values in arrays.items()
         }
+        refuse_misfits(expected, self.weights, str(self.where))
         params: dict[str, dict[str, Array]] = {}
-        for key in (*expected, *self.weights):
-            got = self.weights[key].shape if key in self.weights else "nothing"
-            shape = expected.get(key, "no such weight")
-            if got != shape:
-                raise ArtifactError(
-                    f"weight {key} does not fit the network",
-                    where=self.where,
-                    got=got,
-                    expected=shape,
-                )
+        for key, values in self.weights.items():
             node, _, kind = key.partition(SEPARATOR)
-            params.setdefault(node, {})[kind] = self.weights[key]
+            params.setdefault(node, {})[kind] = values
         return replace(model, params=params)
 
 

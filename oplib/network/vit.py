@@ -88,23 +88,33 @@ def random_weights(subnet: SubnetConfig, rng: np.random.Generator) -> dict[str, 
 
 
 def check_weights(subnet: SubnetConfig, weights: Mapping[str, Array], where: str) -> None:
-    """Refuse weights that do not fit the subnet.
+    """Refuse weights that are not the subnet's.
 
     Args:
-        subnet: the network's shape.
-        weights: arrays by timm's names.
-        where: file of the weights, for messages.
+        subnet: its shape.
+        weights: arrays in timm's names.
+        where: source of the weights, for messages.
 
     Raises:
         ArtifactError: naming the first weight that is missing, unknown or of another shape.
     """
-    shapes = weight_shapes(subnet)
-    for name in (*shapes, *weights):
+    refuse_misfits(weight_shapes(subnet), weights, where)
+
+
+def refuse_misfits(
+    expected: Mapping[str, tuple[int, ...]], weights: Mapping[str, Array], where: str
+) -> None:
+    """Refuse weights of other names or shapes than those expected.
+
+    Raises:
+        ArtifactError: naming the first that is missing, unknown or of another shape.
+    """
+    for name in (*expected, *weights):
         got = weights[name].shape if name in weights else "nothing"
-        expected = shapes.get(name, "no such weight")
-        if got != expected:
+        shape = expected.get(name, "no such weight")
+        if got != shape:
             raise ArtifactError(
-                f"weight {name} does not fit the network", where=where, got=got, expected=expected
+                f"weight {name} does not fit the network", where=where, got=got, expected=shape
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from oplib.graph import ITEM_BYTES
 from oplib.ops.base import Array
 
 QUAD = 4
@@ -18,7 +19,7 @@ def quads(features: int) -> int:
 
 def tile_bytes(features: int) -> int:
     """Return the bytes of a tile: four tokens in int16, features padded to whole quads."""
-    return 32 * quads(features)
+    return TILE * QUAD * ITEM_BYTES["int16"] * quads(features)
 
 
 def even(channels: int) -> int:

@@ -12,6 +12,7 @@ from mcuformer.errors import LoweringError
 
 Array = npt.NDArray[Any]
 INT8_MIN, INT8_MAX = -128, 127
+CODES = {"int8": (INT8_MIN, INT8_MAX), "int16": (-(2**15), 2**15 - 1)}  # least, greatest
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,8 @@ def _advice(moment: Moment, forms: Forms) -> str:
         settings.append("forms.passes.stream_tokens=true")
     if not forms.passes.overwrite_tokens:
         settings.append("forms.passes.overwrite_tokens=true")
+    if not forms.passes.integrate_operators:
+        settings.append("forms.passes.integrate_operators=true")
     if "image" in moment.buffers and forms.passes.input == "image":
         settings.append("forms.passes.input=strip")
     if forms.residual == "int16" and not moment.reads_image:

@@ -11,10 +11,9 @@ import numpy as np
 from oplib.graph import Node
 from oplib.network.reference import FloatModel, IntegerModel, run_float, run_integer
 from oplib.ops.base import Array
-from oplib.ops.quant import QuantParams
+from oplib.ops.quant import CODES, QuantParams
 
 BAD_DECIBELS = 10.0
-CODES = {"int8": (-128, 127), "int16": (-32768, 32767)}
 
 
 @dataclass(frozen=True)

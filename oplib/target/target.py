@@ -1,6 +1,7 @@
 """Device, budget and operator forms as one value: cost of a subnet, and whether it fits.
 
-Only this module adds and subtracts the bytes of a whole firmware.
+The bytes of a whole firmware are added in :class:`mcuformer.device.Footprint` and subtracted here,
+and nowhere else.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ THIRD_PARTY = {
     "mcuformer": {"numpy", "pydantic", "pydantic_core", "safetensors", "rich", "sklearn", "PIL"},
     "oplib": {"numpy", "scipy", "pydantic", "typing_extensions"},
     "supernet": {"numpy", "torch", "timm", "accelerate", "einops", "pydantic"},
-    "evolve": {"numpy", "scipy", "sklearn", "pydantic"},
+    "evolve": {"numpy", "pydantic"},
 }
 LATE = {
     "mcuformer/run/entry.py": {"hydra", "omegaconf"},

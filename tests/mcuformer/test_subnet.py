@@ -8,7 +8,6 @@ from mcuformer.subnet import (
     SubnetConfig,
     build_block,
     factor_rank,
-    released_num_params,
 )
 
 BLOCK = BlockConfig(num_heads=3, head_dim=64, mlp_ratio=4.0)
@@ -31,37 +30,7 @@ def test_deit_tiny_with_its_class_token() -> None:
     assert (with_token.num_params, with_token.num_tokens) == (5_717_416, 197)
 
 
-# the subnet of four lines of the released logs: width 168, depth 12
-LOGGED = tuple(build_block(3 if i < 7 else 4, 64, 3.5 if i < 7 else 4.0) for i in range(12))
 STORED = (build_block(4, 64, 4.0),) * 14
-
-
-@pytest.mark.parametrize(
-    ("ratio", "patch_size", "embed_dim", "expected"),
-    [
-        (0.9, 16, 168, 8_481_116),
-        (0.6, 16, 168, 5_379_268),
-        (0.85, 20, 168, 7_977_612),
-        (0.95, 28, 168, 9_270_868),
-        (0.9, 16, 256, 16_818_120),
-        (0.6, 16, 256, 10_751_136),
-        (0.85, 20, 256, 15_837_088),
-        (0.95, 28, 256, 18_276_576),
-        (0.65, 28, 256, 12_097_480),
-    ],
-)
-def test_released_counts(ratio: float, patch_size: int, embed_dim: int, expected: int) -> None:
-    """Counts that the released code logged: subnets (width 168) and whole supernets (256)."""
-    subnet = SubnetConfig(
-        img_size=240,
-        patch_size=patch_size,
-        in_chans=3,
-        num_classes=1000,
-        embed_dim=embed_dim,
-        rank_ratio=ratio,
-        blocks=LOGGED if embed_dim == 168 else STORED,
-    )
-    assert released_num_params(subnet, 256) == expected
 
 
 def test_autoformers_supernet_count() -> None:

@@ -25,7 +25,7 @@
 /** @brief Number of quads that hold `features`. */
 static inline int32_t oplib_quads(int32_t features)
 {
-    return (int32_t)(((uint32_t)features + 3u) / 4u);
+    return (int32_t)(((uint32_t)features + OPLIB_QUAD - 1u) / OPLIB_QUAD);
 }
 
 /** @brief Features padded to whole quads. */

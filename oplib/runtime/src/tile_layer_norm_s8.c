@@ -9,8 +9,8 @@ static void normalise_row(const int8_t *x, char *tile, const oplib_layer_norm_s8
 {
     const oplib_normal normal = oplib_normal_s8(x, params);
     const int32_t *affine = params->affine;
-    for (int32_t quads = params->features / 4; quads > 0;
-         quads--, x += 4, affine += 2 * OPLIB_QUAD, tile += OPLIB_QUAD_BYTES) {
+    for (int32_t quads = params->features / OPLIB_QUAD; quads > 0;
+         quads--, x += OPLIB_QUAD, affine += 2 * OPLIB_QUAD, tile += OPLIB_QUAD_BYTES) {
         const int32_t a = oplib_normal_value(x[0], normal, affine);
         const int32_t b = oplib_normal_value(x[1], normal, affine + 2);
         const int32_t c = oplib_normal_value(x[2], normal, affine + 4);
@@ -18,7 +18,7 @@ static void normalise_row(const int8_t *x, char *tile, const oplib_layer_norm_s8
         oplib_store_u32(tile, oplib_halves(a, c));
         oplib_store_u32(tile + OPLIB_QUAD_ODD, oplib_halves(b, d));
     }
-    const int32_t rest = params->features % 4;
+    const int32_t rest = params->features % OPLIB_QUAD;
     if (rest != 0) {
         const int32_t a = oplib_normal_value(x[0], normal, affine);
         const int32_t b = rest > 1 ? oplib_normal_value(x[1], normal, affine + 2) : 0;

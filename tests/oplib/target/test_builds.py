@@ -74,3 +74,32 @@ def test_a_cpp_application_links(
     printed = subprocess.run([program], capture_output=True, text=True, check=True).stdout
     image = (np.arange(64) % 17).astype(np.uint8).reshape(1, 8, 8, 1)
     assert int(printed) == run_integer(small_network.integer, image)[0, 0]
+
+
+BOARD = "int unused; void board_init(void); void board_init(void) { int warned; }\n"
+
+
+@pytest.mark.usefixtures("emulator_tools")
+def test_a_board_has_a_folder_of_its_own(
+    random_network,
+    write: Callable[..., Path],
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    stm32f746: Device,
+    tmp_path: Path,
+) -> None:
+    """Its functions replace the weak ones; its warnings are not errors."""
+    firmware = write(random_network(small_subnet, preprocessing), stm32f746)
+    board = tmp_path / "my board"
+    board.mkdir()
+    (board / "board.c").write_text(BOARD)
+    toolchain = firmware / "port" / "cortex_m" / "toolchain.cmake"
+    options = [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", "-DMODEL_TARGET=device"]
+    build = tmp_path / "device"
+    command = ["cmake", "-S", firmware, "-B", build, *options, f"-DMODEL_BOARD_DIR={board}"]
+    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", build], check=True, capture_output=True)
+    symbols = ["arm-none-eabi-nm", build / "model.elf"]
+    names = subprocess.run(symbols, check=True, capture_output=True, text=True).stdout
+    assert " T board_init" in names
+    assert " W board_report" in names
