@@ -17,6 +17,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -185,8 +186,18 @@ def environment() -> dict[str, Any]:
         "torch": made_by["versions"]["torch"],
         "numpy": made_by["versions"]["numpy"],
         **{program: program_version(program) for program in PROGRAMS},
-        "commit": made_by["git_revision"],
+        "commit": commit(made_by["git_revision"]),
     }
+
+
+def commit(revision: str) -> str:
+    """Return git's revision; what only the results changed is not an uncommitted change."""
+    status = ["git", "-C", str(ROOT), "status", "--porcelain", "--", ".", ":!docs/results*"]
+    clean = (
+        shutil.which("git") is not None
+        and not subprocess.run(status, capture_output=True, check=False).stdout
+    )
+    return revision.removesuffix("-dirty") if clean else revision
 
 
 def program_version(program: str) -> str:
