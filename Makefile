@@ -9,7 +9,7 @@ DATA_DIR := $(if $(MCUFORMER_DATA),$(abspath $(MCUFORMER_DATA)))
 # a worker per core, of one torch thread each; a worker without tests takes some of another's
 PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal
 
-.PHONY: help setup packages demo check test lint bench clean
+.PHONY: help setup packages demo check test lint sizes clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 10
@@ -39,7 +39,7 @@ lint: packages  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup  ## measured sizes of the kernels
+sizes: setup  ## measured sizes of the kernels
 	$(BIN)/python tools/measure_code_size.py
 
 clean:  ## remove what was built, not the environment and not the runs

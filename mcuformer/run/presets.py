@@ -70,12 +70,16 @@ def read_yaml(path: Path) -> Content:
         ConfigError: the file cannot be read, or is not a mapping.
     """
     from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError  # type: ignore[import-untyped]
 
     try:
         config = OmegaConf.load(path)
-    except (YAMLError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"not readable: {error}", where=path) from error
+    except RecursionError as error:
+        raise ConfigError("not readable: a value contains itself", where=path) from error
+    except (YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        reason = str(error).partition("\n    full_key")[0]
+        raise ConfigError(f"not readable: {reason}", where=path) from error
     if not isinstance(config, DictConfig):
         raise ConfigError("not a mapping of keys to values", where=path)
     content: Any = OmegaConf.to_container(config)

@@ -286,6 +286,7 @@ def test_the_nearest_name_is_told(
             "no such other preset in group recipe (got mine)",
         ),
         ("device", "[1, 2]", "mine.yaml: not a mapping of keys to values"),
+        ("device", "a: &x [*x]", "mine.yaml: not readable: a value contains itself"),
         (
             "space",
             "{defaults: [digits], dept: [2]}",
