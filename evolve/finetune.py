@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from mcuformer.data.dataset import DataConfig, load
+from mcuformer.device import Device
 from mcuformer.run.artifact import (
     Stage,
     file_digest,
@@ -22,12 +24,16 @@ class FinetuneConfig(Settings):
     """Configuration of fine-tuning.
 
     Args:
+        device: board that the run is for; only the default of `run_dir` depends on it.
         data: data set.
         recipe: optimiser, schedule and augmentation.
         subnet: ``subnet.json`` of a network to train from scratch; null takes the search's winner
             with its inherited weights.
     """
 
+    without_effect: ClassVar[tuple[str, ...]] = (*Settings.without_effect, "device")
+
+    device: Device | None = None
     data: DataConfig
     recipe: Recipe
     subnet: str | None = None

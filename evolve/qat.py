@@ -8,11 +8,12 @@ weights and scales, which ``export.source=qat`` then lowers.
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from mcuformer.data.dataset import DataConfig, load
+from mcuformer.device import Device
 from mcuformer.run.artifact import Stage, file_digest
 from mcuformer.run.command import Command, Settings
 from oplib.forms import Forms
@@ -29,6 +30,7 @@ class QatConfig(Settings):
     """Configuration of quantisation-aware fine-tuning.
 
     Args:
+        device: board that the run is for; only the default of `run_dir` depends on it.
         data: data set.
         recipe: optimiser, schedule and augmentation.
         forms: forms of the operators; the export must use the same.
@@ -36,6 +38,9 @@ class QatConfig(Settings):
         quant: how the scales are initialised.
     """
 
+    without_effect: ClassVar[tuple[str, ...]] = (*Settings.without_effect, "device")
+
+    device: Device | None = None
     data: DataConfig
     recipe: Recipe
     forms: Forms

@@ -28,12 +28,12 @@ from mcuformer.run.artifact import (
     Stage,
     canonical_json,
     digest,
-    locked,
     read_json,
     write_bytes,
     write_json,
 )
 from mcuformer.run.command import Command
+from mcuformer.run.folder import locked
 from mcuformer.run.progress import say
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint

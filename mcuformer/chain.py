@@ -15,7 +15,7 @@ from mcuformer.errors import McuformerError
 from mcuformer.report import REPORT, print_table, show_report, table
 from mcuformer.run import entry
 from mcuformer.run.artifact import read_json, write_json
-from mcuformer.run.command import Command, Settings, refuse_missing_inputs
+from mcuformer.run.command import Command, Settings, refuse_unsound_inputs
 from mcuformer.run.progress import say
 from mcuformer.space import SearchSpace
 from oplib.export import EXPORT, ExportSettings
@@ -82,7 +82,8 @@ def run_chain(config: ChainConfig) -> None:
         BudgetError: no subnet of the space fits; raised before anything is trained.
         McuformerError: a stage failed.
     """
-    CHAIN[0].stage(stage_config(CHAIN[0], config))  # refuses a run that cannot succeed
+    for command in CHAIN[:-1]:  # the report's stage reads what the others write
+        command.stage(stage_config(command, config))  # refuses a run that cannot succeed
     if config.plan:
         show_plan(config)
         return
@@ -120,11 +121,11 @@ def show_plan(config: ChainConfig) -> None:
 
 def stage_state(command: Command[Any], config: ChainConfig) -> str:
     """Return the state of a stage in words: complete, or the reason it must run."""
-    if not config.run.file(f"stages/{command.name}.json").exists():
+    if not config.run.record_file(command.name).exists():
         return "not run yet"
     try:
         stage = command.stage(stage_config(command, config))
-        refuse_missing_inputs(stage)
+        refuse_unsound_inputs(config.run, stage)
         return config.run.why_stale(stage) or "complete"
     except McuformerError:
         return "waits for an earlier stage"

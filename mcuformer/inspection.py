@@ -7,54 +7,83 @@ from pathlib import Path
 from mcuformer.errors import ArtifactError
 from mcuformer.report import NOT_VERIFIED, print_table, show_report, table
 from mcuformer.run.artifact import RunDir, read_json
+from oplib.export import summary
 from oplib.network.model_file import load_model
-from oplib.network.source import NetworkSource
-from oplib.target.predict import predict
+from oplib.target.predict import ExportedNetwork, image_brightness, predict, softmax
+
+UNUSUAL_SPREADS = 4.0  # standard deviations from which a picture's brightness is remarked on
 
 
 def predict_picture(run_dir: str, image_file: str) -> None:
-    """Print the class and the logit of a picture by the float network, int8 numpy and host C.
+    """Print the two likeliest classes of a picture by the float network, int8 numpy and host C.
 
     Raises:
-        ArtifactError: the run has no exported network.
+        ArtifactError: the run has no exported network, or a file of it was changed since.
         DataError: the picture is missing or not readable.
     """
-    run = RunDir(run_dir)
-    integer, _, names = load_model(run.path)
-    floating = NetworkSource.exported(run).read(run).float_model(integer.preprocessing)
-    image = integer.preprocessing.read_image(Path(image_file))
-    prediction = predict(run.path, integer, floating, image)
-    rows = []
+    exported = ExportedNetwork.of_run(RunDir(run_dir))
+    names, preprocessing = exported.saved.class_names, exported.saved.integer.preprocessing
+    image = preprocessing.read_image(Path(image_file))
+    prediction = predict(exported, image)
+    rows: list[tuple[str, ...]] = []
     for name, logits in prediction.logits.items():
         if logits is None:
             rows.append((name, NOT_VERIFIED, ""))
             continue
-        best = int(logits.argmax())
-        rows.append((name, names[best], f"{logits[best]:.4g}"))
-    print_table(table(image_file, ("network", "class", "logit"), rows))
+        shares = softmax(logits)
+        first, second = shares.argsort()[:-3:-1]
+        likeliest = (f"{names[index]} {100 * shares[index]:.1f} %" for index in (first, second))
+        rows.append((name, *likeliest))
+    print_table(table(image_file, ("network", "class", "second"), rows))
     if prediction.missing is not None:
         print(prediction.missing)
+    brightness, _ = image_brightness(image[None], preprocessing)
+    hint = polarity_hint(brightness, *exported.brightness)
+    if hint is not None:
+        print(hint)
+
+
+def polarity_hint(brightness: float, mean: float, spread: float) -> str | None:
+    """Return a hint that a picture looks inverted beside those that the network knows, or None.
+
+    Args:
+        brightness: the picture's mean pixel, from 0 (black) to 1 (white).
+        mean: mean brightness of the calibration images.
+        spread: its standard deviation over these images.
+
+    >>> polarity_hint(0.35, 0.31, 0.05)
+    >>> polarity_hint(0.9, 0.31, 0.05)
+    'hint: mean brightness 0.90, and 0.31 in the training images; inverted, it would be 0.10'
+    """
+    off, inverted = abs(brightness - mean), abs(1.0 - brightness - mean)
+    if off <= UNUSUAL_SPREADS * spread or inverted >= off:
+        return None
+    return (
+        f"hint: mean brightness {brightness:.2f}, and {mean:.2f} in the training images; "
+        f"inverted, it would be {1.0 - brightness:.2f}"
+    )
 
 
 def inspect_run(run_dir: str) -> None:
     """Print the stages, results and costs of a run, and the names of its files.
 
     Raises:
-        ArtifactError: `run_dir` is not a run directory, or a file of it is damaged.
+        ArtifactError: `run_dir` is not a run directory, or a record in it is damaged.
     """
     run = RunDir(run_dir)
-    records = sorted(run.file("stages").glob("*.json"))
+    records = run.records()
     if not records:
         raise ArtifactError("not a run directory", where=run.path, expected="stages/*.json in it")
     rows = []
-    for record_file in records:
-        record = read_json(record_file, "stage")
-        rows.append((record["stage"], f"{record['seconds']:.1f} s", " ".join(record["outputs"])))
-    print_table(table(f"stages of {run.path}", ("stage", "time", "files"), rows))
+    for record in records:
+        changed = run.changed_output(record)
+        state = "whole" if changed is None else f"{changed} is not as it left it"
+        rows.append((record.stage, f"{record.seconds:.1f} s", " ".join(record.outputs), state))
+    print_table(table(f"stages of {run.path}", ("stage", "time", "files", "state"), rows))
     if run.file("report.json").exists():
         show_report(read_json(run.file("report.json"), "report"))
     if run.file("export.json").exists():
-        _, subnet, names = load_model(run.path)
-        print(f"exported network: {NetworkSource.exported(run).describe()}")
-        print(f"subnet: {subnet.model_dump_json()}")
-        print(f"classes: {', '.join(names)}")
+        saved = load_model(run.path)
+        print(*summary(read_json(run.file("export.json"), "export"), run), sep="\n")
+        print(f"subnet: {saved.subnet.model_dump_json()}")
+        print(f"classes: {', '.join(saved.class_names)}")

@@ -13,6 +13,7 @@ from evolve.space_search.quality import measure_admission, sample_space
 from mcuformer.data.dataset import DataConfig, Split, load
 from mcuformer.run.artifact import Stage, read_json, write_json
 from mcuformer.run.command import Command
+from mcuformer.run.folder import scratch
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
@@ -20,8 +21,9 @@ from oplib.network.model_file import load_model
 from oplib.network.reference import run_float
 from oplib.network.source import NetworkSource
 from oplib.ops.base import Array
-from oplib.target.board import measure
-from oplib.target.compare import Comparison, check_built, check_linked, compare
+from oplib.target.board import LinkedSizes, measure
+from oplib.target.compare import check_built, check_linked, compare
+from oplib.target.qemu import EmulatedRun
 from oplib.target.target import TargetSettings, built_footprint
 from oplib.target.tools import installed
 
@@ -66,13 +68,15 @@ def measure_run(config: ReportConfig) -> None:
         BudgetError: the built firmware exceeds the budget although its plan does not.
     """
     run, target = config.run, config.target
-    integer, subnet, _ = load_model(run.path)
+    saved = load_model(run.path)
+    integer, subnet = saved.integer, saved.subnet
     dataset = load(config.data, subnet.img_size)
     test = dataset.test
-    result = compare(
-        integer, run.file("firmware"), run.file("build"), config.device, test.images[:]
-    )
-    result.refuse_mismatch()
+    with scratch("build") as builds:
+        result = compare(integer, run.file("firmware"), builds, config.device, test.images[:])
+        result.refuse_mismatch()
+        elf = builds / "emulated" / "model.elf"
+        linked = None if result.emulated is None else measure(elf)
     samples = sample_space(config.space, ADMISSION_SAMPLES, stream(config.seed, "admission"))
     admission, _ = measure_admission(samples, target.cost, target.limit)
     emulated = result.emulated
@@ -101,7 +105,7 @@ def measure_run(config: ReportConfig) -> None:
         },
         "bit_exact": result.bit_exact,
         "admission": admission.dump(),
-        **memory_report(config, subnet, result),
+        **memory_report(config, subnet, result.emulated, linked),
         "macs": subnet.macs,
         "instructions": counts,
         "estimated_ms": None if counts is None else config.device.milliseconds(counts),
@@ -119,9 +123,18 @@ def accuracy_percent(logits: Array, test: Split) -> float:
 
 
 def memory_report(
-    config: ReportConfig, subnet: SubnetConfig, result: Comparison
+    config: ReportConfig,
+    subnet: SubnetConfig,
+    emulated: EmulatedRun | None,
+    linked: LinkedSizes | None,
 ) -> dict[str, dict[str, int | None]]:
     """Return SRAM and flash in bytes: planned, linked and measured; None means "not verified".
+
+    Args:
+        config: configuration of the report.
+        subnet: the exported network.
+        emulated: what the emulated chip measured, None if it did not run.
+        linked: sizes of its firmware, None if it was not built.
 
     Raises:
         InternalError: a linked size differs from the planned one.
@@ -133,10 +146,9 @@ def memory_report(
         ("arena_linked", "static", "stack_high_water", "total")
     )
     flash: dict[str, int | None] = dict.fromkeys(("weights", "code", "total"))
-    if result.emulated is not None:
-        linked = measure(config.run.file("build") / "emulated" / "model.elf")
+    if emulated is not None and linked is not None:
         check_linked(linked, planned)
-        built = built_footprint(linked, result.emulated.stack_high_water_bytes)
+        built = built_footprint(linked, emulated.stack_high_water_bytes)
         sram = {
             "arena_linked": built.arena_bytes,
             "static": built.static_bytes,

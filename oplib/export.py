@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.device import Footprint
-from mcuformer.errors import BudgetError, InternalError, ToolMissingError
+from mcuformer.errors import ArtifactError, BudgetError, InternalError, ToolMissingError
 from mcuformer.pictures import draw_memory
-from mcuformer.run.artifact import Stage, write_bytes, write_json
+from mcuformer.run.artifact import RunDir, Stage, write_bytes, write_json
 from mcuformer.run.command import Command
+from mcuformer.run.folder import scratch
 from mcuformer.run.progress import say
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
 from oplib.codegen.onnx import export_onnx
 from oplib.network.model_file import save_model
-from oplib.network.reference import FloatModel, IntegerModel
+from oplib.network.reference import FloatModel, IntegerModel, run_float, run_integer
 from oplib.network.source import NetworkSource, SourceName, SourceNetwork
 from oplib.network.timm_vit import TimmVit
+from oplib.ops.base import Array
 from oplib.plan.schedule import Schedule
 from oplib.plan.timeline import explain, timeline
 from oplib.quantize.calibrate import DEFAULT_QUANT, QuantSettings, calibrate
 from oplib.quantize.layer_quality import layer_report, warnings
 from oplib.quantize.lower import lower, lower_with, prepare
-from oplib.target.board import cross_build, measure
+from oplib.target import board
 from oplib.target.compare import Comparison, check_linked, compare
-from oplib.target.firmware import write_firmware
+from oplib.target.firmware import refuse_foreign_files, write_firmware
+from oplib.target.predict import image_brightness
 from oplib.target.target import Target, TargetSettings
 from oplib.target.tools import installed
 
 PositiveCount = Annotated[int, Field(ge=1)]
+ELF_FILES: dict[board.CrossTarget, str] = {
+    "emulated": "build/emulated.elf",
+    "device": "build/device.elf",
+}
 
 
 class ExportSettings(Value):
@@ -79,13 +88,19 @@ class ExportConfig(TargetSettings):
 
 
 def stage(config: ExportConfig) -> Stage:
-    """Return the files and settings that the command reads, and the files that it writes."""
+    """Return the files and settings that the command reads, and the files that it writes.
+
+    Raises:
+        ArtifactError: the firmware folder holds files that no export wrote.
+    """
+    refuse_foreign_files(config.run.file("firmware"))
     outputs = (
         "firmware",
         "model_int8.json",
         "model_int8.safetensors",
         "layers.json",
         "export.json",
+        *(ELF_FILES.values() if builds_elf() else ()),
     )
     inputs = [*config.network.files(config.run), *config.data.files()]
     content = {**config.content(), "programs": installed()}
@@ -110,17 +125,80 @@ def export(config: ExportConfig) -> None:
     write_firmware(firmware, integer, scheduled, target.device, dataset.class_names)
     write_picture(config, scheduled)
     save_model(config.run.path, integer, network.subnet, target.forms, dataset.class_names)
-    result = compare_built(config, integer, dataset)
+    with scratch("build") as builds:
+        result = compare_built(config, integer, dataset, builds)
+        linked = linked_sizes(config, cost, builds)
     write_quality(config, model, integer, dataset)
+    images = calibration_images(config, dataset)
     content: dict[str, Any] = {
         "network": config.network.dump(),
+        "device": target.device.dump(),
+        "budget": target.budget.dump(),
+        "limit_bytes": [target.limit.sram_bytes, target.limit.flash_bytes],
+        "brightness": image_brightness(images, dataset.preprocessing),
+        "accuracy_percent": measured_accuracy(model, integer, images, dataset.steering.labels),
+        "calibration_images": len(images),
         "footprint": cost.dump(),
         "bit_exact": result.bit_exact,
         "check_images": len(result.reference),
         "not_verified": list(result.missing),
-        "linked": linked_sizes(config, cost),
+        "linked": linked,
     }
     write_json(config.run.file("export.json"), "export", content)
+    for line in summary(content, config.run):
+        say(line)
+
+
+def measured_accuracy(
+    model: FloatModel, integer: IntegerModel, images: Array, labels: Array
+) -> dict[str, float]:
+    """Return the top-1 accuracy in percent of both networks.
+
+    Args:
+        model: the float network.
+        integer: the integer network.
+        images: raw pixels (B, H, W, C).
+        labels: class numbers, (at least B,).
+    """
+    logits = {"float": run_float(model, images), "int8": run_integer(integer, images)}
+    return {
+        name: round(100.0 * float(np.mean(values.argmax(axis=1) == labels[: len(images)])), 4)
+        for name, values in logits.items()
+    }
+
+
+def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
+    """Return what ``export.json`` tells, in six lines.
+
+    Args:
+        content: content of the file.
+        run: run directory of the export.
+
+    Raises:
+        ArtifactError: a part is missing.
+    """
+    try:
+        device, network = content["device"]["name"], NetworkSource.parse(content["network"])
+        cost, limits = Footprint.parse(content["footprint"]), content["limit_bytes"]
+        accuracy, count = content["accuracy_percent"], content["calibration_images"]
+        exact = [name for name, equal in content["bit_exact"].items() if equal]
+        checked, missing = content["check_images"], content["not_verified"]
+        verified = f"equal to numpy on {checked} images: {', '.join(exact) or 'nothing'}"
+        return [
+            f"exported {network.describe()} for {device}",
+            f"SRAM {cost.sram_bytes:,} of {limits[0]:,} bytes: arena {cost.arena_bytes:,}, "
+            f"static data {cost.static_bytes:,}, stack {cost.stack_bytes:,}",
+            f"flash {cost.flash_bytes:,} of {limits[1]:,} bytes: weights {cost.weights_bytes:,}, "
+            f"code {cost.code_bytes:,}",
+            f"accuracy on {count} steering images (fine-tuning has seen them): "
+            f"float {accuracy['float']:.2f} %, int8 {accuracy['int8']:.2f} %",
+            "; ".join([verified, *missing]),
+            f"firmware: {run.file('firmware')}; built from it: {run.file('build')}",
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(
+            f"damaged: {error!r}; run oplib.export again", where=run.file("export.json")
+        ) from error
 
 
 def fitting_schedule(target: Target, subnet: SubnetConfig) -> tuple[Footprint, Schedule]:
@@ -163,9 +241,14 @@ def lower_network(
     model = network.float_model(dataset.preprocessing, config.forms)
     if network.learned is not None:
         return model, lower_with(model, network.learned.quant, {})
-    calibration_images = dataset.steering.images[: config.export.calibration_images]
-    model = prepare(model, calibration_images, settings)
-    return model, lower(model, calibrate(model, calibration_images, settings), settings)
+    images = calibration_images(config, dataset)
+    model = prepare(model, images, settings)
+    return model, lower(model, calibrate(model, images, settings), settings)
+
+
+def calibration_images(config: ExportConfig, dataset: Dataset) -> Array:
+    """Return the raw images (B, H, W, C) that set the scales."""
+    return dataset.steering.images[: config.export.calibration_images]
 
 
 def write_picture(config: ExportConfig, scheduled: Schedule) -> None:
@@ -196,36 +279,53 @@ def write_quality(
         write_bytes(config.run.file("model_int8.onnx"), export_onnx(model, integer))
 
 
-def compare_built(config: ExportConfig, integer: IntegerModel, dataset: Dataset) -> Comparison:
-    """Build the firmware afresh and compare it with the integer reference.
+def compare_built(
+    config: ExportConfig, integer: IntegerModel, dataset: Dataset, builds: Path
+) -> Comparison:
+    """Build the firmware in the folder `builds` and compare it with the integer reference.
 
     Raises:
         InternalError: reference and C disagree.
     """
-    build_dir = config.run.file("build")
-    shutil.rmtree(build_dir, ignore_errors=True)
     images = dataset.steering.images[: config.export.check_images]
-    result = compare(integer, config.run.file("firmware"), build_dir, config.device, images)
+    result = compare(integer, config.run.file("firmware"), builds, config.device, images)
     for line in result.missing:
         say(line)
     result.refuse_mismatch()
     return result
 
 
-def linked_sizes(config: ExportConfig, cost: Footprint) -> dict[str, int] | None:
-    """Build the firmware for the device itself; return the linked sizes, None if not verified.
+def builds_elf() -> bool:
+    """Return whether the programs that build for a board are installed."""
+    return set(board.TOOLS) <= set(installed())
+
+
+def linked_sizes(config: ExportConfig, cost: Footprint, builds: Path) -> dict[str, int] | None:
+    """Build for the device itself and keep the ELF files; return the linked sizes.
+
+    Args:
+        config: configuration of the export.
+        cost: planned footprint.
+        builds: folder of the builds.
+
+    Returns:
+        Bytes by name, None if not verified.
 
     Raises:
         InternalError: a linked size differs from the planned one.
     """
-    build_dir = config.run.file("build")
+    firmware = config.run.file("firmware")
     try:
-        cross_build(config.run.file("firmware"), build_dir / "device", "device")
-        linked = measure(build_dir / "emulated" / "model.elf")
+        elves = {name: board.cross_build(firmware, builds / name, name) for name in ELF_FILES}
+        linked = board.measure(elves["emulated"])
     except ToolMissingError as error:
         say(f"sizes not verified: {error}")
+        for name in ELF_FILES.values():
+            config.run.file(name).unlink(missing_ok=True)  # an earlier export's
         return None
     check_linked(linked, cost)
+    for target, name in ELF_FILES.items():
+        write_bytes(config.run.file(name), elves[target].read_bytes())
     return {name: getattr(linked, name) for name in ("arena", "weights", "static", "flash")}
 
 

@@ -21,10 +21,10 @@ from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import (
     load_arrays,
     read_json,
-    replacing_directory,
     save_arrays,
     write_json,
 )
+from mcuformer.run.folder import replacing_directory
 
 Tensors = dict[str, Tensor]
 
@@ -144,13 +144,6 @@ def newest(directory: Path, at_most_epoch: int, at_most_step: int) -> Path | Non
         return recovery or partial
     recovery_step = read_json(recovery / "state.json", "checkpoint")["step"]
     return partial if _number(partial) > recovery_step else recovery
-
-
-def remove_unfinished(directory: Path) -> None:
-    """Remove checkpoints that a killed process left half-written; the caller holds the lock."""
-    for pattern in (".partial_*", ".epoch_*"):
-        for path in directory.glob(pattern):
-            shutil.rmtree(path)
 
 
 def _number(path: Path) -> int:

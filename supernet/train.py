@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import ConfigError
-from mcuformer.run.artifact import Stage, locked, read_json, save_arrays, write_bytes, write_json
+from mcuformer.run.artifact import Stage, read_json, save_arrays, write_bytes, write_json
 from mcuformer.run.command import Command, Settings
+from mcuformer.run.folder import locked
 from mcuformer.run.progress import process_count, say
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import PositiveInt, RankRatio

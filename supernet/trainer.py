@@ -18,7 +18,7 @@ from mcuformer.errors import ArtifactError, McuformerError
 from mcuformer.run.artifact import write_bytes
 from mcuformer.run.progress import Meter, duration, say
 from mcuformer.seed import stream
-from supernet.checkpoint import Snapshot, newest, remove_unfinished
+from supernet.checkpoint import Snapshot, newest
 from supernet.distillation import build_teacher, distilled_loss
 from supernet.modules import ModuleT
 from supernet.processes import Processes
@@ -325,10 +325,8 @@ class _Training(Generic[ModuleT]):
         Raises:
             ArtifactError: the checkpoint is damaged or belongs to another task.
         """
-        directory, last = self.task.directory, self.until_epoch * self.steps_per_epoch
-        if self.processes.is_main:
-            remove_unfinished(directory)
-        path = newest(directory, self.until_epoch, last)
+        last = self.until_epoch * self.steps_per_epoch
+        path = newest(self.task.directory, self.until_epoch, last)
         self.processes.wait()
         if path is None:
             return Snapshot.take(self.state, self.model, self.optimizer, self.averaged)

@@ -18,7 +18,7 @@ import tool
 from tool import Parser, Table
 
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.run.artifact import RunDir, read_json
+from mcuformer.run.artifact import RunDir
 from mcuformer.run.progress import track
 from oplib.forms import Forms
 from oplib.network.reference import run_float, run_integer
@@ -49,9 +49,9 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def read_run(path: Path) -> tuple[SourceNetwork, Dataset]:
     """Read a run's fine-tuned network and its data."""
     run = RunDir(path)
-    stage = read_json(run.file("stages/evolve.finetune.json"), "stage")["config"]
+    data = run.record("evolve.finetune").config["data"]
     network = NetworkSource(name="finetuned").read(run)
-    return network, load(DataConfig.parse(stage["data"]), network.subnet.img_size)
+    return network, load(DataConfig.parse(data), network.subnet.img_size)
 
 
 def correct(logits: np.ndarray, data: Dataset) -> int:

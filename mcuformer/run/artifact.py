@@ -1,8 +1,7 @@
-"""Run directories: atomic files, format versions, locks, and records of finished stages."""
+"""Run directories: atomic files, format versions, and records of finished stages."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -11,8 +10,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +24,8 @@ from safetensors.numpy import load as load_tensor_bytes
 from safetensors.numpy import save as save_tensor_bytes
 
 from mcuformer import __version__
-from mcuformer.errors import ArtifactError
+from mcuformer.errors import ArtifactError, McuformerError
+from mcuformer.run.folder import UNFINISHED, locked, writing
 from mcuformer.value import Value
 
 FORMAT_VERSION = 1
@@ -44,16 +44,22 @@ def digest(data: bytes) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: readers see the old content or the new, nothing in between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a file atomically: readers see the old content or the new, nothing in between.
+
+    Raises:
+        ArtifactError: the disk is full, or cannot be written to.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with writing(path), os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        with writing(path):
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -138,51 +144,6 @@ def file_digest(path: Path) -> str:
     return digest(path.read_bytes())
 
 
-@contextmanager
-def locked(directory: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock of a directory, which is created if it is missing.
-
-    The kernel releases the lock when the process ends, however it ends.
-
-    Args:
-        directory: directory to lock.
-        wait: whether to wait while another process holds the lock, instead of failing.
-
-    Raises:
-        ArtifactError: another process holds the lock, or the directory cannot be created.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise ArtifactError(f"cannot be used: {error}", where=directory) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-        os.close(handle)
-        raise ArtifactError("in use by another process", where=directory) from error
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def replacing_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty directory that replaces `path` at the end; removed if the block raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        os.chmod(temporary, 0o755)
-        os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
 def provenance() -> dict[str, Any]:
     """Return the git revision and the versions of Python and of the main packages."""
     packages = ("torch", "timm", "numpy", "scikit-learn", "hydra-core", "pydantic")
@@ -221,6 +182,32 @@ class Stage:
     outputs: Sequence[str]
 
 
+class StageRecord(Value):
+    """What a stage left: ``stages/NAME.json``.
+
+    Args:
+        stage: name of the stage.
+        fingerprint: digest of everything that its result depends on.
+        config: settings that the result depends on.
+        inputs: files that were read.
+        outputs: digest of each output, by its path in the run directory.
+        seconds: duration.
+        started: when it began (UTC).
+        git_revision: revision of the checkout, or ``unknown``.
+        versions: versions of Python and of the main packages.
+    """
+
+    stage: str
+    fingerprint: str
+    config: dict[str, Any]
+    inputs: tuple[str, ...]
+    outputs: dict[str, str]
+    seconds: float
+    started: str
+    git_revision: str
+    versions: dict[str, str]
+
+
 class RunDir:
     """The directory of one run, which holds all of its artefacts."""
 
@@ -232,8 +219,60 @@ class RunDir:
         return self.path / name
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the run directory; see :func:`locked`."""
+        """Hold the run directory; see :func:`mcuformer.run.folder.locked`."""
         return locked(self.path, wait=False)
+
+    def record_file(self, stage_name: str) -> Path:
+        """Return the path of a stage's record."""
+        return self.file(f"stages/{stage_name}.json")
+
+    def record(self, stage_name: str) -> StageRecord:
+        """Return the record of a finished stage.
+
+        Raises:
+            ArtifactError: there is none, or it is damaged.
+            ConfigError: a field of it is missing or wrong.
+        """
+        return read_value(self.record_file(stage_name), "stage", StageRecord)
+
+    def records(self) -> list[StageRecord]:
+        """Return the records of all finished stages, in the order in which they began.
+
+        Raises:
+            McuformerError: as :meth:`record`.
+        """
+        names = [path.stem for path in self.file("stages").glob("*.json")]
+        return sorted(map(self.record, names), key=lambda record: (record.started, record.stage))
+
+    def changed_output(self, record: StageRecord) -> str | None:
+        """Return the first output that is missing or not as its stage left it, or None."""
+        for name, expected in record.outputs.items():
+            path = self.file(name)
+            if not path.exists() or file_digest(path) != expected:
+                return name
+        return None
+
+    def refuse_changed(self, paths: Iterable[Path]) -> None:
+        """Refuse files of this run that are not as their stages left them.
+
+        A file that no stage wrote, for instance a network made by hand, is not compared.
+
+        Raises:
+            ArtifactError: naming the first such file.
+            McuformerError: as :meth:`record`.
+        """
+        names = {path.relative_to(self.path).as_posix() for path in paths if self._holds(path)}
+        for record in self.records():
+            chosen = {name: value for name, value in record.outputs.items() if name in names}
+            changed = self.changed_output(record.model_copy(update={"outputs": chosen}))
+            if changed is not None:
+                raise ArtifactError(
+                    f"not as {record.stage} left it; run that stage again",
+                    where=self.file(changed),
+                )
+
+    def _holds(self, path: Path) -> bool:
+        return path.is_relative_to(self.path)
 
     def fingerprint(self, stage: Stage) -> str:
         """Return the digest of everything that the stage's result depends on.
@@ -251,49 +290,44 @@ class RunDir:
 
     def why_stale(self, stage: Stage) -> str | None:
         """Return why the stage must run, or None if its artefacts are complete and current."""
-        record_path = self.file(f"stages/{stage.name}.json")
-        if not record_path.exists():
+        if not self.record_file(stage.name).exists():
             return "not run yet"
         try:
-            record = read_json(record_path, "stage")
-            if record["fingerprint"] != self.fingerprint(stage):
+            record = self.record(stage.name)
+            if record.fingerprint != self.fingerprint(stage):
                 return "its configuration or inputs changed"
-            for name, expected in record["outputs"].items():
-                if file_digest(self.file(name)) != expected:
-                    return f"{name} changed since"
-        except (ArtifactError, KeyError) as error:
+            changed = self.changed_output(record)
+            return None if changed is None else f"{changed} is missing or changed since"
+        except McuformerError as error:
             return f"an artefact is missing or damaged ({error})"
-        return None
 
     def run_stage(self, stage: Stage, function: Callable[[], None]) -> float:
         """Run `function`, record the stage, and return the seconds it took.
 
-        The old record is removed first and the new one is written last, so an interrupted stage
-        never passes for a complete one.
+        The old record stays until the new one replaces it: it tells the old outputs, which are
+        whole until the first of them is replaced, from those of an interrupted stage.
         """
-        record_path = self.file(f"stages/{stage.name}.json")
         fingerprint = self.fingerprint(stage)
-        record_path.unlink(missing_ok=True)
         started = time.time()
         function()
         seconds = time.time() - started
-        content = {
-            "stage": stage.name,
-            "fingerprint": fingerprint,
-            "config": stage.config,
-            "inputs": [str(path) for path in stage.inputs],
-            "outputs": {name: file_digest(self.file(name)) for name in stage.outputs},
-            "seconds": round(seconds, 3),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        record = StageRecord(
+            stage=stage.name,
+            fingerprint=fingerprint,
+            config=stage.config,
+            inputs=tuple(str(path) for path in stage.inputs),
+            outputs={name: file_digest(self.file(name)) for name in stage.outputs},
+            seconds=round(seconds, 3),
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             **provenance(),
-        }
-        write_json(record_path, "stage", content)
+        )
+        write_json(self.record_file(stage.name), "stage", record.dump())
         return seconds
 
     def seconds(self, stage_name: str) -> float:
         """Return the duration of a completed stage in seconds.
 
         Raises:
-            ArtifactError: the stage has no record.
+            McuformerError: as :meth:`record`.
         """
-        return float(read_json(self.file(f"stages/{stage_name}.json"), "stage")["seconds"])
+        return self.record(stage_name).seconds

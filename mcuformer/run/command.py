@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
@@ -13,8 +13,6 @@ from mcuformer.run import entry
 from mcuformer.run.artifact import RunDir, Stage
 from mcuformer.run.progress import say
 from mcuformer.value import Value
-
-WITHOUT_EFFECT = ("run_dir", "points_dir", "overwrite")  # settings that results do not depend on
 
 
 class Settings(Value):
@@ -27,6 +25,8 @@ class Settings(Value):
         overwrite: whether to run the stage even if it is complete.
     """
 
+    without_effect: ClassVar[tuple[str, ...]] = ("run_dir", "points_dir", "overwrite")
+
     run_dir: Annotated[str, Field(min_length=1)]
     seed: Annotated[int, Field(ge=0)] = 0
     threads: Annotated[int, Field(ge=1)] = 2
@@ -38,8 +38,8 @@ class Settings(Value):
         return RunDir(self.run_dir)
 
     def content(self) -> dict[str, Any]:
-        """Return the settings that results depend on: all except directories and `overwrite`."""
-        return {k: v for k, v in self.dump().items() if k not in WITHOUT_EFFECT}
+        """Return the settings that results depend on: all but those `without_effect`."""
+        return {k: v for k, v in self.dump().items() if k not in self.without_effect}
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -83,29 +83,29 @@ class Command(Generic[SettingsT]):
         """Run the stage in its locked run directory, unless it is complete and current.
 
         Raises:
-            ArtifactError: an input is missing, or another process holds the directory.
+            ArtifactError: an input is missing or changed, or another process holds the directory.
         """
         self.run_stage(config, self.run)
 
     def run_stage(self, config: SettingsT, function: Callable[[SettingsT], None]) -> None:
         """Run the stage as :meth:`execute` does, with `function` in place of :attr:`run`."""
         stage = self.stage(config)
-        refuse_missing_inputs(stage)
+        refuse_unsound_inputs(config.run, stage)
         with config.run.locked():
             run_locked(config, stage, lambda: function(config))
 
     def execute_locked(self, config: SettingsT) -> None:
         """Run the stage as :meth:`execute` does, in a directory that this process has locked."""
         stage = self.stage(config)
-        refuse_missing_inputs(stage)
+        refuse_unsound_inputs(config.run, stage)
         run_locked(config, stage, lambda: self.run(config))
 
 
-def refuse_missing_inputs(stage: Stage) -> None:
-    """Refuse a stage that lacks an input.
+def refuse_unsound_inputs(run: RunDir, stage: Stage) -> None:
+    """Refuse a stage that lacks an input, or reads a file that is not as its stage left it.
 
     Raises:
-        ArtifactError: an input does not exist.
+        ArtifactError: naming the file.
     """
     for path in stage.inputs:
         if not path.exists():
@@ -113,6 +113,7 @@ def refuse_missing_inputs(stage: Stage) -> None:
                 f"no such file; {stage.name} reads it, so run the stage that writes it first",
                 where=path,
             )
+    run.refuse_changed(stage.inputs)
 
 
 def run_locked(settings: Settings, stage: Stage, function: Callable[[], None]) -> None:

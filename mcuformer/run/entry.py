@@ -66,6 +66,7 @@ def run(
     except ImportError:
         return fail("hydra-core is not installed; run `pip install hydra-core`")
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    _register_resolvers()
     try:
         if process_count() > 1 and not distributed:
             raise ConfigError("torchrun is for supernet.train; sweep this command with -m")
@@ -100,6 +101,7 @@ def compose(config_name: str, overrides: Sequence[str], model: type[Value]) -> d
     from omegaconf.errors import OmegaConfBaseException
 
     line = read_command_line(overrides, model)
+    _register_resolvers()
     try:
         with (
             staged(config_name, model, line.files) as folder,
@@ -145,6 +147,23 @@ def _call_hydra(
         job()
     finally:
         sys.argv = saved
+
+
+def _register_resolvers() -> None:
+    """Make :func:`points_beside` known to ``conf/``."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("points_beside", points_beside, replace=True)
+
+
+def points_beside(run_dir: str, device: str) -> str:
+    """Return the directory of recovery points: the runs of several devices side by side share one.
+
+    >>> points_beside("runs/digits/stm32f100", "stm32f100"), points_beside("runs/a", "stm32f100")
+    ('runs/digits/points', 'runs/a/points')
+    """
+    path = Path(run_dir)
+    return str((path.parent if path.name == device else path) / "points")
 
 
 def plain(config: DictConfig, model: type[Value]) -> dict[str, Any]:

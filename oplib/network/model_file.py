@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,23 @@ from oplib.ops.base import Lowered
 from oplib.ops.quant import QuantParams
 
 SEPARATOR = "|"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """An integer network as :func:`save_model` wrote it.
+
+    Args:
+        integer: the network.
+        subnet: its shape.
+        forms: forms of its operators.
+        class_names: name of each class.
+    """
+
+    integer: IntegerModel
+    subnet: SubnetConfig
+    forms: Forms
+    class_names: tuple[str, ...]
 
 
 def save_model(
@@ -43,8 +61,8 @@ def save_model(
     write_json(directory / "model_int8.json", "model_int8", content)
 
 
-def load_model(directory: Path) -> tuple[IntegerModel, SubnetConfig, tuple[str, ...]]:
-    """Read the network, its subnet and its class names, as :func:`save_model` wrote them.
+def load_model(directory: Path) -> SavedModel:
+    """Read what :func:`save_model` wrote.
 
     Raises:
         ArtifactError: a file is missing, damaged or of another kind.
@@ -63,8 +81,5 @@ def load_model(directory: Path) -> tuple[IntegerModel, SubnetConfig, tuple[str, 
             lowered[node].arrays[name] = values
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"damaged: {error!r}", where=path) from error
-    return (
-        IntegerModel(build_graph(subnet, forms), quant, lowered, preprocessing),
-        subnet,
-        class_names,
-    )
+    integer = IntegerModel(build_graph(subnet, forms), quant, lowered, preprocessing)
+    return SavedModel(integer, subnet, forms, class_names)

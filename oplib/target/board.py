@@ -12,6 +12,7 @@ from oplib.target.linker import CPU_FLAGS, OPTIMIZE
 from oplib.target.tools import require, run
 
 FLASHED = (".vectors", ".weights", ".fast_code", ".text", ".ARM.exidx")
+CrossTarget = Literal["emulated", "device"]
 TOOLS = ("cmake", "arm-none-eabi-gcc", "arm-none-eabi-nm", "arm-none-eabi-size")
 
 
@@ -42,7 +43,7 @@ class LinkedSizes:
 def cross_build(
     firmware: Path,
     build_dir: Path,
-    target: Literal["emulated", "device"],
+    target: CrossTarget,
     optimize: str = OPTIMIZE,
 ) -> Path:
     """Compile a firmware folder with the cross-compiler and return the ELF file.
@@ -63,8 +64,8 @@ def cross_build(
     toolchain = firmware.resolve() / "port" / "cortex_m" / "toolchain.cmake"
     options = [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", f"-DMODEL_TARGET={target}"]
     options.append(f"-DMODEL_OPTIMIZE={optimize}")
-    run(["cmake", "-S", str(firmware), "-B", str(build_dir), *options])
-    run(["cmake", "--build", str(build_dir), "--parallel", "2"])
+    run(["cmake", "-S", str(firmware.resolve()), "-B", str(build_dir.resolve()), *options])
+    run(["cmake", "--build", str(build_dir.resolve()), "--parallel", "2"])
     return build_dir / "model.elf"
 
 

@@ -1,13 +1,19 @@
-"""Write a firmware folder: the runtime unchanged, the generated C and the linker scripts."""
+"""Write a firmware folder: the runtime unchanged, the generated C and the linker scripts.
+
+Its ``manifest.json`` lists every file with its digest. A folder that holds anything else, or a file
+that was edited, is never replaced.
+"""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mcuformer.device import Device
-from mcuformer.run.artifact import replacing_directory
+from mcuformer.errors import ArtifactError
+from mcuformer.run.artifact import digest, file_digest, read_value, write_json
+from mcuformer.run.folder import replacing_directory
+from mcuformer.value import Value
 from oplib.codegen.model_c import emit
 from oplib.network.reference import IntegerModel
 from oplib.plan.check_plan import check_plan
@@ -16,6 +22,18 @@ from oplib.target.board import target_settings
 from oplib.target.linker import board_header, emulated_machine, linker_script
 
 RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
+MANIFEST = "manifest.json"
+NAMED_FILES = 3  # at most, in a message
+
+
+class Manifest(Value):
+    """What an export wrote into a firmware folder.
+
+    Args:
+        files: digest of every file but the manifest, by its path in the folder.
+    """
+
+    files: dict[str, str]
 
 
 def write_firmware(
@@ -35,12 +53,13 @@ def write_firmware(
         class_names: name of each logit's class.
 
     Raises:
+        ArtifactError: `path` holds files of the user's, or cannot be written.
         PlanError: the plan breaks a rule; nothing is written.
     """
     check_plan(scheduled.calls, scheduled.plan)
     machine = emulated_machine(device)
     own_regions = {name: device.region(name) for name in device.used_regions}
-    files = {
+    generated = {
         **emit(model, scheduled, device, class_names),
         "target.cmake": target_settings(device),
         "device.ld": linker_script(device, own_regions),
@@ -48,8 +67,49 @@ def write_firmware(
         "emulated.ld": linker_script(device, machine.regions),
         "emulated/board.h": board_header(machine),
     }
+    files = {name: (RUNTIME / name).read_bytes() for name in _files_below(RUNTIME)}
+    files |= {name: text.encode() for name, text in generated.items()}
+    refuse_foreign_files(path)
     with replacing_directory(path) as temporary:
-        shutil.copytree(RUNTIME, temporary, dirs_exist_ok=True)
-        for name, text in files.items():
-            (temporary / name).parent.mkdir(exist_ok=True)
-            (temporary / name).write_text(text)
+        for name, data in files.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / name).write_bytes(data)
+        manifest = Manifest(files={name: digest(data) for name, data in sorted(files.items())})
+        write_json(temporary / MANIFEST, "firmware", manifest.dump())
+
+
+def refuse_foreign_files(path: Path) -> None:
+    """Refuse a firmware folder that holds anything that no export wrote, or that was edited.
+
+    Raises:
+        ArtifactError: naming the first such files.
+        ConfigError: the manifest is damaged.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise ArtifactError("not replaced: no export wrote it", where=path)
+    manifest = path / MANIFEST
+    written = read_value(manifest, "firmware", Manifest).files if manifest.exists() else {}
+    foreign = [
+        name
+        for name in _files_below(path)
+        if name != MANIFEST and written.get(name) != _digest_of(path / name)
+    ]
+    if foreign:
+        more = f" and {len(foreign) - NAMED_FILES} more" if len(foreign) > NAMED_FILES else ""
+        raise ArtifactError(
+            f"not replaced: no export wrote {', '.join(foreign[:NAMED_FILES])}{more} as it is now; "
+            "move it out (MODEL_BOARD_DIR names a folder of your own C)",
+            where=path,
+        )
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    """Yield the paths of all files in a folder, relative to it, in order."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not path.is_dir():
+            yield path.relative_to(folder).as_posix()
+
+
+def _digest_of(path: Path) -> str | None:
+    """Return the digest of a regular file, None for anything else, which no export writes."""
+    return file_digest(path) if path.is_file() and not path.is_symlink() else None

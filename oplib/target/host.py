@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from mcuformer.run.folder import scratch
 from oplib.ops.base import Array
 from oplib.target.linker import OPTIMIZE
 from oplib.target.tools import require, run
@@ -35,8 +35,8 @@ def build(firmware: Path, build_dir: Path, sanitize: str = "", optimize: str = O
     build_dir.mkdir(parents=True, exist_ok=True)
     options = [f"-DMODEL_SANITIZE={sanitize}", f"-DMODEL_OPTIMIZE={optimize}"]
     options.append("-DMODEL_TARGET=host")
-    run(["cmake", "-S", str(firmware), "-B", str(build_dir), *options])
-    run(["cmake", "--build", str(build_dir), "--parallel", "2"])
+    run(["cmake", "-S", str(firmware.resolve()), "-B", str(build_dir.resolve()), *options])
+    run(["cmake", "--build", str(build_dir.resolve()), "--parallel", "2"])
     return build_dir / "libmodel.so"
 
 
@@ -58,9 +58,9 @@ def run_images(library: Path, images: Array, num_classes: int) -> Array:
 @contextmanager
 def _loaded(library: Path) -> Iterator[ctypes.CDLL]:
     """Load a private copy, because the dynamic loader returns an older build of the same path."""
-    with tempfile.TemporaryDirectory(prefix="mcuformer-host-") as directory:
+    with scratch("host") as directory:
         copy = shutil.copy(library, directory)
-        model = ctypes.CDLL(copy)
+        model = ctypes.CDLL(str(copy))
         if hasattr(model, "model_input"):
             model.model_input.restype = ctypes.c_void_p
         model.model_run.restype = ctypes.c_void_p

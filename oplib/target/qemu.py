@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from mcuformer.device import Device
 from mcuformer.errors import FirmwareError
+from mcuformer.run.folder import scratch, writing
 from oplib.ops.base import Array
 from oplib.target.board import cross_build
 from oplib.target.linker import OPTIMIZE, Machine, emulated_machine
@@ -84,11 +84,12 @@ def run_images(elf: Path, device: Device, images: Array, num_classes: int) -> Em
     """
     machine = emulated_machine(device)
     raw = np.ascontiguousarray(images, dtype=np.uint8)
-    with tempfile.TemporaryDirectory(prefix="mcuformer-qemu-") as name:
-        directory = Path(name)
-        (directory / "images.bin").write_bytes(raw.tobytes())
+    with scratch("qemu") as directory:
+        results_file = directory / "results.bin"
+        with writing(directory):
+            (directory / "images.bin").write_bytes(raw.tobytes())
         emulate(elf, machine, directory)
-        results = (directory / "results.bin").read_bytes()
+        results = results_file.read_bytes() if results_file.exists() else b""
     record = np.dtype([("logits", "<i4", (num_classes,)), ("ticks", "<u8")])
     if len(results) != len(raw) * record.itemsize + 4:
         raise FirmwareError("the firmware ended early", where=elf, got=f"{len(results)} bytes")

@@ -15,7 +15,8 @@ from mcuformer.run.command import Command, Settings
 @pytest.fixture(autouse=True)
 def no_git(monkeypatch: pytest.MonkeyPatch) -> None:
     """Return a record without revision and versions."""
-    monkeypatch.setattr(artifact, "provenance", dict)
+    known = {"git_revision": "unknown", "versions": {}}
+    monkeypatch.setattr(artifact, "provenance", lambda: known)
 
 
 def copying(done: list[str]) -> Command[Settings]:

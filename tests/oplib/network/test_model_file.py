@@ -23,10 +23,10 @@ def test_what_is_read_gives_the_same_logits(
 ) -> None:
     network = random_network(small_subnet, preprocessing)
     save_model(tmp_path, network.integer, small_subnet, Forms(), NAMES)
-    model, subnet, names = load_model(tmp_path)
-    assert (subnet, names) == (small_subnet, NAMES)
+    saved = load_model(tmp_path)
+    assert (saved.subnet, saved.forms, saved.class_names) == (small_subnet, Forms(), NAMES)
     assert np.array_equal(
-        run_integer(model, network.images), run_integer(network.integer, network.images)
+        run_integer(saved.integer, network.images), run_integer(network.integer, network.images)
     )
     path = tmp_path / "model_int8.json"
     content = json.loads(path.read_text())

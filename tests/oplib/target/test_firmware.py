@@ -10,6 +10,7 @@ import pytest
 
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
+from mcuformer.errors import ArtifactError
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms, Passes
 from oplib.network.reference import run_float, run_integer
@@ -169,3 +170,34 @@ def test_the_boards_own_firmware_links(
     """With the loop of app/main.c and the chip's own memory map."""
     elf = board.cross_build(write(small_network, stm32f100), tmp_path / "device", "device")
     assert board.measure(elf).arena == small_network.scheduled.plan.arena_bytes
+
+
+def test_files_of_the_users_are_never_replaced(
+    small_network, write: Callable[..., Path], stm32f100: Device
+) -> None:
+    path = write(small_network, stm32f100)
+    content = (path / "model.c").read_text()
+    write(small_network, stm32f100)
+    (path / "board.c").write_text("my own")
+    (path / "model.c").write_text("edited")
+    with pytest.raises(ArtifactError, match=r"no export wrote board\.c, model\.c as it is now"):
+        write(small_network, stm32f100)
+    assert (path / "board.c").read_text() == "my own"
+    (path / "board.c").unlink()
+    (path / "model.c").write_text(content)
+    (path / "model.h").unlink()
+    write(small_network, stm32f100)
+    assert (path / "model.h").exists()
+
+
+def test_a_folder_that_no_export_wrote_is_not_replaced(
+    small_network, write: Callable[..., Path], stm32f100: Device, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "main.c").write_text("")
+    (tmp_path / "link").symlink_to(theirs)
+    for name in ("theirs", "link"):
+        with pytest.raises(ArtifactError, match=f"{name}: not replaced: no export wrote"):
+            write(small_network, stm32f100, name)
+    assert (theirs / "main.c").exists()
