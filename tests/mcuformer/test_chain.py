@@ -29,7 +29,8 @@ def test_stages_take_the_fields_of_their_names(config: ChainConfig) -> None:
     for command, settings in stages.items():
         assert type(settings) is command.config
         assert (settings.run_dir, settings.threads) == (config.run_dir, 1)
-        if "device" in command.config.model_fields:
+        assert settings.device == config.device
+        if "budget" in command.config.model_fields:
             assert settings.target.identity() == config.target.identity(), command.name
     epochs = {command: stages[command].recipe.epochs for command in (SPACE, TRAIN, FINETUNE)}
     assert epochs == {SPACE: 70, TRAIN: 70, FINETUNE: 9}

@@ -83,8 +83,8 @@ def test_what_a_killed_process_left_is_cleared_or_put_back(tmp_path: Path) -> No
         "firmware/model.c",
         "points",
         "points/p",
-        f"points/p/{UNFINISHED}ghi",
         "points/p/.lock",
+        f"points/p/{UNFINISHED}ghi",
         "stages",
     ]
 
