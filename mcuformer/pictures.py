@@ -137,7 +137,7 @@ def _draw_path(
         )
     column, row = _plane(space, chosen)
     axis.scatter(column, row, s=800, facecolors="none", edgecolors="crimson", linewidths=2)
-    _grid_labels(axis, space, "visits (arrows: from the best point, by the trend; ring: chosen)")
+    _grid_labels(axis, space, "visits; arrows: by the trend, from\nthe best point; ring: chosen")
 
 
 def _draw_slopes(axis: Any, space: SearchSpace, visits: Sequence[Mapping[str, Any]]) -> None:
@@ -145,6 +145,7 @@ def _draw_slopes(axis: Any, space: SearchSpace, visits: Sequence[Mapping[str, An
     for number, name in enumerate(space.axes):
         axis.plot([i for i, _ in fits], [s[number] for _, s in fits], marker="o", label=name)
     axis.axhline(0.0, color="0.7", linewidth=1)
+    axis.set_xlim(0.5, len(visits) + 0.5)
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("visit")
     axis.set_ylabel("slope, score points per grid step")

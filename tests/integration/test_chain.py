@@ -174,8 +174,40 @@ def test_damage_is_found_and_mended(finished: Path, tmp_path: Path) -> None:
     (run_dir / "subnet.json").write_text("{}")
     result = run(run_dir)
     assert result.returncode == 0
-    assert "evolve.search: running (subnet.json changed since)" in result.stderr
+    assert "evolve.search: running (subnet.json is missing or changed since)" in result.stderr
     assert report(run_dir) == report(finished)
+
+
+def test_a_run_can_be_moved_and_is_only_read(finished: Path, tmp_path: Path) -> None:
+    """Its files stay as they are, so that it can be read from a disk that cannot be written to."""
+    moved = tmp_path / "another (place) ü"
+    shutil.copytree(finished, moved)
+    files = {path: path.stat().st_mtime_ns for path in moved.rglob("*")}
+    picture = tmp_path / "digit.png"
+    Image.new("L", (8, 8)).save(picture)
+    for arguments in (["inspect", moved], ["predict", moved, picture]):
+        call = [sys.executable, "-m", "mcuformer", *arguments]
+        subprocess.run(call, capture_output=True, check=True)
+    assert {path: path.stat().st_mtime_ns for path in moved.rglob("*")} == files
+    weights = moved / "model_int8.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    call = [sys.executable, "-m", "mcuformer", "predict", str(moved), str(picture)]
+    result = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "model_int8.safetensors: not as oplib.export left it" in result.stderr
+
+
+def test_a_file_of_the_users_in_firmware_stops_the_chain_at_once(
+    finished: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished, run_dir)
+    (run_dir / "firmware" / "board.c").write_text("my own")
+    result = run(run_dir, "seed=1")
+    assert result.returncode == 2
+    assert "firmware: not replaced: no export wrote board.c" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert (run_dir / "firmware" / "board.c").read_text() == "my own"
 
 
 def test_a_plan_does_nothing(tmp_path: Path) -> None:
@@ -205,7 +237,7 @@ def test_predict_and_inspect(finished: Path, tmp_path: Path) -> None:
     )
     rows = [line for line in result.stdout.splitlines() if "│" in line]
     classes = {row.split("│")[1].strip(): row.split("│")[2:4] for row in rows}
-    assert classes["int8"] == classes["host C"]  # class and logit
+    assert classes["int8"] == classes["host C"]  # classes and probabilities
     assert set(classes) == {"float", "int8", "host C"}
     result = subprocess.run(
         [*call, "inspect", finished], capture_output=True, text=True, check=True

@@ -1,0 +1,119 @@
+"""Speed of this machine: training steps and evaluations, measured on made-up images."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mcuformer.data.dataset import Dataset, Split
+from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.run.folder import scratch
+from mcuformer.seed import stream
+from mcuformer.space import SearchSpace, SpacePoint
+from mcuformer.subnet import SubnetConfig
+from supernet.data import pad_value
+from supernet.evaluate import accuracy_percent
+from supernet.model import Supernet
+from supernet.recipe import Recipe
+from supernet.task import SupernetSetting, Task, network_task, supernet_task
+from supernet.trainer import train
+from supernet.vit import Vit
+
+BATCHES = 2  # per epoch
+MEASURED_SECONDS = 1.0  # of training, after a first epoch in which memory is allocated
+EVALUATED_IMAGES = 256
+EVALUATED_SUBNETS = 3
+
+
+def made_up(preprocessing: Preprocessing, num_classes: int, num_images: int) -> Dataset:
+    """Return a data set of random pixels with the same images in each split.
+
+    Args:
+        preprocessing: size, channels and range of the images.
+        num_classes: number of classes K.
+        num_images: number of images per split.
+    """
+    rng, size = stream(0, "speed"), preprocessing.img_size
+    shape = (num_images, size, size, preprocessing.in_chans)
+    images = rng.integers(0, preprocessing.value_max, shape, dtype=np.uint8, endpoint=True)
+    split = Split(images, np.arange(num_images, dtype=np.int64) % num_classes)
+    names = tuple(str(number) for number in range(num_classes))
+    return Dataset(names, preprocessing, split, split, split)
+
+
+def supernet_step_seconds(
+    space: SearchSpace, point: SpacePoint, preprocessing: Preprocessing, setting: SupernetSetting
+) -> float:
+    """Return the seconds of one training step of a point's supernet.
+
+    Args:
+        space: search space.
+        point: space point of the supernet.
+        preprocessing: of the data, at the point's image size.
+        setting: how it is trained; nothing is written to its directory.
+    """
+    data = made_up(preprocessing, space.num_classes, BATCHES * setting.recipe.batch_size)
+    with scratch("speed") as folder:
+        setting = replace(setting, points_dir=folder)
+        return _step_seconds(lambda: supernet_task(space, point, data, setting))
+
+
+def network_step_seconds(
+    subnet: SubnetConfig, preprocessing: Preprocessing, recipe: Recipe, seed: int
+) -> float:
+    """Return the seconds of one training step of a single network.
+
+    Args:
+        subnet: the network.
+        preprocessing: of the data, at the network's image size.
+        recipe: how it is trained.
+        seed: seed of the run.
+    """
+    data = made_up(preprocessing, subnet.num_classes, recipe.batch_size)
+    with scratch("speed") as folder:
+
+        def build() -> Task[Vit]:
+            vit = Vit(subnet, pad_value(preprocessing), recipe.drop_path_rate)
+            return network_task(vit, data, recipe, seed, folder, {})
+
+        return _step_seconds(build)
+
+
+def evaluation_seconds(
+    space: SearchSpace, point: SpacePoint, preprocessing: Preprocessing
+) -> float:
+    """Return the seconds in which a subnet of a point's supernet classifies one image."""
+    data = made_up(preprocessing, space.num_classes, EVALUATED_IMAGES).test
+    model, rng = Supernet(space, point, pad_value(preprocessing)).eval(), stream(0, "speed")
+    seconds = []
+    for _ in range(EVALUATED_SUBNETS):
+        subnet = space.sample(point, rng)
+        started = time.perf_counter()
+        accuracy_percent(lambda x, s=subnet: model(x, s), data, preprocessing)  # type: ignore[misc]
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds)) / EVALUATED_IMAGES
+
+
+def _step_seconds(build: Callable[[], Task[Any]]) -> float:
+    """Return the seconds of one step of a training, after a first epoch.
+
+    Args:
+        build: builds the training, with :data:`BATCHES` steps per epoch.
+    """
+    task = build()
+    first = _timed(task, 1)
+    epochs = min(task.recipe.epochs, 1 + math.ceil(MEASURED_SECONDS / first))
+    if epochs == 1:
+        return first / BATCHES
+    return _timed(task, epochs) / (BATCHES * (epochs - 1))
+
+
+def _timed(task: Task[Any], until_epoch: int) -> float:
+    started = time.perf_counter()
+    train(task, until_epoch, "measuring this machine's speed")
+    return time.perf_counter() - started
