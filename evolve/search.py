@@ -13,7 +13,16 @@ from evolve.subnet_search.evolution import Candidate, EvolutionConfig, evolve
 from evolve.subnet_search.population import Variation
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.data.preprocessing import Preprocessing
-from mcuformer.run.artifact import RunDir, Stage, read_json, save_arrays, write_bytes, write_json
+from mcuformer.run.artifact import (
+    RunDir,
+    Stage,
+    parsing,
+    read_json,
+    save_arrays,
+    write_bytes,
+    write_json,
+)
+from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command
 from mcuformer.run.progress import say, track
 from mcuformer.seed import stream
@@ -68,12 +77,12 @@ class SearchedPoint:
         """
         supernet_file, space_file = run.file("supernet.json"), run.file("space.json")
         content = read_json(supernet_file, "supernet")
-        space = SearchSpace.parse(content["space"], where=str(supernet_file))
-        if content["point"] is not None:
-            point = SpacePoint.parse(content["point"], where=str(supernet_file))
-            return cls(space, point, joint=False)
-        chosen = read_json(space_file, "space")["point"]
-        return cls(space, SpacePoint.parse(chosen, where=str(space_file)), joint=True)
+        with parsing(supernet_file):
+            space = SearchSpace.parse(content["space"], where=str(supernet_file))
+            if content["point"] is not None:
+                point = SpacePoint.parse(content["point"], where=str(supernet_file))
+                return cls(space, point, joint=False)
+        return cls(space, read_point(space_file), joint=True)
 
 
 def search(config: SearchConfig) -> None:

@@ -28,6 +28,7 @@ from mcuformer.run.artifact import (
     Stage,
     canonical_json,
     digest,
+    parsing,
     read_json,
     write_bytes,
     write_json,
@@ -194,7 +195,9 @@ class SpaceLandscape:
             if not cached.exists():
                 accuracy = _mean_accuracy(_trained(task, epochs), subnets, dataset)
                 write_json(cached, "accuracy", {"accuracy_percent": accuracy})
-            return float(read_json(cached, "accuracy")["accuracy_percent"])
+            content = read_json(cached, "accuracy")
+            with parsing(cached):
+                return float(content["accuracy_percent"])
 
     def _task(self, point: SpacePoint | None, dataset: Dataset) -> Task[Supernet]:
         import torch

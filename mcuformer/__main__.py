@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from mcuformer import chain, inspection
+from mcuformer import execution, inspection
 from mcuformer.errors import ConfigError, McuformerError
 from mcuformer.run import entry
 
@@ -24,7 +24,7 @@ def main() -> int:
     """Run the command line; return the exit code."""
     name, *arguments = sys.argv[1:] or [""]
     if name not in COMMANDS:
-        return chain.main()
+        return execution.main()
     function, parameters = COMMANDS[name]
     try:
         if len(arguments) != len(parameters):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcuformer.errors import ArtifactError
 from mcuformer.report import NOT_VERIFIED, print_table, show_report, table
-from mcuformer.run.artifact import RunDir, read_json
+from mcuformer.run.artifact import RunDir, parsing, read_json
 from oplib.export import summary
 from oplib.network.model_file import load_model
 from oplib.target.predict import ExportedNetwork, image_brightness, predict, softmax
@@ -81,7 +81,9 @@ def inspect_run(run_dir: str) -> None:
         rows.append((record.stage, f"{record.seconds:.1f} s", " ".join(record.outputs), state))
     print_table(table(f"stages of {run.path}", ("stage", "time", "files", "state"), rows))
     if run.file("report.json").exists():
-        show_report(read_json(run.file("report.json"), "report"))
+        report = read_json(run.file("report.json"), "report")
+        with parsing(run.file("report.json")):
+            show_report(report)
     if run.file("export.json").exists():
         saved = load_model(run.path)
         print(*summary(read_json(run.file("export.json"), "export"), run), sep="\n")

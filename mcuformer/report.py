@@ -11,7 +11,8 @@ from rich.table import Table
 
 from evolve.space_search.quality import measure_admission, sample_space
 from mcuformer.data.dataset import DataConfig, Split, load
-from mcuformer.run.artifact import Stage, read_json, write_json
+from mcuformer.run.artifact import Stage, write_json
+from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command
 from mcuformer.run.folder import scratch
 from mcuformer.seed import stream
@@ -94,7 +95,7 @@ def measure_run(config: ReportConfig) -> None:
         "device": config.device.name,
         "data": config.data.name,
         "seed": config.seed,
-        "space": read_json(run.file("space.json"), "space")["point"],
+        "space": read_point(run.file("space.json")).dump(),
         "subnet": subnet.dump(),
         "accuracy_percent": {
             name: None if values is None else accuracy_percent(values, test)

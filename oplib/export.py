@@ -12,9 +12,9 @@ from pydantic import Field
 
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.device import Footprint
-from mcuformer.errors import ArtifactError, BudgetError, InternalError, ToolMissingError
+from mcuformer.errors import BudgetError, InternalError, ToolMissingError
 from mcuformer.pictures import draw_memory
-from mcuformer.run.artifact import RunDir, Stage, write_bytes, write_json
+from mcuformer.run.artifact import RunDir, Stage, parsing, write_bytes, write_json
 from mcuformer.run.command import Command
 from mcuformer.run.folder import scratch
 from mcuformer.run.progress import say
@@ -177,7 +177,7 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
     Raises:
         ArtifactError: a part is missing.
     """
-    try:
+    with parsing(run.file("export.json")):
         device, network = content["device"]["name"], NetworkSource.parse(content["network"])
         cost, limits = Footprint.parse(content["footprint"]), content["limit_bytes"]
         accuracy, count = content["accuracy_percent"], content["calibration_images"]
@@ -195,10 +195,6 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
             "; ".join([verified, *missing]),
             f"firmware: {run.file('firmware')}; built from it: {run.file('build')}",
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(
-            f"damaged: {error!r}; run oplib.export again", where=run.file("export.json")
-        ) from error
 
 
 def fitting_schedule(target: Target, subnet: SubnetConfig) -> tuple[Footprint, Schedule]:

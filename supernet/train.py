@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import ConfigError
-from mcuformer.run.artifact import Stage, read_json, save_arrays, write_bytes, write_json
+from mcuformer.run.artifact import Stage, save_arrays, write_bytes, write_json
+from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command, Settings
 from mcuformer.run.folder import locked
 from mcuformer.run.progress import process_count, say
@@ -149,7 +150,7 @@ def resolve_point(config: TrainConfig) -> SpacePoint | None:
         point = config.space.middle()
         say(f"no point is given and {space_file} is missing: the middle of the space, {point.name}")
         return point
-    point = SpacePoint.parse(read_json(space_file, "space")["point"], where=str(space_file))
+    point = read_point(space_file)
     config.space.check_point(point)
     return point
 

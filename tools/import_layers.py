@@ -28,7 +28,8 @@ LAYERS = (  # lowest first; a module belongs to the layer with its longest prefi
     ("supernet",),
     ("evolve.space_search", "evolve.subnet_search"),
     ("evolve",),  # the commands
-    ("mcuformer.report", "mcuformer.inspection", "mcuformer.chain", "mcuformer.__main__"),
+    ("mcuformer.report", "mcuformer.inspection", "mcuformer.chain"),
+    ("mcuformer.plan", "mcuformer.execution", "mcuformer.__main__"),
 )
 RANKS = {prefix: rank for rank, layer in enumerate(LAYERS) for prefix in layer}
 

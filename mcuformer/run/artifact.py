@@ -10,8 +10,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -94,6 +94,19 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
             "unsupported format version", where=path, got=version, expected=FORMAT_VERSION
         )
     return content
+
+
+@contextmanager
+def parsing(path: Path) -> Iterator[None]:
+    """Turn the faults of code that takes a file's content apart into one line.
+
+    Raises:
+        ArtifactError: a part of the content is missing, or of another type.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ArtifactError(f"damaged: {error!r}", where=path) from error
 
 
 def read_value(path: Path, kind: str, model: type[ValueT]) -> ValueT:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mcuformer.data.preprocessing import Preprocessing
-from mcuformer.errors import ArtifactError
-from mcuformer.run.artifact import load_arrays, read_json, save_arrays, write_json
+from mcuformer.run.artifact import load_arrays, parsing, read_json, save_arrays, write_json
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms
 from oplib.network.builder import build_graph
@@ -69,7 +68,7 @@ def load_model(directory: Path) -> SavedModel:
     """
     path = directory / "model_int8.json"
     content = read_json(path, "model_int8")
-    try:
+    with parsing(path):
         subnet = SubnetConfig.parse(content["subnet"], where=str(path))
         forms = Forms.parse(content["forms"], where=str(path))
         preprocessing = Preprocessing.parse(content["preprocessing"], where=str(path))
@@ -79,7 +78,5 @@ def load_model(directory: Path) -> SavedModel:
         for key, values in load_arrays(directory / "model_int8.safetensors").items():
             node, _, name = key.partition(SEPARATOR)
             lowered[node].arrays[name] = values
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"damaged: {error!r}", where=path) from error
     integer = IntegerModel(build_graph(subnet, forms), quant, lowered, preprocessing)
     return SavedModel(integer, subnet, forms, class_names)

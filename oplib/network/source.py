@@ -19,6 +19,7 @@ from mcuformer.run.artifact import (
     Arrays,
     RunDir,
     load_arrays,
+    parsing,
     read_json,
     read_value,
     save_arrays,
@@ -209,10 +210,8 @@ def save_learned(
 def _read_learned(path: Path) -> tuple[SubnetConfig, LearnedScales]:
     """Read what :func:`save_learned` wrote besides the weights."""
     content = read_json(path, "qat")
-    try:
+    with parsing(path):
         subnet = SubnetConfig.parse(content["subnet"], where=str(path))
         forms = Forms.parse(content["forms"], where=str(path))
         quant = {name: QuantParams(float(s), int(z)) for name, (s, z) in content["quant"].items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"damaged: {error!r}", where=path) from error
     return subnet, LearnedScales(forms, quant)

@@ -9,8 +9,8 @@ import numpy as np
 
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import BudgetConfig, Device
-from mcuformer.errors import ArtifactError, InternalError, ToolMissingError
-from mcuformer.run.artifact import RunDir, read_json
+from mcuformer.errors import InternalError, ToolMissingError
+from mcuformer.run.artifact import RunDir, parsing, read_json
 from mcuformer.run.folder import scratch
 from oplib.network.model_file import SavedModel, load_model
 from oplib.network.reference import FloatModel, run_float, run_integer
@@ -62,14 +62,10 @@ class ExportedNetwork:
         names = ("export.json", "model_int8.json", "model_int8.safetensors")
         run.refuse_changed([*map(run.file, names), *source.files(run)])
         content, saved = read_json(path, "export"), load_model(run.path)
-        try:
+        with parsing(path):
             device = Device.parse(content["device"], where=f"{path}: device")
             budget = BudgetConfig.parse(content["budget"], where=f"{path}: budget")
             mean, spread = map(float, content["brightness"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(
-                f"damaged: {error!r}; run oplib.export again", where=path
-            ) from error
         floating = source.read(run).float_model(saved.integer.preprocessing)
         return cls(Target(device, budget, saved.forms), saved, floating, (mean, spread))
 

@@ -1,0 +1,39 @@
+"""Run the chain, or print what a run would do."""
+
+from __future__ import annotations
+
+from mcuformer.chain import CHAIN, ChainConfig, stage_config
+from mcuformer.plan import show_plan
+from mcuformer.report import show_report
+from mcuformer.run import entry
+from mcuformer.run.artifact import read_json, write_json
+from mcuformer.run.progress import say
+
+
+def run_chain(config: ChainConfig) -> None:
+    """Run every stage whose artefacts are not complete and current, then print the report.
+
+    Raises:
+        BudgetError: no subnet of the space fits; raised before anything is trained.
+        McuformerError: a stage failed.
+    """
+    for command in CHAIN[:-1]:  # the report's stage reads what the others write
+        command.stage(stage_config(command, config))  # refuses a run that cannot succeed
+    if config.plan:
+        show_plan(config)
+        return
+    with config.run.locked():
+        for command in CHAIN:
+            command.execute_locked(stage_config(command, config))
+        seconds = {command.name: config.run.seconds(command.name) for command in CHAIN}
+        path = config.run.file("report.json")
+        measured = read_json(config.run.file("report_measured.json"), "report")
+        report = {**measured, "seconds": seconds}
+        write_json(path, "report", report)
+    show_report(report)
+    say(f"report: {path}; firmware: {config.run.file('firmware')}")
+
+
+def main() -> int:
+    """Run the command line of the chain; return the exit code."""
+    return entry.run("mcuformer", ChainConfig, run_chain)

@@ -1,0 +1,173 @@
+"""What a run would do: its stages, their states, expected time and disk space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolve.finetune import FINETUNE
+from evolve.search import SEARCH
+from evolve.space import SPACE
+from mcuformer.chain import CHAIN, ChainConfig, stage_config
+from mcuformer.errors import McuformerError
+from mcuformer.report import REPORT, print_table, table
+from mcuformer.run.command import Command, refuse_unsound_inputs
+from mcuformer.run.progress import duration
+from mcuformer.run.threads import idle_threads
+from mcuformer.space import SearchSpace, SpacePoint
+from oplib.export import EXPORT
+from supernet.train import TRAIN
+from supernet.validation import MAX_IMAGES, RANDOM_SUBNETS
+
+STAGE_SECONDS = 5.0  # of every stage besides its work: imports, data, records
+BUILD_SECONDS = 10.0  # of an export or a report, for its builds
+EMULATED_PER_SECOND = 500e6  # instructions of an emulated chip
+INSTRUCTIONS_PER_MAC = 4.0  # on a core without dual multiply-accumulates
+FLOAT_BYTES = 4
+PROBED_SUBNETS = 3 + RANDOM_SUBNETS  # per epoch of supernet training
+RESULT_FILES = 3  # weights of the supernet, the search's winner and the fine-tuned network
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Speed of this machine for one configuration, in seconds.
+
+    Args:
+        supernet_step: a training step of a supernet, in the mean over points.
+        network_step: a training step of a single network.
+        evaluation: the classification of one image by a subnet.
+    """
+
+    supernet_step: float
+    network_step: float
+    evaluation: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of images of the three splits."""
+
+    train: int
+    steering: int
+    test: int
+
+
+def show_plan(config: ChainConfig) -> None:
+    """Print the stages, their states, and the expected time and disk space."""
+    states = stage_states(config)
+    waiting = {name for name, state in states.items() if state != "complete"}
+    expected: Mapping[str, float] = {}
+    if waiting:
+        survey = config.data.survey()
+        counts = Counts(survey.train, survey.steering, survey.test)
+        speed = measured_speed(config)
+        expected = expected_seconds(config, counts, speed)
+        print(f"images: {counts.train} training, {counts.steering} steering, {counts.test} test")
+        print(
+            "measured now: "
+            f"{1e3 * speed.supernet_step:.1f} ms per training step of a supernet, "
+            f"{1e3 * speed.network_step:.1f} ms of a network, "
+            f"{1e3 * speed.evaluation:.3f} ms per image of an evaluation"
+        )
+    rows = [
+        (name, state, duration(expected[name]) if name in waiting else "0 s")
+        for name, state in states.items()
+    ]
+    print_table(table(f"plan of {config.run.path}", ("stage", "state", "expected time"), rows))
+    total = sum(expected[name] for name in waiting)
+    print(f"together: about {duration(total)}; evaluations that repeat make it shorter")
+    megabytes = expected_bytes(config) / 1e6
+    print(f"disk: at most about {megabytes:.0f} MB under {config.run.path} and {config.points_dir}")
+
+
+def stage_states(config: ChainConfig) -> dict[str, str]:
+    """Return the state of each stage: complete, or why it will run."""
+    states: dict[str, str] = {}
+    for command in CHAIN:
+        earlier = [name for name, state in states.items() if state != "complete"]
+        state = _state(command, config)
+        if state == "complete" and earlier:
+            state = f"stale if {earlier[0]} changes"
+        states[command.name] = state
+    return states
+
+
+def _state(command: Command[Any], config: ChainConfig) -> str:
+    """Return the state of a stage, as if those before it were complete."""
+    if not config.run.record_file(command.name).exists():
+        return "not run yet"
+    try:
+        stage = command.stage(stage_config(command, config))
+        refuse_unsound_inputs(config.run, stage)
+        return config.run.why_stale(stage) or "complete"
+    except McuformerError:
+        return "waits for an earlier stage"
+
+
+def measured_speed(config: ChainConfig) -> Speed:
+    """Measure this machine on made-up images, at the middle of the space and its largest point."""
+    import torch
+
+    from supernet.speed import evaluation_seconds, network_step_seconds, supernet_step_seconds
+    from supernet.task import SupernetSetting
+
+    torch.set_num_threads(config.threads or idle_threads())
+    space, data = config.space, config.data
+    setting = SupernetSetting(
+        config.train, config.sampling, config.seed, Path(config.points_dir), config.target
+    )
+    steps, evaluations = [], []
+    for point in measured_points(space):
+        preprocessing = data.preprocessing.at_size(space.smallest(point).img_size)
+        steps.append(supernet_step_seconds(space, point, preprocessing, setting))
+        evaluations.append(evaluation_seconds(space, point, preprocessing))
+    network = space.largest(space.middle())
+    preprocessing = data.preprocessing.at_size(network.img_size)
+    return Speed(
+        supernet_step=sum(steps) / len(steps),
+        network_step=network_step_seconds(network, preprocessing, config.finetune, config.seed),
+        evaluation=sum(evaluations) / len(evaluations),
+    )
+
+
+def measured_points(space: SearchSpace) -> list[SpacePoint]:
+    """Return the middle of the space and the point of the largest subnet, which may be one."""
+    largest = max(space.points(), key=lambda point: space.largest(point).macs)
+    return list(dict.fromkeys((space.middle(), largest)))
+
+
+def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[str, float]:
+    """Return the seconds that each stage may take at most, at the measured speed."""
+    search, strategy = config.space_search, config.strategy
+    supernet_epoch = counts.train // config.train.batch_size * speed.supernet_step
+    visit = search.visit_epochs * supernet_epoch
+    visit += search.accuracy_subnets * counts.steering * speed.evaluation
+    probes = PROBED_SUBNETS * min(MAX_IMAGES, counts.steering) * speed.evaluation
+    # the chosen point has been visited, and so trained, at least once
+    epochs = max(0, config.train.epochs - search.visit_epochs)
+    evaluations = strategy.population * strategy.generations
+    trained_on = counts.train + counts.steering
+    finetune_epoch = trained_on // config.finetune.batch_size * speed.network_step
+    macs = config.space.largest(config.space.middle()).macs
+    emulated = macs * INSTRUCTIONS_PER_MAC / EMULATED_PER_SECOND
+    work = {
+        SPACE.name: search.max_visits * visit,
+        TRAIN.name: epochs * (supernet_epoch + probes),
+        SEARCH.name: evaluations * counts.steering * speed.evaluation,
+        FINETUNE.name: config.finetune.epochs * finetune_epoch,
+        EXPORT.name: BUILD_SECONDS + config.export.check_images * emulated,
+        REPORT.name: BUILD_SECONDS + counts.test * emulated,
+    }
+    return {name: STAGE_SECONDS + seconds for name, seconds in work.items()}
+
+
+def expected_bytes(config: ChainConfig) -> int:
+    """Return a rough upper bound of a run's disk space in bytes: every network is the largest."""
+    # a checkpoint holds the weights, Adam's two moments and, optionally, averaged weights
+    copies = 3 if config.train.ema_decay is None else 4
+    # one per visit, one each for supernet training and fine-tuning, and one being written
+    checkpoints = config.space_search.max_visits + 3
+    weights = config.space.largest(config.space.points()[-1]).num_params
+    return (checkpoints * copies + RESULT_FILES) * weights * FLOAT_BYTES
