@@ -16,6 +16,7 @@ from mcuformer.run.artifact import (
     write_json,
 )
 from mcuformer.run.command import Command, Settings
+from mcuformer.run.threads import run_threads
 from mcuformer.subnet import SubnetConfig
 from supernet.recipe import Recipe
 
@@ -74,7 +75,7 @@ def finetune(config: FinetuneConfig) -> None:
     from supernet.trainer import train
     from supernet.vit import Vit
 
-    torch.set_num_threads(config.threads)
+    torch.set_num_threads(run_threads(config.run, config.threads))
     seed_everything(config.seed, "init", "finetune")
     vit = Vit(subnet, pad_value(dataset.preprocessing), config.recipe.drop_path_rate)
     start = "scratch"

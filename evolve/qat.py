@@ -16,6 +16,7 @@ from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import Device
 from mcuformer.run.artifact import Stage, file_digest
 from mcuformer.run.command import Command, Settings
+from mcuformer.run.threads import run_threads
 from oplib.forms import Forms
 from oplib.network.source import FILES, LearnedScales, NetworkSource, save_learned
 from oplib.ops.quant import QuantParams
@@ -76,7 +77,7 @@ def train_aware(config: QatConfig) -> None:
     from supernet.task import network_task, seed_everything
     from supernet.trainer import train
 
-    torch.set_num_threads(config.threads)
+    torch.set_num_threads(run_threads(config.run, config.threads))
     seed_everything(config.seed, "init", "qat")
     network = RoundedNetwork(model, quant)
     identity = {

@@ -35,6 +35,7 @@ from mcuformer.run.artifact import (
 from mcuformer.run.command import Command
 from mcuformer.run.folder import locked
 from mcuformer.run.progress import say
+from mcuformer.run.threads import run_threads
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
@@ -197,12 +198,9 @@ class SpaceLandscape:
             return float(read_json(cached, "accuracy")["accuracy_percent"])
 
     def _task(self, point: SpacePoint | None, dataset: Dataset) -> Task[Supernet]:
-        import torch
-
         from supernet.task import SupernetSetting, supernet_task
 
         config = self.config
-        torch.set_num_threads(config.threads)
         setting = SupernetSetting(
             config.recipe,
             config.sampling,
@@ -261,6 +259,9 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
             "more, or widen budget or space",
             where="space_search.num_samples",
         )
+    import torch
+
+    torch.set_num_threads(run_threads(config.run, config.threads))
     rng = stream(config.seed, "space_search")
     chosen = config.space_search.select(landscape, rng)
     visits = landscape.history.visits

@@ -18,6 +18,7 @@ from mcuformer.run.artifact import Stage, read_json, save_arrays, write_bytes, w
 from mcuformer.run.command import Command, Settings
 from mcuformer.run.folder import locked
 from mcuformer.run.progress import process_count, say
+from mcuformer.run.threads import run_threads
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import PositiveInt, RankRatio
 from mcuformer.value import Value
@@ -172,7 +173,7 @@ def train(config: TrainConfig) -> None:
     from supernet.task import SupernetSetting, subnet_pool, supernet_task
     from supernet.validation import Probes
 
-    torch.set_num_threads(config.threads)
+    torch.set_num_threads(run_threads(config.run, config.threads))
     processes = Processes()
     setting = SupernetSetting(
         config.recipe,
