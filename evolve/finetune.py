@@ -73,6 +73,7 @@ def finetune(config: FinetuneConfig) -> None:
     from supernet.registry import write_timm_config
     from supernet.task import network_task, seed_everything
     from supernet.trainer import train
+    from supernet.validation import TrainingAccuracy
     from supernet.vit import Vit
 
     torch.set_num_threads(run_threads(config.run, config.threads))
@@ -86,7 +87,8 @@ def finetune(config: FinetuneConfig) -> None:
     identity = {"subnet": subnet.dump(), "start": start}
     directory = config.run.file("finetune")
     task = network_task(vit, dataset, config.recipe, config.seed, directory, identity)
-    trained = train(task, config.recipe.epochs, "fine-tuning")
+    measure = TrainingAccuracy(dataset, config.seed)
+    trained = train(task, config.recipe.epochs, "fine-tuning", measure)
     save_arrays(config.run.file("model.safetensors"), model_arrays(trained.model))
     write_json(config.run.file("finetuned_subnet.json"), "subnet", subnet.dump())
     write_timm_config(

@@ -76,6 +76,7 @@ def train_aware(config: QatConfig) -> None:
     from evolve.qat_network import RoundedNetwork
     from supernet.task import network_task, seed_everything
     from supernet.trainer import train
+    from supernet.validation import TrainingAccuracy
 
     torch.set_num_threads(run_threads(config.run, config.threads))
     seed_everything(config.seed, "init", "qat")
@@ -88,7 +89,8 @@ def train_aware(config: QatConfig) -> None:
     }
     directory = config.run.file("qat")
     task = network_task(network, dataset, config.recipe, config.seed, directory, identity)
-    trained = train(task, config.recipe.epochs, "quantisation-aware training")
+    measure = TrainingAccuracy(dataset, config.seed)
+    trained = train(task, config.recipe.epochs, "quantisation-aware training", measure)
     params, scales = trained.model.learned()
     learned = {name: QuantParams(scale, quant[name].zero_point) for name, scale in scales.items()}
     save_learned(config.run, start.subnet, params, LearnedScales(config.forms, learned))
