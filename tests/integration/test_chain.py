@@ -166,6 +166,8 @@ def test_a_changed_input_runs_what_follows(finished: Path, tmp_path: Path) -> No
     assert result.returncode == 0
     assert result.stderr.count("complete, nothing to do") == 3
     assert "evolve.finetune: running (its configuration or inputs changed)" in result.stderr
+    assert "fine-tuning: epoch 2/2, loss " in result.stderr
+    assert "; training accuracy " in result.stderr
 
 
 def test_damage_is_found_and_mended(finished: Path, tmp_path: Path) -> None:

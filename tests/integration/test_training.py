@@ -125,6 +125,7 @@ def test_a_batch_that_two_processes_cannot_share(tmp_path: Path) -> None:
         (["joint=true"], "point: a joint supernet has no point of its own"),
         (["recipe.rand_augment=nonsense"], "recipe.rand_augment: timm cannot parse"),
         (["recipe.batch_size=33"], "recipe.batch_size: mixing pairs the images"),
+        (["recipe.batch_size=9999"], "recipe.batch_size: a batch is larger than the set"),
         (["recipe.scheduler=nonsense"], "recipe.scheduler: timm has no such schedule"),
     ],
 )
