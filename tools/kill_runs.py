@@ -3,10 +3,11 @@
     python tools/kill_runs.py [--seed 0] [--kills 25] [--commands NAME ...] [--out FOLDER] [--json]
 
 Each command of a small run on digits, and the whole chain, is run once undisturbed. Then it is
-started again from the same inputs, and its processes get SIGKILL at a random moment of its work,
-several times in a row; the last start may end. Its artefacts must be equal byte for byte to the
-undisturbed ones, no evaluation in the search's journal may stand there twice, and no file may be
-left that an undisturbed run does not leave, in the run directory or among temporary files.
+started again from the same inputs, and all its processes get SIGKILL at a random moment, several
+times in a row; the last start may end. About a fourth of the moments lie before its stage begins,
+the others within it. Its artefacts must be equal byte for byte to the undisturbed ones, no evaluation
+in the search's journal may stand there twice, and no file may be left that an undisturbed run does
+not leave, in the run directory or among temporary files.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         *(*under("train", TRAINING), *under("finetune", TUNING)),
     ),
 }
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 300.0
+EARLY = 0.25  # share of kills before the stage begins
 
 
 @dataclass
@@ -86,6 +88,8 @@ class Work:
     Args:
         name: name of the command's module.
         out: folder of this command's run directories and temporary files.
+        startup_seconds: time from start to stage, undisturbed.
+        stage_seconds: duration of the command's stages, undisturbed.
         kills: number of SIGKILLs so far.
         differing: artefacts that differ from the undisturbed run's.
         repeated: evaluations that stand twice in a journal.
@@ -94,6 +98,8 @@ class Work:
 
     name: str
     out: Path
+    startup_seconds: float = 0.0
+    stage_seconds: float = 0.0
     kills: int = 0
     differing: list[str] = field(default_factory=list)
     repeated: int = 0
@@ -114,16 +120,12 @@ class Work:
         """Run directory of the killed runs."""
         return self.out / "killed"
 
-    @property
-    def temporary(self) -> Path:
-        """Folder for temporary files of the killed runs."""
-        return self.out / "tmp"
-
     def start(self, run_dir: Path) -> subprocess.Popen[str]:
-        """Start the command in a session of its own."""
-        self.temporary.mkdir(exist_ok=True)
+        """Start the command in a session of its own, with temporary files beside `run_dir`."""
+        temporary = temporary_folder(run_dir)
+        temporary.mkdir(exist_ok=True)
         command = [sys.executable, "-m", self.name, *COMMANDS[self.name], f"run_dir={run_dir}"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(self.temporary)}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
         return subprocess.Popen(
             command,
             stdout=subprocess.DEVNULL,
@@ -133,23 +135,35 @@ class Work:
             start_new_session=True,
         )
 
-    def run(self, run_dir: Path) -> float:
-        """Run the command to its end; return the seconds that its stages took.
+    def run(self, run_dir: Path) -> None:
+        """Run the command to its end.
 
         Raises:
             McuformerError: it failed.
         """
         self._end(self.start(run_dir))
-        records = self._records(run_dir).values()
-        return sum(float(record["seconds"]) for record in records)
+
+    def run_undisturbed(self) -> None:
+        """Run the command once, and take its times.
+
+        Raises:
+            McuformerError: it failed.
+        """
+        shutil.copytree(self.before, self.whole)
+        started = time.monotonic()
+        self.run(self.whole)
+        seconds = time.monotonic() - started
+        records = self._records(self.whole).values()
+        self.stage_seconds = sum(float(record["seconds"]) for record in records)
+        self.startup_seconds = seconds - self.stage_seconds
 
     def reset(self) -> None:
         """Give the killed runs the command's inputs and nothing else."""
         shutil.rmtree(self.run_dir, ignore_errors=True)
         shutil.copytree(self.before, self.run_dir)
 
-    def kill(self, moment: float) -> bool:
-        """Start the command and kill it so many seconds after its stage began.
+    def kill(self, rng: np.random.Generator) -> bool:
+        """Start the command and kill it at a random moment.
 
         Returns:
             Whether it was killed; if not, it had ended.
@@ -158,10 +172,10 @@ class Work:
             McuformerError: it failed.
         """
         process = self.start(self.run_dir)
-        assert process.stderr is not None
-        for line in process.stderr:
-            if ": running (" in line:
-                break
+        early = rng.random() < EARLY
+        moment = float(rng.uniform(0, self.startup_seconds if early else self.stage_seconds))
+        if not early:
+            wait_for_stage(process)
         limit = time.monotonic() + moment
         while process.poll() is None and time.monotonic() < limit:
             time.sleep(0.01)
@@ -185,8 +199,8 @@ class Work:
         self.repeated += repeated_evaluations(self.run_dir / "search" / "journal.log")
         extra = files(self.run_dir) - files(self.whole)
         self.leftovers += sorted(f"{self.name}: {path}" for path in extra)
-        left = [path.name for path in self.temporary.iterdir()]
-        self.leftovers += sorted(f"{self.name}: TMPDIR/{name}" for name in left)
+        left = files(temporary_folder(self.run_dir)) - files(temporary_folder(self.whole))
+        self.leftovers += sorted(f"{self.name}: TMPDIR/{path}" for path in left)
 
     def _end(self, process: subprocess.Popen[str]) -> None:
         _, printed = process.communicate(timeout=WAIT_SECONDS)
@@ -199,6 +213,19 @@ class Work:
         pattern = "*.json" if self.name == "mcuformer" else f"{self.name}.json"
         paths = sorted((run_dir / "stages").glob(pattern))
         return {path.stem: read_json(path, "stage") for path in paths}
+
+
+def temporary_folder(run_dir: Path) -> Path:
+    """Return the folder for temporary files of the runs in `run_dir`."""
+    return run_dir.with_name(f"{run_dir.name}_tmp")
+
+
+def wait_for_stage(process: subprocess.Popen[str]) -> None:
+    """Wait until a command says that its stage runs, or ends."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if ": running (" in line:
+            return
 
 
 def files(folder: Path) -> set[str]:
@@ -229,10 +256,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="kill_runs-", dir=options.out) as folder:
-        works, seconds = undisturbed(Path(folder), options.commands)
+        works = undisturbed(Path(folder), options.commands)
         rng = np.random.default_rng(options.seed)
         for work, wanted in zip(works, shares(options.kills, len(works), rng), strict=True):
-            kill_often(work, wanted, seconds[work.name], rng)
+            kill_often(work, wanted, rng)
             print(f"{work.name}: {work.kills} kills", file=sys.stderr)
     return {
         "seed": options.seed,
@@ -244,9 +271,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def undisturbed(out: Path, names: Sequence[str]) -> tuple[list[Work], dict[str, float]]:
-    """Run the commands one after the other; return those asked for and the seconds of each."""
-    run_dir, works, seconds = out / "run", [], {}
+def undisturbed(out: Path, names: Sequence[str]) -> list[Work]:
+    """Run the commands one after the other, as far as needed; return those asked for."""
+    run_dir, works = out / "run", []
     run_dir.mkdir()
     last = max(list(COMMANDS).index(name) for name in names)
     for name in list(COMMANDS)[: last + 1]:
@@ -256,13 +283,12 @@ def undisturbed(out: Path, names: Sequence[str]) -> tuple[list[Work], dict[str, 
             work.before.mkdir()
         else:
             shutil.copytree(run_dir, work.before)
-        shutil.copytree(work.before, work.whole)
-        seconds[name] = work.run(work.whole)
-        print(f"{name}: undisturbed, {seconds[name]:.1f} s", file=sys.stderr)
+        work.run_undisturbed()
+        print(f"{name}: undisturbed, {work.stage_seconds:.1f} s", file=sys.stderr)
         if name in names:
             works.append(work)
         run_dir = work.whole
-    return works, seconds
+    return works
 
 
 def shares(kills: int, commands: int, rng: np.random.Generator) -> list[int]:
@@ -271,11 +297,11 @@ def shares(kills: int, commands: int, rng: np.random.Generator) -> list[int]:
     return [kills // commands + (index in lucky) for index in range(commands)]
 
 
-def kill_often(work: Work, wanted: int, seconds: float, rng: np.random.Generator) -> None:
-    """Kill a command so many times, each at a random moment of its undisturbed duration."""
+def kill_often(work: Work, wanted: int, rng: np.random.Generator) -> None:
+    """Kill a command so many times, let it end, and compare."""
     work.reset()
     while work.kills < wanted:
-        if not work.kill(float(rng.uniform(0, seconds))):
+        if not work.kill(rng):
             work.check()
             work.reset()
     work.run(work.run_dir)
