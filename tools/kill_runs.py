@@ -5,9 +5,9 @@
 Each command of a small run on digits, and the whole chain, is run once undisturbed. Then it is
 started again from the same inputs, and all its processes get SIGKILL at a random moment, several
 times in a row; the last start may end. About a fourth of the moments lie before its stage begins,
-the others within it. Its artefacts must be equal byte for byte to the undisturbed ones, no evaluation
-in the search's journal may stand there twice, and no file may be left that an undisturbed run does
-not leave, in the run directory or among temporary files.
+the others within it. Its artefacts must be equal byte for byte to the undisturbed ones. The journal
+of the search may hold no evaluation twice. No file may be left that an undisturbed run does not
+leave, in the run directory or among temporary files.
 """
 
 from __future__ import annotations
@@ -197,10 +197,10 @@ class Work:
                 if not same:
                     self.differing.append(f"{stage}: {name}")
         self.repeated += repeated_evaluations(self.run_dir / "search" / "journal.log")
-        extra = files(self.run_dir) - files(self.whole)
-        self.leftovers += sorted(f"{self.name}: {path}" for path in extra)
-        left = files(temporary_folder(self.run_dir)) - files(temporary_folder(self.whole))
-        self.leftovers += sorted(f"{self.name}: TMPDIR/{path}" for path in left)
+        left = extra_files(self.run_dir, self.whole)
+        temporary = extra_files(temporary_folder(self.run_dir), temporary_folder(self.whole))
+        left += [f"TMPDIR/{path}" for path in temporary]
+        self.leftovers += [f"{self.name}: {path}" for path in left]
 
     def _end(self, process: subprocess.Popen[str]) -> None:
         _, printed = process.communicate(timeout=WAIT_SECONDS)
@@ -228,9 +228,10 @@ def wait_for_stage(process: subprocess.Popen[str]) -> None:
             return
 
 
-def files(folder: Path) -> set[str]:
-    """Return the relative paths of all files and folders."""
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+def extra_files(folder: Path, other: Path) -> list[str]:
+    """Return the relative paths in `folder` that `other` lacks, but none inside such a folder."""
+    paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")))
+    return [str(p) for p in paths if not (other / p).exists() and (other / p).parent.exists()]
 
 
 def repeated_evaluations(journal: Path) -> int:
