@@ -76,7 +76,6 @@ def finetune(config: FinetuneConfig) -> None:
     from supernet.validation import TrainingAccuracy
     from supernet.vit import Vit
 
-    torch.set_num_threads(run_threads(config.run, config.threads))
     seed_everything(config.seed, "init", "finetune")
     vit = Vit(subnet, pad_value(dataset.preprocessing), config.recipe.drop_path_rate)
     start = "scratch"
@@ -87,6 +86,7 @@ def finetune(config: FinetuneConfig) -> None:
     identity = {"subnet": subnet.dump(), "start": start}
     directory = config.run.file("finetune")
     task = network_task(vit, dataset, config.recipe, config.seed, directory, identity)
+    torch.set_num_threads(run_threads(config.run, config.threads))
     measure = TrainingAccuracy(dataset, config.seed)
     trained = train(task, config.recipe.epochs, "fine-tuning", measure)
     save_arrays(config.run.file("model.safetensors"), model_arrays(trained.model))

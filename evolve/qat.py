@@ -78,7 +78,6 @@ def train_aware(config: QatConfig) -> None:
     from supernet.trainer import train
     from supernet.validation import TrainingAccuracy
 
-    torch.set_num_threads(run_threads(config.run, config.threads))
     seed_everything(config.seed, "init", "qat")
     network = RoundedNetwork(model, quant)
     identity = {
@@ -89,6 +88,7 @@ def train_aware(config: QatConfig) -> None:
     }
     directory = config.run.file("qat")
     task = network_task(network, dataset, config.recipe, config.seed, directory, identity)
+    torch.set_num_threads(run_threads(config.run, config.threads))
     measure = TrainingAccuracy(dataset, config.seed)
     trained = train(task, config.recipe.epochs, "quantisation-aware training", measure)
     params, scales = trained.model.learned()

@@ -198,6 +198,8 @@ class SpaceLandscape:
             return float(read_json(cached, "accuracy")["accuracy_percent"])
 
     def _task(self, point: SpacePoint | None, dataset: Dataset) -> Task[Supernet]:
+        import torch
+
         from supernet.task import SupernetSetting, supernet_task
 
         config = self.config
@@ -208,7 +210,9 @@ class SpaceLandscape:
             Path(config.points_dir),
             self.target,
         )
-        return supernet_task(config.space, point, dataset, setting)
+        task = supernet_task(config.space, point, dataset, setting)
+        torch.set_num_threads(run_threads(config.run, config.threads))
+        return task
 
     def train_jointly(self, epochs: int) -> list[Visit]:
         """Train one supernet over all points, then score every point with its weights."""
@@ -259,9 +263,6 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
             "more, or widen budget or space",
             where="space_search.num_samples",
         )
-    import torch
-
-    torch.set_num_threads(run_threads(config.run, config.threads))
     rng = stream(config.seed, "space_search")
     chosen = config.space_search.select(landscape, rng)
     visits = landscape.history.visits

@@ -173,7 +173,6 @@ def train(config: TrainConfig) -> None:
     from supernet.task import SupernetSetting, subnet_pool, supernet_task
     from supernet.validation import Probes
 
-    torch.set_num_threads(run_threads(config.run, config.threads))
     processes = Processes()
     setting = SupernetSetting(
         config.recipe,
@@ -185,6 +184,7 @@ def train(config: TrainConfig) -> None:
     )
     task = supernet_task(config.space, point, dataset, setting)
     task = replace(task, trackers=config.trackers)
+    torch.set_num_threads(run_threads(config.run, config.threads))
     probes = Probes(subnet_pool(config.space, point, setting), dataset)
     name = "joint" if point is None else point.name
     with locked(task.directory, wait=True) if processes.is_main else nullcontext():

@@ -125,7 +125,6 @@ def test_a_batch_that_two_processes_cannot_share(tmp_path: Path) -> None:
         (["joint=true"], "point: a joint supernet has no point of its own"),
         (["recipe.rand_augment=nonsense"], "recipe.rand_augment: timm cannot parse"),
         (["recipe.batch_size=33"], "recipe.batch_size: mixing pairs the images"),
-        (["recipe.batch_size=9999"], "recipe.batch_size: a batch is larger than the set"),
         (["recipe.scheduler=nonsense"], "recipe.scheduler: timm has no such schedule"),
     ],
 )
@@ -138,3 +137,13 @@ def test_bad_input(
     assert len(lines) == 1
     assert message in lines[0]
     assert not list(tmp_path.glob("run/points/*/epoch_*"))
+
+
+def test_a_batch_larger_than_the_set_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert TRAIN.main([*SMALL, f"run_dir={tmp_path / 'run'}", "recipe.batch_size=2000"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    fault = "error: recipe.batch_size: a batch is larger than the set that is trained on"
+    assert line.startswith(fault)
+    assert not (tmp_path / "run").exists()
