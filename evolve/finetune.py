@@ -16,6 +16,7 @@ from mcuformer.run.artifact import (
     write_json,
 )
 from mcuformer.run.command import Command, Settings
+from mcuformer.run.threads import run_threads
 from mcuformer.subnet import SubnetConfig
 from supernet.recipe import Recipe
 
@@ -72,9 +73,9 @@ def finetune(config: FinetuneConfig) -> None:
     from supernet.registry import write_timm_config
     from supernet.task import network_task, seed_everything
     from supernet.trainer import train
+    from supernet.validation import TrainingAccuracy
     from supernet.vit import Vit
 
-    torch.set_num_threads(config.threads)
     seed_everything(config.seed, "init", "finetune")
     vit = Vit(subnet, pad_value(dataset.preprocessing), config.recipe.drop_path_rate)
     start = "scratch"
@@ -85,7 +86,9 @@ def finetune(config: FinetuneConfig) -> None:
     identity = {"subnet": subnet.dump(), "start": start}
     directory = config.run.file("finetune")
     task = network_task(vit, dataset, config.recipe, config.seed, directory, identity)
-    trained = train(task, config.recipe.epochs, "fine-tuning")
+    torch.set_num_threads(run_threads(config.run, config.threads))
+    measure = TrainingAccuracy(dataset, config.seed)
+    trained = train(task, config.recipe.epochs, "fine-tuning", measure)
     save_arrays(config.run.file("model.safetensors"), model_arrays(trained.model))
     write_json(config.run.file("finetuned_subnet.json"), "subnet", subnet.dump())
     write_timm_config(

@@ -16,6 +16,7 @@ from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import Device
 from mcuformer.run.artifact import Stage, file_digest
 from mcuformer.run.command import Command, Settings
+from mcuformer.run.threads import run_threads
 from oplib.forms import Forms
 from oplib.network.source import FILES, LearnedScales, NetworkSource, save_learned
 from oplib.ops.quant import QuantParams
@@ -75,8 +76,8 @@ def train_aware(config: QatConfig) -> None:
     from evolve.qat_network import RoundedNetwork
     from supernet.task import network_task, seed_everything
     from supernet.trainer import train
+    from supernet.validation import TrainingAccuracy
 
-    torch.set_num_threads(config.threads)
     seed_everything(config.seed, "init", "qat")
     network = RoundedNetwork(model, quant)
     identity = {
@@ -87,7 +88,9 @@ def train_aware(config: QatConfig) -> None:
     }
     directory = config.run.file("qat")
     task = network_task(network, dataset, config.recipe, config.seed, directory, identity)
-    trained = train(task, config.recipe.epochs, "quantisation-aware training")
+    torch.set_num_threads(run_threads(config.run, config.threads))
+    measure = TrainingAccuracy(dataset, config.seed)
+    trained = train(task, config.recipe.epochs, "quantisation-aware training", measure)
     params, scales = trained.model.learned()
     learned = {name: QuantParams(scale, quant[name].zero_point) for name, scale in scales.items()}
     save_learned(config.run, start.subnet, params, LearnedScales(config.forms, learned))

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from evolve.space_search.quality import check_feasible
 from evolve.subnet_search.evolution import Candidate, EvolutionConfig, evolve
 from evolve.subnet_search.population import Variation
-from mcuformer.data.dataset import DataConfig, load
+from mcuformer import __version__
+from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.run.artifact import (
     RunDir,
     Stage,
+    file_digest,
     parsing,
     read_json,
     save_arrays,
@@ -25,12 +27,14 @@ from mcuformer.run.artifact import (
 from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command
 from mcuformer.run.progress import say, track
+from mcuformer.run.threads import run_threads
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 from oplib.target.target import TargetSettings
 
 if TYPE_CHECKING:
+    from evolve.subnet_search.study import Study
     from supernet.model import Supernet
 
 
@@ -88,10 +92,12 @@ class SearchedPoint:
 def search(config: SearchConfig) -> None:
     """Search; write ``subnet.json``, its inherited weights and ``search.jsonl``.
 
-    A joint supernet is searched at the point of ``space.json``.
+    A joint supernet is searched at the point of ``space.json``. The evolution depends only on the
+    seed and on accuracies. So an interrupted search, run again, proposes the same subnets and takes
+    from its study what was evaluated before.
 
     Raises:
-        ArtifactError: the supernet is missing or damaged.
+        ArtifactError: the supernet or the study is missing or damaged.
         BudgetError: no subnet of the point fits.
     """
     searched, target = SearchedPoint.of_run(config.run), config.target
@@ -104,19 +110,20 @@ def search(config: SearchConfig) -> None:
     from supernet.evaluate import accuracy_percent
     from supernet.extract import extract
 
-    def evaluate(subnet: SubnetConfig) -> Candidate:
+    def measure(subnet: SubnetConfig) -> Candidate:
         cost = target.cost(subnet)
         accuracy = accuracy_percent(
             lambda x: supernet(x, subnet), dataset.steering, dataset.preprocessing
         )
         return Candidate(subnet, accuracy, cost.sram_bytes, cost.flash_bytes)
 
+    study = _open_study(config, searched, dataset)
     lines: list[str] = []
 
     def journal(generation: int, candidates: list[Candidate]) -> None:
         lines.extend(json.dumps({"generation": generation, **_row(c)}) for c in candidates)
 
-    best = _evolved(config, searched, evaluate, journal)
+    best = _evolved(config, searched, lambda s: study.evaluated(s, measure), journal)
     say(
         f"best of {len(lines)} subnets: {best.accuracy_percent:.2f} % on steering data, "
         f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash"
@@ -137,11 +144,31 @@ def _load_supernet(
     from supernet.data import pad_value
     from supernet.model import Supernet
 
-    torch.set_num_threads(config.threads)
+    torch.set_num_threads(run_threads(config.run, config.threads))
     point = None if searched.joint else searched.point
     supernet = Supernet(searched.space, point, pad_value(preprocessing))
     load_model(supernet, config.run.file("supernet.safetensors"))
     return supernet
+
+
+def _open_study(config: SearchConfig, searched: SearchedPoint, dataset: Dataset) -> Study:
+    """Open the study of everything that an evaluation depends on, apart from its subnet."""
+    import torch
+
+    from evolve.subnet_search.study import Study
+
+    identity = {
+        "version": __version__,
+        "point": searched.point.dump(),
+        "space": searched.space.dump(),
+        "supernet": file_digest(config.run.file("supernet.safetensors")),
+        "steering": dataset.steering.digest,
+        "preprocessing": dataset.preprocessing.dump(),
+        "target": config.target.identity(),
+    }
+    conditions = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    path = config.run.file("search/journal.log")
+    return Study(path, identity, searched.space, conditions, anew=config.overwrite)
 
 
 def _evolved(

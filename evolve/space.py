@@ -36,6 +36,7 @@ from mcuformer.run.artifact import (
 from mcuformer.run.command import Command
 from mcuformer.run.folder import locked
 from mcuformer.run.progress import say
+from mcuformer.run.threads import run_threads
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
@@ -205,7 +206,6 @@ class SpaceLandscape:
         from supernet.task import SupernetSetting, supernet_task
 
         config = self.config
-        torch.set_num_threads(config.threads)
         setting = SupernetSetting(
             config.recipe,
             config.sampling,
@@ -213,7 +213,9 @@ class SpaceLandscape:
             Path(config.points_dir),
             self.target,
         )
-        return supernet_task(config.space, point, dataset, setting)
+        task = supernet_task(config.space, point, dataset, setting)
+        torch.set_num_threads(run_threads(config.run, config.threads))
+        return task
 
     def train_jointly(self, epochs: int) -> list[Visit]:
         """Train one supernet over all points, then score every point with its weights."""

@@ -120,11 +120,11 @@ def measured_speed(config: ChainConfig) -> Speed:
     )
     steps, evaluations = [], []
     for point in measured_points(space):
-        preprocessing = data.preprocessing.at_size(space.smallest(point).img_size)
+        preprocessing = data.preprocessing.resized_to(space.smallest(point).img_size)
         steps.append(supernet_step_seconds(space, point, preprocessing, setting))
         evaluations.append(evaluation_seconds(space, point, preprocessing))
     network = space.largest(space.middle())
-    preprocessing = data.preprocessing.at_size(network.img_size)
+    preprocessing = data.preprocessing.resized_to(network.img_size)
     return Speed(
         supernet_step=sum(steps) / len(steps),
         network_step=network_step_seconds(network, preprocessing, config.finetune, config.seed),

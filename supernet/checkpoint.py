@@ -2,7 +2,8 @@
 
 A checkpoint is a directory that one rename makes visible. ``epoch_NNNN`` is a recovery point: the
 state after the last requested epoch, kept. ``partial_NNNNNNNN`` is the state after so many steps of
-an unfinished training; only the newest is kept.
+an unfinished training, saved every so many steps; ``timed_NNNNNNNN`` is one that was saved because
+time had passed. Only the newest of either is kept.
 """
 
 from __future__ import annotations
@@ -93,14 +94,18 @@ class Snapshot:
             optimizer.state[parameter][key] = tensor.clone().to(device)
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint `path` and remove earlier partial ones."""
+        """Write the checkpoint `path` and remove those that it replaces.
+
+        A timed one replaces timed ones, because rollbacks return to the last partial one.
+        """
         with replacing_directory(path) as temporary:
             save_arrays(temporary / "model.safetensors", _arrays(self.model))
             save_arrays(temporary / "optimizer.safetensors", _arrays(self.moments))
             if self.average is not None:
                 save_arrays(temporary / "average.safetensors", _arrays(self.average))
             write_json(temporary / "state.json", "checkpoint", self.state)
-        for old in path.parent.glob("partial_*"):
+        kinds = ("timed",) if path.name.startswith("timed") else ("timed", "partial")
+        for old in (old for kind in kinds for old in path.parent.glob(f"{kind}_*")):
             if old != path:
                 shutil.rmtree(old)
 
@@ -131,13 +136,23 @@ class Snapshot:
         return cls(state, weights, moments, averaged)
 
 
-def newest(directory: Path, at_most_epoch: int, at_most_step: int) -> Path | None:
+def newest(
+    directory: Path, at_most_epoch: int, at_most_step: int, *, timed: bool = True
+) -> Path | None:
     """Return the latest checkpoint at or before an epoch and a step, or None.
 
-    Of a recovery point and a partial checkpoint of the same step, the recovery point is returned.
+    Of a recovery point and another checkpoint of the same step, the recovery point is returned.
+
+    Args:
+        directory: where the checkpoints are.
+        at_most_epoch: limit for recovery points.
+        at_most_step: limit for partial and timed checkpoints.
+        timed: whether timed checkpoints count.
     """
     recovery_points = [p for p in directory.glob("epoch_[0-9]*") if _number(p) <= at_most_epoch]
-    partial_ones = [p for p in directory.glob("partial_[0-9]*") if _number(p) <= at_most_step]
+    unfinished = [*directory.glob("partial_[0-9]*")]
+    unfinished += directory.glob("timed_[0-9]*") if timed else ()
+    partial_ones = [p for p in unfinished if _number(p) <= at_most_step]
     recovery = max(recovery_points, key=_number, default=None)
     partial = max(partial_ones, key=_number, default=None)
     if recovery is None or partial is None:

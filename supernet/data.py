@@ -14,7 +14,7 @@ from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.data.readers import Images, LazyImages
 from mcuformer.seed import stream
 from supernet.augment import Augmentation
-from supernet.recipe import Recipe
+from supernet.recipe import Recipe, check_batch_size
 
 LOADER_WORKERS = 2  # processes that read images from disk
 
@@ -39,17 +39,20 @@ class BatchSource:
     Args:
         split: raw images and labels, in memory or on disk.
         preprocessing: normalises the images.
-        recipe: batch size and augmentation. An incomplete last batch is dropped, unless it is the
-            only one.
+        recipe: batch size and augmentation. An incomplete last batch is dropped.
         seed: seed of the run.
+
+    Raises:
+        ConfigError: a batch is larger than the split.
     """
 
     def __init__(
         self, split: Split, preprocessing: Preprocessing, recipe: Recipe, seed: int
     ) -> None:
+        check_batch_size(recipe, len(split))
         self.split, self.preprocessing = split, preprocessing
         self.augmentation = Augmentation(recipe, preprocessing)
-        self.batch_size = min(recipe.batch_size, len(split))
+        self.batch_size = recipe.batch_size
         self.seed = seed
 
     @property

@@ -120,6 +120,25 @@ class Recipe(Value):
         return {name: value for name, value in self.dump().items() if name != "checkpoint_steps"}
 
 
+def check_batch_size(recipe: Recipe, images: int) -> None:
+    """Refuse a batch that is larger than the data set.
+
+    Args:
+        recipe: its batch size is checked.
+        images: number of images that are trained on.
+
+    Raises:
+        ConfigError: with the number of images.
+    """
+    if recipe.batch_size > images:
+        raise ConfigError(
+            "a batch is larger than the set that is trained on",
+            where="recipe.batch_size",
+            got=recipe.batch_size,
+            expected=f"at most {images}",
+        )
+
+
 def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     """Build the optimiser; 1-D parameters and the model's `no_weight_decay` are not decayed.
 

@@ -19,6 +19,7 @@ from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command, Settings
 from mcuformer.run.folder import locked
 from mcuformer.run.progress import process_count, say
+from mcuformer.run.threads import run_threads
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import PositiveInt, RankRatio
 from mcuformer.value import Value
@@ -173,7 +174,6 @@ def train(config: TrainConfig) -> None:
     from supernet.task import SupernetSetting, subnet_pool, supernet_task
     from supernet.validation import Probes
 
-    torch.set_num_threads(config.threads)
     processes = Processes()
     setting = SupernetSetting(
         config.recipe,
@@ -185,6 +185,7 @@ def train(config: TrainConfig) -> None:
     )
     task = supernet_task(config.space, point, dataset, setting)
     task = replace(task, trackers=config.trackers)
+    torch.set_num_threads(run_threads(config.run, config.threads))
     probes = Probes(subnet_pool(config.space, point, setting), dataset)
     name = "joint" if point is None else point.name
     with locked(task.directory, wait=True) if processes.is_main else nullcontext():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,17 +15,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mcuformer.errors import ArtifactError, McuformerError
-from mcuformer.run.artifact import write_bytes
 from mcuformer.run.progress import Meter, duration, say
 from mcuformer.seed import stream
 from supernet.checkpoint import Snapshot, newest
 from supernet.distillation import build_teacher, distilled_loss
+from supernet.metrics import Journal
 from supernet.modules import ModuleT
 from supernet.processes import Processes
 from supernet.recipe import Distillation, build_mixup, build_optimizer, build_scheduler
 from supernet.rounding import set_fake_quant
 from supernet.task import Task, seed_everything
 
+CHECKPOINT_SECONDS = 45.0  # with the last step, a checkpoint is then less than a minute old
 LOSS_MEMORY = 0.98  # weight of the past in the running mean of the loss, per step
 SPIKE_PATIENCE = 50  # 1 / (1 - LOSS_MEMORY) steps: until then a few first losses are the mean
 Validate = Callable[[nn.Module, int], dict[str, float]]
@@ -104,10 +105,12 @@ class _Training(Generic[ModuleT]):
             "rollbacks": 0,
             "loss_mean": None,
             "loss_steps": 0,
+            "epoch_loss": 0.0,
             "task": task.digest,
             "environment": self._environment(),
         }
         self.good = self._resumed()
+        self.saved_at = time.monotonic()
 
     @property
     def averaged(self) -> ModuleT | None:
@@ -136,21 +139,18 @@ class _Training(Generic[ModuleT]):
         quantized = epoch >= self.recipe.epochs - self.recipe.fake_quant_epochs
         set_fake_quant(self.model, quantized)
         batches = self.task.batches.epoch(epoch, first, self.processes.share)
-        losses = []
         for step, (images, labels) in enumerate(batches, first):
-            loss = self._run_step(epoch, step, images, labels)
-            if loss is None:
-                journal.drop_after(int(self.state["step"]))
-                meter.update(int(self.state["step"]))
-                return
-            losses.append(loss)
+            went_on = self._run_step(epoch, step, images, labels)
             meter.update(int(self.state["step"]))
+            if not went_on:
+                journal.drop_after(int(self.state["step"]))
+                return
             if step + 1 < self.steps_per_epoch:
                 self._checkpoint()
         row = {
             "step": self.state["step"],
             "epoch": epoch + 1,
-            "loss": round(float(np.mean(losses)), 6),
+            "loss": round(self.state["epoch_loss"] / self.steps_per_epoch, 6),
             "lr": self.optimizer.param_groups[0]["lr"],
         }
         if self.validate is not None and self.processes.is_main:
@@ -163,7 +163,7 @@ class _Training(Generic[ModuleT]):
     def _announce(self, row: dict[str, Any], meter: Meter) -> None:
         """Print the loss and the accuracies of one epoch."""
         accuracies = ", ".join(
-            f"{name.removesuffix('_percent')} {value:.2f} %"
+            f"{name.removesuffix('_percent').replace('_', ' ')} {value:.2f} %"
             for name, value in row.items()
             if name.endswith("_percent")
         )
@@ -172,8 +172,8 @@ class _Training(Generic[ModuleT]):
             f"{accuracies}; about {duration(meter.seconds_left)} left"
         )
 
-    def _run_step(self, epoch: int, step: int, images: np.ndarray, labels: Tensor) -> float | None:
-        """Do one step; return its loss, or None after a rollback."""
+    def _run_step(self, epoch: int, step: int, images: np.ndarray, labels: Tensor) -> bool:
+        """Do one step; return whether it went on, instead of back to a checkpoint."""
         # Seeding at every step makes a resume exact without saving generator states. Processes
         # augment differently, so the name contains the rank, except rank 0: it draws what a single
         # process would.
@@ -197,14 +197,14 @@ class _Training(Generic[ModuleT]):
         fault = self._fault(loss)
         if fault is not None:
             self._roll_back(f"{fault} at epoch {epoch}, step {step}")
-            return None
+            return False
         if self.recipe.clip_grad is not None:
             self.processes.accelerator.clip_grad_norm_(
                 self.model.parameters(), self.recipe.clip_grad
             )
         self.optimizer.step()
         self._finish_step(epoch, step, loss)
-        return loss
+        return True
 
     def _backward(self, inputs: Tensor, target: Tensor, epoch: int, step: int) -> Tensor:
         """Accumulate the gradients of every subnet of the step; return the mean loss.
@@ -264,6 +264,7 @@ class _Training(Generic[ModuleT]):
             "epoch": done // self.steps_per_epoch,
             "loss_mean": memory * (before or 0.0) + (1 - memory) * loss,
             "loss_steps": self.state["loss_steps"] + 1,
+            "epoch_loss": (self.state["epoch_loss"] if step else 0.0) + loss,
         }
         if self.average is not None:
             self.average.update(self.model, step=done)
@@ -305,16 +306,25 @@ class _Training(Generic[ModuleT]):
         say(f"{fault}: back to step {self.state['step']}, with the rate times {scale:g}")
 
     def _checkpoint(self) -> None:
-        """Save a partial checkpoint every `checkpoint_steps`, and a recovery point at the end."""
-        step = int(self.state["step"])
+        """Save a partial checkpoint every `checkpoint_steps`, and a recovery point at the end.
+
+        Where a long time passes between them, a timed checkpoint is saved. Rollbacks do not return
+        to it, or the result would depend on the speed of the machine.
+        """
+        step, is_main = int(self.state["step"]), self.processes.is_main
         finished = step == self.until_epoch * self.steps_per_epoch
-        if not finished and step % self.recipe.checkpoint_steps:
+        regular = finished or step % self.recipe.checkpoint_steps == 0
+        due = is_main and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+        if not regular and not due:
             return
-        self.good = Snapshot.take(self.state, self.model, self.optimizer, self.averaged)
-        if not self.processes.is_main:
-            return
-        name = f"epoch_{self.until_epoch:04d}" if finished else f"partial_{step:08d}"
-        self.good.save(self.task.directory / name)
+        current = Snapshot.take(self.state, self.model, self.optimizer, self.averaged)
+        if regular:
+            self.good = current
+        if is_main:
+            kind = "partial" if regular else "timed"
+            name = f"epoch_{self.until_epoch:04d}" if finished else f"{kind}_{step:08d}"
+            current.save(self.task.directory / name)
+            self.saved_at = time.monotonic()
 
     def _resumed(self) -> Snapshot:
         """Restore the newest checkpoint, if there is one; return the snapshot to roll back to.
@@ -328,13 +338,14 @@ class _Training(Generic[ModuleT]):
         last = self.until_epoch * self.steps_per_epoch
         path = newest(self.task.directory, self.until_epoch, last)
         self.processes.wait()
+        good = Snapshot.take(self.state, self.model, self.optimizer, self.averaged)
         if path is None:
-            return Snapshot.take(self.state, self.model, self.optimizer, self.averaged)
-        snapshot = Snapshot.load(path, self.model, average=self.average is not None)
-        if snapshot.state["task"] != self.task.digest:
-            raise ArtifactError(
-                "checkpoint of another task; remove it or use another run_dir", where=path
-            )
+            return good
+        snapshot = self._load(path)
+        step = int(snapshot.state["step"])
+        regular = newest(self.task.directory, self.until_epoch, step, timed=False)
+        if regular is not None:
+            good = snapshot if regular == path else self._load(regular)
         # sums are rounded in another order by other threads, devices or versions: the run goes on,
         # with the same batches and subnets, but says that its bits will differ
         saved, current = snapshot.state["environment"], self.state["environment"]
@@ -344,6 +355,26 @@ class _Training(Generic[ModuleT]):
             say(f"{path.name}: resumed in order, but not bit for bit ({what})")
         snapshot.restore(self.model, self.optimizer, self.averaged)
         self.state = snapshot.state | {"environment": current}
+        return good
+
+    def _load(self, path: Path) -> Snapshot:
+        """Read a checkpoint of this task.
+
+        Raises:
+            ArtifactError: it is damaged or belongs to another task.
+        """
+        snapshot = Snapshot.load(path, self.model, average=self.average is not None)
+        if snapshot.state.keys() != self.state.keys():
+            raise ArtifactError(
+                "damaged, or written by another version",
+                where=path / "state.json",
+                got=", ".join(snapshot.state),
+                expected=", ".join(self.state),
+            )
+        if snapshot.state["task"] != self.task.digest:
+            raise ArtifactError(
+                "checkpoint of another task; remove it or use another run_dir", where=path
+            )
         return snapshot
 
     def _environment(self) -> dict[str, Any]:
@@ -354,32 +385,3 @@ class _Training(Generic[ModuleT]):
             "device": self.processes.device.type,
             "torch": torch.__version__,
         }
-
-
-class Journal:
-    """``metrics.jsonl``: one row per epoch.
-
-    Args:
-        path: the file; rows of an earlier run are kept.
-        step: step that training resumes from; later rows are dropped.
-        processes: the main process writes.
-    """
-
-    def __init__(self, path: Path, step: int, processes: Processes) -> None:
-        self.path, self.processes = path, processes
-        self.rows: list[dict[str, Any]] = []
-        if processes.is_main and path.exists():
-            self.rows = [json.loads(line) for line in path.read_text().splitlines()]
-        self.drop_after(step)
-
-    def drop_after(self, step: int) -> None:
-        """Drop the rows of later steps."""
-        self.rows = [row for row in self.rows if row["step"] <= step]
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Write one row, and pass it to the trackers."""
-        self.processes.accelerator.log(row, step=row["step"])
-        self.rows.append(row)
-        if self.processes.is_main:
-            text = "".join(json.dumps(row) + "\n" for row in self.rows)
-            write_bytes(self.path, text.encode())

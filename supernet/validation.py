@@ -1,11 +1,11 @@
-"""Validation of a supernet in training: accuracy of extreme, median and random subnets."""
+"""Accuracies in training: of subnets on held-out images, of a network on images it trains on."""
 
 from __future__ import annotations
 
 import numpy as np
 from torch import nn
 
-from mcuformer.data.dataset import Dataset
+from mcuformer.data.dataset import Dataset, Split
 from mcuformer.seed import stream
 from mcuformer.subnet import SubnetConfig
 from supernet.evaluate import accuracy_percent
@@ -37,9 +37,7 @@ class Probes:
             "median": admitted[len(admitted) // 2],
             "largest": admitted[-1],
         }
-        count = min(MAX_IMAGES, len(dataset.steering))
-        chosen = stream(pool.seed, "validation").permutation(len(dataset.steering))[:count]
-        self.split = dataset.steering.take(np.sort(chosen))
+        self.split = validation_split(dataset, pool.seed)
 
     def __call__(self, model: nn.Module, epoch: int) -> dict[str, float]:
         """Return accuracies by ``NAME_percent``; that of the random subnets is their mean."""
@@ -57,3 +55,31 @@ class Probes:
         return accuracy_percent(
             lambda images: model(images, subnet), self.split, self.preprocessing, device
         )
+
+
+class TrainingAccuracy:
+    """The accuracy of a network that is trained on the steering split too, on a part of that split.
+
+    No images are held out of fine-tuning but the test part, which only reports look at. So this
+    shows that training proceeds, not how well the network will do on new pictures.
+
+    Args:
+        dataset: at most :data:`MAX_IMAGES` images of its steering split are used.
+        seed: seed of the run.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self.split, self.preprocessing = validation_split(dataset, seed), dataset.preprocessing
+
+    def __call__(self, model: nn.Module, epoch: int) -> dict[str, float]:
+        """Return ``training_accuracy_percent``."""
+        device = next(model.parameters()).device
+        accuracy = accuracy_percent(model, self.split, self.preprocessing, device)
+        return {"training_accuracy_percent": accuracy}
+
+
+def validation_split(dataset: Dataset, seed: int) -> Split:
+    """Return at most :data:`MAX_IMAGES` images of the steering split, chosen by the seed."""
+    count = min(MAX_IMAGES, len(dataset.steering))
+    chosen = stream(seed, "validation").permutation(len(dataset.steering))[:count]
+    return dataset.steering.take(np.sort(chosen))

@@ -62,6 +62,7 @@ ELSEWHERE = {
     "supernet.evaluate": CHAIN,
     "supernet.extract": TWINS,
     "supernet.low_rank": (TWINS, "test_full_rank_factors_are_merged"),
+    "supernet.metrics": ("supernet/test_trainer.py", "metrics.jsonl"),
     "supernet.model": TWINS,
     "supernet.modules": (TWINS, "Supernet"),
     "supernet.registry": (CHAIN, "timm.create_model"),

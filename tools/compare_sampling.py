@@ -28,6 +28,7 @@ from tool import Parser, Table
 from mcuformer.data.dataset import Dataset, load
 from mcuformer.errors import ConfigError
 from mcuformer.run.entry import compose
+from mcuformer.run.threads import idle_threads
 from supernet.evaluate import accuracy_percent
 from supernet.sampling import (
     BudgetAwareSampling,
@@ -107,7 +108,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     config = TrainConfig.parse(compose("supernet_train", overrides, TrainConfig))
     if config.target is None:
         raise ConfigError("the comparison needs a device", where="device", got="none")
-    torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.threads or idle_threads())
     point = resolve_point(config)
     img_size = config.space.smallest(point or config.space.points()[0]).img_size
     dataset = load(config.data, img_size)

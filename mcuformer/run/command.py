@@ -14,6 +14,8 @@ from mcuformer.run.artifact import RunDir, Stage
 from mcuformer.run.progress import say
 from mcuformer.value import Value
 
+MAX_THREADS = 1024
+
 
 class Settings(Value):
     """Settings common to all commands.
@@ -21,15 +23,17 @@ class Settings(Value):
     Args:
         run_dir: directory of the run.
         seed: seed of all random streams.
-        threads: number of CPU threads of torch, on which floating-point results depend.
+        threads: number of CPU threads of torch, on which the last digit of sums depends; null takes
+            that of the run so far or, in a new run, the number of idle CPUs.
         overwrite: whether to run the stage even if it is complete.
     """
 
-    without_effect: ClassVar[tuple[str, ...]] = ("run_dir", "points_dir", "overwrite")
+    # `threads` has an effect on last digits only, as the machine has, which is no setting either
+    without_effect: ClassVar[tuple[str, ...]] = ("run_dir", "points_dir", "overwrite", "threads")
 
     run_dir: Annotated[str, Field(min_length=1)]
     seed: Annotated[int, Field(ge=0)] = 0
-    threads: Annotated[int, Field(ge=1)] = 2
+    threads: Annotated[int, Field(ge=1, le=MAX_THREADS)] | None = None
     overwrite: bool = False
 
     @property

@@ -39,10 +39,12 @@ THIRD_PARTY = {
 LATE = {
     "mcuformer/run/entry.py": {"hydra", "omegaconf"},
     "mcuformer/run/presets.py": {"omegaconf", "yaml"},
+    "mcuformer/run/threads.py": {"psutil"},
     "mcuformer/pictures.py": {"matplotlib"},
     "mcuformer/data/timm_reader.py": {"timm"},
     "oplib/codegen/onnx.py": {"onnx"},
     "evolve/qat_network.py": {"torch"},
+    "evolve/subnet_search/study.py": {"optuna"},
 }
 HEAVY = {"torch", "hydra", "omegaconf", "timm", "matplotlib"}  # never imported before a stage runs
 

@@ -15,6 +15,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from evolve.search import SEARCH
+from supernet import evaluate
+
 SMALL = [
     "threads=1",  # a worker of the tests has one core
     "space.rank_ratio=[0.5,1.0]",
@@ -159,6 +162,33 @@ def test_an_interrupted_run_ends_with_the_same_report(finished: Path, tmp_path: 
     assert report(run_dir) == report(finished)
 
 
+def test_an_interrupted_search_evaluates_nothing_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished, run_dir)
+    shutil.rmtree(run_dir / "search")
+    outputs = ("search.jsonl", "subnet.json", "weights.safetensors")
+    for name in (*outputs, "stages/evolve.search.json"):
+        (run_dir / name).unlink()
+    accuracy_percent, calls = evaluate.accuracy_percent, []
+
+    def interrupted(*arguments: object) -> float:
+        calls.append(arguments)
+        if len(calls) in (1, 6):
+            raise KeyboardInterrupt
+        return accuracy_percent(*arguments)
+
+    monkeypatch.setattr(evaluate, "accuracy_percent", interrupted)
+    settings = [text for text in SMALL if text.startswith(("threads", "strategy", "budget"))]
+    codes = [SEARCH.main([*settings, f"run_dir={run_dir}"]) for _ in range(3)]
+    assert codes == [130, 130, 0]
+    assert f"4 evaluations are recorded in {run_dir}" in capsys.readouterr().err.replace("\n", "")
+    for name in outputs:
+        assert (run_dir / name).read_bytes() == (finished / name).read_bytes()
+    assert len(calls) == 2 + (finished / "search.jsonl").read_bytes().count(b"\n")
+
+
 def test_a_changed_input_runs_what_follows(finished: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     shutil.copytree(finished, run_dir)
@@ -166,6 +196,8 @@ def test_a_changed_input_runs_what_follows(finished: Path, tmp_path: Path) -> No
     assert result.returncode == 0
     assert result.stderr.count("complete, nothing to do") == 3
     assert "evolve.finetune: running (its configuration or inputs changed)" in result.stderr
+    assert "fine-tuning: epoch 2/2, loss " in result.stderr
+    assert "; training accuracy " in result.stderr
 
 
 def test_damage_is_found_and_mended(finished: Path, tmp_path: Path) -> None:

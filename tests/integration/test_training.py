@@ -137,3 +137,13 @@ def test_bad_input(
     assert len(lines) == 1
     assert message in lines[0]
     assert not list(tmp_path.glob("run/points/*/epoch_*"))
+
+
+def test_a_batch_larger_than_the_set_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert TRAIN.main([*SMALL, f"run_dir={tmp_path / 'run'}", "recipe.batch_size=2000"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    fault = "error: recipe.batch_size: a batch is larger than the set that is trained on"
+    assert line.startswith(fault)
+    assert not (tmp_path / "run").exists()

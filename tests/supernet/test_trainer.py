@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from mcuformer.data.dataset import DataConfig, Dataset, Split, load
 from mcuformer.errors import ArtifactError, McuformerError
 from mcuformer.space import SearchSpace
-from supernet import checkpoint
+from supernet import checkpoint, trainer
 from supernet.recipe import Recipe
 from supernet.sampling import UniformSampling
 from supernet.task import SupernetSetting, Task, supernet_task
@@ -81,6 +82,44 @@ def test_an_interrupted_epoch_starts_from_the_last_checkpoint(
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(again).items())
 
 
+def test_timed_checkpoints_change_nothing(
+    digits_space: SearchSpace, small_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill, a resume from a timed checkpoint and a rollback end as the rollback alone does."""
+    recipe = RECIPE.model_copy(update={"checkpoint_steps": 4})
+
+    def start(name: str, first: int, *, killed_at: int | None = None) -> Task:
+        """Return a task whose loss is not finite at the sixth step, counted from `first`."""
+        task = build(digits_space, small_data, tmp_path / name, recipe)
+        prepare, steps = task.batches.prepare, iter(range(first, 99))
+
+        def prepared(*arguments: object) -> torch.Tensor:
+            step = next(steps)
+            if step == killed_at:
+                raise KeyboardInterrupt
+            return prepare(*arguments) * (float("nan") if step == 6 else 1.0)
+
+        monkeypatch.setattr(task.batches, "prepare", prepared)
+        return task
+
+    whole = start("whole", 0)
+    train(whole, 4, "whole")
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
+    for name, killed_at in (("before", 3), ("between", 6)):
+        with pytest.raises(KeyboardInterrupt):
+            train(start(name, 0, killed_at=killed_at), 4, "killed")
+        rest = start(name, killed_at)
+        timed = sorted(path.name for path in rest.directory.glob("timed_*"))
+        assert timed == [f"timed_{killed_at:08d}"]
+        train(rest, 4, "rest")
+        expected = weights(whole)
+        assert all(torch.equal(tensor, expected[n]) for n, tensor in weights(rest).items())
+        names = sorted(path.name for path in rest.directory.iterdir())
+        assert names == ["epoch_0004", "metrics.jsonl"]
+        rows = (rest.directory / "metrics.jsonl").read_bytes()
+        assert rows == (whole.directory / "metrics.jsonl").read_bytes()
+
+
 def test_other_settings_have_other_recovery_points(
     digits_space: SearchSpace, small_data: Dataset, tmp_path: Path
 ) -> None:
@@ -102,6 +141,10 @@ def test_damage_and_divergence_are_told(
     assert newest is not None
     (newest / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(ArtifactError, match=r"model\.safetensors: damaged"):
+        train(build(digits_space, small_data, tmp_path), 2, "two")
+    (task.directory / "metrics.jsonl").write_text("{}\n")
+    shutil.rmtree(newest)
+    with pytest.raises(ArtifactError, match=r"metrics\.jsonl: line 1 is damaged"):
         train(build(digits_space, small_data, tmp_path), 2, "two")
     wild = build(digits_space, small_data, tmp_path / "wild")
     with torch.no_grad():
