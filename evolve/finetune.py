@@ -64,7 +64,7 @@ def finetune(config: FinetuneConfig) -> None:
     path = subnet_file(config)
     subnet = read_value(path, "subnet", SubnetConfig)
     config.data.check_network(subnet)
-    dataset = load(config.data, subnet.img_size)
+    dataset = load(config.data, subnet.img_size, crops=config.recipe.resized_crop_scale is not None)
 
     import torch
 

@@ -64,7 +64,9 @@ def train_aware(config: QatConfig) -> None:
     """
     start = START.read(config.run)
     config.data.check_network(start.subnet)
-    dataset = load(config.data, start.subnet.img_size)
+    dataset = load(
+        config.data, start.subnet.img_size, crops=config.recipe.resized_crop_scale is not None
+    )
     calibration_images = dataset.steering.images[: config.calibration_images]
     model = start.float_model(dataset.preprocessing, config.forms)
     model = prepare(model, calibration_images, config.quant)

@@ -177,7 +177,9 @@ class SpaceLandscape:
 
     def _dataset(self, img_size: int) -> Dataset:
         if img_size not in self.datasets:
-            self.datasets[img_size] = load(self.config.data, img_size)
+            self.datasets[img_size] = load(
+                self.config.data, img_size, crops=self.config.recipe.resized_crop_scale is not None
+            )
         return self.datasets[img_size]
 
     def _accuracy(self, point: SpacePoint, epochs: int, subnets: list[SubnetConfig]) -> float:

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from evolve.space_search.quality import measure_admission, sample_space
-from mcuformer.data.dataset import DataConfig, Split, load
+from mcuformer.data.dataset import DataConfig, load
+from mcuformer.data.images import Split
 from mcuformer.run.artifact import Stage, write_json
 from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command

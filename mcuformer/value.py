@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,7 +18,20 @@ class Value(BaseModel):
     strict mode on Python objects refuses lists for tuples.
     """
 
+    inferable: ClassVar[tuple[str, ...]] = ()  # fields that a configuration may leave to `inferred`
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def inferred(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values of :attr:`inferable` fields that a configuration leaves null.
+
+        It is called before interpolations are resolved, so that other values may follow these.
+
+        Args:
+            content: the configuration of this value, not validated; without its missing values.
+        """
+        return {}
 
     @classmethod
     def parse(cls, container: Any, *, where: str | None = None) -> Self:

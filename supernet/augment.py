@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
+from mcuformer.data.images import Images
 from mcuformer.data.preprocessing import Preprocessing
-from mcuformer.data.readers import Images
 from mcuformer.errors import ConfigError
 from supernet.recipe import Recipe
 
+T = TypeVar("T")
+Transform = Callable[[T], T]
+PictureTransform = Transform[Any]  # of pictures of Pillow's
+
+Batch = Images | list[Images]  # raw images, (B, H, W, C), or pictures of several sizes, (H, W, C)
+
 
 class Augmentation:
-    """Shift, mirror, crop and RandAugment on raw pixels; random erasing on normalised ones.
+    """Crop, shift, mirror and RandAugment on raw pixels; random erasing on normalised ones.
 
     timm's transforms draw from the global generators, which the training loop seeds at each step.
 
@@ -29,33 +35,36 @@ class Augmentation:
 
     def __init__(self, recipe: Recipe, preprocessing: Preprocessing) -> None:
         self.recipe, self.preprocessing = recipe, preprocessing
-        self.transforms = _picture_transforms(recipe, preprocessing)
-        self.erase: Callable[[Tensor], Tensor] | None = None
+        self.cut = _random_crop(recipe, preprocessing)
+        self.rand_augment = _rand_augment(recipe, preprocessing)
+        self.erase: Transform[Tensor] | None = None
         if recipe.random_erasing:
             from timm.data.random_erasing import RandomErasing
 
             self.erase = RandomErasing(recipe.random_erasing, mode="pixel", device="cpu")
 
-    def raw(self, images: Images, rng: np.random.Generator) -> Images:
+    def raw(self, images: Batch, rng: np.random.Generator) -> Images:
         """Return augmented raw images, (B, H, W, C)."""
+        if self.cut is not None:
+            images = self._each(self.cut, images)
+        batch = np.asarray(images)
         if self.recipe.crop_padding:
-            images = shift(images, self.recipe.crop_padding, self.preprocessing.pad_value, rng)
+            batch = shift(batch, self.recipe.crop_padding, self.preprocessing.pad_value, rng)
         if self.recipe.hflip:
-            mirrored = rng.random(len(images)) < 0.5
-            images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
-        if self.transforms:
-            images = np.stack([self._transformed(image) for image in images])
-        return images
+            mirrored = rng.random(len(batch)) < 0.5
+            batch = np.where(mirrored[:, None, None, None], batch[:, :, ::-1], batch)
+        if self.rand_augment is not None:
+            batch = self._each(self.rand_augment, batch)
+        return batch
 
     def normalized(self, images: Tensor) -> Tensor:
         """Return augmented normalised images, (B, C, H, W)."""
         return images if self.erase is None else self.erase(images)
 
-    def _transformed(self, image: Images) -> Images:
-        picture = self.preprocessing.to_picture(image)
-        for transform in self.transforms:
-            picture = transform(picture)
-        return self.preprocessing.read_picture(picture)
+    def _each(self, transform: PictureTransform, images: Batch) -> Images:
+        """Return every image, transformed as a picture, (B, H, W, C)."""
+        pre = self.preprocessing
+        return np.stack([pre.read_picture(transform(pre.to_picture(image))) for image in images])
 
 
 def shift(
@@ -76,32 +85,33 @@ def shift(
     return moved
 
 
-def _picture_transforms(recipe: Recipe, preprocessing: Preprocessing) -> list[Any]:
-    transforms: list[Any] = []
-    if recipe.resized_crop_scale is not None:
-        from timm.data.transforms import RandomResizedCropAndInterpolation
+def _random_crop(recipe: Recipe, preprocessing: Preprocessing) -> PictureTransform | None:
+    if recipe.resized_crop_scale is None:
+        return None
+    from timm.data.transforms import RandomResizedCropAndInterpolation
 
-        scale = (recipe.resized_crop_scale, 1.0)
-        transforms.append(
-            RandomResizedCropAndInterpolation(
-                preprocessing.img_size, scale=scale, interpolation="bilinear"
-            )
-        )
-    if recipe.rand_augment is not None:
-        from timm.data.auto_augment import rand_augment_transform
+    scale = (recipe.resized_crop_scale, 1.0)
+    crop: PictureTransform = RandomResizedCropAndInterpolation(
+        preprocessing.img_size, scale=scale, interpolation="bilinear"
+    )
+    return crop
 
-        fill = tuple(
-            round(255 * value / preprocessing.value_max) for value in preprocessing.pad_value
+
+def _rand_augment(recipe: Recipe, preprocessing: Preprocessing) -> PictureTransform | None:
+    if recipe.rand_augment is None:
+        return None
+    from timm.data.auto_augment import rand_augment_transform
+
+    fill = tuple(round(255 * value / preprocessing.value_max) for value in preprocessing.pad_value)
+    try:
+        transform: PictureTransform = rand_augment_transform(
+            recipe.rand_augment, {"img_mean": fill * (3 // len(fill))}
         )
-        try:
-            transforms.append(
-                rand_augment_transform(recipe.rand_augment, {"img_mean": fill * (3 // len(fill))})
-            )
-        except (AssertionError, ValueError, KeyError) as error:
-            raise ConfigError(
-                f"timm cannot parse this RandAugment: {error}",
-                where="recipe.rand_augment",
-                got=recipe.rand_augment,
-                expected="for instance rand-m9-mstd0.5-inc1",
-            ) from error
-    return transforms
+        return transform
+    except (AssertionError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"timm cannot parse this RandAugment: {error}",
+            where="recipe.rand_augment",
+            got=recipe.rand_augment,
+            expected="for instance rand-m9-mstd0.5-inc1",
+        ) from error

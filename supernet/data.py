@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mcuformer.data.dataset import Split
+from mcuformer.data.images import Images, ImageSource, PictureImages, Split
 from mcuformer.data.preprocessing import Preprocessing
-from mcuformer.data.readers import Images, LazyImages
+from mcuformer.errors import DataError, InternalError
 from mcuformer.seed import stream
-from supernet.augment import Augmentation
+from supernet.augment import Augmentation, Batch
 from supernet.recipe import Recipe, check_batch_size
 
 LOADER_WORKERS = 2  # processes that read images from disk
@@ -62,8 +62,8 @@ class BatchSource:
 
     def epoch(
         self, number: int, first_step: int = 0, share: tuple[int, int] = (0, 1)
-    ) -> Iterator[tuple[Images, Tensor]]:
-        """Yield this process's raw images (B, H, W, C) and labels (B,) of each step of an epoch.
+    ) -> Iterator[tuple[Batch, Tensor]]:
+        """Yield this process's raw images and labels (B,) of each step of an epoch.
 
         Args:
             number: the epoch, from 0.
@@ -77,38 +77,59 @@ class BatchSource:
             step * self.batch_size + rank * size for step in range(first_step, self.steps_per_epoch)
         ]
         batches = [order[start : start + size] for start in starts]
-        for indices, images in zip(batches, _read(self.split, batches), strict=True):
+        source: ImageSource = self.split.images
+        if self.augmentation.cut is not None and isinstance(source, PictureImages):
+            if self.split.crops is None:
+                raise InternalError("random crops of pictures that were loaded without them")
+            source = self.split.crops
+        for indices, images in zip(batches, _read(source, batches), strict=True):
             yield images, torch.from_numpy(self.split.labels[indices])
 
-    def prepare(self, images: Images, rng: np.random.Generator) -> Tensor:
-        """Augment and normalise raw images (B, H, W, C) to (B, C, H, W)."""
+    def prepare(self, images: Batch, rng: np.random.Generator) -> Tensor:
+        """Augment and normalise raw images to (B, C, H, W)."""
         tensor = to_tensor(self.augmentation.raw(images, rng), self.preprocessing)
         return self.augmentation.normalized(tensor)
 
 
-def _read(split: Split, batches: list[np.ndarray]) -> Iterator[Images]:
-    """Yield the images of each batch; worker processes read those on disk ahead of their use."""
-    images = split.images
-    if not isinstance(images, LazyImages):
-        yield from (images[indices] for indices in batches)
+def _read(source: ImageSource, batches: list[np.ndarray]) -> Iterator[Batch]:
+    """Yield the images of each batch; worker processes decode pictures ahead of their use."""
+    if not isinstance(source, PictureImages):
+        yield from (source[indices] for indices in batches)
         return
-    loader: DataLoader[Images] = DataLoader(
-        _Reader(images),
-        batch_sampler=[indices.tolist() for indices in batches],
-        num_workers=LOADER_WORKERS,
-        collate_fn=np.stack,
+    reader = _Reader(source)
+    if not source.decodes:
+        yield from (reader.images(indices) for indices in batches)
+        return
+    loader: DataLoader[Batch | DataError] = DataLoader(
+        reader, sampler=batches, batch_size=None, num_workers=LOADER_WORKERS, collate_fn=_as_is
     )
-    yield from loader
+    for images in loader:
+        if isinstance(images, DataError):
+            raise images
+        yield images
 
 
-class _Reader(Dataset[Images]):
-    """Lazy images as a torch data set, so that a DataLoader can read them."""
+class _Reader(Dataset[Batch | DataError]):
+    """Pictures as a torch data set whose items are batches, so that a DataLoader can read them."""
 
-    def __init__(self, images: LazyImages) -> None:
-        self.images = images
+    def __init__(self, source: PictureImages) -> None:
+        self.source = source
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.source)
 
-    def __getitem__(self, index: int) -> Images:
-        return self.images[index]
+    def __getitem__(self, indices: np.ndarray) -> Batch | DataError:
+        try:
+            return self.images(indices)
+        except DataError as error:
+            return error  # a worker would turn it into a traceback
+
+    def images(self, indices: np.ndarray) -> Batch:
+        """Return the images at `indices`, as one array if they have one shape."""
+        if self.source.image_shape is not None:
+            return self.source[indices]
+        return [self.source[int(index)] for index in indices]
+
+
+def _as_is(batch: Batch | DataError) -> Batch | DataError:
+    return batch

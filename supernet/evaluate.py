@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mcuformer.data.dataset import Split
+from mcuformer.data.images import Split
 from mcuformer.data.preprocessing import Preprocessing
 from supernet.data import to_tensor
 

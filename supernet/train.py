@@ -164,7 +164,7 @@ def train(config: TrainConfig) -> None:
     """
     point = resolve_point(config)
     img_size = config.space.smallest(point or config.space.points()[0]).img_size
-    dataset = load(config.data, img_size)
+    dataset = load(config.data, img_size, crops=config.recipe.resized_crop_scale is not None)
 
     import torch
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from mcuformer.errors import ArtifactError, McuformerError
 from mcuformer.run.progress import Meter, duration, say
 from mcuformer.seed import stream
+from supernet.augment import Batch
 from supernet.checkpoint import Snapshot, newest
 from supernet.distillation import build_teacher, distilled_loss
 from supernet.metrics import Journal
@@ -172,7 +173,7 @@ class _Training(Generic[ModuleT]):
             f"{accuracies}; about {duration(meter.seconds_left)} left"
         )
 
-    def _run_step(self, epoch: int, step: int, images: np.ndarray, labels: Tensor) -> bool:
+    def _run_step(self, epoch: int, step: int, images: Batch, labels: Tensor) -> bool:
         """Do one step; return whether it went on, instead of back to a checkpoint."""
         # Seeding at every step makes a resume exact without saving generator states. Processes
         # augment differently, so the name contains the rank, except rank 0: it draws what a single

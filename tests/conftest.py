@@ -87,6 +87,16 @@ def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the cache of decoded pictures out of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        patch.setenv("MPLCONFIGDIR", str(users / "matplotlib"))  # its list of fonts stays
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def need(*programs: str) -> None:
     """Skip, naming the program, where one is missing."""
     for program in programs:

@@ -111,7 +111,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(config.threads or idle_threads())
     point = resolve_point(config)
     img_size = config.space.smallest(point or config.space.points()[0]).img_size
-    dataset = load(config.data, img_size)
+    dataset = load(config.data, img_size, crops=config.recipe.resized_crop_scale is not None)
     if options.train_images is not None:
         first_images = np.arange(min(options.train_images, len(dataset.train)))
         dataset = replace(dataset, train=dataset.train.take(first_images))

@@ -21,7 +21,7 @@ import tool
 from PIL import Image
 from tool import Parser
 
-from mcuformer.data.readers import CIFAR10_TRAIN
+from mcuformer.data.cifar10_reader import CIFAR10_TRAIN
 from mcuformer.errors import DataError
 from mcuformer.run.artifact import write_bytes
 

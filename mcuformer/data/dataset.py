@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, Any, ClassVar, Literal, assert_never
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from mcuformer.data import readers
+from mcuformer.data import cifar10_reader, idx_reader, npz_reader
+from mcuformer.data.cache import PictureCache, cache_folder
+from mcuformer.data.division import Division, check_labels, divide
+from mcuformer.data.folder_reader import list_picture_folder, skipped_line
+from mcuformer.data.images import Parts, Split, check_class_names, missing
+from mcuformer.data.infer import infer
+from mcuformer.data.picture_source import PictureParts, PictureReader
 from mcuformer.data.preprocessing import Preprocessing
-from mcuformer.data.readers import ImageSource, Labels, LazyImages, Parts, Pictures
 from mcuformer.data.timm_reader import read_timm
 from mcuformer.errors import DataError
-from mcuformer.seed import stream
+from mcuformer.run.progress import say
 from mcuformer.subnet import PositiveInt, SubnetConfig
 from mcuformer.value import Value
 
+GIB = 2**30
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -35,16 +40,21 @@ class DataConfig(Value):
         root: file or folder of the data; null for the bundled digits.
         timm_name: name of the set in timm, for ``format=timm``.
         source: where to get the set, for the message that it is missing.
-        img_size: side of the square images in pixels.
-        num_classes: number of classes.
+        img_size: side of the square images in pixels; where a configuration has null, the files of
+            ``npz`` and ``image_folder`` tell it (:meth:`inferred`).
+        num_classes: number of classes; null likewise.
         class_names: name of each class, for a format that has none; null takes their numbers.
         preprocessing: how pictures become raw pixels, and raw pixels the network's input.
         steering_fraction: share of the training part that is held out to steer searches.
         test_fraction: share of the training part that is held out for tests, if the set has no
             test part of its own.
         split_seed: seed of the splits, independent of the run's seed.
-        memory_gib: largest part, in GiB of raw pixels, that is held in memory; a larger one stays
-            on disk.
+        on_error: whether a picture that cannot be read ends the command (``stop``), or is left out
+            and counted (``skip``).
+        memory_gib: largest size of images in memory, in GiB of raw pixels. Larger arrays are
+            refused; pictures that are neither in the cache nor in memory are decoded at every use.
+        cache_gib: largest size of the cache of decoded pictures, in GiB; 0 is off.
+        cache_dir: folder of that cache; null is ``mcuformer`` in the user's cache folder.
     """
 
     name: str
@@ -59,7 +69,17 @@ class DataConfig(Value):
     steering_fraction: Fraction = 0.2
     test_fraction: Fraction = 0.2
     split_seed: int = 0
+    on_error: Literal["skip", "stop"] = "stop"
     memory_gib: Annotated[float, Field(gt=0.0)] = 2.0
+    cache_gib: Annotated[float, Field(ge=0.0)] = 2.0
+    cache_dir: str | None = None
+
+    inferable: ClassVar[tuple[str, ...]] = ("img_size", "num_classes")
+
+    @classmethod
+    def inferred(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `num_classes` and `img_size`, as :func:`mcuformer.data.infer.infer` does."""
+        return infer(content)
 
     @model_validator(mode="after")
     def _check(self) -> DataConfig:
@@ -92,6 +112,18 @@ class DataConfig(Value):
                 expected=of_network,
             )
 
+    @property
+    def path(self) -> Path:
+        """The file or folder `root`.
+
+        Raises:
+            DataError: it names the home of an unknown user.
+        """
+        try:
+            return Path(self.root or "").expanduser()
+        except RuntimeError as error:
+            raise DataError(str(error), where="data.root", got=self.root) from error
+
     def files(self) -> tuple[Path, ...]:
         """Return the files, or the folder, that the data are read from.
 
@@ -100,64 +132,30 @@ class DataConfig(Value):
         """
         if self.root is None:
             return ()
-        path = Path(self.root).expanduser()
+        path = self.path
         if self.format == "idx":
-            return readers.idx_files(path, self.source)
+            return idx_reader.idx_files(path, self.source)
         if self.format == "cifar10":
-            return readers.cifar10_files(path, self.source)
+            return cifar10_reader.cifar10_files(path, self.source)
         kind = "a .npz file" if self.format == "npz" else "a folder"
         if not (path.is_file() if self.format == "npz" else path.is_dir()):
-            raise readers.missing(f"{kind} of the data", path, (kind,), self.source)
+            raise missing(f"{kind} of the data", path, (kind,), self.source)
         return (path,)
 
-    def pictures(self) -> Pictures:
-        """Return the reader of this set's picture files."""
-        chans = self.preprocessing.in_chans
-        shape = (self.img_size, self.img_size, chans)
-        return Pictures(self.preprocessing.read_image, shape, int(self.memory_gib * 2**30))
+    def picture_reader(self) -> PictureReader:
+        """Return the reader of this set's pictures."""
+        cache = PictureCache(cache_folder(self.cache_dir), int(self.cache_gib * GIB))
+        return PictureReader(
+            self.preprocessing,
+            cache if self.cache_gib else None,
+            int(self.memory_gib * GIB),
+            self.on_error,
+        )
 
-
-@dataclass(frozen=True)
-class Split:
-    """A part of a data set.
-
-    Args:
-        images: raw pixels, (B, H, W, C).
-        labels: class numbers, (B,).
-    """
-
-    images: ImageSource
-    labels: Labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def digest(self) -> str:
-        """Digest of images and labels; images on disk count by their names and sizes."""
-        result = hashlib.sha256(self.labels.tobytes())
-        images = self.images
-        if isinstance(images, LazyImages):
-            result.update(images.identity.encode())
-            result.update(images.positions.tobytes())
-        else:
-            result.update(np.ascontiguousarray(images).tobytes())
-        return result.hexdigest()
-
-    def take(self, indices: npt.NDArray[np.int64]) -> Split:
-        """Return the examples at `indices` (n,)."""
-        images = self.images
-        selected = images.take(indices) if isinstance(images, LazyImages) else images[indices]
-        return Split(selected, self.labels[indices])
-
-    def joined(self, other: Split) -> Split:
-        """Return this split followed by `other`; images of one source on disk stay there."""
-        labels = np.concatenate([self.labels, other.labels])
-        a, b = self.images, other.images
-        if isinstance(a, LazyImages) and isinstance(b, LazyImages) and a.read is b.read:
-            positions = np.concatenate([a.positions, b.positions])
-            return Split(replace(a, positions=positions), labels)
-        return Split(np.concatenate([a[:], b[:]]), labels)
+    def at_size(self, img_size: int) -> DataConfig:
+        """Return this configuration with images of another size."""
+        preprocessing = self.preprocessing.model_copy(update={"img_size": img_size})
+        return self.model_copy(update={"img_size": img_size, "preprocessing": preprocessing})
 
 
 @dataclass(frozen=True)
@@ -179,19 +177,127 @@ class Dataset:
     test: Split
 
 
-def load(config: DataConfig, img_size: int | None = None) -> Dataset:
+@dataclass(frozen=True)
+class Survey:
+    """What a data set holds, found without decoding pictures.
+
+    Args:
+        class_names: name of each class.
+        train: number of training images.
+        steering: number of images that steer searches.
+        test: number of test images.
+        skipped: number of files and folders that are not pictures, by kind.
+    """
+
+    class_names: tuple[str, ...]
+    train: int
+    steering: int
+    test: int
+    skipped: dict[str, int]
+
+
+def load(config: DataConfig, img_size: int | None = None, *, crops: bool = False) -> Dataset:
     """Load a data set and split it.
 
     Args:
         config: data set.
         img_size: side that images are resized to, the network's; None keeps the data's.
+        crops: whether random crops will be cut from the training pictures.
 
     Raises:
         DataError: the data are missing, damaged or not as configured.
     """
-    parts = _read(config, img_size or config.img_size)
-    config = _at_size(config, img_size or config.img_size)
-    whole, test = Split(*parts.train), None if parts.test is None else Split(*parts.test)
+    sized = config.at_size(img_size or config.img_size)
+    published = _published(config)
+    if isinstance(published, PictureParts):
+        if line := skipped_line(published.skipped):
+            say(line)
+        parts = sized.picture_reader().read(published, crops=crops)
+    else:
+        parts = _resized(published, config, sized.preprocessing)
+    names, division = _divided(config, parts)
+    steering = parts.validation or parts.train.take(division.steering)
+    test = parts.test or parts.train.take(division.test)
+    train = parts.train.take(division.train)
+    for part in (train, steering, test):
+        _check_pixels(part, config)
+    return Dataset(names, sized.preprocessing, train, steering, test)
+
+
+def survey(config: DataConfig) -> Survey:
+    """Return what a data set holds, without decoding pictures.
+
+    Raises:
+        DataError: the data are missing, damaged or not as configured, as far as names and labels
+            tell.
+    """
+    parts = _published(config)
+    if isinstance(parts, Parts):
+        parts = _resized(parts, config, config.preprocessing)
+    names, division = _divided(config, parts)
+    return Survey(
+        names,
+        len(division.train),
+        len(division.steering if parts.validation is None else parts.validation.labels),
+        len(division.test if parts.test is None else parts.test.labels),
+        dict(parts.skipped) if isinstance(parts, PictureParts) else {},
+    )
+
+
+def _published(config: DataConfig) -> Parts | PictureParts:
+    """Return the set as it is published: arrays, or pictures that are not decoded yet."""
+    config.files()
+    root, memory_bytes = config.path, int(config.memory_gib * GIB)
+    match config.format:
+        case "image_folder":
+            return list_picture_folder(root, config.source).parts()
+        case "timm":
+            return read_timm(str(config.timm_name), str(root))
+        case "digits":
+            return read_digits()
+        case "npz":
+            return npz_reader.read_npz(root, memory_bytes)
+        case "idx":
+            return idx_reader.read_idx(root, config.source, memory_bytes)
+        case "cifar10":
+            return cifar10_reader.read_cifar10(root, config.source, memory_bytes)
+        case _:
+            assert_never(config.format)
+
+
+def read_digits() -> Parts:
+    """Read scikit-learn's bundled digits: 1,797 images of 8 x 8 pixels from 0 to 16."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = digits.images.astype(np.uint8)[..., None]
+    names = tuple(str(name) for name in digits.target_names)
+    return Parts(Split(images, digits.target.astype(np.int64)), None, None, names)
+
+
+def _resized(parts: Parts, config: DataConfig, preprocessing: Preprocessing) -> Parts:
+    """Check that the images have the configured size, and resize them to the network's."""
+
+    def resized(split: Split) -> Split:
+        shape = split.images.shape[1:]
+        expected = (config.img_size, config.img_size, preprocessing.in_chans)
+        if shape != expected:
+            raise DataError("images of another size", where="data", got=shape, expected=expected)
+        if preprocessing.img_size == config.img_size or len(split) == 0:
+            return split
+        images = [preprocessing.resized(image) for image in split.images[:]]
+        return Split(np.stack(images), split.labels)
+
+    test = None if parts.test is None else resized(parts.test)
+    return Parts(resized(parts.train), None, test, parts.class_names)
+
+
+def _divided(config: DataConfig, parts: Parts | PictureParts) -> tuple[tuple[str, ...], Division]:
+    """Return the class names and the division of the training part.
+
+    Raises:
+        DataError: names or labels are not as configured, or a class has too few images.
+    """
     names = config.class_names or parts.class_names
     names = names or tuple(str(number) for number in range(config.num_classes))
     if len(names) != config.num_classes:
@@ -201,80 +307,22 @@ def load(config: DataConfig, img_size: int | None = None) -> Dataset:
             got=config.num_classes,
             expected=f"{len(names)}, as in the data",
         )
-    if test is None:
-        whole, test = _stratified(whole, config.test_fraction, config.split_seed, "test")
-    train, steering = _stratified(whole, config.steering_fraction, config.split_seed, "steering")
-    for part in (train, test):
-        _check_split(part, config)
-    return Dataset(names, config.preprocessing, train, steering, test)
+    check_class_names(names, "data")
+    own = {"validation": parts.validation, "test": parts.test}
+    check_labels(parts.train.labels, names, "training", 1 + list(own.values()).count(None))
+    for name, part in own.items():
+        if part is not None:
+            check_labels(part.labels, names, name, 1)
+    division = divide(
+        parts.train.labels,
+        config.steering_fraction if parts.validation is None else None,
+        config.test_fraction if parts.test is None else None,
+        config.split_seed,
+    )
+    return names, division
 
 
-def _at_size(config: DataConfig, img_size: int) -> DataConfig:
-    preprocessing = config.preprocessing.model_copy(update={"img_size": img_size})
-    return config.model_copy(update={"img_size": img_size, "preprocessing": preprocessing})
-
-
-def _read(config: DataConfig, img_size: int) -> Parts:
-    """Read the whole set, with images of side `img_size`."""
-    config.files()
-    root, sized = Path(config.root or "").expanduser(), _at_size(config, img_size)
-    match config.format:
-        case "image_folder":
-            return readers.read_image_folder(root, config.source, sized.pictures())
-        case "timm":
-            name, pictures = str(config.timm_name), sized.pictures()
-            return read_timm(name, config.root, sized.preprocessing, pictures)
-        case "digits":
-            parts = readers.read_digits()
-        case "npz":
-            parts = readers.read_npz(root, config.num_classes)
-        case "idx":
-            parts = readers.read_idx(root, config.source)
-        case "cifar10":
-            parts = readers.read_cifar10(root, config.source)
-        case _:
-            assert_never(config.format)
-    test = None if parts.test is None else _resized(parts.test, config, sized.preprocessing)
-    return Parts(_resized(parts.train, config, sized.preprocessing), test, parts.class_names)
-
-
-def _resized(
-    part: tuple[ImageSource, Labels], config: DataConfig, preprocessing: Preprocessing
-) -> tuple[ImageSource, Labels]:
-    """Check that images have the configured size, and resize them to the network's."""
-    images, labels = part
-    expected = (config.img_size, config.img_size, preprocessing.in_chans)
-    if images.shape[1:] != expected:
-        raise DataError(
-            "images of another size", where="data", got=images.shape[1:], expected=expected
-        )
-    if preprocessing.img_size != config.img_size:
-        images = np.stack([preprocessing.resized(image) for image in images[:]])
-    return images, labels
-
-
-def _stratified(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, Split]:
-    """Hold out `fraction` of every class, at least one example; return (remaining, held out)."""
-    rng = stream(seed, "split", name)
-    by_class = []
-    for label in np.unique(split.labels):
-        members = rng.permutation(np.flatnonzero(split.labels == label))
-        by_class.append(members[: max(1, round(fraction * len(members)))])
-    held_out = np.sort(np.concatenate(by_class))
-    remaining = np.setdiff1d(np.arange(len(split)), held_out)
-    return split.take(remaining), split.take(held_out)
-
-
-def _check_split(split: Split, config: DataConfig) -> None:
-    if len(split) == 0:
-        raise DataError("a part of the data set is empty", where="data")
-    if split.labels.min() < 0 or split.labels.max() >= config.num_classes:
-        raise DataError(
-            "label out of range",
-            where="data",
-            got=f"{split.labels.min()} to {split.labels.max()}",
-            expected=f"0 to {config.num_classes - 1}",
-        )
+def _check_pixels(split: Split, config: DataConfig) -> None:
     if isinstance(split.images, np.ndarray):
         largest = int(split.images.max())
         if largest > config.preprocessing.value_max:

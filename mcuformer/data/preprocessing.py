@@ -1,5 +1,8 @@
 """How pictures become raw pixels, and raw pixels the network's normalised input.
 
+A picture is decoded as `decode.py` says (upright, opaque, 8 bits), becomes grey or RGB, is cut to
+its centre square or stretched, and is resized.
+
 Training, calibration and the firmware see the same pixels: an image is ``uint8`` of shape (H, W, C)
 from 0 to `value_max`, and only :meth:`Preprocessing.normalize` turns it into floats. The firmware
 takes raw pixels; normalisation is folded into its first layer.
@@ -14,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from mcuformer.data.readers import Images
-from mcuformer.errors import DataError
+from mcuformer.data.decode import read_picture_file
+from mcuformer.data.images import Images
 from mcuformer.subnet import PositiveInt
 from mcuformer.value import Value
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 Floats = npt.NDArray[np.float32]
+CROP_PCT = 0.875  # timm's: share of the resized picture's side that its evaluation crops have
 
 
 class Preprocessing(Value):
@@ -82,21 +86,32 @@ class Preprocessing(Value):
         Raises:
             DataError: the file is missing or not a picture.
         """
-        from PIL import Image, UnidentifiedImageError
-
-        try:
-            with Image.open(path) as picture:
-                return self.read_picture(picture)
-        except FileNotFoundError as error:
-            raise DataError("no such image", where=path) from error
-        except (UnidentifiedImageError, OSError) as error:
-            raise DataError(f"not a readable image: {error}", where=path) from error
+        return self.read_picture(read_picture_file(path))
 
     def read_picture(self, picture: Picture) -> Images:
         """Convert a picture to raw pixels (H, W, C), with side `img_size`."""
-        pixels = np.asarray(picture.convert(self.channel_order), dtype=np.float64)
-        raw = np.floor(pixels * (self.value_max / 255.0) + 0.5).astype(np.uint8)
-        return self.resized(raw.reshape(*raw.shape[:2], self.in_chans))
+        return self.resized(self._raw(picture))
+
+    def read_for_crops(self, picture: Picture) -> Images:
+        """Convert a picture to raw pixels (h, w, C) from which random crops are cut.
+
+        The aspect is kept, the short side is ``round(img_size / CROP_PCT)``; a picture that is
+        smaller keeps its size.
+        """
+        from PIL import Image
+
+        short = min(picture.size)
+        side = min(short, round(self.img_size / CROP_PCT))
+        size = (round(picture.width * side / short), round(picture.height * side / short))
+        method = Image.Resampling[self.resize.upper()]
+        return self._raw(picture.convert(self.channel_order).resize(size, method))
+
+    def _raw(self, picture: Picture) -> Images:
+        """Convert a picture to raw pixels (H, W, C) of its own size."""
+        pixels = np.asarray(picture.convert(self.channel_order))
+        raw = np.floor(np.arange(256) * (self.value_max / 255.0) + 0.5).astype(np.uint8)
+        images: Images = raw[pixels].reshape(*pixels.shape[:2], self.in_chans)
+        return images
 
     def to_picture(self, image: Images) -> Picture:
         """Convert a raw image (H, W, C) to an RGB picture, the inverse of :meth:`read_picture`."""

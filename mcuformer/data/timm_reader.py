@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mcuformer.data.preprocessing import Preprocessing
-from mcuformer.data.readers import Images, ImageSource, Labels, Parts, Pictures
+from mcuformer.data.decode import upright
+from mcuformer.data.picture_source import PicturePart, PictureParts
 from mcuformer.errors import DataError
+from mcuformer.run.artifact import digest, file_digest
 from mcuformer.run.progress import say
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
-def read_timm(
-    name: str, root: str | None, preprocessing: Preprocessing, pictures: Pictures
-) -> Parts:
-    """Read the training and validation parts of a data set.
+
+def read_timm(name: str, root: str) -> PictureParts:
+    """List the training and validation parts of a data set; timm decodes its pictures.
 
     Args:
         name: name of the set in timm, for instance ``torch/cifar100``.
         root: folder of the data.
-        preprocessing: how a picture becomes raw pixels.
-        pictures: shape of the images, and how many are held in memory.
 
     Raises:
         DataError: timm cannot read it.
     """
-    train, names = _part(name, root, "train", preprocessing, pictures)
+    content = file_digest(Path(root))
+    train, names = _part(name, root, "train", content)
     try:
-        test = _part(name, root, "validation", preprocessing, pictures)[0]
+        test = _part(name, root, "validation", content)[0]
     except DataError:
         say(f"{name} has no validation part; data.test_fraction makes one")
         test = None
-    return Parts(train, test, names)
+    return PictureParts(train, None, test, names)
 
 
-def _part(
-    name: str, root: str | None, split: str, preprocessing: Preprocessing, pictures: Pictures
-) -> tuple[tuple[ImageSource, Labels], tuple[str, ...]]:
-    """Read one part: its images and labels, and the class names."""
+def _part(name: str, root: str, split: str, content: str) -> tuple[PicturePart, tuple[str, ...]]:
+    """List one part, and the class names."""
     from timm.data import create_dataset
 
     try:
@@ -47,11 +47,16 @@ def _part(
     except Exception as error:  # timm's readers raise whatever their libraries do
         raise DataError(f"timm cannot read {name} ({split}): {error}", where="data.root") from error
 
-    def read(index: int) -> Images:
-        return preprocessing.read_picture(dataset[index][0])
+    def read(index: int) -> Picture:
+        try:
+            return upright(dataset[index][0])
+        except Exception as error:  # as above
+            where = f"picture {index} of {name} ({split})"
+            raise DataError(f"not a readable image: {error}", where=where) from error
 
     class_names = tuple(str(name) for name in getattr(dataset, "classes", ()))
-    return (pictures.source(read, len(labels), f"{name} {root} {split}"), labels), class_names
+    identity = digest(f"{name} {split} {content}".encode())
+    return PicturePart(labels, read, lambda: identity), class_names
 
 
 def _label(dataset: Any, index: int) -> int:

@@ -177,8 +177,24 @@ def plain(config: DictConfig, model: type[Value]) -> dict[str, Any]:
 
     unresolved: Any = OmegaConf.to_container(config)
     _refuse(stray_key(model, unresolved))
+    _infer(config, model)
     container: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     return dict(container)
+
+
+def _infer(config: DictConfig, model: type[Value]) -> None:
+    """Fill in the values that files tell and the configuration leaves null."""
+    from omegaconf import DictConfig, OmegaConf
+
+    for name, info in model.model_fields.items():
+        node = config.get(name)
+        for value in members(info.annotation):
+            if not (issubclass(value, Value) and value.inferable and isinstance(node, DictConfig)):
+                continue
+            content = {key: node[key] for key in node if not OmegaConf.is_missing(node, key)}
+            if any(content.get(key) is None for key in value.inferable):
+                for key, found in value.inferred(content).items():
+                    OmegaConf.update(node, key, found)
 
 
 def swept_keys(overrides: Sequence[str]) -> set[str]:

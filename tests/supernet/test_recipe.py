@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from mcuformer.data.dataset import DataConfig, Dataset, load
+from mcuformer.data.images import PictureImages, Split
 from mcuformer.data.preprocessing import Preprocessing
-from mcuformer.errors import ConfigError
+from mcuformer.errors import ConfigError, DataError, InternalError
 from mcuformer.run.artifact import read_json, save_arrays
 from mcuformer.space import SearchSpace
 from supernet import trainer
@@ -216,3 +217,36 @@ def test_fake_quantisation_switches_linear_layers_and_nothing_else() -> None:
     set_fake_quant(model, False)
     after = [model["static"](x), model["elastic"](x, 3)]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("decodes", [False, True])
+def test_random_crops_come_from_the_larger_pictures(decodes: bool) -> None:
+    """Of pictures whose every pixel is 9 only in the larger form, crops have no other value."""
+    pre = Preprocessing(img_size=8, channel_order="L", mean=(0.0,), std=(1.0,))
+    small = PictureImages(
+        lambda _: np.zeros((8, 8, 1), np.uint8), np.arange(6), (8, 8, 1), "", False
+    )
+    large = PictureImages(
+        lambda i: np.full((9 + i, 20, 1), 9, np.uint8), np.arange(6), None, "", decodes
+    )
+    recipe = PLAIN.model_copy(update={"resized_crop_scale": 0.2, "batch_size": 3})
+    split = Split(small, np.arange(6), large)
+    batches = BatchSource(split, pre, recipe, 0)
+    rng = np.random.default_rng(0)
+    pixels = [batches.augmentation.raw(raw, rng) for raw, _ in batches.epoch(0)]
+    assert [batch.shape for batch in pixels] == [(3, 8, 8, 1)] * 2
+    assert {int(value) for value in np.unique(pixels)} == {9}
+    with pytest.raises(InternalError, match="loaded without them"):
+        next(BatchSource(replace(split, crops=None), pre, recipe, 0).epoch(0))
+
+
+def test_a_picture_that_breaks_while_training_is_one_line() -> None:
+    def read(position: int) -> np.ndarray:
+        raise DataError("not a readable image", where="x.jpg")
+
+    pre = Preprocessing(img_size=8, channel_order="L", mean=(0.0,), std=(1.0,))
+    broken = PictureImages(read, np.arange(4), (8, 8, 1), "", decodes=True)
+    recipe = PLAIN.model_copy(update={"batch_size": 2})
+    with pytest.raises(DataError) as fault:
+        next(BatchSource(Split(broken, np.arange(4)), pre, recipe, 0).epoch(0))
+    assert str(fault.value) == "x.jpg: not a readable image"

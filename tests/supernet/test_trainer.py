@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcuformer.data.dataset import DataConfig, Dataset, Split, load
+from mcuformer.data.dataset import DataConfig, Dataset, load
+from mcuformer.data.images import Split
 from mcuformer.errors import ArtifactError, McuformerError
 from mcuformer.space import SearchSpace
 from supernet import checkpoint, trainer

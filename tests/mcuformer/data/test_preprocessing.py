@@ -41,6 +41,13 @@ def test_what_is_no_picture(preprocessing: Preprocessing, tmp_path: Path) -> Non
     assert preprocessing.read_image(tmp_path / "c.png").shape == (8, 8, 1)
 
 
+def test_crops_are_cut_from_larger_pictures() -> None:
+    """The short side becomes round(28 / 0.875) = 32, the aspect stays; nothing is enlarged."""
+    pre = Preprocessing(img_size=28, channel_order="RGB", mean=(0.0,) * 3, std=(1.0,) * 3)
+    shapes = [pre.read_for_crops(Image.new("L", size)).shape for size in ((64, 96), (31, 20))]
+    assert shapes == [(48, 32, 3), (20, 31, 3)]
+
+
 def test_a_value_per_channel() -> None:
     with pytest.raises(ConfigError, match="mean needs 3 values for RGB"):
         Preprocessing.parse(
