@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from evolve.space_search.quality import measure_admission, sample_space
 from mcuformer.data.dataset import DataConfig, load
@@ -170,12 +171,15 @@ def memory_report(
 
 
 def table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
-    """Build a table of text, with the first column aligned left and the others right."""
-    result = Table(title=title, title_justify="left")
+    """Build a table of text, with the first column aligned left and the others right.
+
+    Cells are text, not markup: class names may hold brackets.
+    """
+    result = Table(title=Text(title), title_justify="left")
     for index, name in enumerate(header):
         result.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        result.add_row(*row)
+        result.add_row(*(Text(cell) for cell in row))
     return result
 
 

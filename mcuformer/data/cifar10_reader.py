@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from mcuformer.data.images import Images, Parts, Split, check_fits, missing
+from mcuformer.data.images import Images, Parts, Split, check_fits, missing, reason
 from mcuformer.errors import DataError
 
 CIFAR10_CLASSES = (
@@ -104,8 +104,7 @@ def read_cifar10_pickle(path: Path) -> Split:
             raise ValueError(f"{len(rows)} images for {len(labels)} labels")
         return Split(_planes_last(rows), np.array(labels, np.int64))
     except Exception as error:  # a damaged pickle raises whatever its opcodes lead to
-        reason = str(error) or type(error).__name__
-        raise DataError(f"not a CIFAR-10 Python batch: {reason}", where=path) from error
+        raise DataError(f"not a CIFAR-10 Python batch: {reason(error)}", where=path) from error
 
 
 class _PickledArray:
@@ -126,7 +125,7 @@ class _PickledArray:
         _, shape, dtype, fortran, content = self.state
         if dtype.code not in (b"u1", "u1") or fortran or tuple(shape) != (shape[0], PIXELS):
             raise ValueError(f"data of type {dtype.code!r} and shape {shape}")
-        return np.frombuffer(content, np.uint8).reshape(-1, PIXELS)
+        return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 class _PickledType:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mcuformer.data.images import reason
 from mcuformer.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp")
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")
 MAX_PIXELS = 89_478_485  # Pillow's limit, above which it warns of a decompression bomb
+TOO_MANY = f"it has more than {MAX_PIXELS:,} pixels"
 ORIENTATION = 0x0112  # tag of EXIF
 WHITE = 255
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -137,13 +139,16 @@ def _check_file(path: Path) -> None:
 
 def _check_pixels(size: tuple[int, int]) -> None:
     if size[0] * size[1] > MAX_PIXELS:
-        raise DataError(f"{size[0]} x {size[1]} pixels are more than {MAX_PIXELS:,}")
+        raise DataError(TOO_MANY)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     from PIL import UnidentifiedImageError
+    from PIL.Image import DecompressionBombError
 
-    reason = str(error) or type(error).__name__
+    fault = reason(error)
+    if isinstance(error, DecompressionBombError):  # raised at twice the limit
+        fault = TOO_MANY
     if isinstance(error, UnidentifiedImageError):
-        reason = f"damaged, or none of {', '.join(FORMATS)}"
-    return DataError(f"not a readable image: {reason}", where=path)
+        fault = f"damaged, or none of {', '.join(FORMATS)}"
+    return DataError(f"not a readable image: {fault}", where=path)

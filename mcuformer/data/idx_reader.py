@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from mcuformer.data.images import Images, Parts, Split, check_fits, missing
+from mcuformer.data.images import Images, Parts, Split, check_fits, missing, reason
 from mcuformer.errors import DataError
 
 IDX_FILES = tuple(
@@ -68,17 +68,17 @@ def read_idx_file(path: Path, memory_bytes: int) -> Images:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return _read_array(cast(BinaryIO, file), path, memory_bytes)
     except (OSError, EOFError, struct.error, zlib.error) as error:
-        raise DataError(f"damaged idx file: {error}", where=path) from error
+        raise DataError(f"damaged idx file: {reason(error)}", where=path) from error
 
 
 def _read_array(file: BinaryIO, path: Path, memory_bytes: int) -> Images:
     magic, type_code, dims = struct.unpack(">HBB", file.read(4))
-    if (magic, type_code) != (0, 8):
+    if (magic, type_code) != (0, 8) or dims not in (1, 3):
         raise DataError(
             "damaged idx file",
             where=path,
-            got=f"magic {magic}, type {type_code}",
-            expected="magic 0, type 8",
+            got=f"magic {magic}, type {type_code}, {dims} dimensions",
+            expected="magic 0, type 8, 1 or 3 dimensions",
         )
     shape = struct.unpack(f">{dims}I", file.read(4 * dims))
     size = math.prod(shape)

@@ -176,7 +176,7 @@ def check_fits(num_bytes: int, memory_bytes: int, where: object) -> None:
         raise DataError(
             "larger than data.memory_gib allows",
             where=where,
-            got=f"{num_bytes / 2**30:.3g} GiB",
+            got=f"{num_bytes / 2**30:.3g} GiB" if num_bytes < 2**60 else "2^60 bytes or more",
             expected=f"at most {memory_bytes / 2**30:g}",
         )
 
@@ -197,3 +197,8 @@ def check_class_names(names: Sequence[str], where: object) -> None:
         raise DataError(
             "fewer than two classes", where=where, got=", ".join(names) or "none", expected="two"
         )
+
+
+def reason(error: Exception) -> str:
+    """Return the message of another library's error on one line, or its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mcuformer.data.images import Parts, Split, check_fits
+from mcuformer.data.images import Parts, Split, check_fits, reason
 from mcuformer.errors import DataError
 
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")
@@ -159,5 +159,4 @@ def _array(archive: zipfile.ZipFile, name: str, size: int, path: Path) -> npt.ND
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    reason = str(error) or type(error).__name__
-    return DataError(f"not a readable .npz file: {reason}", where=path)
+    return DataError(f"not a readable .npz file: {reason(error)}", where=path)

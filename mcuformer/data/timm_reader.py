@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcuformer.data.decode import upright
+from mcuformer.data.images import reason
 from mcuformer.data.picture_source import PicturePart, PictureParts
 from mcuformer.errors import DataError
 from mcuformer.run.artifact import digest, file_digest
@@ -45,14 +46,16 @@ def _part(name: str, root: str, split: str, content: str) -> tuple[PicturePart, 
         dataset: Any = create_dataset(name, root=root, split=split, download=False)
         labels = np.array([_label(dataset, index) for index in range(len(dataset))], np.int64)
     except Exception as error:  # timm's readers raise whatever their libraries do
-        raise DataError(f"timm cannot read {name} ({split}): {error}", where="data.root") from error
+        raise DataError(
+            f"timm cannot read {name} ({split}): {reason(error)}", where="data.root"
+        ) from error
 
     def read(index: int) -> Picture:
         try:
             return upright(dataset[index][0])
         except Exception as error:  # as above
             where = f"picture {index} of {name} ({split})"
-            raise DataError(f"not a readable image: {error}", where=where) from error
+            raise DataError(f"not a readable image: {reason(error)}", where=where) from error
 
     class_names = tuple(str(name) for name in getattr(dataset, "classes", ()))
     identity = digest(f"{name} {split} {content}".encode())

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mcuformer import __version__
+from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.errors import InternalError
 from oplib.codegen.weights_c import (
@@ -89,8 +90,6 @@ def emit_header(
 ) -> str:
     """Emit the public header: the network's input, output and memory."""
     graph, pre = model.graph, model.preprocessing
-    means = ", ".join(f"{value:g}" for value in pre.mean)
-    stds = ", ".join(f"{value:g}" for value in pre.std)
     names = [f"    {c_string(name)}, \\" for name in class_names]
     return "\n".join(
         [
@@ -104,9 +103,7 @@ def emit_header(
             'extern "C" {',
             "#endif",
             "",
-            "/* The image: raw pixels, row by row, channels together; the network normalises them:",
-            f" * (pixel / {pre.value_max} - mean) / std, mean {{{means}}}, std {{{stds}}}.",
-            f" * Scaled with {pre.resize} interpolation. */",
+            *_preprocessing_lines(pre),
             f"#define MODEL_IMG_SIZE {pre.img_size}",
             f"#define MODEL_IN_CHANS {pre.in_chans}",
             f"#define MODEL_CHANNEL_ORDER {c_string(pre.channel_order)}",
@@ -135,6 +132,38 @@ def emit_header(
             "",
         ]
     )
+
+
+def _preprocessing_lines(pre: Preprocessing) -> list[str]:
+    """Return the comment that says how a picture becomes the image, as it did for training."""
+    means = ", ".join(f"{value:g}" for value in pre.mean)
+    stds = ", ".join(f"{value:g}" for value in pre.std)
+    channels = {
+        "L": "grey, (19595 red + 38470 green + 7471 blue + 32768) >> 16",
+        "RGB": "red, green, blue",
+    }
+    crops = {
+        "center": "Cut out the square of its shorter side in the centre.",
+        "stretch": "Do not crop: a picture that is not square is stretched.",
+    }
+    top = pre.value_max
+    ranges = (
+        [] if top == 255 else [f"Bring values from 0..255 to 0..{top}: round(v * {top} / 255)."]
+    )
+    steps = [
+        "Turn it upright (EXIF orientation) and put transparent parts on white.",
+        f"Make its channels {channels[pre.channel_order]}, of 8 bits each.",
+        *ranges,
+        crops[pre.crop],
+        f"Resize it to {pre.img_size} x {pre.img_size}, antialiased {pre.resize} as in Pillow.",
+    ]
+    return [
+        "/* The image: raw pixels (uint8), rows from the top, the channels of a pixel together.",
+        " * How a picture became an image for training:",
+        *(f" *   {number}. {step}" for number, step in enumerate(steps, 1)),
+        " * Do not normalise: the first layer does, (pixel / MODEL_VALUE_MAX - mean) / std with",
+        f" * mean {{{means}}} and std {{{stds}}}. */",
+    ]
 
 
 class Arena:

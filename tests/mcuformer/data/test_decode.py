@@ -112,5 +112,5 @@ def test_too_many_pixels(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.new("1", (MAX_PIXELS // 8000 + 1, 8000)).save(path)
     for read in (read_picture_file, read_picture_size):
-        with pytest.raises(DataError, match=r"11185 x 8000 pixels are more than 89,478,485"):
+        with pytest.raises(DataError, match="it has more than 89,478,485 pixels"):
             read(path)

@@ -68,6 +68,21 @@ def test_model_c_equals_the_golden_file(generated: dict[str, str]) -> None:
     assert text == GOLDEN.read_text()
 
 
+def test_the_header_tells_the_whole_preprocessing(generated: dict[str, str]) -> None:
+    """The fixture's: grey from 0 to 16, 8 x 8, box, not cropped, mean 0.4, deviation 0.5."""
+    text = " ".join(generated["model.h"].replace("\n *", " ").split())
+    for words in (
+        "Turn it upright (EXIF orientation) and put transparent parts on white",
+        "grey, (19595 red + 38470 green + 7471 blue + 32768) >> 16",
+        "0..16: round(v * 16 / 255)",
+        "a picture that is not square is stretched",
+        "Resize it to 8 x 8, antialiased box as in Pillow",
+        "Do not normalise",
+        "mean {0.4} and std {0.5}",
+    ):
+        assert words in text
+
+
 def test_every_file_of_a_user_says_what_made_it(generated: dict[str, str]) -> None:
     for name in ("model.h", "model.c", "model_weights.h", "model_weights.c"):
         head = generated[name].split("*/")[0]
