@@ -18,6 +18,7 @@ class Value(BaseModel):
     strict mode on Python objects refuses lists for tuples.
     """
 
+    without_effect: ClassVar[tuple[str, ...]] = ()  # fields that no result depends on
     inferable: ClassVar[tuple[str, ...]] = ()  # fields that a configuration may leave to `inferred`
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -53,3 +54,14 @@ class Value(BaseModel):
     def dump(self) -> dict[str, Any]:
         """Return the value as plain containers, the inverse of :meth:`parse`."""
         return self.model_dump(mode="json")
+
+    def content(self) -> dict[str, Any]:
+        """Return as plain containers what results depend on: all but fields `without_effect`."""
+        result = self.dump()
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if name in self.without_effect:
+                del result[name]
+            elif isinstance(value, Value):
+                result[name] = value.content()
+        return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -81,6 +81,8 @@ class Recipe(Value):
         rollback_lr: factor on the learning rate after each rollback.
     """
 
+    without_effect: ClassVar[tuple[str, ...]] = ("checkpoint_steps",)
+
     epochs: PositiveInt
     batch_size: PositiveInt
     optimizer: str = "adamw"
@@ -114,10 +116,6 @@ class Recipe(Value):
             if getattr(self, name) >= self.epochs:
                 raise ValueError(f"{name} {getattr(self, name)} must be below epochs {self.epochs}")
         return self
-
-    def content(self) -> dict[str, Any]:
-        """Return everything that the weights depend on, which `checkpoint_steps` is not."""
-        return {name: value for name, value in self.dump().items() if name != "checkpoint_steps"}
 
 
 def check_batch_size(recipe: Recipe, images: int) -> None:

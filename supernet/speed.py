@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mcuformer.data.dataset import Dataset, Split
+from mcuformer.data.dataset import Dataset
+from mcuformer.data.images import Split
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.run.folder import scratch
 from mcuformer.seed import stream

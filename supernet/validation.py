@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from mcuformer.data.dataset import Dataset, Split
+from mcuformer.data.dataset import Dataset
+from mcuformer.data.images import Split
 from mcuformer.seed import stream
 from mcuformer.subnet import SubnetConfig
 from supernet.evaluate import accuracy_percent

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mcuformer.data.dataset import DataConfig, load, survey
+from mcuformer.data.dataset import DataConfig, load
 from mcuformer.data.infer import infer
 from mcuformer.data.preprocessing import Preprocessing
 
@@ -109,7 +109,7 @@ def read_folder(on_error: str, folder: Path) -> None:
     """Read a picture folder as commands do: what it tells, its survey, all of it with crops."""
     infer({"format": "image_folder", "root": str(folder / "set")})
     settings = config("image_folder", folder / "set", COLOUR, on_error=on_error)
-    survey(settings)
+    settings.survey()
     load(settings, crops=True)
 
 

@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from mcuformer.data.images import Images
 from mcuformer.errors import ArtifactError
-from mcuformer.run.artifact import canonical_json, digest, locked, read_json, write_json
+from mcuformer.run.artifact import canonical_json, digest, read_json, write_json
+from mcuformer.run.folder import locked
 from mcuformer.run.progress import say
 
 PIXELS, SHAPES, ENTRY = "pixels.npy", "shapes.npy", "entry.json"

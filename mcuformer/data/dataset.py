@@ -74,6 +74,7 @@ class DataConfig(Value):
     cache_gib: Annotated[float, Field(ge=0.0)] = 2.0
     cache_dir: str | None = None
 
+    without_effect: ClassVar[tuple[str, ...]] = ("memory_gib", "cache_gib", "cache_dir")
     inferable: ClassVar[tuple[str, ...]] = ("img_size", "num_classes")
 
     @classmethod
@@ -154,8 +155,27 @@ class DataConfig(Value):
 
     def at_size(self, img_size: int) -> DataConfig:
         """Return this configuration with images of another size."""
-        preprocessing = self.preprocessing.model_copy(update={"img_size": img_size})
+        preprocessing = self.preprocessing.resized_to(img_size)
         return self.model_copy(update={"img_size": img_size, "preprocessing": preprocessing})
+
+    def survey(self) -> Survey:
+        """Return what the data set holds, without decoding pictures.
+
+        Raises:
+            DataError: the data are missing, damaged or not as configured, as far as names and
+                labels tell.
+        """
+        parts = _published(self)
+        if isinstance(parts, Parts):
+            parts = _resized(parts, self, self.preprocessing)
+        names, division = _divided(self, parts)
+        return Survey(
+            names,
+            len(division.train),
+            len(division.steering if parts.validation is None else parts.validation.labels),
+            len(division.test if parts.test is None else parts.test.labels),
+            dict(parts.skipped) if isinstance(parts, PictureParts) else {},
+        )
 
 
 @dataclass(frozen=True)
@@ -222,26 +242,6 @@ def load(config: DataConfig, img_size: int | None = None, *, crops: bool = False
     for part in (train, steering, test):
         _check_pixels(part, config)
     return Dataset(names, sized.preprocessing, train, steering, test)
-
-
-def survey(config: DataConfig) -> Survey:
-    """Return what a data set holds, without decoding pictures.
-
-    Raises:
-        DataError: the data are missing, damaged or not as configured, as far as names and labels
-            tell.
-    """
-    parts = _published(config)
-    if isinstance(parts, Parts):
-        parts = _resized(parts, config, config.preprocessing)
-    names, division = _divided(config, parts)
-    return Survey(
-        names,
-        len(division.train),
-        len(division.steering if parts.validation is None else parts.validation.labels),
-        len(division.test if parts.test is None else parts.test.labels),
-        dict(parts.skipped) if isinstance(parts, PictureParts) else {},
-    )
 
 
 def _published(config: DataConfig) -> Parts | PictureParts:

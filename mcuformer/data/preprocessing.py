@@ -70,6 +70,10 @@ class Preprocessing(Value):
             for mean in self.mean
         )
 
+    def resized_to(self, img_size: int) -> Preprocessing:
+        """Return this preprocessing with images of another size."""
+        return self.model_copy(update={"img_size": img_size})
+
     def normalize(self, images: Images) -> Floats:
         """Return ``(pixel / value_max - mean) / std`` as float32, (..., H, W, C).
 

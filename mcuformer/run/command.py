@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
@@ -40,10 +40,6 @@ class Settings(Value):
     def run(self) -> RunDir:
         """The run directory."""
         return RunDir(self.run_dir)
-
-    def content(self) -> dict[str, Any]:
-        """Return the settings that results depend on: all but those `without_effect`."""
-        return {k: v for k, v in self.dump().items() if k not in self.without_effect}
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

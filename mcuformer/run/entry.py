@@ -191,7 +191,7 @@ def _infer(config: DictConfig, model: type[Value]) -> None:
         for value in members(info.annotation):
             if not (issubclass(value, Value) and value.inferable and isinstance(node, DictConfig)):
                 continue
-            content = {key: node[key] for key in node if not OmegaConf.is_missing(node, key)}
+            content = {str(key): node[key] for key in node if not OmegaConf.is_missing(node, key)}
             if any(content.get(key) is None for key in value.inferable):
                 for key, found in value.inferred(content).items():
                     OmegaConf.update(node, key, found)

@@ -54,3 +54,18 @@ def test_an_error_tells_where_got_and_expected() -> None:
     error = McuformerError("too small", where="a.b", got=0, expected="at least 1")
     assert str(error) == "a.b: too small (got 0, expected at least 1)"
     assert str(McuformerError("too small")) == "too small"
+
+
+def test_what_no_result_depends_on_is_no_content() -> None:
+    class Inner(Value):
+        without_effect = ("cache",)
+        size: int = 3
+        cache: int = 4
+
+    class Outer(Value):
+        without_effect = ("folder",)
+        inner: Inner = Inner()
+        folder: str = "x"
+
+    assert Outer().content() == {"inner": {"size": 3}}
+    assert Outer().dump() == {"inner": {"size": 3, "cache": 4}, "folder": "x"}

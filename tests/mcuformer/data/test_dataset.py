@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcuformer.data.dataset import DataConfig, Survey, load, survey
+from mcuformer.data.dataset import DataConfig, Survey, load
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.errors import DataError
 
@@ -27,7 +27,7 @@ def test_digits_are_split_once_and_for_all(digits_config: DataConfig) -> None:
 def test_a_survey_counts_what_is_loaded(
     digits_config: DataConfig, tmp_path: Path, colour: Preprocessing, data_config: Build
 ) -> None:
-    found = survey(digits_config)
+    found = digits_config.survey()
     assert (found.train, found.steering, found.test) == (1151, 287, 359)
     for part, count in (("train", 10), ("val", 3), ("test", 4)):
         for name in ("ant", "bee"):
@@ -37,11 +37,11 @@ def test_a_survey_counts_what_is_loaded(
                 (folder / f"{number}.png").write_bytes(b"never decoded")
             (folder / "x.tif").write_bytes(b"")
     config = data_config("image_folder", tmp_path / "set", colour, num_classes=2)
-    assert survey(config) == Survey(("ant", "bee"), 20, 6, 8, {".tif": 6})
+    assert config.survey() == Survey(("ant", "bee"), 20, 6, 8, {".tif": 6})
     with pytest.raises(DataError, match=r"data\.num_classes: wrong number of classes"):
-        survey(config.model_copy(update={"num_classes": 3}))
+        config.model_copy(update={"num_classes": 3}).survey()
     with pytest.raises(DataError, match="images of another size"):
-        survey(digits_config.at_size(9))
+        digits_config.at_size(9).survey()
 
 
 def test_pixels_beyond_the_range(digits_config: DataConfig) -> None:
