@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 import tool
+from fuzz_artifacts import ARTIFACT_TARGETS
 from fuzz_data import DATA_TARGETS, Target
 from tool import Parser, Table
 
 from mcuformer.errors import ConfigError, McuformerError
 from mcuformer.run.progress import track
 
-TARGETS: dict[str, Target] = {**DATA_TARGETS}
+TARGETS: dict[str, Target] = {**DATA_TARGETS, **ARTIFACT_TARGETS}
 SECONDS = 8
 OUTCOMES = ("accepted", "refused", "exceptions")  # exit codes of a case's process
 RESULTS = ("cases", "refused", "accepted", "exceptions", "hangs", "written_by_refused")

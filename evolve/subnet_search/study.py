@@ -56,9 +56,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with faults_in_one_line(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            mend(path)
-            lock = KernelLock(str(path), grace_period=None)
-            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+            storage = open_storage(path)
             names = {study.study_name for study in storage.get_all_studies()}
             if anew and name in names:
                 optuna.delete_study(study_name=name, storage=storage)
@@ -140,24 +138,40 @@ class KernelLock(JournalFileOpenLock):
         os.close(self.handle)
 
 
-def mend(path: Path) -> None:
-    """Cut the incomplete last line that a killed process may leave in a journal.
+def open_storage(path: Path) -> JournalStorage:
+    """Open a journal without the incomplete last line that a killed process may leave in it.
 
     Raises:
-        ValueError: another line is damaged.
+        Exception: the journal is damaged elsewhere; it is left as it is.
+    """
+    torn = cut_torn_line(path)
+    try:
+        lock = KernelLock(str(path), grace_period=None)
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    except Exception:
+        with path.open("ab") as file:
+            file.write(torn)
+        raise
+
+
+def cut_torn_line(path: Path) -> bytes:
+    """Cut an incomplete last line; return it.
+
+    Raises:
+        ValueError: another line is not JSON; nothing is cut.
     """
     with path.open("ab+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        lines = file.read().split(b"\n")
-        torn = lines.pop()
+        *lines, torn = file.read().split(b"\n")
+        for number, line in enumerate(lines, 1):
+            try:
+                json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
         if torn:
             file.truncate(file.tell() - len(torn))
-    for number, line in enumerate(lines, 1):
-        try:
-            json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"line {number}: {error}") from error
+    return torn
 
 
 @contextmanager
