@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from optuna.storages.journal import JournalFileBackend
 from tool import Parser, Table
 
 from mcuformer.errors import ConfigError, McuformerError
-from mcuformer.run.artifact import canonical_json, file_digest, read_json
+from mcuformer.run.artifact import RunDir, StageRecord, canonical_json, file_digest
 
 SPACE = (
     "space.rank_ratio=[0.5,1.0]",
@@ -154,7 +154,7 @@ class Work:
         self.run(self.whole)
         seconds = time.monotonic() - started
         records = self._records(self.whole).values()
-        self.stage_seconds = sum(float(record["seconds"]) for record in records)
+        self.stage_seconds = sum(record.seconds for record in records)
         self.startup_seconds = seconds - self.stage_seconds
 
     def reset(self) -> None:
@@ -189,18 +189,23 @@ class Work:
 
     def check(self) -> None:
         """Compare the killed run, which has ended since, with the undisturbed one."""
-        expected, found = self._records(self.whole), self._records(self.run_dir)
-        for stage, record in expected.items():
-            outputs = found[stage]["outputs"] if stage in found else {}
-            for name, digest in record["outputs"].items():
-                same = outputs.get(name) == digest == file_digest(self.run_dir / name)
-                if not same:
-                    self.differing.append(f"{stage}: {name}")
+        self.differing += self.differing_from(self.run_dir)
         self.repeated += repeated_evaluations(self.run_dir / "search" / "journal.log")
         left = extra_files(self.run_dir, self.whole)
         temporary = extra_files(temporary_folder(self.run_dir), temporary_folder(self.whole))
         left += [f"TMPDIR/{path}" for path in temporary]
         self.leftovers += [f"{self.name}: {path}" for path in left]
+
+    def differing_from(self, run_dir: Path) -> list[str]:
+        """Return the artefacts of a finished run that differ from the undisturbed run's."""
+        expected, found = self._records(self.whole), self._records(run_dir)
+        return [
+            f"{stage}: {name}"
+            for stage, record in expected.items()
+            for name, digest in record.outputs.items()
+            if stage not in found
+            or not found[stage].outputs.get(name) == digest == file_digest(run_dir / name)
+        ]
 
     def _end(self, process: subprocess.Popen[str]) -> None:
         _, printed = process.communicate(timeout=WAIT_SECONDS)
@@ -208,11 +213,10 @@ class Work:
             last = printed.strip().splitlines()[-1:] or ["no message"]
             raise McuformerError(f"exit code {process.returncode}: {last[0]}", where=self.name)
 
-    def _records(self, run_dir: Path) -> dict[str, Mapping[str, Any]]:
+    def _records(self, run_dir: Path) -> dict[str, StageRecord]:
         """Return the records of the command's stages, or of all the chain's."""
-        pattern = "*.json" if self.name == "mcuformer" else f"{self.name}.json"
-        paths = sorted((run_dir / "stages").glob(pattern))
-        return {path.stem: read_json(path, "stage") for path in paths}
+        records = {record.stage: record for record in RunDir(run_dir).records()}
+        return records if self.name == "mcuformer" else {self.name: records[self.name]}
 
 
 def temporary_folder(run_dir: Path) -> Path:
@@ -275,7 +279,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def undisturbed(out: Path, names: Sequence[str]) -> list[Work]:
     """Run the commands one after the other, as far as needed; return those asked for."""
     run_dir, works = out / "run", []
-    run_dir.mkdir()
+    run_dir.mkdir(parents=True)
     last = max(list(COMMANDS).index(name) for name in names)
     for name in list(COMMANDS)[: last + 1]:
         work = Work(name, out / name)
