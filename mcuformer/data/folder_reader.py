@@ -156,8 +156,9 @@ def skipped_line(skipped: Mapping[str, int]) -> str:
     if not skipped:
         return ""
     text = ", ".join(f"{count} {kind}" for kind, count in sorted(skipped.items()))
-    hint = "; pictures of those formats count once converted to JPEG or PNG"
-    return f"data: skipped {text}{hint if set(CONVERTIBLE) & set(skipped) else ''}"
+    convertible = [kind for kind in skipped if kind in CONVERTIBLE]
+    hint = f"; `magick mogrify -format jpg *{convertible[0]}` converts" if convertible else ""
+    return f"data: skipped {text}{hint}"
 
 
 def _kind(path: Path, *, folder: bool) -> str:

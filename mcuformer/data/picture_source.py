@@ -81,13 +81,13 @@ class Form:
         return cls(pre.read_for_crops, None, key)
 
 
-@dataclass(frozen=True)
+@dataclass
 class PictureReader:
     """Reads the parts of a data set of pictures.
 
     Args:
         preprocessing: how pictures become images.
-        cache: decoded pictures on disk, or None.
+        cache: decoded pictures on disk, or None; it is given up once it declines.
         memory_bytes: largest part, in bytes, that is held in memory where it is not in the cache.
         on_error: whether a picture that cannot be read ends the command or is left out.
     """
@@ -153,6 +153,7 @@ class PictureReader:
                 return self.cache.store(keys, count, chans, fill)
             except DeclinedError as reason:
                 say(f"data: pictures are not cached in {self.cache.folder}: {reason}")
+                self.cache = None
         try:
             return in_memory(keys, count, chans, self.memory_bytes, fill)
         except DeclinedError as reason:

@@ -151,7 +151,7 @@ def file_digest(path: Path) -> str:
             for file in sorted(path.rglob("*"))
             if file.is_file()
         ]
-        return digest("\n".join(parts).encode())
+        return digest("\n".join(parts).encode(errors="surrogateescape"))  # names as on disk
     if not path.is_file():
         raise ArtifactError("no such file", where=path)
     return digest(path.read_bytes())

@@ -36,7 +36,7 @@ def test_names_of_parts_and_what_is_skipped(tmp_path: Path) -> None:
     assert folder.skipped == {"hidden": 4, "other folders": 1, "other files": 2, ".heic": 1}
     assert skipped_line(folder.skipped) == (
         "data: skipped 1 .heic, 4 hidden, 2 other files, 1 other folders; "
-        "pictures of those formats count once converted to JPEG or PNG"
+        "`magick mogrify -format jpg *.heic` converts"
     )
 
 

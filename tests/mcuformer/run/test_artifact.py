@@ -12,6 +12,7 @@ from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import (
     RunDir,
     Stage,
+    file_digest,
     load_arrays,
     read_json,
     save_arrays,
@@ -116,3 +117,10 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         write_json(path, "space", {"x": 2})
     assert read_json(path, "space") == {"x": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_names_that_are_not_utf8_have_a_digest(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff")).write_bytes(b"x")
+    before = file_digest(tmp_path)
+    (tmp_path / os.fsdecode(b"\xff")).rename(tmp_path / os.fsdecode(b"\xfe"))
+    assert file_digest(tmp_path) != before
