@@ -58,7 +58,7 @@ class Study:
         with faults_in_one_line(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             mend(path)
-            lock = KernelLock(str(path), grace_period=None)
+            lock = KernelLock(str(path))
             storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
             names = {study.study_name for study in storage.get_all_studies()}
             if anew and name in names:
@@ -127,8 +127,8 @@ class KernelLock(JournalFileOpenLock):
     Optuna's own locks are files, which a killed process leaves behind and others then wait for.
     """
 
-    def __init__(self, filepath: str, grace_period: int | None = None) -> None:
-        super().__init__(filepath, grace_period)
+    def __init__(self, filepath: str) -> None:
+        super().__init__(filepath)
         self.path, self.handle = filepath, -1
 
     def acquire(self) -> bool:
