@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from evolve.subnet_search.evolution import Candidate
 from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import canonical_json, digest
+from mcuformer.run.folder import writing
 from mcuformer.run.progress import say
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
@@ -88,8 +89,9 @@ class Study:
         """
         if subnet.key not in self._recorded:
             candidate = evaluate(subnet)
+            trial = self._trial(candidate)
             with faults_in_one_line(self.path):
-                self._study.add_trial(self._trial(candidate))
+                self._study.add_trial(trial)
             self._recorded[subnet.key] = candidate
         return self._recorded[subnet.key]
 
@@ -123,8 +125,8 @@ class KernelLock(JournalFileOpenLock):
     Optuna's own locks are files, which a killed process leaves behind and others then wait for.
     """
 
-    def __init__(self, filepath: str, grace_period: int | None = None) -> None:
-        super().__init__(filepath, grace_period)
+    def __init__(self, filepath: str) -> None:
+        super().__init__(filepath)
         self.path, self.handle = filepath, -1
 
     def acquire(self) -> bool:
@@ -146,7 +148,7 @@ def open_storage(path: Path) -> JournalStorage:
     """
     torn = cut_torn_line(path)
     try:
-        lock = KernelLock(str(path), grace_period=None)
+        lock = KernelLock(str(path))
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except Exception:
         with path.open("ab") as file:
@@ -182,9 +184,10 @@ def faults_in_one_line(path: Path) -> Iterator[None]:
         ArtifactError: the journal is damaged, or cannot be read or written.
     """
     try:
-        yield
-    except OSError as error:
-        raise ArtifactError(f"cannot be used: {error}", where=path) from error
+        with writing(path):
+            yield
+    except ArtifactError:
+        raise
     except Exception as error:  # Optuna trusts its journal: damage shows as any exception
         raise ArtifactError(
             f"damaged: {type(error).__name__}: {error}; remove it to evaluate anew", where=path

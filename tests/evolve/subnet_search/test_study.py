@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +119,18 @@ def test_a_damaged_journal_is_one_line(damaged, digits_space: SearchSpace, tmp_p
         Study(path, {"seed": 3}, digits_space, CONDITIONS)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == before
+
+
+def test_a_full_disk_is_one_line(
+    digits_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.log"
+    study = Study(path, {}, digits_space, CONDITIONS)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ArtifactError, match=r"journal\.log: cannot be written: No space left") as e:
+        study.evaluated(digits_space.smallest(digits_space.points()[0]), Evaluator())
+    assert "\n" not in str(e.value)
