@@ -46,7 +46,12 @@ class Value(BaseModel):
             ConfigError: the content is not valid; the message names the dotted path.
         """
         try:
-            return cls.model_validate_json(json.dumps(container), strict=True)
+            text = json.dumps(container)
+        except (TypeError, ValueError, RecursionError) as error:
+            line = "a value that is no text, number, list or mapping of reasonable size"
+            raise ConfigError(line, where=where) from error
+        try:
+            return cls.model_validate_json(text, strict=True)
         except ValidationError as error:
             line = describe_validation_error(error, container, cls)
             raise ConfigError(line, where=where) from error

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Generic, TypeVar
-
-from pydantic import Field
+from typing import ClassVar, Generic, TypeVar
 
 from mcuformer.errors import ArtifactError
+from mcuformer.limits import PathText, Seed, Threads
 from mcuformer.run import entry
 from mcuformer.run.artifact import RunDir, Stage
 from mcuformer.run.progress import say
@@ -31,9 +30,9 @@ class Settings(Value):
     # `threads` has an effect on last digits only, as the machine has, which is no setting either
     without_effect: ClassVar[tuple[str, ...]] = ("run_dir", "points_dir", "overwrite", "threads")
 
-    run_dir: Annotated[str, Field(min_length=1)]
-    seed: Annotated[int, Field(ge=0)] = 0
-    threads: Annotated[int, Field(ge=1, le=MAX_THREADS)] | None = None
+    run_dir: PathText
+    seed: Seed = 0
+    threads: Threads | None = None
     overwrite: bool = False
 
     @property

@@ -39,7 +39,7 @@ def test_parse_and_dump_are_inverse() -> None:
         ({"size": True}, "size: Input should be a valid integer (got True)"),
         ({"colour": 1}, "colour: unknown key"),
         ({"parts": [{"count": 1}, {}]}, "parts.1.count: missing key"),
-        ({"parts": [{"count": 0}]}, "parts.0.count: Input should be greater than or equal to 1"),
+        ({"parts": [{"count": 0}]}, "parts.0.count: out of range (got 0, expected at least 1)"),
         ({"size": "3", "name": 4}, "size: Input should be a valid integer (got '3'); and 1 more"),
     ],
 )

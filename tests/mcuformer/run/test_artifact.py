@@ -30,7 +30,7 @@ def test_json_round_trip_and_refusals(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"unsupported format version .got 99, expected 1"):
         read_json(path, "space")
     path.write_text('{"format": ')
-    with pytest.raises(ArtifactError, match=r"a\.json: damaged"):
+    with pytest.raises(ArtifactError, match=r"a\.json:1:12: damaged"):
         read_json(path, "space")
     with pytest.raises(ArtifactError, match="no such file"):
         read_json(tmp_path / "b.json", "space")
