@@ -12,6 +12,7 @@ from mcuformer.limits import ADDRESS_END, ByteCount, Hertz, PositiveBytes, Posit
 from mcuformer.value import Value
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7"]
+RegionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=32)]
 MAX_REGIONS = 32
 LINKER_WORDS = {"o", "org", "origin", "l", "len", "length"}  # a linker script's own, in MEMORY
 
@@ -26,7 +27,7 @@ class MemoryRegion(Value):
         size_bytes: size.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=32)]
+    name: RegionName
     kind: Literal["flash", "sram"]
     origin: Annotated[int, Field(ge=0, lt=ADDRESS_END)]
     size_bytes: PositiveBytes
@@ -80,11 +81,11 @@ class Device(Value):
     core: Core
     clock_hz: Hertz
     regions: Annotated[tuple[MemoryRegion, ...], Field(min_length=2, max_length=MAX_REGIONS)]
-    code_region: str
-    arena_region: str
-    data_region: str
-    weights_region: str | None = None
-    fast_code_region: str | None = None
+    code_region: RegionName
+    arena_region: RegionName
+    data_region: RegionName
+    weights_region: RegionName | None = None
+    fast_code_region: RegionName | None = None
     stack_reserve_bytes: PositiveBytes
     emulation: Emulation | None = None
 

@@ -179,8 +179,6 @@ def describe_validation_error(error: ValidationError, container: Any, model: Mod
         text = f"{where}: unknown key{near}"
     elif kind == "missing":
         text = f"{where}: missing key"
-    elif kind == "json_invalid":
-        text = "a text that is not Unicode, or values nested too deeply"
     else:
         context = first.get("ctx", {})
         message, expected = first["msg"].removeprefix("Value error, "), ""

@@ -79,7 +79,8 @@ def unknown_key(model: Model, path: Sequence[str]) -> tuple[str, list[str]] | No
 
     Args:
         model: type of the root.
-        path: keys from the root; in a union, the keys of every member are known.
+        path: keys from the root; in a union, the keys of every member are known. A list or a number
+            has no keys inside, a mapping has any.
     """
     models = [model]
     for number, key in enumerate(path):
@@ -88,7 +89,7 @@ def unknown_key(model: Model, path: Sequence[str]) -> tuple[str, list[str]] | No
             return ".".join(path[: number + 1]), list(dict(fields))
         found = [field.annotation for name, field in fields if name == key]
         models = [each for annotation in found for each in members(annotation)]
-        if not models:
+        if any(get_origin(annotation) is dict for annotation in found):
             break
     return None
 

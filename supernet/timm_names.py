@@ -42,7 +42,7 @@ def _optimizer(name: str) -> str:
 def _model(name: str) -> str:
     import timm
 
-    return _known(name, "model", timm.list_models())
+    return _known(name, "model", map(str, timm.list_models()))
 
 
 def _rand_augment(text: str) -> str:

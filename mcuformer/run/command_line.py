@@ -12,13 +12,15 @@ from pathlib import Path
 from mcuformer.errors import ConfigError, did_you_mean
 from mcuformer.fields import fields_at, members, nullable, texts, unknown_key
 from mcuformer.run.presets import conf_dir
+from mcuformer.run.user_file import MAX_DIGITS
 from mcuformer.value import Value
 
 FOLDER_FLAGS = ("config_path", "config_name", "config_dir", "experimental_rerun")
 MODES = ("run", "cfg", "multirun", "shell_completion", "info")
 SWEEP = re.compile(r"^\s*(choice|range|interval|glob|shuffle|sort|tag)\s*\(")
-OPTION = re.compile(r"^(?!(?:true|false|nan|inf)$)[A-Za-z_][\w.-]*$", re.IGNORECASE | re.ASCII)
+OPTION = re.compile(r"^(?!(?:true|false|nan|inf)$)[A-Za-z_][\w.-]{0,63}$", re.IGNORECASE | re.ASCII)
 HYDRAS = ("hydra.", "hydra/")
+TOO_MANY_DIGITS = re.compile(rf"\d{{{MAX_DIGITS + 1}}}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def read_command_line(arguments: Sequence[str], model: type[Value]) -> CommandLi
         else:
             refuse(unknown_key(model, key.split(".")))
             result.append(f"++{key}={_value(model, key, value, sweep=parsed.multirun)}")
+        if TOO_MANY_DIGITS.search(result[-1]):
+            raise ConfigError("too many digits", where=key, expected=f"at most {MAX_DIGITS}")
     return CommandLine(flags, parsed, result, files)
 
 

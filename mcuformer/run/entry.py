@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcuformer import __version__
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 ConfigT = TypeVar("ConfigT", bound=Value)
+SWEEP_FILE = "multirun.yaml"
 
 
 def fail(error: BaseException | str, exit_code: int = 2) -> int:
@@ -92,9 +94,13 @@ def run(
 
 def _fault(error: Exception) -> McuformerError:
     """Return an error that a user can cause as a fault of one line."""
+    from hydra.errors import HydraException
+
     if isinstance(error, McuformerError):
         return error
-    return of_system(error) if isinstance(error, OSError) else ConfigError(_hydra_line(error))
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        return of_system(error)
+    return ConfigError(_hydra_line(error))
 
 
 def compose(config_name: str, overrides: Sequence[str], model: type[Value]) -> dict[str, Any]:
@@ -136,6 +142,7 @@ def _call_hydra(
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
+    from omegaconf.errors import OmegaConfBaseException
 
     @hydra.main(version_base="1.3", config_path=folder, config_name=config_name)
     def job(config: DictConfig) -> None:
@@ -149,8 +156,9 @@ def _call_hydra(
                     container["run_dir"], settings.job.num, settings.overrides.task, swept
                 )
             function(model.parse(container))
-        except (McuformerError, OSError) as error:
+        except (McuformerError, OSError, OmegaConfBaseException) as error:
             if settings.mode == RunMode.MULTIRUN:
+                remove_unused(Path(settings.sweep.dir))
                 raise  # a launcher's worker must report it; Hydra then names the job
             fault = _fault(error)
             raise SystemExit(fail(fault, fault.exit_code)) from error  # no traceback
@@ -178,6 +186,13 @@ def points_beside(run_dir: str, device: str) -> str:
     """
     path = Path(run_dir)
     return str((path.parent if path.name == device else path) / "points")
+
+
+def remove_unused(sweep_dir: Path) -> None:
+    """Remove the folder of a sweep in which nothing ran: it holds what Hydra wrote beforehand."""
+    if {path.name for path in sweep_dir.iterdir()} <= {SWEEP_FILE}:
+        (sweep_dir / SWEEP_FILE).unlink(missing_ok=True)
+        sweep_dir.rmdir()
 
 
 def plain(config: DictConfig, model: type[Value]) -> dict[str, Any]:
@@ -234,7 +249,10 @@ def multirun_dir(run_dir: str, job_number: int, overrides: Sequence[str], swept:
 def _hydra_line(error: BaseException) -> str:
     """Return the useful part of a Hydra or OmegaConf message on one line."""
     from hydra.errors import MissingConfigException, OverrideParseException
+    from omegaconf import MissingMandatoryValue
 
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}: missing; give {error.full_key}=..."
     if isinstance(error, OverrideParseException):
         text = error.override.removeprefix("++")
         key = text.partition("=")[0]

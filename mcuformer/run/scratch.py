@@ -19,7 +19,7 @@ def scratch_folder() -> Iterator[Path]:
 
     A process holds the lock of its folder. Folders that nobody holds are left from killed
     processes, and are removed first. A folder may lose its life between its creation and its lock,
-    to another process that starts at the same time; then a new one is made.
+    to another process that clears at the same moment; then a new one is made.
 
     Raises:
         OSError: the temporary directory is full or not writable.

@@ -66,6 +66,12 @@ def test_multirun_gives_every_job_its_directory(tmp_path: Path) -> None:
     assert [config.run_dir for config in found] == [f"{tmp_path}/x/seed={n}" for n in (1, 2)]
 
 
+def test_a_refused_sweep_leaves_no_folder(tmp_path: Path) -> None:
+    arguments = ["seed=1,-1", "-m", f"run_dir={tmp_path}/x", "recipe.lr=-1"]
+    assert entry.run("supernet_train", TrainConfig, lambda config: None, arguments) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_interrupts_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted(config: TrainConfig) -> None:
         raise KeyboardInterrupt

@@ -97,7 +97,7 @@ HOSTILE: dict[str, tuple[str, str | bytes, str]] = {
     "a region beyond 32 bits": (
         "device",
         board("0x20000000", "0xFFFFFFFFFF"),
-        "regions.1: region sram ends beyond the 32-bit address space",
+        "regions.1.origin: out of range (got 1099511627775, expected less than 4294967296)",
     ),
     "a key twice": ("device", BOARD + "name: b\n", "mine.yaml:11:1: key 'name' stands twice"),
     "a tab": ("device", "name: a\n\tcore: b\n", "cannot start any token"),
