@@ -24,7 +24,6 @@ HELP = ("-h", "--help")
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    imports_done()
     name, *arguments = sys.argv[1:] or [""]
     if name in HELP:
         print(*str(__doc__).splitlines()[2:], "", sep="\n")
@@ -42,6 +41,7 @@ def main() -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
+    imports_done()
     function, parameters = COMMANDS[name]
     usage = " ".join(("mcuformer", name, *parameters))
     if set(arguments) & set(HELP):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 PROGRAMS = ("mcuformer", "evolve", "supernet", "oplib")
 INTERRUPTED = 130
@@ -21,8 +22,7 @@ def guard_imports() -> None:
     raised during their import into an ImportError.
     """
     ours = _module().partition(".")[0] in PROGRAMS
-    main_thread = threading.current_thread() is threading.main_thread()
-    if ours and main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
 
 
@@ -37,7 +37,7 @@ def _module() -> str:
     arguments = sys.orig_argv
     if "-m" in arguments[:-1]:
         return arguments[arguments.index("-m") + 1]
-    return Path(sys.argv[0]).name if sys.argv else ""
+    return os.path.basename(sys.argv[0]) if sys.argv else ""
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -74,5 +74,8 @@ def _checked_path(text: str) -> str:
     return path
 
 
+NameText = Annotated[str, Field(pattern=r"^\w[\w .+-]*$", max_length=64)]
+"""Name that may become that of a folder."""
+
 PathText = Annotated[str, Field(min_length=1), AfterValidator(_checked_path)]
 """Path of a file or folder; ``~`` is the home directory."""

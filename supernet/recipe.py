@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from mcuformer.errors import ConfigError
 from mcuformer.limits import MAX_EPOCHS, BatchSize, Epochs, PathText, Rate, Steps
 from mcuformer.value import Value
 from supernet.timm_names import OptimizerName, RandAugment, SchedulerName, TimmModel

@@ -36,7 +36,7 @@ def _optimizer(name: str) -> str:
         return name
     from timm.optim import list_optimizers
 
-    return _known(name, "optimiser", list_optimizers())
+    return _known(name, "optimiser", map(str, list_optimizers()))
 
 
 def _model(name: str) -> str:

@@ -34,10 +34,11 @@ from tool import Parser, require_at_least, run
 from evolve.finetune import FINETUNE
 from evolve.qat import QAT
 from evolve.search import SEARCH
-from evolve.space import SPACE
-from mcuformer.chain import ChainConfig, run_chain
+from evolve.space import SPACE, EvolveSpaceConfig
+from mcuformer.chain import ChainConfig
 from mcuformer.device import Device
 from mcuformer.errors import McuformerError, one_line
+from mcuformer.execution import run_chain
 from mcuformer.fields import complete, stray_key
 from mcuformer.run import entry
 from mcuformer.run.artifact import read_value
@@ -73,13 +74,13 @@ TOKENS = (
     "space=absent", "data=npz", "recipe@x=qat", "recipe@train=absent", "@=1", "a@b@c=1",
     "--run", "-m", "--cfg", "job", "--help", "--version", "--info", "-c", "--resolve", "--no", "-x",
     "--package", "seed=(", "seed=)", "seed={", "seed=[1", "seed='", 'seed="', "seed=\\", "seed=1,2",
-    "run_dir=", "run_dir='", "run_dir=a (b)=ü", "run_dir=\\", "run_dir=a\nb", "run_dir=x,y",
+    "run_dir=", "run_dir='", "run_dir=a (b)=ü", "run_dir=\\", "run_dir=a\nb", "run_dir=[/b]",
     "hydra.x=1", "hydra/launcher=absent", "hydra.job.name={", "seed=${seed}", "seed=${oc.env:NO}",
     "seed=choice(1", "seed=range(3)", "seed=glob(*)", "inspct", "日=本", "\x1b=1", "a\0=1",
 )
 FRAGMENTS = (
     b"", b"\0", b"\xff", b"\t", b"&a ", b"*a", b"!!python/object:os.system ", b"!!binary ", b"${x}",
-    b": ", b"- ", b"{", b"}", b"[" * 50, b"]", b"'", b'"', b"#", b"\n", b"---\n", b"9" * 50, b"1e99",
+    b": ", b"- ", b"{", b"}", b"[" * 50, b"]", b"'", b'"', b"#", b"\n", b"---\n", b"9" * 50,
     b"2020-01-01", b"null", b"~", b"NaN", b"-", b"%", b"@", b"hydra: ", b"_target_: ", b"? ", b"| ",
 )
 # fmt: on
@@ -120,6 +121,11 @@ def programs(folder: Path) -> list[Program]:
     own = export.valid | {"weights": f"{folder}/w", "vit": complete(TimmVit, {})}
     found.append(Program("a network", "oplib_export", export.model, export.begin, own))
     return found
+
+
+def begin_space(config: EvolveSpaceConfig) -> None:
+    """Do what the space search does before it begins."""
+    SPACE.stage(config)
 
 
 def plan(config: ChainConfig) -> None:
@@ -217,7 +223,7 @@ def file_case(rng: random.Random, folder: Path) -> tuple[str, Callable[[], int]]
             read_value(target, "subnet", SubnetConfig)
         elif by_command:
             line = [f"device={target}", f"run_dir={folder}/run"]
-            return entry.run(SPACE.config_name, SPACE.config, SPACE.stage, line)
+            return entry.run(SPACE.config_name, SPACE.config, begin_space, line)
         else:
             Device.parse(read_user_yaml(target))
         return 0

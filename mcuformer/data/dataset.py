@@ -20,7 +20,7 @@ from mcuformer.data.picture_source import PictureParts, PictureReader
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.data.timm_reader import read_timm
 from mcuformer.errors import DataError
-from mcuformer.limits import MAX_CLASSES, ImgSize, PathText, Seed
+from mcuformer.limits import MAX_CLASSES, ImgSize, NameText, PathText, Seed
 from mcuformer.run.progress import say
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
@@ -59,7 +59,7 @@ class DataConfig(Value):
         cache_dir: folder of that cache; null is ``mcuformer`` in the user's cache folder.
     """
 
-    name: str
+    name: NameText
     format: Literal["digits", "npz", "idx", "cifar10", "image_folder", "timm"]
     root: PathText | None = None
     timm_name: str | None = None

@@ -13,8 +13,6 @@ from mcuformer.run.artifact import RunDir, Stage
 from mcuformer.run.progress import say
 from mcuformer.value import Value
 
-MAX_THREADS = 1024
-
 
 class Settings(Value):
     """Settings common to all commands.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcuformer import __version__
 from mcuformer.errors import ConfigError, McuformerError, did_you_mean, of_system, one_line, shown
-from mcuformer.fields import stray_key
+from mcuformer.fields import members, stray_key
 from mcuformer.interrupt import INTERRUPTED, imports_done
 from mcuformer.run.command_line import CommandLine, read_command_line, refuse
 from mcuformer.run.help import help_text
@@ -61,7 +61,6 @@ def run(
     Returns:
         The exit code: 0, 2 for a fault of the input, 3 for an internal one, 130 for Ctrl-C.
     """
-    imports_done()
     try:
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
@@ -70,6 +69,7 @@ def run(
     os.environ["HYDRA_FULL_ERROR"] = "1"
     _register_resolvers()
     try:
+        imports_done()
         if process_count() > 1 and not distributed:
             raise ConfigError("torchrun is for supernet.train; sweep this command with -m")
         given = sys.argv[1:] if arguments is None else arguments

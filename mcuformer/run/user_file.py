@@ -25,7 +25,13 @@ MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_NESTING = 32
 MAX_INTERPOLATIONS = 32
 MAX_DIGITS = 40  # of a whole number; more fits no field
-HYDRAS_KEYS = ("hydra", "_target_", "defaults")  # they choose files and name functions to call
+ADVICE = {  # keys that choose files, functions to call or folders to write to, and what to do instead
+    "hydra": "",
+    "_target_": "",
+    "defaults": ": give its keys here, or set them on the command line",
+    "run_dir": ": set it on the command line",
+    "points_dir": ": set it on the command line",
+}
 PACKAGE_HEADER = re.compile(r"^[ \t]*#\s*@package\b", re.MULTILINE)
 PLAIN_INTERPOLATION = re.compile(r"\$\{\.*[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\}")
 FLOAT = re.compile(  # YAML 1.2's; PyYAML knows that of 1.1, in which 1e-3 is a text
@@ -189,10 +195,9 @@ class YamlReader:
                 raise self._fault(key, "a key that is not a text", "a name")
             if key.value in content:
                 raise self._fault(key, f"key {key.value!r} stands twice")
-            if key.value in HYDRAS_KEYS:
-                advice = ": give its keys here, or set them on the command line"
-                text = f"{key.value} is not allowed in a file of yours"
-                raise self._fault(key, text + (advice if key.value == "defaults" else ""))
+            if key.value in ADVICE:
+                text = f"{key.value} is not allowed in a file of yours{ADVICE[key.value]}"
+                raise self._fault(key, text)
             content[key.value] = self._value(value, in_list=False)
         return content
 

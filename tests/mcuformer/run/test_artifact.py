@@ -100,7 +100,7 @@ def test_a_file_that_was_changed_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="folder: not as work left it; run that stage again"):
         run.refuse_changed([run.file("folder")])
     run.record_file("work").write_text("{")
-    with pytest.raises(ArtifactError, match=r"work\.json: damaged"):
+    with pytest.raises(ArtifactError, match=r"work\.json:1:2: damaged"):
         run.refuse_changed([run.file("out")])
 
 

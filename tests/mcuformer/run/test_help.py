@@ -10,7 +10,7 @@ from evolve.finetune import FINETUNE
 from evolve.qat import QAT
 from evolve.search import SEARCH
 from evolve.space import SPACE
-from mcuformer import __version__, chain
+from mcuformer import __version__, execution
 from mcuformer.chain import ChainConfig
 from mcuformer.run import entry
 from mcuformer.run.command import Command
@@ -32,7 +32,7 @@ def test_help_knows_every_key(capsys: pytest.CaptureFixture[str], command: Comma
 
 
 def test_help_of_the_chain(capsys: pytest.CaptureFixture[str]) -> None:
-    assert entry.run("mcuformer", ChainConfig, chain.run_chain, ["-h"]) == 0
+    assert entry.run("mcuformer", ChainConfig, execution.run_chain, ["-h"]) == 0
     text = capsys.readouterr().out
     assert "recipe@finetune=finetune " in text
     assert re.search(r"finetune\.epochs=60 +length of the schedule", text)

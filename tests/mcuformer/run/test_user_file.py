@@ -147,6 +147,16 @@ HOSTILE: dict[str, tuple[str, str | bytes, str]] = {
         "defaults: [{override /hydra/launcher: joblib}]\n",
         "give its keys here, or set them on the command line",
     ),
+    "a folder to write to": (
+        "+experiment",
+        "run_dir: /etc\n",
+        "mine.yaml:1:1: run_dir is not allowed in a file of yours: set it on the command line",
+    ),
+    "a data set that names a folder": (
+        "data",
+        "{name: ../../x, format: digits, img_size: 8, num_classes: 10}\n",
+        "(got '../../x')",
+    ),
     "deep objects in a subnet": ("subnet", '{"a":' * 100_000, "damaged: nested too deeply"),
     "a key twice in a subnet": ("subnet", SUBNET + '"format": "x"}', "key 'format' stands twice"),
     "no number in a subnet": ("subnet", SUBNET + '"img_size": NaN}', "NaN is not a number of JSON"),
@@ -157,7 +167,13 @@ HOSTILE: dict[str, tuple[str, str | bytes, str]] = {
     ),
     "a pickle as a subnet": ("subnet", b"\x80\x04cos\nsystem\n.", "1:1: not a text in UTF-8"),
 }
-COMMANDS = {"device": SPACE, "+experiment": SPACE, "vit": EXPORT, "subnet": FINETUNE}
+COMMANDS = {
+    "device": SPACE,
+    "data": FINETUNE,
+    "+experiment": SPACE,
+    "vit": EXPORT,
+    "subnet": FINETUNE,
+}
 
 
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, key: str, file: Path) -> str:
