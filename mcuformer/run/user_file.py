@@ -25,7 +25,7 @@ MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_NESTING = 32
 MAX_INTERPOLATIONS = 32
 MAX_DIGITS = 40  # of a whole number; more fits no field
-ADVICE = {  # keys that choose files, functions to call or folders to write to, and what to do instead
+ADVICE = {  # keys that choose files, functions or folders to write to, and what to do instead
     "hydra": "",
     "_target_": "",
     "defaults": ": give its keys here, or set them on the command line",

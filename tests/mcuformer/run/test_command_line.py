@@ -61,7 +61,8 @@ def test_texts_with_quotes_and_interpolations() -> None:
     assert parsed("initial=null")[0].initial is None
 
 
-def test_texts_in_a_sweep() -> None:
+def test_texts_in_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     swept = parsed("-m", "initial=a,b", "run_dir=x y")
     assert [config.initial for config in swept] == ["a", "b"]
     assert swept[0].run_dir == "x y/initial=a"
