@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import Device
+from mcuformer.limits import PathText
 from mcuformer.run.artifact import (
     Stage,
     file_digest,
@@ -37,14 +38,20 @@ class FinetuneConfig(Settings):
     device: Device | None = None
     data: DataConfig
     recipe: Recipe
-    subnet: str | None = None
+    subnet: PathText | None = None
 
 
 def stage(config: FinetuneConfig) -> Stage:
-    """Return what the command reads and writes."""
+    """Return what the command reads and writes.
+
+    Raises:
+        McuformerError: the user's subnet is damaged, or for other channels or classes.
+    """
     inputs = [subnet_file(config)]
     if config.subnet is None:
         inputs.append(config.run.file("weights.safetensors"))
+    else:
+        config.data.check_network(read_value(inputs[0], "subnet", SubnetConfig))
     outputs = ("finetuned_subnet.json", "model.safetensors", "config.json")
     return Stage(FINETUNE.name, config.content(), [*inputs, *config.data.files()], outputs)
 

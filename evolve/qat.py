@@ -8,12 +8,11 @@ weights and scales, which ``export.source=qat`` then lowers.
 from __future__ import annotations
 
 import sys
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import Device
+from mcuformer.limits import ImageCount
 from mcuformer.run.artifact import Stage, file_digest
 from mcuformer.run.command import Command, Settings
 from mcuformer.run.threads import run_threads
@@ -45,7 +44,7 @@ class QatConfig(Settings):
     data: DataConfig
     recipe: Recipe
     forms: Forms
-    calibration_images: Annotated[int, Field(ge=1)] = 256
+    calibration_images: ImageCount = 256
     quant: QuantSettings = DEFAULT_QUANT
 
 

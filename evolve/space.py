@@ -23,6 +23,7 @@ from evolve.space_search.selectors import SelectorConfig
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.errors import BudgetError, ConfigError
+from mcuformer.limits import PathText
 from mcuformer.pictures import draw_space_search
 from mcuformer.run.artifact import (
     Stage,
@@ -61,7 +62,7 @@ class EvolveSpaceConfig(TargetSettings):
         space_search: selector of the point, with its settings.
     """
 
-    points_dir: str
+    points_dir: PathText
     data: DataConfig
     space: SearchSpace
     recipe: Recipe

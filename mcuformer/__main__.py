@@ -10,32 +10,63 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from mcuformer import execution, inspection
-from mcuformer.errors import ConfigError, McuformerError
+from mcuformer import __version__, execution, inspection
+from mcuformer.errors import ConfigError, McuformerError, did_you_mean, of_system
+from mcuformer.interrupt import INTERRUPTED, imports_done
 from mcuformer.run import entry
 
 COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "predict": (inspection.predict_picture, ("RUN", "IMAGE")),
     "inspect": (inspection.inspect_run, ("RUN",)),
 }
+HELP = ("-h", "--help")
 
 
 def main() -> int:
     """Run the command line; return the exit code."""
     name, *arguments = sys.argv[1:] or [""]
-    if name not in COMMANDS:
-        return execution.main()
-    function, parameters = COMMANDS[name]
+    if name in HELP:
+        print(*str(__doc__).splitlines()[2:], "", sep="\n")
     try:
-        if len(arguments) != len(parameters):
-            usage = " ".join(("mcuformer", name, *parameters))
-            raise ConfigError("wrong arguments", expected=usage)
-        function(*arguments)
+        if name not in COMMANDS:
+            _refuse_unknown(name)
+            return execution.main()
+        return _run(name, arguments)
     except McuformerError as error:
         return entry.fail(error, error.exit_code)
+    except OSError as error:
+        return entry.fail(of_system(error))
     except KeyboardInterrupt:
-        return entry.fail("interrupted", entry.INTERRUPTED)
+        return entry.fail("interrupted", INTERRUPTED)
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    imports_done()
+    function, parameters = COMMANDS[name]
+    usage = " ".join(("mcuformer", name, *parameters))
+    if set(arguments) & set(HELP):
+        print(f"usage: {usage}\n\n{str(function.__doc__).splitlines()[0]}")
+    elif "--version" in arguments:
+        print(f"mcuformer {__version__}")
+    elif len(arguments) != len(parameters):
+        raise ConfigError("wrong arguments", expected=usage)
+    else:
+        function(*arguments)
     return 0
+
+
+def _refuse_unknown(name: str) -> None:
+    """Refuse a first argument that is neither a command nor ``key=value`` nor a flag.
+
+    Raises:
+        ConfigError: with the nearest command.
+    """
+    if name and "=" not in name and name[0] not in "-~":
+        raise ConfigError(
+            f"no such command{did_you_mean(name, COMMANDS)}",
+            got=repr(name),
+            expected="predict, inspect, or key=value for a run",
+        )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from evolve.space import SPACE
 from evolve.space_search.selectors import SelectorConfig
 from evolve.subnet_search.evolution import EvolutionConfig
 from mcuformer.data.dataset import DataConfig
+from mcuformer.limits import PathText
 from mcuformer.report import REPORT
 from mcuformer.run.command import Command, Settings
 from mcuformer.space import SearchSpace
@@ -44,7 +45,7 @@ class ChainConfig(TargetSettings):
     train: Recipe
     finetune: Recipe
     sampling: SamplingConfig
-    points_dir: str
+    points_dir: PathText
     space_search: SelectorConfig
     strategy: EvolutionConfig
     export: ExportSettings

@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mcuformer.errors import BudgetError
-from mcuformer.subnet import PositiveInt
+from mcuformer.limits import ADDRESS_END, ByteCount, Hertz, PositiveBytes, PositiveInt
 from mcuformer.value import Value
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7"]
-ByteCount = Annotated[int, Field(ge=0)]
-ADDRESS_END = 2**32
+RegionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=32)]
+MAX_REGIONS = 32
 LINKER_WORDS = {"o", "org", "origin", "l", "len", "length"}  # a linker script's own, in MEMORY
 
 
@@ -27,10 +27,10 @@ class MemoryRegion(Value):
         size_bytes: size.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    name: RegionName
     kind: Literal["flash", "sram"]
-    origin: ByteCount
-    size_bytes: PositiveInt
+    origin: Annotated[int, Field(ge=0, lt=ADDRESS_END)]
+    size_bytes: PositiveBytes
 
     @model_validator(mode="after")
     def _check(self) -> MemoryRegion:
@@ -49,8 +49,10 @@ class Emulation(Value):
         clock_hz: clock that QEMU gives the machine.
     """
 
-    machine: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]  # no option of QEMU's
-    clock_hz: PositiveInt
+    machine: Annotated[
+        str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)
+    ]  # no option of QEMU's
+    clock_hz: Hertz
 
 
 class Device(Value):
@@ -74,17 +76,17 @@ class Device(Value):
             board with the same core.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-    description: str = ""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
+    description: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)] = ""
     core: Core
-    clock_hz: PositiveInt
-    regions: Annotated[tuple[MemoryRegion, ...], Field(min_length=2)]
-    code_region: str
-    arena_region: str
-    data_region: str
-    weights_region: str | None = None
-    fast_code_region: str | None = None
-    stack_reserve_bytes: PositiveInt
+    clock_hz: Hertz
+    regions: Annotated[tuple[MemoryRegion, ...], Field(min_length=2, max_length=MAX_REGIONS)]
+    code_region: RegionName
+    arena_region: RegionName
+    data_region: RegionName
+    weights_region: RegionName | None = None
+    fast_code_region: RegionName | None = None
+    stack_reserve_bytes: PositiveBytes
     emulation: Emulation | None = None
 
     @model_validator(mode="after")
@@ -162,8 +164,8 @@ class BudgetConfig(Value):
         flash_bytes: flash; null is all that the device has.
     """
 
-    sram_bytes: PositiveInt | None = None
-    flash_bytes: PositiveInt | None = None
+    sram_bytes: PositiveBytes | None = None
+    flash_bytes: PositiveBytes | None = None
 
 
 class Budget(Value):

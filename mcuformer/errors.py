@@ -11,6 +11,18 @@ from pydantic import ValidationError
 
 from mcuformer.fields import Model, keys_at
 
+SHOWN = 200  # letters of a value in a message
+BOUNDS = {  # pydantic's faults of range, by the words for the bound
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "too_long": "at most {max_length} values",
+    "too_short": "at least {min_length} values",
+    "string_too_long": "at most {max_length} letters",
+    "string_too_short": "at least {min_length} letters",
+}
+
 
 class McuformerError(Exception):
     """A fault of the input or the environment, reported in one line.
@@ -36,7 +48,7 @@ class McuformerError(Exception):
         line = f"{where}: {message}" if where is not None else message
         details = []
         if got is not None:
-            details.append(f"got {got}")
+            details.append(f"got {shown(got)}")
         if expected is not None:
             details.append(f"expected {expected}")
         super().__init__(f"{line} ({', '.join(details)})" if details else line)
@@ -80,12 +92,42 @@ class InternalError(McuformerError):
     exit_code = 3
 
 
-def dotted_path(location: Sequence[int | str], container: Any) -> str:
+def shown(value: object) -> str:
+    """Return a value as text of limited length; a text is shown as it is.
+
+    >>> shown("x" * 500)[-20:]
+    'xxx... (500 letters)'
+    """
+    try:
+        text = str(value)
+    except ValueError:  # Python prints no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} letters)"
+
+
+def one_line(error: object) -> str:
+    r"""Return a message as one printable line: a user's text must not steer the terminal.
+
+    >>> one_line("no \x1b[31m\nfile")
+    'no \\x1b[31m file'
+    """
+    text = " ".join(str(error).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def of_system(error: OSError) -> McuformerError:
+    """Return a fault of the operating system, for instance a full disk, as a fault of one line."""
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return McuformerError(": ".join([error.strerror or str(error), *names[:1]]))
+
+
+def dotted_path(location: Sequence[int | str], container: Any, *, absent: bool = False) -> str:
     """Return the dotted path of a fault, without pydantic's names of union members.
 
     Args:
         location: location in pydantic's error.
         container: nested dicts and lists that were validated.
+        absent: whether the last part is a key that the container lacks.
     """
     kept = []
     for number, part in enumerate(location):
@@ -93,10 +135,15 @@ def dotted_path(location: Sequence[int | str], container: Any) -> str:
         inside = inside or (isinstance(container, list) and isinstance(part, int))
         if inside:
             container = container[part]
-        elif not isinstance(container, dict) or number < len(location) - 1:
-            continue  # a union member's name; a missing key comes last, in a dict
+        elif not absent or number < len(location) - 1:
+            continue  # a union member's name
         kept.append(str(part))
     return ".".join(kept) or "configuration"
+
+
+def _quoted(value: object) -> str:
+    """Return the Python form of a value, of limited length."""
+    return shown(value) if isinstance(value, int) else shown(repr(value))
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
@@ -105,7 +152,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     >>> did_you_mean("weigth_decay", ["weight_decay", "warmup_epochs"])
     "; did you mean 'weight_decay'?"
     """
-    near = get_close_matches(str(name), list(known), n=1)
+    near = get_close_matches(shown(name), list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -123,20 +170,23 @@ def describe_validation_error(error: ValidationError, container: Any, model: Mod
     """
     faults = error.errors(include_url=False)
     strays = [fault for fault in faults if fault["type"] == "extra_forbidden"]
-    first = (strays or faults)[0]  # a missing key may be present, misspelt
-    where = dotted_path(first["loc"], container)
+    apt = [f for f in faults if f["type"] != "literal_error" or not isinstance(f["input"], dict)]
+    first = (strays or apt or faults)[0]  # a missing key may be present, misspelt
     kind = first["type"]
+    where = dotted_path(first["loc"], container, absent=kind == "missing")
     if kind == "extra_forbidden":
         near = did_you_mean(first["loc"][-1], keys_at(model, first["loc"]))
         text = f"{where}: unknown key{near}"
     elif kind == "missing":
         text = f"{where}: missing key"
     else:
-        message = first["msg"].removeprefix("Value error, ")
+        context = first.get("ctx", {})
+        message, expected = first["msg"].removeprefix("Value error, "), ""
+        if kind in BOUNDS:
+            message, expected = "out of range", f", expected {BOUNDS[kind].format(**context)}"
         text = f"{where}: {message}"
         if not isinstance(first["input"], dict):
-            text += f" (got {first['input']!r})"
-        context = first.get("ctx", {})
+            text += f" (got {_quoted(first['input'])}{expected})"
         choices = str(context.get("expected_tags", context.get("expected", "")))
         text += did_you_mean(context.get("tag", first["input"]), re.findall(r"'([^']*)'", choices))
     more = len(faults) - 1

@@ -79,7 +79,8 @@ def unknown_key(model: Model, path: Sequence[str]) -> tuple[str, list[str]] | No
 
     Args:
         model: type of the root.
-        path: keys from the root; in a union, the keys of every member are known.
+        path: keys from the root; in a union, the keys of every member are known. A list or a number
+            has no keys inside, a mapping has any.
     """
     models = [model]
     for number, key in enumerate(path):
@@ -88,9 +89,32 @@ def unknown_key(model: Model, path: Sequence[str]) -> tuple[str, list[str]] | No
             return ".".join(path[: number + 1]), list(dict(fields))
         found = [field.annotation for name, field in fields if name == key]
         models = [each for annotation in found for each in members(annotation)]
-        if not models:
+        if any(get_origin(annotation) is dict for annotation in found):
             break
     return None
+
+
+def fields_at(model: Model, path: Sequence[str]) -> list[Any]:
+    """Return the annotations of a field on a known dotted path, one per union member that has it.
+
+    Args:
+        model: type of the root.
+        path: keys from the root.
+    """
+    models, found = [model], []
+    for key in path:
+        found = [m.model_fields[key].annotation for m in models if key in m.model_fields]
+        models = [each for annotation in found for each in members(annotation)]
+    return found
+
+
+def texts(annotation: Any) -> bool:
+    """Return whether a field's value can only be a text, of any content, or null."""
+    if get_origin(annotation) is Annotated:
+        return texts(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return all(part is type(None) or texts(part) for part in get_args(annotation))
+    return annotation is str
 
 
 def stray_key(model: Model, content: Mapping[str, Any]) -> tuple[str, list[str]] | None:

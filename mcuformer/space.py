@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -9,12 +10,26 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from mcuformer.errors import ConfigError
+from mcuformer.limits import (
+    MAX_CHOICES,
+    MAX_PLANNED,
+    MAX_POINTS,
+    Depth,
+    Distance,
+    ImgSize,
+    InChans,
+    MlpRatio,
+    NormEps,
+    NumClasses,
+    NumHeads,
+    PatchSize,
+    RankRatio,
+    Width,
+)
 from mcuformer.subnet import (
     Activation,
     BlockConfig,
     LinearName,
-    PositiveInt,
-    RankRatio,
     SubnetConfig,
     Tokenizer,
     build_block,
@@ -23,6 +38,7 @@ from mcuformer.subnet import (
 from mcuformer.value import Value
 
 T = TypeVar("T")
+Choices = Annotated[tuple[T, ...], Field(min_length=1, max_length=MAX_CHOICES)]
 
 
 def draw(choices: Sequence[T], rng: np.random.Generator) -> T:
@@ -41,9 +57,9 @@ class SpacePoint(Value):
     """
 
     rank_ratio: RankRatio
-    patch_size: PositiveInt
+    patch_size: PatchSize
     mlp_rank_ratio: RankRatio | None = None
-    img_size: PositiveInt | None = None
+    img_size: ImgSize | None = None
 
     @property
     def name(self) -> str:
@@ -77,28 +93,28 @@ class SearchSpace(Value):
         tokenizer: choices of the tokenizer.
     """
 
-    img_size: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    in_chans: PositiveInt
-    num_classes: PositiveInt
-    rank_ratio: Annotated[tuple[RankRatio, ...], Field(min_length=1)]
-    mlp_rank_ratio: Annotated[tuple[RankRatio, ...], Field(min_length=1)] | None = None
-    patch_size: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    embed_dim: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    depth: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    num_heads: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    mlp_ratio: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
-    activation: Annotated[tuple[Activation, ...], Field(min_length=1)] = ("gelu",)
-    head_dim: PositiveInt = 64
-    qkv_dim: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
+    img_size: Choices[ImgSize]
+    in_chans: InChans
+    num_classes: NumClasses
+    rank_ratio: Choices[RankRatio]
+    mlp_rank_ratio: Choices[RankRatio] | None = None
+    patch_size: Choices[PatchSize]
+    embed_dim: Choices[Width]
+    depth: Choices[Depth]
+    num_heads: Choices[NumHeads]
+    mlp_ratio: Choices[MlpRatio]
+    activation: Choices[Activation] = ("gelu",)
+    head_dim: Width = 64
+    qkv_dim: Choices[Width] | None = None
     low_rank: tuple[LinearName, ...] = ("qkv", "fc1", "fc2")
-    tokenizer: Annotated[tuple[Tokenizer, ...], Field(min_length=1)] = ("patch",)
-    stem_dim: PositiveInt | None = None
+    tokenizer: Choices[Tokenizer] = ("patch",)
+    stem_dim: Width | None = None
     class_token: bool = False
     global_pool: Literal["avg", "token"] = "avg"
     absolute_position: bool = True
-    relative_position: PositiveInt | None = None
+    relative_position: Distance | None = None
     qkv_bias: bool = True
-    norm_eps: Annotated[float, Field(gt=0.0)] = 1e-6
+    norm_eps: NormEps = 1e-6
 
     @field_validator("img_size", mode="before")
     @classmethod
@@ -146,7 +162,27 @@ class SearchSpace(Value):
             for heads in self.num_heads:
                 if width % heads:
                     raise ValueError(f"qkv_dim {width} is not a multiple of num_heads {heads}")
+        self._check_sizes()
         return self
+
+    def _check_sizes(self) -> None:
+        """Refuse a grid that cannot be planned in seconds, and subnets that are none.
+
+        Raises:
+            ValueError: the grid has too many points, or an extreme subnet breaks a bound.
+        """
+        count = math.prod(self.shape)
+        if count > MAX_POINTS:
+            raise ValueError(f"{count} points, expected at most {MAX_POINTS}")
+        smallest = [self.smallest(point) for point in self.points()]
+        for point in self.points():
+            self.largest(point)
+        planned = sum(subnet.num_tokens * subnet.blocks[0].num_heads for subnet in smallest)
+        if planned > MAX_PLANNED:
+            raise ValueError(
+                f"tokens times heads, summed over {count} points, is {planned}, expected at most "
+                f"{MAX_PLANNED}"
+            )
 
     @property
     def max_head_dim(self) -> int:

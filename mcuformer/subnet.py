@@ -9,10 +9,24 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from mcuformer.limits import (
+    MAX_DEPTH,
+    MAX_PARAMS,
+    MAX_TOKEN_HEADS,
+    MAX_TOKENS,
+    Distance,
+    ImgSize,
+    InChans,
+    MlpRatio,
+    NormEps,
+    NumClasses,
+    NumHeads,
+    PatchSize,
+    RankRatio,
+    Width,
+)
 from mcuformer.value import Value
 
-PositiveInt = Annotated[int, Field(gt=0)]
-RankRatio = Annotated[float, Field(gt=0.0, le=1.0)]
 LinearName = Literal["qkv", "proj", "fc1", "fc2"]
 Tokenizer = Literal["patch", "conv1", "conv2"]
 Activation = Literal["gelu", "relu", "hard_swish"]
@@ -32,9 +46,9 @@ class BlockConfig(Value):
         activation: activation of the MLP's hidden units.
     """
 
-    num_heads: PositiveInt
-    head_dim: PositiveInt
-    mlp_ratio: Annotated[float, Field(gt=0.0)]
+    num_heads: NumHeads
+    head_dim: Width
+    mlp_ratio: MlpRatio
     activation: Activation = "gelu"
 
     @property
@@ -83,25 +97,25 @@ class SubnetConfig(Value):
         norm_eps: epsilon of every layer norm.
     """
 
-    img_size: PositiveInt
-    patch_size: PositiveInt
-    in_chans: PositiveInt
-    num_classes: PositiveInt
-    embed_dim: PositiveInt
-    blocks: Annotated[tuple[BlockConfig, ...], Field(min_length=1)]
+    img_size: ImgSize
+    patch_size: PatchSize
+    in_chans: InChans
+    num_classes: NumClasses
+    embed_dim: Width
+    blocks: Annotated[tuple[BlockConfig, ...], Field(min_length=1, max_length=MAX_DEPTH)]
     rank_ratio: RankRatio = 1.0
     mlp_rank_ratio: RankRatio | None = None
     low_rank: tuple[LinearName, ...] = ("qkv", "fc1", "fc2")
     full_rank_factors: bool = False
     tokenizer: Tokenizer = "patch"
-    stem_dim: PositiveInt | None = None
+    stem_dim: Width | None = None
     class_token: bool = False
     global_pool: Literal["avg", "token"] = "avg"
     absolute_position: bool = True
-    relative_position: PositiveInt | None = None
+    relative_position: Distance | None = None
     qkv_bias: bool = True
     fc_norm: bool = False
-    norm_eps: Annotated[float, Field(gt=0.0)] = 1e-6
+    norm_eps: NormEps = 1e-6
 
     @model_validator(mode="after")
     def _check(self) -> SubnetConfig:
@@ -112,7 +126,26 @@ class SubnetConfig(Value):
         if (self.tokenizer == "conv2") != (self.stem_dim is not None):
             raise ValueError("stem_dim must be given for tokenizer conv2, and for no other")
         check_tokenizer(self.tokenizer, self.patch_size)
+        self._check_sizes()
         return self
+
+    def _check_sizes(self) -> None:
+        """Refuse products of sizes that no planner can handle in seconds.
+
+        Raises:
+            ValueError: the network has too many tokens, heads or parameters, or an MLP without
+                hidden units.
+        """
+        tokens, heads = self.num_tokens, max(block.num_heads for block in self.blocks)
+        if tokens > MAX_TOKENS + self.class_token:
+            raise ValueError(f"{tokens} tokens, expected at most {MAX_TOKENS}")
+        if tokens * heads > MAX_TOKEN_HEADS:
+            limit = MAX_TOKEN_HEADS // tokens
+            raise ValueError(f"{heads} heads of {tokens} tokens, expected at most {limit} heads")
+        if int(self.embed_dim * min(block.mlp_ratio for block in self.blocks)) < 1:
+            raise ValueError("mlp_ratio times embed_dim is below 1: an MLP without hidden units")
+        if self.num_params > MAX_PARAMS:
+            raise ValueError(f"{self.num_params} parameters, expected at most {MAX_PARAMS}")
 
     @property
     def depth(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
 
 from mcuformer.errors import ConfigError, describe_validation_error
 
@@ -47,7 +48,14 @@ class Value(BaseModel):
         """
         try:
             return cls.model_validate_json(json.dumps(container), strict=True)
-        except ValidationError as error:
+        except (
+            TypeError,
+            RecursionError,
+            ValueError,
+        ) as error:  # of json; pydantic's is a ValueError
+            if not isinstance(error, ValidationError) or _is_no_json(error):
+                line = f"{_unwritable(container)}: neither Unicode nor a number of reasonable size"
+                raise ConfigError(line, where=where) from error
             line = describe_validation_error(error, container, cls)
             raise ConfigError(line, where=where) from error
 
@@ -65,3 +73,19 @@ class Value(BaseModel):
             elif isinstance(value, Value):
                 result[name] = value.content()
         return result
+
+
+def _is_no_json(error: ValidationError) -> bool:
+    return error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid"
+
+
+def _unwritable(content: Any) -> str:
+    """Return the dotted path of the first value that cannot be written as JSON and read again."""
+    items = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in items:
+        try:
+            from_json(json.dumps(value))
+        except (TypeError, ValueError, RecursionError):
+            nested = isinstance(value, dict | list) and _unwritable(value)
+            return f"{key}.{nested}" if nested else str(key)
+    return ""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.device import Footprint
 from mcuformer.errors import BudgetError, InternalError, ToolMissingError
+from mcuformer.limits import ImageCount, PathText
 from mcuformer.pictures import draw_memory
 from mcuformer.run.artifact import RunDir, Stage, parsing, write_bytes, write_json
 from mcuformer.run.command import Command
@@ -38,7 +38,6 @@ from oplib.target.predict import image_brightness
 from oplib.target.target import Target, TargetSettings
 from oplib.target.tools import installed
 
-PositiveCount = Annotated[int, Field(ge=1)]
 ELF_FILES: dict[board.CrossTarget, str] = {
     "emulated": "build/emulated.elf",
     "device": "build/device.elf",
@@ -58,11 +57,11 @@ class ExportSettings(Value):
         onnx: whether to write ``model_float.onnx`` and ``model_int8.onnx`` as well.
     """
 
-    calibration_images: PositiveCount = 256
-    check_images: PositiveCount = 16
+    calibration_images: ImageCount = 256
+    check_images: ImageCount = 16
     source: SourceName = "finetuned"
     quant: QuantSettings = DEFAULT_QUANT
-    report_images: PositiveCount = 32
+    report_images: ImageCount = 32
     onnx: bool = False
 
 
@@ -78,7 +77,7 @@ class ExportConfig(TargetSettings):
 
     data: DataConfig
     export: ExportSettings
-    weights: str | None = None
+    weights: PathText | None = None
     vit: TimmVit | None = None
 
     @property

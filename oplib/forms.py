@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import Field
-
+from mcuformer.limits import PatchSize
 from mcuformer.subnet import Activation
 from mcuformer.value import Value
 
@@ -58,7 +57,7 @@ class Forms(Value):
     sqrt: Literal["newton4", "newton3", "exact"] = "newton4"
     residual: Literal["int8", "int16"] = "int8"
     low_rank: Literal["int8", "int16"] = "int8"
-    patch_kernel: Annotated[int, Field(gt=0)] | None = None
+    patch_kernel: PatchSize | None = None
     passes: Passes = Passes()
 
     def activation(self, name: Activation) -> str:

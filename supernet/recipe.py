@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from mcuformer.errors import ConfigError
-from mcuformer.subnet import PositiveInt
+from mcuformer.limits import MAX_EPOCHS, BatchSize, Epochs, PathText, Rate, Steps
 from mcuformer.value import Value
+from supernet.timm_names import OptimizerName, RandAugment, SchedulerName, TimmModel
 
 if TYPE_CHECKING:
     from timm.data import Mixup
@@ -28,8 +29,8 @@ class TimmTeacher(Value):
         arguments: further arguments of ``timm.create_model``, for instance ``img_size``.
     """
 
-    model: str
-    checkpoint: str
+    model: TimmModel
+    checkpoint: PathText
     arguments: dict[str, int | float | bool | str] = Field(default_factory=dict)
 
 
@@ -44,7 +45,7 @@ class Distillation(Value):
 
     teacher: Literal["largest"] | TimmTeacher
     weight: Fraction = 0.5
-    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    temperature: Annotated[float, Field(ge=0.01, le=1000.0)] = 1.0
 
 
 class Recipe(Value):
@@ -83,31 +84,31 @@ class Recipe(Value):
 
     without_effect: ClassVar[tuple[str, ...]] = ("checkpoint_steps",)
 
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    optimizer: str = "adamw"
-    scheduler: str = "cosine"
-    lr: Annotated[float, Field(gt=0.0)]
-    min_lr: Annotated[float, Field(ge=0.0)] = 1e-5
-    warmup_epochs: Annotated[int, Field(ge=0)] = 5
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.05
+    epochs: Epochs
+    batch_size: BatchSize
+    optimizer: OptimizerName = "adamw"
+    scheduler: SchedulerName = "cosine"
+    lr: Rate
+    min_lr: Annotated[float, Field(ge=0.0, le=100.0)] = 1e-5
+    warmup_epochs: Annotated[int, Field(ge=0, le=MAX_EPOCHS)] = 5
+    weight_decay: Annotated[float, Field(ge=0.0, le=100.0)] = 0.05
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     mixup: Fraction = 0.0
     cutmix: Fraction = 0.0
     hflip: bool = False
-    crop_padding: Annotated[int, Field(ge=0)] = 0
+    crop_padding: Annotated[int, Field(ge=0, le=256)] = 0
     resized_crop_scale: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    rand_augment: str | None = None
+    rand_augment: RandAugment | None = None
     random_erasing: Fraction = 0.0
     drop_path_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     distillation: Distillation | None = None
-    fake_quant_epochs: Annotated[int, Field(ge=0)] = 0
+    fake_quant_epochs: Annotated[int, Field(ge=0, le=MAX_EPOCHS)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"
-    clip_grad: Annotated[float, Field(gt=0.0)] | None = 1.0
-    checkpoint_steps: PositiveInt = 200
-    spike_factor: Annotated[float, Field(gt=1.0)] | None = 5.0
-    max_rollbacks: Annotated[int, Field(ge=0)] = 3
+    clip_grad: Annotated[float, Field(gt=0.0, le=1e6)] | None = 1.0
+    checkpoint_steps: Steps = 200
+    spike_factor: Annotated[float, Field(gt=1.0, le=1e6)] | None = 5.0
+    max_rollbacks: Annotated[int, Field(ge=0, le=100)] = 3
     rollback_lr: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
 
     @model_validator(mode="after")
@@ -138,54 +139,29 @@ def check_batch_size(recipe: Recipe, images: int) -> None:
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
-    """Build the optimiser; 1-D parameters and the model's `no_weight_decay` are not decayed.
+    """Build the optimiser; 1-D parameters and the model's `no_weight_decay` are not decayed."""
+    from timm.optim import create_optimizer_v2
 
-    Raises:
-        ConfigError: timm has no such optimiser.
-    """
-    from timm.optim import create_optimizer_v2, list_optimizers
-
-    if recipe.optimizer not in list_optimizers():
-        raise ConfigError(
-            "timm has no such optimiser",
-            where="recipe.optimizer",
-            got=recipe.optimizer,
-            expected="one of timm.optim.list_optimizers(), for instance adamw",
-        )
     return create_optimizer_v2(
         model, opt=recipe.optimizer, lr=recipe.lr, weight_decay=recipe.weight_decay
     )
 
 
 def build_scheduler(recipe: Recipe, optimizer: Optimizer, steps_per_epoch: int) -> Scheduler:
-    """Build the schedule; ``step_update(step)`` sets the rate of a step counted from the start.
-
-    Raises:
-        ConfigError: timm has no such schedule.
-    """
+    """Build the schedule; ``step_update(step)`` sets the rate of a step counted from the start."""
     from timm.scheduler import create_scheduler_v2
 
-    try:
-        scheduler: Scheduler | None = create_scheduler_v2(
-            optimizer,
-            sched=recipe.scheduler,
-            num_epochs=recipe.epochs,
-            warmup_epochs=recipe.warmup_epochs,
-            warmup_lr=recipe.lr / 100,
-            warmup_prefix=True,
-            min_lr=recipe.min_lr,
-            step_on_epochs=False,
-            updates_per_epoch=steps_per_epoch,
-        )[0]
-    except ValueError:
-        scheduler = None
-    if scheduler is None:
-        raise ConfigError(
-            "timm has no such schedule",
-            where="recipe.scheduler",
-            got=recipe.scheduler,
-            expected="for instance cosine, tanh, step or poly",
-        )
+    scheduler: Scheduler = create_scheduler_v2(
+        optimizer,
+        sched=recipe.scheduler,
+        num_epochs=recipe.epochs,
+        warmup_epochs=recipe.warmup_epochs,
+        warmup_lr=recipe.lr / 100,
+        warmup_prefix=True,
+        min_lr=recipe.min_lr,
+        step_on_epochs=False,
+        updates_per_epoch=steps_per_epoch,
+    )[0]
     return scheduler
 
 

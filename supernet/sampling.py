@@ -17,7 +17,7 @@ from pydantic import Field
 from mcuformer.errors import BudgetError, ConfigError
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint, draw
-from mcuformer.subnet import PositiveInt, SubnetConfig
+from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
 
 Admissible = Callable[[SubnetConfig], bool]
@@ -43,7 +43,7 @@ class SandwichSampling(Value):
     """
 
     name: Literal["sandwich"]
-    num_random: Annotated[int, Field(ge=0)] = 1
+    num_random: Annotated[int, Field(ge=0, le=64)] = 1
     weight: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
 
 
@@ -59,7 +59,7 @@ class BudgetAwareSampling(Value):
     """
 
     name: Literal["budget_aware"]
-    levels: PositiveInt = 8
+    levels: Annotated[int, Field(ge=1, le=CANDIDATES)] = 8
 
 
 SamplingConfig = Annotated[

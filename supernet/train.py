@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import ConfigError
+from mcuformer.limits import ImgSize, PatchSize, PathText, RankRatio
 from mcuformer.run.artifact import Stage, save_arrays, write_bytes, write_json
 from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command, Settings
@@ -21,7 +22,6 @@ from mcuformer.run.folder import locked
 from mcuformer.run.progress import process_count, say
 from mcuformer.run.threads import run_threads
 from mcuformer.space import SearchSpace, SpacePoint
-from mcuformer.subnet import PositiveInt, RankRatio
 from mcuformer.value import Value
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.target.target import Target
@@ -43,8 +43,8 @@ class PointChoice(Value):
 
     rank_ratio: RankRatio | None = None
     mlp_rank_ratio: RankRatio | None = None
-    patch_size: PositiveInt | None = None
-    img_size: PositiveInt | None = None
+    patch_size: PatchSize | None = None
+    img_size: ImgSize | None = None
 
 
 class TrainConfig(Settings):
@@ -65,7 +65,7 @@ class TrainConfig(Settings):
         trackers: names of accelerate's trackers; ``metrics.jsonl`` is always written.
     """
 
-    points_dir: str
+    points_dir: PathText
     device: Device | None = None
     budget: BudgetConfig = BudgetConfig()
     forms: Forms = DEFAULT_FORMS
@@ -75,7 +75,7 @@ class TrainConfig(Settings):
     sampling: SamplingConfig
     point: PointChoice = PointChoice()
     joint: bool = False
-    initial: str | None = None
+    initial: PathText | None = None
     trackers: tuple[str, ...] = ()
 
     @property

@@ -70,6 +70,7 @@ ELSEWHERE = {
     "supernet.relative_position": TWINS,
     "supernet.rounding": RECIPE,
     "supernet.task": "supernet/test_trainer.py",
+    "supernet.timm_names": RECIPE,
     "supernet.tokenizer": "supernet/test_joint.py",
     "supernet.train": "integration/test_training.py",
     "supernet.validation": ("integration/test_training.py", '"smallest", "median", "largest"'),

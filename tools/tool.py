@@ -18,8 +18,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.interrupt import INTERRUPTED
 from mcuformer.run.artifact import read_json
-from mcuformer.run.entry import INTERRUPTED, fail
+from mcuformer.run.entry import fail
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from evolve.space_search.history import History, Index, Visit
 from mcuformer.errors import ConfigError
-from mcuformer.subnet import PositiveInt
+from mcuformer.limits import MAX_POINTS, Candidates, Epochs
 from mcuformer.value import Value
 
-Tau = Annotated[float, Field(gt=0.0)]
+Tau = Annotated[float, Field(gt=0.0, le=1e6)]
 
 
 class Landscape(Protocol):
@@ -58,11 +58,11 @@ class SearchBudget(Value):
     """
 
     joint: ClassVar[bool] = False
-    visit_epochs: PositiveInt = 30
-    max_visits: PositiveInt = 30
-    lambda_rho: Annotated[float, Field(ge=0.0)] = 10.0
-    num_samples: PositiveInt = 500
-    accuracy_subnets: PositiveInt = 20
+    visit_epochs: Epochs = 30
+    max_visits: Candidates = 30
+    lambda_rho: Annotated[float, Field(ge=0.0, le=1e6)] = 10.0
+    num_samples: Candidates = 500
+    accuracy_subnets: Candidates = 20
 
     def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
         """Return the grid point that the selector chooses, by visits within its budget."""
@@ -89,10 +89,10 @@ class TrendBudget(SearchBudget):
         ridge: penalty on squared slopes in the fit.
     """
 
-    k: Annotated[int, Field(ge=3)] = 5
+    k: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 5
     tau: tuple[Tau, ...] | Tau = 0.5
-    initial_points: Annotated[int, Field(ge=3)] = 6
-    ridge: Annotated[float, Field(ge=0.0)] = 1e-3
+    initial_points: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 6
+    ridge: Annotated[float, Field(ge=0.0, le=1e6)] = 1e-3
 
     def check(self, shape: Sequence[int]) -> None:
         """Refuse a grid with fewer than k points, and a tau of the wrong length.

@@ -10,7 +10,7 @@ from pydantic import Field
 from evolve.space_search.history import Index, Visit
 from evolve.space_search.landscape import Landscape, TrendBudget, visit_first
 from evolve.space_search.plane import fit_around, moved, neighbours, threshold_step
-from mcuformer.subnet import PositiveInt
+from mcuformer.limits import MAX_CHOICES, Candidates
 
 
 class TrendConfig(TrendBudget):
@@ -22,8 +22,8 @@ class TrendConfig(TrendBudget):
     """
 
     name: Literal["trend"] = "trend"
-    max_step: PositiveInt = 2
-    max_revisits: Annotated[int, Field(ge=1)] = 4
+    max_step: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = 2
+    max_revisits: Candidates = 4
 
     def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
         """Explore, then promote the best; return the best of all.

@@ -6,14 +6,14 @@ the fitted slope, away from the best score.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from evolve.space_search.history import Index
 from evolve.space_search.landscape import Landscape, TrendBudget, visit_first
 from evolve.space_search.plane import fit_around, floor_step, moved, nearest
+from mcuformer.limits import Candidates
 
 
 class TrendPaperConfig(TrendBudget):
@@ -24,7 +24,7 @@ class TrendPaperConfig(TrendBudget):
     """
 
     name: Literal["trend_paper"] = "trend_paper"
-    max_revisits: Annotated[int, Field(ge=1)] = 4
+    max_revisits: Candidates = 4
 
     def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
         """Walk from the best initial point; every step trains the point that it reaches.

@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from evolve.subnet_search.population import Variation
-from mcuformer.subnet import PositiveInt, SubnetConfig
+from mcuformer.limits import MAX_CANDIDATES, Candidates
+from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -36,11 +37,11 @@ class EvolutionConfig(Value):
     """
 
     name: Literal["evolution"] = "evolution"
-    population: PositiveInt = 50
-    generations: PositiveInt = 20
-    parents: PositiveInt = 10
-    mutants: Annotated[int, Field(ge=0)] = 25
-    crossovers: Annotated[int, Field(ge=0)] = 25
+    population: Candidates = 50
+    generations: Candidates = 20
+    parents: Candidates = 10
+    mutants: Annotated[int, Field(ge=0, le=MAX_CANDIDATES)] = 25
+    crossovers: Annotated[int, Field(ge=0, le=MAX_CANDIDATES)] = 25
     depth_probability: Probability = 0.4
     embed_dim_probability: Probability = 0.4
     block_probability: Probability = 0.2

@@ -20,11 +20,13 @@ from mcuformer.data.picture_source import PictureParts, PictureReader
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.data.timm_reader import read_timm
 from mcuformer.errors import DataError
+from mcuformer.limits import MAX_CLASSES, ImgSize, NameText, PathText, Seed
 from mcuformer.run.progress import say
-from mcuformer.subnet import PositiveInt, SubnetConfig
+from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
 
 GIB = 2**30
+MAX_GIB = 1024.0
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -57,22 +59,22 @@ class DataConfig(Value):
         cache_dir: folder of that cache; null is ``mcuformer`` in the user's cache folder.
     """
 
-    name: str
+    name: NameText
     format: Literal["digits", "npz", "idx", "cifar10", "image_folder", "timm"]
-    root: str | None = None
+    root: PathText | None = None
     timm_name: str | None = None
     source: str = ""
-    img_size: PositiveInt
-    num_classes: Annotated[int, Field(ge=2)]
+    img_size: ImgSize
+    num_classes: Annotated[int, Field(ge=2, le=MAX_CLASSES)]
     class_names: tuple[str, ...] | None = None
     preprocessing: Preprocessing
     steering_fraction: Fraction = 0.2
     test_fraction: Fraction = 0.2
-    split_seed: int = 0
+    split_seed: Seed = 0
     on_error: Literal["skip", "stop"] = "stop"
-    memory_gib: Annotated[float, Field(gt=0.0)] = 2.0
-    cache_gib: Annotated[float, Field(ge=0.0)] = 2.0
-    cache_dir: str | None = None
+    memory_gib: Annotated[float, Field(gt=0.0, le=MAX_GIB)] = 2.0
+    cache_gib: Annotated[float, Field(ge=0.0, le=MAX_GIB)] = 2.0
+    cache_dir: PathText | None = None
 
     without_effect: ClassVar[tuple[str, ...]] = ("memory_gib", "cache_gib", "cache_dir")
     inferable: ClassVar[tuple[str, ...]] = ("img_size", "num_classes")

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from mcuformer.data.decode import read_picture_file
 from mcuformer.data.images import Images
-from mcuformer.subnet import PositiveInt
+from mcuformer.limits import ImgSize
 from mcuformer.value import Value
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ class Preprocessing(Value):
         crop: whether a picture that is not square is stretched, or its centre is cut out.
     """
 
-    img_size: PositiveInt
+    img_size: ImgSize
     channel_order: Literal["L", "RGB"]
     value_max: Annotated[int, Field(ge=1, le=255)] = 255
-    mean: tuple[float, ...]
-    std: tuple[Annotated[float, Field(gt=0.0)], ...]
+    mean: tuple[Annotated[float, Field(ge=-10.0, le=10.0)], ...]
+    std: tuple[Annotated[float, Field(ge=1e-3, le=100.0)], ...]
     resize: Literal["bilinear", "bicubic", "box"] = "bilinear"
     crop: Literal["stretch", "center"] = "stretch"
 

@@ -26,6 +26,7 @@ from safetensors.numpy import save as save_tensor_bytes
 from mcuformer import __version__
 from mcuformer.errors import ArtifactError, McuformerError
 from mcuformer.run.folder import UNFINISHED, locked, writing
+from mcuformer.run.user_file import read_json_text
 from mcuformer.value import Value
 
 FORMAT_VERSION = 1
@@ -78,12 +79,7 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
     Raises:
         ArtifactError: the file is missing, damaged, or of another kind or version.
     """
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise ArtifactError("no such file", where=path, expected=f"a {kind} artefact") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ArtifactError(f"damaged: {error}", where=path) from error
+    content = read_json_text(path)
     if not isinstance(content, dict):
         raise ArtifactError("damaged: not a JSON object", where=path)
     got, version = content.pop("format", None), content.pop("format_version", None)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Generic, TypeVar
-
-from pydantic import Field
+from typing import ClassVar, Generic, TypeVar
 
 from mcuformer.errors import ArtifactError
+from mcuformer.limits import PathText, Seed, Threads
 from mcuformer.run import entry
 from mcuformer.run.artifact import RunDir, Stage
 from mcuformer.run.progress import say
 from mcuformer.value import Value
-
-MAX_THREADS = 1024
 
 
 class Settings(Value):
@@ -31,9 +28,9 @@ class Settings(Value):
     # `threads` has an effect on last digits only, as the machine has, which is no setting either
     without_effect: ClassVar[tuple[str, ...]] = ("run_dir", "points_dir", "overwrite", "threads")
 
-    run_dir: Annotated[str, Field(min_length=1)]
-    seed: Annotated[int, Field(ge=0)] = 0
-    threads: Annotated[int, Field(ge=1, le=MAX_THREADS)] | None = None
+    run_dir: PathText
+    seed: Seed = 0
+    threads: Threads | None = None
     overwrite: bool = False
 
     @property

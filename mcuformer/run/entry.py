@@ -9,15 +9,17 @@ import os
 import re
 import shutil
 import sys
-from argparse import ArgumentError
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mcuformer.errors import ConfigError, McuformerError, did_you_mean
-from mcuformer.fields import members, stray_key, unknown_key
-from mcuformer.run.presets import conf_dir, staged
+from mcuformer import __version__
+from mcuformer.errors import ConfigError, McuformerError, did_you_mean, of_system, one_line, shown
+from mcuformer.fields import members, stray_key
+from mcuformer.interrupt import INTERRUPTED, imports_done
+from mcuformer.run.command_line import CommandLine, read_command_line, refuse
+from mcuformer.run.help import help_text
+from mcuformer.run.presets import staged
 from mcuformer.run.progress import process_count, process_rank
 from mcuformer.value import Value
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 ConfigT = TypeVar("ConfigT", bound=Value)
-INTERRUPTED = 130
+SWEEP_FILE = "multirun.yaml"
 
 
 def fail(error: BaseException | str, exit_code: int = 2) -> int:
@@ -35,8 +37,7 @@ def fail(error: BaseException | str, exit_code: int = 2) -> int:
     """
     if process_rank() > 0 and isinstance(error, McuformerError | str):
         return exit_code
-    line = " ".join(str(error).split())
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {one_line(error)}", file=sys.stderr)
     return exit_code
 
 
@@ -68,20 +69,38 @@ def run(
     os.environ["HYDRA_FULL_ERROR"] = "1"
     _register_resolvers()
     try:
+        imports_done()
         if process_count() > 1 and not distributed:
             raise ConfigError("torchrun is for supernet.train; sweep this command with -m")
-        line = read_command_line(sys.argv[1:] if arguments is None else arguments, model)
-        with staged(config_name, model, line.files) as folder:
-            _call_hydra(folder, config_name, model, function, line)
+        given = sys.argv[1:] if arguments is None else arguments
+        if "--version" in given:
+            print(f"mcuformer {__version__}")
+            return 0
+        line = read_command_line(given, model)
+        if line.parsed.help:
+            print(help_text(config_name, model))
+        else:
+            with staged(config_name, model, line.files) as folder:
+                _call_hydra(folder, config_name, model, function, line)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except KeyboardInterrupt:
         return fail("interrupted; run the same command again to continue", INTERRUPTED)
-    except McuformerError as error:
-        return fail(error, error.exit_code)
-    except (HydraException, OmegaConfBaseException) as error:
-        return fail(_hydra_line(error))
+    except (McuformerError, OSError, HydraException, OmegaConfBaseException) as error:
+        fault = _fault(error)
+        return fail(fault, fault.exit_code)
     return 0
+
+
+def _fault(error: Exception) -> McuformerError:
+    """Return an error that a user can cause as a fault of one line."""
+    from hydra.errors import HydraException
+
+    if isinstance(error, McuformerError):
+        return error
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        return of_system(error)
+    return ConfigError(_hydra_line(error))
 
 
 def compose(config_name: str, overrides: Sequence[str], model: type[Value]) -> dict[str, Any]:
@@ -123,6 +142,7 @@ def _call_hydra(
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
+    from omegaconf.errors import OmegaConfBaseException
 
     @hydra.main(version_base="1.3", config_path=folder, config_name=config_name)
     def job(config: DictConfig) -> None:
@@ -136,10 +156,12 @@ def _call_hydra(
                     container["run_dir"], settings.job.num, settings.overrides.task, swept
                 )
             function(model.parse(container))
-        except McuformerError as error:
+        except (McuformerError, OSError, OmegaConfBaseException) as error:
             if settings.mode == RunMode.MULTIRUN:
+                remove_unused(Path(settings.sweep.dir))
                 raise  # a launcher's worker must report it; Hydra then names the job
-            raise SystemExit(fail(error, error.exit_code)) from error  # no traceback
+            fault = _fault(error)
+            raise SystemExit(fail(fault, fault.exit_code)) from error  # no traceback
 
     swept = swept_keys(line.overrides) if line.multirun else set()
     saved, sys.argv = sys.argv, [sys.argv[0], *line.overrides, *line.flags]
@@ -166,6 +188,13 @@ def points_beside(run_dir: str, device: str) -> str:
     return str((path.parent if path.name == device else path) / "points")
 
 
+def remove_unused(sweep_dir: Path) -> None:
+    """Remove the folder of a sweep in which nothing ran: it holds what Hydra wrote beforehand."""
+    if {path.name for path in sweep_dir.iterdir()} <= {SWEEP_FILE}:
+        (sweep_dir / SWEEP_FILE).unlink(missing_ok=True)
+        sweep_dir.rmdir()
+
+
 def plain(config: DictConfig, model: type[Value]) -> dict[str, Any]:
     """Return a composed configuration as plain containers.
 
@@ -176,7 +205,7 @@ def plain(config: DictConfig, model: type[Value]) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     unresolved: Any = OmegaConf.to_container(config)
-    _refuse(stray_key(model, unresolved))
+    refuse(stray_key(model, unresolved))
     _infer(config, model)
     container: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     return dict(container)
@@ -217,107 +246,17 @@ def multirun_dir(run_dir: str, job_number: int, overrides: Sequence[str], swept:
     return f"{run_dir}/{name}"
 
 
-@dataclass(frozen=True)
-class CommandLine:
-    """A command line in Hydra's terms.
-
-    Args:
-        flags: flags of Hydra itself, with their values.
-        multirun: whether the flags ask for a sweep.
-        overrides: values of keys, and choices of groups' options.
-        files: files of the user's own options, by group and by the name used in `overrides`.
-    """
-
-    flags: list[str]
-    multirun: bool
-    overrides: list[str]
-    files: dict[str, dict[str, Path]]
-
-
-def read_command_line(arguments: Sequence[str], model: type[Value]) -> CommandLine:
-    """Separate flags, values and choices; refuse unknown flags and keys.
-
-    Every key of the model may be set (Hydra's ``++``), even inside a value that the chosen presets
-    leave null. ``group=./file.yaml`` makes the file an option of its group, so users need no
-    checkout for their own files.
-
-    Args:
-        arguments: command line without the program's name.
-        model: type of the configuration.
-
-    Raises:
-        ConfigError: a flag or key is unknown, or a file does not exist.
-    """
-    flags, multirun, overrides = _split_flags(arguments)
-    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
-    groups |= {name for name, info in model.model_fields.items() if members(info.annotation)}
-    files: dict[str, dict[str, Path]] = {}
-    result = []
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        group = key.lstrip("+~").partition("@")[0]
-        if group in groups:
-            result.append(_choice(key, value, files.setdefault(group, {})) if equals else override)
-        elif equals and key[0] not in "+~" and not key.startswith(("hydra.", "hydra/")):
-            _refuse(unknown_key(model, key.split(".")))
-            result.append(f"++{override}")
-        else:
-            result.append(override)
-    return CommandLine(flags, multirun, result, files)
-
-
-def _choice(key: str, value: str, options: dict[str, Path]) -> str:
-    """Return the override that chooses options, one or several; add their files to `options`."""
-    names = value.split(",")
-    if "null" in names:
-        raise ConfigError("no option of this name", where=key, got="null", expected="none")
-    if not value.endswith((".yaml", ".yml")):
-        return f"{key}={value}"
-    for position, file in enumerate(names):
-        path = Path(file).expanduser()
-        if not path.is_file():
-            raise ConfigError("no such file", where=key, got=file)
-        names[position] = f"user_{len(options)}_{path.stem}"
-        options[names[position]] = path
-    return f"{key}={','.join(names)}"
-
-
-def _refuse(unknown: tuple[str, list[str]] | None) -> None:
-    """Raise ConfigError for an unknown key, if given, with the nearest known key at its level.
-
-    Args:
-        unknown: dotted path of the key and the known keys at its level, or None.
-    """
-    if unknown is not None:
-        where, known = unknown
-        near = did_you_mean(where.rpartition(".")[2], known)
-        raise ConfigError(f"unknown key{near}", where=where)
-
-
-def _split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, list[str]]:
-    """Return Hydra's flags with their values, whether a sweep is requested, and the overrides."""
-    from hydra._internal.utils import get_args_parser  # its only list of flags
-
-    parser = get_args_parser()
-    parser.exit_on_error = False
-    try:
-        known, unknown = parser.parse_known_intermixed_args(list(arguments))
-    except ArgumentError as error:
-        raise ConfigError(str(error)) from error
-    if unknown:
-        raise ConfigError(
-            "unknown flag", got=unknown[0], expected="key=value, -m for a sweep, or --help"
-        )
-    flags = list(arguments)
-    for override in known.overrides:
-        flags.remove(override)
-    return flags, known.multirun, known.overrides
-
-
 def _hydra_line(error: BaseException) -> str:
     """Return the useful part of a Hydra or OmegaConf message on one line."""
-    from hydra.errors import MissingConfigException
+    from hydra.errors import MissingConfigException, OverrideParseException
+    from omegaconf import MissingMandatoryValue
 
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}: missing; give {error.full_key}=..."
+    if isinstance(error, OverrideParseException):
+        text = error.override.removeprefix("++")
+        key = text.partition("=")[0]
+        return f"{shown(text)}: not readable; put a text into quotes: \"{shown(key)}='...'\""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = error.__cause__
     if cause is not None and str(cause) and str(cause).splitlines()[0] not in lines:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
@@ -22,15 +21,14 @@ from pydantic.fields import FieldInfo
 
 from mcuformer.errors import ConfigError, InternalError
 from mcuformer.fields import MISSING, Model, complete, member, members, nullable, tags
+from mcuformer.run.scratch import scratch_folder
+from mcuformer.run.user_file import Content, read_user_yaml
 from mcuformer.value import Value
 
 SELF, NOTHING, DEFAULT = "_self_", "none", "default"
 GLOBAL = "# @package _global_\n"
 PACKAGE = re.compile(r"\A#\s*@package\s+(\S+)")
-ANY_PACKAGE = re.compile(r"^\s*#\s*@package\b", re.MULTILINE)
-HYDRAS_KEYS = ("hydra", "_target_")  # they would configure Hydra, or name a function to call
 ValueT = TypeVar("ValueT", bound=Value)
-Content = dict[str, Any]
 UserFiles = Mapping[str, Mapping[str, Path]]
 
 
@@ -60,55 +58,31 @@ def load(group: str, name: str, model: type[ValueT], **values: Any) -> ValueT:
         ConfigError: the preset does not exist, or is not valid for `model`.
     """
     path = conf_dir() / group / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigError("no such preset", where=path)
     return model.parse(read_preset(path, group) | values, where=str(path))
 
 
 def read_yaml(path: Path) -> Content:
-    """Return a file's keys and values, with interpolations unresolved.
+    """Return the keys and values of a shipped file, with interpolations unresolved."""
+    from omegaconf import OmegaConf
 
-    Raises:
-        ConfigError: the file cannot be read, or is not a mapping.
-    """
-    from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError  # type: ignore[import-untyped]
-
-    try:
-        config = OmegaConf.load(path)
-    except RecursionError as error:
-        raise ConfigError("not readable: a value contains itself", where=path) from error
-    except (YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        reason = str(error).partition("\n    full_key")[0]
-        raise ConfigError(f"not readable: {reason}", where=path) from error
-    if not isinstance(config, DictConfig):
-        raise ConfigError("not a mapping of keys to values", where=path)
-    content: Any = OmegaConf.to_container(config)
+    content: Any = OmegaConf.to_container(OmegaConf.load(path))
     return dict(content)
 
 
-def read_preset(path: Path, group: str, derived: tuple[Path, ...] = ()) -> Content:
-    """Return a preset merged over its bases, the presets that its ``defaults`` list names.
+def read_preset(path: Path, group: str) -> Content:
+    """Return a shipped preset merged over its bases, the presets that its ``defaults`` list names.
 
     Args:
         path: file of the preset.
-        group: group whose folder is searched for bases, after the preset's own folder.
-        derived: files of the presets that build on this one.
-
-    Raises:
-        ConfigError: a base does not exist, or is the preset itself.
+        group: group of its bases.
     """
     own = read_yaml(path)
-    bases = own.pop("defaults", [SELF])
-    layers = []
-    for base in bases if SELF in bases else [SELF, *bases]:
-        if base == SELF:
-            layers.append(own)
-            continue
-        candidates = [folder / f"{base}.yaml" for folder in (path.parent, conf_dir() / group)]
-        files = [file for file in candidates if file.is_file() and file not in (path, *derived)]
-        if not files:
-            raise ConfigError(f"no such other preset in group {group}", where=path, got=base)
-        layers.append(read_preset(files[0], group, (path, *derived)))
+    layers = [
+        own if base == SELF else read_preset(conf_dir() / group / f"{base}.yaml", group)
+        for base in own.pop("defaults", [SELF])
+    ]
     return reduce(merged, layers)
 
 
@@ -164,6 +138,21 @@ def initial_option(info: FieldInfo) -> str:
     return _option(models[0])
 
 
+def option_names(group: str, info: FieldInfo) -> list[str]:
+    """Return the names of all options of a field: shipped files, and what its models offer."""
+    files = [path.stem for path in sorted((conf_dir() / group).glob("*.yaml"))]
+    names = [*files, *own_options(info), *([NOTHING] if nullable(info.annotation) else [])]
+    return list(dict.fromkeys(names))
+
+
+def preset_content(group: str, option: str, info: FieldInfo) -> Content:
+    """Return the keys of an option; those of the model alone where the option is no file."""
+    path = conf_dir() / group / f"{option}.yaml"
+    content = read_preset(path, group) if path.is_file() else own_options(info).get(option, {})
+    model = member(info.annotation, content) or members(info.annotation)[0]
+    return complete(model, content)
+
+
 def placed_groups(defaults: Sequence[Any]) -> dict[str, str]:
     """Return the first group that a defaults list assigns to each key.
 
@@ -205,9 +194,10 @@ def staged(name: str, model: Model, files: UserFiles) -> Iterator[str]:
         files: files of the user's own options, by group and name.
 
     Raises:
-        ConfigError: a file cannot be read.
+        ConfigError: a file cannot be read, or holds more than plain values.
+        OSError: the temporary directory is full or not writable.
     """
-    with tempfile.TemporaryDirectory(prefix="mcuformer-conf-") as folder:
+    with scratch_folder() as folder:
         primary, groups = primary_config(name, model)
         _write(Path(folder, f"{name}.yaml"), primary)
         for base in (entry for entry in primary["defaults"] if isinstance(entry, str)):
@@ -226,47 +216,18 @@ def staged(name: str, model: Model, files: UserFiles) -> Iterator[str]:
             else:
                 _copy(path, target)
         for group, option, path in _given(files):
-            refuse_hydra(path, group if group in infos else None)
-            target = Path(folder, group, f"{option}.yaml")
+            target, content = Path(folder, group, f"{option}.yaml"), read_user_yaml(path)
             if group in infos:
-                _write(target, completed(infos[group], read_preset(path, group)))
+                _write(target, completed(infos[group], content))
             else:
-                _write(target, read_yaml(path), GLOBAL)
-        yield folder
+                _write(target, content, GLOBAL)
+        yield str(folder)
 
 
 def completed(info: FieldInfo, content: Content) -> Content:
     """Return a preset with the defaults of the field's model under it, where it names one."""
     model = member(info.annotation, content)
     return content if model is None else complete(model, content)
-
-
-def refuse_hydra(path: Path, group: str | None) -> None:
-    """Refuse a user's file that would reach Hydra's own configuration, which can run commands.
-
-    Args:
-        path: the user's file.
-        group: the group that it is an option of; None where its keys are those of the command.
-
-    Raises:
-        ConfigError: it has a package header, or a key of Hydra's.
-    """
-    if ANY_PACKAGE.search(path.read_text(errors="replace")):
-        raise ConfigError("not allowed in a file of yours", where=path, got="# @package")
-    keys = (*HYDRAS_KEYS, *(() if group else ("defaults",)))
-    for key in _keys(read_yaml(path)):
-        if key in keys:
-            raise ConfigError("not allowed in a file of yours", where=path, got=key)
-
-
-def _keys(content: Any) -> Iterator[str]:
-    """Yield every key in nested containers."""
-    values = content.values() if isinstance(content, dict) else content
-    if isinstance(content, dict):
-        yield from map(str, content)
-    if isinstance(content, dict | list):
-        for value in values:
-            yield from _keys(value)
 
 
 def _write(target: Path, content: Content, head: str = "") -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from mcuformer.limits import PositiveInt
 from mcuformer.run.artifact import RunDir, read_value, write_json
 from mcuformer.run.progress import process_count, say
-from mcuformer.subnet import PositiveInt
 from mcuformer.value import Value
 
 MOST_THREADS = 4  # the networks are small; more threads were not measured

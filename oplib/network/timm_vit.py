@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from mcuformer.errors import LoweringError
-from mcuformer.subnet import Activation, BlockConfig, PositiveInt, SubnetConfig
+from mcuformer.limits import (
+    Depth,
+    ImgSize,
+    InChans,
+    MlpRatio,
+    NormEps,
+    NumClasses,
+    NumHeads,
+    PatchSize,
+    Width,
+)
+from mcuformer.subnet import Activation, BlockConfig, SubnetConfig
 from mcuformer.value import Value
 from oplib.ops.base import Array
 
@@ -19,20 +28,20 @@ class TimmVit(Value):
     A null `fc_norm` is timm's rule: the norm follows the pooling where `global_pool` is ``avg``.
     """
 
-    img_size: PositiveInt = 224
-    patch_size: PositiveInt = 16
-    in_chans: PositiveInt = 3
-    num_classes: PositiveInt = 1000
-    embed_dim: PositiveInt = 768
-    depth: PositiveInt = 12
-    num_heads: PositiveInt = 12
-    mlp_ratio: Annotated[float, Field(gt=0.0)] = 4.0
+    img_size: ImgSize = 224
+    patch_size: PatchSize = 16
+    in_chans: InChans = 3
+    num_classes: NumClasses = 1000
+    embed_dim: Width = 768
+    depth: Depth = 12
+    num_heads: NumHeads = 12
+    mlp_ratio: MlpRatio = 4.0
     act_layer: Activation = "gelu"
     qkv_bias: bool = True
     class_token: bool = True
     global_pool: Literal["avg", "token"] = "token"
     fc_norm: bool | None = None
-    norm_eps: Annotated[float, Field(gt=0.0)] = 1e-6
+    norm_eps: NormEps = 1e-6
 
     def subnet(self) -> SubnetConfig:
         """Return the network as a dense subnet.

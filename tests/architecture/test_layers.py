@@ -38,8 +38,10 @@ THIRD_PARTY = {
 }
 LATE = {
     "mcuformer/run/entry.py": {"hydra", "omegaconf"},
-    "mcuformer/run/presets.py": {"omegaconf", "yaml"},
+    "mcuformer/run/command_line.py": {"hydra"},
+    "mcuformer/run/presets.py": {"omegaconf"},
     "mcuformer/run/threads.py": {"psutil"},
+    "mcuformer/run/user_file.py": {"yaml"},
     "mcuformer/pictures.py": {"matplotlib"},
     "mcuformer/data/timm_reader.py": {"timm"},
     "oplib/codegen/onnx.py": {"onnx"},

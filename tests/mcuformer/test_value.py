@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, ValidationError
 
-from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.errors import ConfigError, McuformerError, one_line
 from mcuformer.value import Value
 
 
@@ -39,7 +39,7 @@ def test_parse_and_dump_are_inverse() -> None:
         ({"size": True}, "size: Input should be a valid integer (got True)"),
         ({"colour": 1}, "colour: unknown key"),
         ({"parts": [{"count": 1}, {}]}, "parts.1.count: missing key"),
-        ({"parts": [{"count": 0}]}, "parts.0.count: Input should be greater than or equal to 1"),
+        ({"parts": [{"count": 0}]}, "parts.0.count: out of range (got 0, expected at least 1)"),
         ({"size": "3", "name": 4}, "size: Input should be a valid integer (got '3'); and 1 more"),
     ],
 )
@@ -48,6 +48,19 @@ def test_faults_are_one_line_with_a_path(change: dict[str, Any], line: str) -> N
         Outer.parse({**GOOD, **change}, where="a.yaml")
     assert str(caught.value).startswith(f"a.yaml: {line}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [10**5000, "\ud800", b"x", [10**5000]], ids=type)
+def test_values_that_no_file_can_hold(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^parts\.1\.count(\.0)?: neither Unicode nor") as caught:
+        Outer.parse({**GOOD, "parts": [{"count": 1}, {"count": value}]})
+    assert len(str(caught.value)) < 100
+
+
+def test_long_values_are_cut_and_terminals_left_alone() -> None:
+    with pytest.raises(ConfigError, match=r"\(got 'x{199}\.\.\. \(5002 letters\)\)$"):
+        Outer.parse({**GOOD, "size": "x" * 5000})
+    assert one_line("a\x1b[31m\n b\x00") == "a\\x1b[31m b\\x00"
 
 
 def test_an_error_tells_where_got_and_expected() -> None:

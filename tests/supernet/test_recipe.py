@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import timm
 import torch
+from timm.data.auto_augment import rand_augment_transform
 from torch import nn
 
 from mcuformer.data.dataset import DataConfig, Dataset, load
@@ -27,6 +29,7 @@ from supernet.recipe import Distillation, Recipe, TimmTeacher
 from supernet.rounding import fake_quantize_input, fake_quantize_weight, set_fake_quant
 from supernet.sampling import SandwichSampling
 from supernet.task import SupernetSetting, Task, supernet_task
+from supernet.timm_names import COMMON_OPTIMIZERS
 from supernet.trainer import train
 
 EVERYTHING = Recipe(
@@ -46,6 +49,7 @@ EVERYTHING = Recipe(
     precision="bf16",
     checkpoint_steps=1,
 )
+TEACHER = {"teacher": {"model": "resnet_18", "checkpoint": "x"}}
 PLAIN = Recipe(epochs=4, batch_size=32, lr=3e-3, warmup_epochs=1, checkpoint_steps=2)
 
 
@@ -179,8 +183,31 @@ def test_pictures_of_small_ranges_survive_timms_transforms(preprocessing: Prepro
     images = np.arange(17, dtype=np.uint8).repeat(64)[: 17 * 64].reshape(17, 8, 8, 1)
     augmentation = Augmentation(recipe, preprocessing)
     assert np.array_equal(augmentation.raw(images, np.random.default_rng(0)), images)
-    with pytest.raises(ConfigError, match=r"recipe\.rand_augment"):
-        Augmentation(PLAIN.model_copy(update={"rand_augment": "nonsense"}), preprocessing)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"optimizer": "adamww"}, "optimizer: timm has no such optimiser; did you mean 'adamw'?"),
+        ({"scheduler": "cosin"}, "did you mean 'cosine'?"),
+        ({"rand_augment": "nonsense"}, "rand_augment: not a RandAugment of timm's"),
+        ({"rand_augment": "rand-m9-q3"}, "RandAugment has no section 'q3'"),
+        ({"rand_augment": "rand-n999"}, "n999 is too large, expected at most 16"),
+        ({"distillation": TEACHER}, "timm has no such model; did you mean 'resnet18'?"),
+        ({"lr": 1e308}, "lr: out of range (got 1e+308, expected at most 100.0)"),
+        ({"epochs": 10**12}, "epochs: out of range (got 1000000000000, expected at most 100000)"),
+    ],
+)
+def test_names_and_numbers_are_checked_when_parsed(change: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Recipe.parse(PLAIN.dump() | change)
+    assert line in str(caught.value)
+
+
+def test_the_common_names_are_timms() -> None:
+    assert set(COMMON_OPTIMIZERS) <= set(timm.optim.list_optimizers())
+    for text in ("rand-m9-mstd0.5-inc1", "rand-m7-n3-p0.5", "rand-mstd1-tweights"):
+        rand_augment_transform(Recipe.parse(PLAIN.dump() | {"rand_augment": text}).rand_augment)
 
 
 def test_processes_share_the_same_order(data: Dataset) -> None:

@@ -31,7 +31,7 @@ def test_json_round_trip_and_refusals(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"unsupported format version .got 99, expected 1"):
         read_json(path, "space")
     path.write_text('{"format": ')
-    with pytest.raises(ArtifactError, match=r"a\.json: damaged"):
+    with pytest.raises(ArtifactError, match=r"a\.json:1:12: damaged"):
         read_json(path, "space")
     with pytest.raises(ArtifactError, match="no such file"):
         read_json(tmp_path / "b.json", "space")
@@ -101,7 +101,7 @@ def test_a_file_that_was_changed_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="folder: not as work left it; run that stage again"):
         run.refuse_changed([run.file("folder")])
     run.record_file("work").write_text("{")
-    with pytest.raises(ArtifactError, match=r"work\.json: damaged"):
+    with pytest.raises(ArtifactError, match=r"work\.json:1:2: damaged"):
         run.refuse_changed([run.file("out")])
 
 

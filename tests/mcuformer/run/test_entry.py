@@ -28,10 +28,13 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("recipe.epoch=3", "recipe.epoch"),
         ("recipe.epochs=many", "recipe.epochs: Input should be a valid integer (got 'many')"),
         ("recipe.epochs=true", "recipe.epochs: Input should be a valid integer (got True)"),
-        ("recipe.lr=-1", "recipe.lr: Input should be greater than 0 (got -1)"),
+        ("recipe.lr=-1", "recipe.lr: out of range (got -1, expected more than 0.0)"),
         ("recipe.lr=.nan", "recipe.lr"),
         ("space.rank_ratio=[0.5,0.25]", "space.rank_ratio: choices must ascend"),
-        ("space_search.tau=[1,-2]", "space_search.tau.1: Input should be greater than 0 (got -2)"),
+        (
+            "space_search.tau=[1,-2]",
+            "space_search.tau.1: out of range (got -2, expected more than 0.0)",
+        ),
         ("device=stm32f999", "Could not find 'device/stm32f999'"),
         ("device=./absent.yaml", "device: no such file (got ./absent.yaml)"),
         ("data.format=imagenet", "data.format"),
@@ -61,6 +64,12 @@ def test_multirun_gives_every_job_its_directory(tmp_path: Path) -> None:
     arguments = ["seed=1,2", "-m", f"run_dir={tmp_path}/x"]
     assert entry.run("supernet_train", TrainConfig, found.append, arguments) == 0
     assert [config.run_dir for config in found] == [f"{tmp_path}/x/seed={n}" for n in (1, 2)]
+
+
+def test_a_refused_sweep_leaves_no_folder(tmp_path: Path) -> None:
+    arguments = ["seed=1,-1", "-m", f"run_dir={tmp_path}/x", "recipe.lr=-1"]
+    assert entry.run("supernet_train", TrainConfig, lambda config: None, arguments) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_interrupts_are_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,11 +55,13 @@ MODELS: dict[str, type[Value]] = {
 OVERLAYS = {"experiment", "visit"}
 PRESETS = [path for path in sorted(conf_dir().glob("*/*.yaml")) if path.parent.name not in OVERLAYS]
 DATA = {"data.root": "x", "data.img_size": 240, "data.num_classes": 1000}
+SIDES = {"digits": 8, "npz": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32}
 NEEDED = {
     "data/cifar10": {"data.root": "x"},
     "data/fashion_mnist": {"data.root": "x"},
     "data/mnist": {"data.root": "x"},
-    "data/npz": DATA,  # root does not exist here, so that its files tell nothing
+    # root does not exist here, so that its files tell nothing
+    "data/npz": DATA | {"data.img_size": 8},
     "data/image_folder": DATA,
     "data/timm": DATA | {"data.timm_name": "torch/cifar100"},
     "forms/paper": {"space.patch_size": [4]},
@@ -137,7 +139,8 @@ def test_every_preset_is_valid(path: Path) -> None:
     assert group in MODELS
     choice = {group: path.stem}
     if group == "space":
-        choice |= {"data": "image_folder"} | DATA
+        size = SIDES.get(path.stem, 240)
+        choice |= {"data": "image_folder"} | DATA | {"data.img_size": size}
     settings = choice | NEEDED.get(name_of(path), {})
     config = parsed(*(f"{key}={value}" for key, value in settings.items()))
     assert getattr(config, group) is not None
@@ -152,7 +155,7 @@ def test_a_repeated_default_is_found(tmp_path: Path) -> None:
     preset = tmp_path / "mine.yaml"
     preset.write_text("{epochs: 60, batch_size: 64, lr: 3.0e-3, optimizer: adamw, mixup: 0.1}")
     assert redundant(preset, "recipe", tmp_path) == ["optimizer"]
-    preset.write_text("{defaults: [qat, _self_], weight_decay: 0.05, lr: 2.0e-4}")
+    preset.write_text("{defaults: [qat, _self_], weight_decay: 0.05, lr: 2.0e-4}")  # as conf/ may
     assert redundant(preset, "recipe", tmp_path) == ["lr"]
 
 
@@ -219,16 +222,19 @@ def test_keys_inside_of_what_is_null() -> None:
 
 def test_files_of_the_user_say_what_differs(tmp_path: Path) -> None:
     recipe, space = tmp_path / "qat.yaml", tmp_path / "space.yaml"
-    recipe.write_text("{defaults: [qat, _self_], epochs: 7, distillation: {teacher: largest}}")
-    space.write_text("{defaults: [digits, _self_], depth: [2]}")
+    recipe.write_text("{epochs: 7, batch_size: 64, lr: 2e-4, distillation: {teacher: largest}}")
+    space.write_text(
+        "img_size: ${data.img_size}\nin_chans: 1\nnum_classes: 10\nrank_ratio: [0.5]\n"
+        "patch_size: [2]\nembed_dim: [32]\ndepth: [2]\nnum_heads: [2]\nmlp_ratio: [2]\n"
+    )
     line = [f"recipe={recipe}", "recipe.distillation.temperature=2", f"space={space}"]
     config = parsed(*line, "recipe.hflip=true")
-    qat = load("recipe", "qat", Recipe)
-    changed = {"epochs": 7, "hflip": True}
-    assert config.recipe.dump() == qat.dump() | changed | {
-        "distillation": {"teacher": "largest", "weight": 0.5, "temperature": 2.0}
+    least = Recipe(epochs=7, batch_size=64, lr=2e-4)
+    assert config.recipe.dump() == least.dump() | {
+        "hflip": True,
+        "distillation": {"teacher": "largest", "weight": 0.5, "temperature": 2.0},
     }
-    assert (config.space.depth, config.space.img_size) == ((2,), (8,))
+    assert (config.space.depth, config.space.img_size, config.space.head_dim) == ((2,), (8,), 64)
 
 
 def test_a_sweep_over_options_and_files(tmp_path: Path) -> None:
@@ -269,72 +275,6 @@ def test_the_nearest_name_is_told(
     capsys: pytest.CaptureFixture[str], argument: str, line: str
 ) -> None:
     assert refused(capsys, argument).endswith(line)
-
-
-@pytest.mark.parametrize(
-    ("group", "text", "line"),
-    [
-        ("recipe", "{defaults: [qat], weigth_decay: 0}", "did you mean 'weight_decay'?"),
-        (
-            "recipe",
-            "{defaults: [qatt]}",
-            "no such other preset in group recipe (got qatt)",
-        ),
-        (
-            "recipe",
-            "{defaults: [mine]}",
-            "no such other preset in group recipe (got mine)",
-        ),
-        ("device", "[1, 2]", "mine.yaml: not a mapping of keys to values"),
-        ("device", "a: &x [*x]", "mine.yaml: not readable: a value contains itself"),
-        (
-            "space",
-            "{defaults: [digits], dept: [2]}",
-            "unknown key; did you mean 'depth'?",
-        ),
-    ],
-)
-def test_files_of_the_user_are_checked(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, group: str, text: str, line: str
-) -> None:
-    (tmp_path / "mine.yaml").write_text(text)
-    assert refused(capsys, f"{group}={tmp_path}/mine.yaml").endswith(line)
-
-
-CALLBACK = """hydra:
-  callbacks:
-    x: {_target_: subprocess.run, args: [[touch, TOUCHED]]}
-"""
-HOSTILE = {
-    "a board with a package": ("device", f"# @package _global_\n{CALLBACK}", "# @package"),
-    "a package after a remark": ("device", "# mine\n# @package hydra\n{}\n", "# @package"),
-    "Hydra's key in a board": ("device", CALLBACK, "hydra"),
-    "a function to call": ("space", "depth: {_target_: os.system}\n", "_target_"),
-    "Hydra's key in an experiment": ("experiment", CALLBACK, "hydra"),
-    "Hydra's groups in an experiment": (
-        "experiment",
-        "defaults: [{override /hydra/launcher: joblib}]\n",
-        "defaults",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", HOSTILE)
-def test_a_users_file_never_reaches_hydra(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, case: str
-) -> None:
-    group, text, key = HOSTILE[case]
-    touched = tmp_path / "touched"
-    (tmp_path / "mine.yaml").write_text(text.replace("TOUCHED", str(touched)))
-    plus = "+" if group == "experiment" else ""
-    line = refused(capsys, f"{plus}{group}={tmp_path}/mine.yaml")
-    assert line.endswith(f"mine.yaml: not allowed in a file of yours (got {key})")
-    assert not touched.exists()
-
-
-def test_an_experiment_may_be_a_users_file(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("recipe: {epochs: 7}\n")
-    assert parsed(f"+experiment={tmp_path}/mine.yaml").recipe.epochs == 7
 
 
 def test_keys_of_list_items_are_told() -> None:
