@@ -16,7 +16,7 @@ from mcuformer.data.images import Split
 from mcuformer.run.artifact import Stage, write_json
 from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command
-from mcuformer.run.folder import scratch
+from mcuformer.run.scratch import scratch
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig

@@ -13,7 +13,7 @@ import numpy as np
 from mcuformer.data.dataset import Dataset
 from mcuformer.data.images import Split
 from mcuformer.data.preprocessing import Preprocessing
-from mcuformer.run.folder import scratch
+from mcuformer.run.scratch import scratch
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig

@@ -169,35 +169,3 @@ def exchange(first: Path, second: Path) -> bool:
     if not hasattr(library, "renameat2"):
         return False
     return bool(library.renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], EXCHANGE) == 0)
-
-
-@contextmanager
-def scratch(purpose: str) -> Iterator[Path]:
-    """Yield a temporary directory that is removed at the end, with those of killed processes.
-
-    Args:
-        purpose: word in the directory's name.
-
-    Raises:
-        ArtifactError: the temporary folder is full, or cannot be written to.
-    """
-    parent = Path(tempfile.gettempdir())
-    with writing(parent):
-        for left in parent.glob("mcuformer-*/" + LOCK):
-            _remove_abandoned(left.parent)
-        directory = Path(tempfile.mkdtemp(prefix=f"mcuformer-{purpose}-"))
-        handle = _acquire(directory, wait=True)
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        os.close(handle)
-
-
-def _remove_abandoned(directory: Path) -> None:
-    """Remove a temporary directory whose process has ended, if it is this user's."""
-    with suppress(OSError):
-        if directory.stat().st_uid == os.getuid():
-            handle = _acquire(directory, wait=False)
-            shutil.rmtree(directory, ignore_errors=True)
-            os.close(handle)

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 
 from mcuformer.errors import ConfigError, InternalError
 from mcuformer.fields import MISSING, Model, complete, member, members, nullable, tags
-from mcuformer.run.scratch import scratch_folder
+from mcuformer.run.scratch import scratch
 from mcuformer.run.user_file import Content, read_user_yaml
 from mcuformer.value import Value
 
@@ -197,7 +197,7 @@ def staged(name: str, model: Model, files: UserFiles) -> Iterator[str]:
         ConfigError: a file cannot be read, or holds more than plain values.
         OSError: the temporary directory is full or not writable.
     """
-    with scratch_folder() as folder:
+    with scratch("conf") as folder:
         primary, groups = primary_config(name, model)
         _write(Path(folder, f"{name}.yaml"), primary)
         for base in (entry for entry in primary["defaults"] if isinstance(entry, str)):

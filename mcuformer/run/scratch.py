@@ -10,23 +10,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PREFIX = "mcuformer-composed-"
+PREFIX = "mcuformer-scratch-"
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
+def scratch(purpose: str) -> Iterator[Path]:
     """Yield a new temporary folder, which is removed at the end.
 
     A process holds the lock of its folder. Folders that nobody holds are left from killed
     processes, and are removed first. A folder may lose its life between its creation and its lock,
     to another process that clears at the same moment; then a new one is made.
 
+    Args:
+        purpose: word in the folder's name.
+
     Raises:
         OSError: the temporary directory is full or not writable.
     """
     base = Path(tempfile.gettempdir())
     _clear(base)
-    folder, handle = _locked_folder(base)
+    folder, handle = _locked_folder(base, purpose)
     try:
         yield folder
     finally:
@@ -34,10 +37,10 @@ def scratch_folder() -> Iterator[Path]:
         os.close(handle)
 
 
-def _locked_folder(base: Path) -> tuple[Path, int]:
+def _locked_folder(base: Path, purpose: str) -> tuple[Path, int]:
     """Return a new folder under `base` and the handle that locks it."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}-", dir=base))
         handle = _lock(folder)
         if handle is not None and folder.exists():
             return folder, handle

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcuformer.run.folder import scratch
+from mcuformer.run.scratch import scratch
 from oplib.ops.base import Array
 from oplib.target.linker import OPTIMIZE
 from oplib.target.tools import require, run

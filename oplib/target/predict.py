@@ -11,7 +11,7 @@ from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import InternalError, ToolMissingError
 from mcuformer.run.artifact import RunDir, parsing, read_json
-from mcuformer.run.folder import scratch
+from mcuformer.run.scratch import scratch
 from oplib.network.model_file import SavedModel, load_model
 from oplib.network.reference import FloatModel, run_float, run_integer
 from oplib.network.source import NetworkSource

@@ -9,7 +9,8 @@ import numpy as np
 
 from mcuformer.device import Device
 from mcuformer.errors import FirmwareError
-from mcuformer.run.folder import scratch, writing
+from mcuformer.run.folder import writing
+from mcuformer.run.scratch import scratch
 from oplib.ops.base import Array
 from oplib.target.board import cross_build
 from oplib.target.linker import OPTIMIZE, Machine, emulated_machine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from mcuformer.errors import ArtifactError
 from mcuformer.run import folder
 from mcuformer.run.artifact import write_bytes
-from mcuformer.run.folder import UNFINISHED, locked, replacing_directory, scratch
+from mcuformer.run.folder import UNFINISHED, locked, replacing_directory
 
 
 def test_a_folder_is_held_by_one(tmp_path: Path) -> None:
@@ -87,18 +86,3 @@ def test_what_a_killed_process_left_is_cleared_or_put_back(tmp_path: Path) -> No
         f"points/p/{UNFINISHED}ghi",
         "stages",
     ]
-
-
-def test_temporary_folders_of_ended_processes_are_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    abandoned = tmp_path / "mcuformer-build-abandoned"
-    abandoned.mkdir()
-    (abandoned / ".lock").touch()
-    (tmp_path / "mcuformer-notes").mkdir()
-    with scratch("build") as first, scratch("qemu") as second:
-        assert first.exists()
-        assert second.exists()
-        assert not abandoned.exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["mcuformer-notes"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcuformer.run.scratch import PREFIX, scratch_folder
+from mcuformer.run.scratch import PREFIX, scratch
 
 
 def test_folders_of_dead_processes_are_cleared(
@@ -19,9 +19,9 @@ def test_folders_of_dead_processes_are_cleared(
     (dead / "a.yaml").write_text("{}")
     (tmp_path / "other").mkdir()
     (tmp_path / f"{PREFIX}link").symlink_to(tmp_path / "other")
-    with scratch_folder() as alive:
+    with scratch("test") as alive:
         assert not dead.exists()
-        with scratch_folder() as second:
+        with scratch("test") as second:
             assert alive.is_dir()  # its lock is held
             assert second != alive
         assert not second.exists()
