@@ -19,14 +19,12 @@ from mcuformer.run.threads import idle_threads
 from mcuformer.space import SearchSpace, SpacePoint
 from oplib.export import EXPORT
 from supernet.train import TRAIN
-from supernet.validation import MAX_IMAGES, RANDOM_SUBNETS
 
 STAGE_SECONDS = 5.0  # of every stage besides its work: imports, data, records
 BUILD_SECONDS = 10.0  # of an export or a report, for its builds
 EMULATED_PER_SECOND = 500e6  # instructions of an emulated chip
 INSTRUCTIONS_PER_MAC = 4.0  # on a core without dual multiply-accumulates
 FLOAT_BYTES = 4
-PROBED_SUBNETS = 3 + RANDOM_SUBNETS  # per epoch of supernet training
 RESULT_FILES = 3  # weights of the supernet, the search's winner and the fine-tuned network
 
 
@@ -140,11 +138,13 @@ def measured_points(space: SearchSpace) -> list[SpacePoint]:
 
 def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[str, float]:
     """Return the seconds that each stage may take at most, at the measured speed."""
+    from supernet.validation import evaluations_per_epoch
+
     search, strategy = config.space_search, config.strategy
     supernet_epoch = counts.train // config.train.batch_size * speed.supernet_step
     visit = search.visit_epochs * supernet_epoch
     visit += search.accuracy_subnets * counts.steering * speed.evaluation
-    probes = PROBED_SUBNETS * min(MAX_IMAGES, counts.steering) * speed.evaluation
+    probes = evaluations_per_epoch(counts.steering) * speed.evaluation
     # the chosen point has been visited, and so trained, at least once
     epochs = max(0, config.train.epochs - search.visit_epochs)
     evaluations = strategy.population * strategy.generations

@@ -12,8 +12,14 @@ from mcuformer.subnet import SubnetConfig
 from supernet.evaluate import accuracy_percent
 from supernet.sampling import Pool
 
+FIXED_SUBNETS = ("smallest", "median", "largest")
 RANDOM_SUBNETS = 4
 MAX_IMAGES = 2000
+
+
+def evaluations_per_epoch(num_images: int) -> int:
+    """Return how many images :class:`Probes` classify per epoch, of a steering split this large."""
+    return (len(FIXED_SUBNETS) + RANDOM_SUBNETS) * min(MAX_IMAGES, num_images)
 
 
 class Probes:
@@ -33,11 +39,8 @@ class Probes:
     def __init__(self, pool: Pool, dataset: Dataset) -> None:
         self.pool, self.preprocessing = pool, dataset.preprocessing
         admitted = pool.admitted("validation")
-        self.fixed = {
-            "smallest": admitted[0],
-            "median": admitted[len(admitted) // 2],
-            "largest": admitted[-1],
-        }
+        chosen = admitted[0], admitted[len(admitted) // 2], admitted[-1]
+        self.fixed = dict(zip(FIXED_SUBNETS, chosen, strict=True))
         self.split = validation_split(dataset, pool.seed)
 
     def __call__(self, model: nn.Module, epoch: int) -> dict[str, float]:

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "mcuformer.__main__": (CHAIN, '"-m", "mcuformer"'),
     "mcuformer.data.timm_reader": ("integration/test_real_data.py", "data=timm"),
     "mcuformer.errors": "mcuformer/test_value.py",
+    "mcuformer.execution": (CHAIN, "test_a_second_run_has_nothing_to_do"),
     "mcuformer.fields": "mcuformer/run/test_presets.py",
     "mcuformer.inspection": (CHAIN, '"inspect"'),
     "mcuformer.report": (CHAIN, "report.json"),

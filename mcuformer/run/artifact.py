@@ -30,6 +30,7 @@ from mcuformer.run.user_file import read_json_text
 from mcuformer.value import Value
 
 FORMAT_VERSION = 1
+THREADS = "threads.json"  # a run's number of CPU threads
 Arrays = dict[str, npt.NDArray[Any]]
 ValueT = TypeVar("ValueT", bound=Value)
 
@@ -229,7 +230,7 @@ class RunDir:
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the run directory; see :func:`mcuformer.run.folder.locked`."""
-        return locked(self.path, wait=False)
+        return locked(self.path, wait=False, notes=(THREADS,))
 
     def record_file(self, stage_name: str) -> Path:
         """Return the path of a stage's record."""

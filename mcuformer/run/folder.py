@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,15 +39,16 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(directory: Path, *, wait: bool) -> Iterator[None]:
+def locked(directory: Path, *, wait: bool, notes: Sequence[str] = ()) -> Iterator[None]:
     """Hold the lock of a directory, which is created if it is missing.
 
-    What killed processes left in it is removed. A directory in which nothing was written is removed
-    again. The kernel releases the lock when the process ends, however it ends.
+    What killed processes left in it is removed. A new directory in which nothing was written is
+    removed again. The kernel releases the lock when the process ends, however it ends.
 
     Args:
         directory: directory to lock.
         wait: whether to wait while another process holds the lock, instead of failing.
+        notes: names of files that are not worth a directory.
 
     Raises:
         ArtifactError: another process holds the lock, or the directory cannot be created.
@@ -64,7 +65,7 @@ def locked(directory: Path, *, wait: bool) -> Iterator[None]:
         yield
     finally:
         if absent:
-            _remove_unused(directory, absent)
+            _remove_unused(directory, absent, {LOCK, *notes})
         os.close(handle)
 
 
@@ -89,10 +90,10 @@ def _acquire(directory: Path, *, wait: bool) -> int:
         os.close(handle)
 
 
-def _remove_unused(directory: Path, created: list[Path]) -> None:
-    """Remove a locked directory, and the parents created with it, unless something is in them."""
+def _remove_unused(directory: Path, created: list[Path], notes: Collection[str]) -> None:
+    """Remove a locked directory, and the parents created with it, unless more is in them."""
     contents = [path for path in directory.rglob("*") if not path.is_dir()]
-    if contents not in ([], [directory / LOCK]):
+    if any(path.parent != directory or path.name not in notes for path in contents):
         return
     with suppress(OSError):
         shutil.rmtree(directory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mcuformer.limits import PositiveInt
-from mcuformer.run.artifact import RunDir, read_value, write_json
+from mcuformer.run.artifact import THREADS, RunDir, read_value, write_json
 from mcuformer.run.progress import process_count, say
 from mcuformer.value import Value
 
@@ -37,7 +37,7 @@ def run_threads(run: RunDir, given: int | None) -> int:
     """
     if process_count() > 1:
         return given or limit()
-    path = run.file("threads.json")
+    path = run.file(THREADS)
     before = read_value(path, "threads", RunThreads).threads if path.exists() else None
     if given is not None:
         threads = given

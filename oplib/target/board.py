@@ -64,8 +64,10 @@ def cross_build(
     toolchain = firmware.resolve() / "port" / "cortex_m" / "toolchain.cmake"
     options = [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", f"-DMODEL_TARGET={target}"]
     options.append(f"-DMODEL_OPTIMIZE={optimize}")
-    run(["cmake", "-S", str(firmware.resolve()), "-B", str(build_dir.resolve()), *options])
-    run(["cmake", "--build", str(build_dir.resolve()), "--parallel", "2"])
+    folder = build_dir.resolve()
+    configure = ["cmake", "-S", str(firmware.resolve()), "-B", str(folder), *options]
+    run(configure, temporary=folder)
+    run(["cmake", "--build", str(folder), "--parallel", "2"], temporary=folder)
     return build_dir / "model.elf"
 
 

@@ -35,8 +35,10 @@ def build(firmware: Path, build_dir: Path, sanitize: str = "", optimize: str = O
     build_dir.mkdir(parents=True, exist_ok=True)
     options = [f"-DMODEL_SANITIZE={sanitize}", f"-DMODEL_OPTIMIZE={optimize}"]
     options.append("-DMODEL_TARGET=host")
-    run(["cmake", "-S", str(firmware.resolve()), "-B", str(build_dir.resolve()), *options])
-    run(["cmake", "--build", str(build_dir.resolve()), "--parallel", "2"])
+    folder = build_dir.resolve()
+    configure = ["cmake", "-S", str(firmware.resolve()), "-B", str(folder), *options]
+    run(configure, temporary=folder)
+    run(["cmake", "--build", str(folder), "--parallel", "2"], temporary=folder)
     return build_dir / "libmodel.so"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -41,13 +42,19 @@ def require(*programs: str) -> None:
 
 
 def run(
-    command: Sequence[str], *, directory: Path | None = None, timeout: float = 600.0
+    command: Sequence[str],
+    *,
+    directory: Path | None = None,
+    temporary: Path | None = None,
+    timeout: float = 600.0,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program and return its exit code and output.
 
     Args:
         command: program and arguments.
         directory: working directory; None for the current one.
+        temporary: folder for its temporary files, which it leaves if it is killed; None for the
+            system's.
         timeout: limit in seconds.
 
     Raises:
@@ -62,6 +69,7 @@ def run(
             check=False,
             timeout=timeout,
             stdin=subprocess.DEVNULL,
+            env=None if temporary is None else {**os.environ, "TMPDIR": str(temporary)},
         )
     except subprocess.TimeoutExpired as error:
         raise FirmwareError(f"did not finish within {timeout:.0f} s", where=command[0]) from error

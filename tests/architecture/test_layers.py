@@ -20,7 +20,9 @@ PACKAGES = {
 COMMANDS = {
     "mcuformer/__main__.py",
     "mcuformer/chain.py",
+    "mcuformer/execution.py",
     "mcuformer/inspection.py",
+    "mcuformer/plan.py",
     "mcuformer/report.py",
     "supernet/train.py",
     "evolve/space.py",

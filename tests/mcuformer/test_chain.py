@@ -10,7 +10,6 @@ import pytest
 
 from evolve.finetune import FINETUNE
 from evolve.space import SPACE
-from mcuformer import chain
 from mcuformer.chain import CHAIN, ChainConfig, stage_config
 from mcuformer.run.entry import compose
 from oplib.export import EXPORT
@@ -50,11 +49,3 @@ def test_the_console_script_is_the_module(root: Path) -> None:
     module, _, function = project["scripts"]["mcuformer"].partition(":")
     assert module == "mcuformer.__main__"
     assert callable(getattr(import_module(module), function))
-
-
-def test_a_plan_expects_what_will_be_trained(config: ChainConfig) -> None:
-    search = config.space_search
-    epochs = chain.trained_epochs(config)
-    assert epochs["evolve.space"] == search.max_visits * search.visit_epochs
-    assert epochs["evolve.finetune"] == 9
-    assert chain.expected_seconds(config, 10) > chain.expected_seconds(config, 0) == 10.0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from mcuformer.data.dataset import DataConfig, Survey, load
 from mcuformer.data.preprocessing import Preprocessing
@@ -51,5 +52,5 @@ def test_pixels_beyond_the_range(digits_config: DataConfig) -> None:
 
 
 def test_an_unknown_home(colour: Preprocessing, data_config: Build) -> None:
-    with pytest.raises(DataError, match=r"data\.root: Could not determine home"):
-        data_config("npz", Path("~nobody-of-this-name/x"), colour).files()
+    with pytest.raises(ValidationError, match="no home directory of this name"):
+        data_config("npz", Path("~nobody-of-this-name/x"), colour)

@@ -49,7 +49,7 @@ def test_npz_files_tell_classes_and_size(tmp_path: Path) -> None:
 
 def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
-        (["data=image_folder"], "full_key: data.root"),
+        (["data=image_folder"], "data.root: missing; give data.root=..."),
         (["data=image_folder", f"data.root={tmp_path}"], "class folders not found"),
         (["data=npz", f"data.root={tmp_path}/x.npz"], "a .npz file of the data not found"),
         (["data=mnist", "data.root=x", "data.img_size=null"], "data.img_size: "),

@@ -25,8 +25,8 @@ def test_a_folder_is_held_by_one(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_left_only_if_something_is_in_it(tmp_path: Path) -> None:
-    with locked(tmp_path / "a" / "b", wait=False):
-        pass
+    with locked(tmp_path / "a" / "b", wait=False, notes=["note"]):
+        write_bytes(tmp_path / "a" / "b" / "note", b"")
     assert not (tmp_path / "a").exists()
     with locked(tmp_path / "a" / "b", wait=True):
         write_bytes(tmp_path / "a" / "b" / "stages" / "x", b"")

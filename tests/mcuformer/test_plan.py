@@ -1,0 +1,37 @@
+"""What a plan expects, by hand; tests/supernet/test_speed.py tests the measurement."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcuformer.chain import ChainConfig
+from mcuformer.plan import Counts, Speed, expected_seconds, measured_points
+from mcuformer.run.entry import compose
+
+
+def config(*changes: str) -> ChainConfig:
+    return ChainConfig.parse(compose("mcuformer", changes, ChainConfig))
+
+
+def test_expected_seconds_are_steps_and_evaluations() -> None:
+    search = ["space_search.max_visits=6", "space_search.visit_epochs=10"]
+    search += ["space_search.accuracy_subnets=4", "strategy.population=30", "strategy.mutants=10"]
+    search += ["strategy.crossovers=10", "strategy.generations=5"]
+    training = ["train.epochs=70", "train.batch_size=64", "finetune.epochs=9"]
+    speed = Speed(supernet_step=0.5, network_step=0.25, evaluation=0.001)
+    found = expected_seconds(
+        config(*search, *training, "finetune.batch_size=32"), Counts(650, 100, 20), speed
+    )
+    overhead = 5.0
+    assert found["evolve.space"] == pytest.approx(overhead + 6 * (10 * 10 * 0.5 + 4 * 100 * 0.001))
+    assert found["supernet.train"] == pytest.approx(overhead + 60 * (10 * 0.5 + 7 * 100 * 0.001))
+    assert found["evolve.search"] == pytest.approx(overhead + 30 * 5 * 100 * 0.001)
+    assert found["evolve.finetune"] == pytest.approx(overhead + 9 * 23 * 0.25)
+    assert 10 < found["oplib.export"] < found["report"] + 1 < 30
+
+
+def test_the_middle_and_the_most_expensive_point_are_measured() -> None:
+    space = config("space.rank_ratio=[0.5,1.0]", "space.patch_size=[1,2,4]").space
+    assert [point.name for point in measured_points(space)] == ["r1.00_p2", "r1.00_p1"]
+    one = config("space.rank_ratio=[1.0]", "space.patch_size=[2]").space
+    assert len(measured_points(one)) == 1
