@@ -8,6 +8,7 @@ from mcuformer.report import show_report
 from mcuformer.run import entry
 from mcuformer.run.artifact import read_json, write_json
 from mcuformer.run.progress import say
+from supernet.recipe import check_batch_size
 
 
 def run_chain(config: ChainConfig) -> None:
@@ -19,6 +20,8 @@ def run_chain(config: ChainConfig) -> None:
     """
     for command in CHAIN[:-1]:  # the report's stage reads what the others write
         command.stage(stage_config(command, config))  # refuses a run that cannot succeed
+    if not all(config.run.record_file(command.name).exists() for command in CHAIN):
+        check_batches(config)
     if config.plan:
         show_plan(config)
         return
@@ -32,6 +35,18 @@ def run_chain(config: ChainConfig) -> None:
         write_json(path, "report", report)
     show_report(report)
     say(f"report: {path}; firmware: {config.run.file('firmware')}")
+
+
+def check_batches(config: ChainConfig) -> None:
+    """Refuse a batch that is larger than the set it is drawn from.
+
+    Raises:
+        ConfigError: naming the recipe.
+        DataError: the data are missing, damaged or not as configured.
+    """
+    survey = config.data.survey()
+    check_batch_size(config.train, survey.train, "train")
+    check_batch_size(config.finetune, survey.train + survey.steering, "finetune")
 
 
 def main() -> int:

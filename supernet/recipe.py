@@ -119,12 +119,13 @@ class Recipe(Value):
         return self
 
 
-def check_batch_size(recipe: Recipe, images: int) -> None:
+def check_batch_size(recipe: Recipe, images: int, where: str = "recipe") -> None:
     """Refuse a batch that is larger than the data set.
 
     Args:
         recipe: its batch size is checked.
         images: number of images that are trained on.
+        where: path of the recipe in the configuration.
 
     Raises:
         ConfigError: with the number of images.
@@ -132,7 +133,7 @@ def check_batch_size(recipe: Recipe, images: int) -> None:
     if recipe.batch_size > images:
         raise ConfigError(
             "a batch is larger than the set that is trained on",
-            where="recipe.batch_size",
+            where=f"{where}.batch_size",
             got=recipe.batch_size,
             expected=f"at most {images}",
         )
