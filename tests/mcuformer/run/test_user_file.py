@@ -154,7 +154,8 @@ HOSTILE: dict[str, tuple[str, str | bytes, str]] = {
     ),
     "a data set that names a folder": (
         "data",
-        "{name: ../../x, format: digits, img_size: 8, num_classes: 10}\n",
+        "{name: ../../x, format: digits, img_size: 8, num_classes: 10, preprocessing: "
+        "{img_size: 8, channel_order: L, mean: [0.5], std: [0.5]}}\n",
         "(got '../../x')",
     ),
     "deep objects in a subnet": ("subnet", '{"a":' * 100_000, "damaged: nested too deeply"),
