@@ -16,8 +16,8 @@ from mcuformer.limits import ImageCount, PathText
 from mcuformer.pictures import draw_memory
 from mcuformer.run.artifact import RunDir, Stage, parsing, write_bytes, write_json
 from mcuformer.run.command import Command
-from mcuformer.run.scratch import scratch
 from mcuformer.run.progress import say
+from mcuformer.run.scratch import scratch
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
 from oplib.codegen.onnx import export_onnx
