@@ -35,10 +35,9 @@ from evolve.finetune import FINETUNE
 from evolve.qat import QAT
 from evolve.search import SEARCH
 from evolve.space import SPACE, EvolveSpaceConfig
-from mcuformer.chain import ChainConfig
+from mcuformer.chain import CHAIN, ChainConfig, stage_config
 from mcuformer.device import Device
 from mcuformer.errors import McuformerError, one_line
-from mcuformer.execution import run_chain
 from mcuformer.fields import complete, stray_key
 from mcuformer.run import entry
 from mcuformer.run.artifact import read_value
@@ -113,8 +112,8 @@ def programs(folder: Path) -> list[Program]:
         found.append(
             Program(command.name, command.config_name, command.config, command.stage, valid)
         )
-    valid = entry.compose("mcuformer", [*line, "plan=true"], ChainConfig)
-    found.append(Program("mcuformer", "mcuformer", ChainConfig, plan, valid))
+    valid = entry.compose("mcuformer", line, ChainConfig)
+    found.append(Program("mcuformer", "mcuformer", ChainConfig, begin_chain, valid))
     export = next(each for each in found if each.name == "oplib.export")
     own = export.valid | {"weights": f"{folder}/w", "vit": complete(TimmVit, {})}
     found.append(Program("a network", "oplib_export", export.model, export.begin, own))
@@ -126,9 +125,10 @@ def begin_space(config: EvolveSpaceConfig) -> None:
     SPACE.stage(config)
 
 
-def plan(config: ChainConfig) -> None:
-    """Print the plan of the chain, whether the case asks for it or for a run."""
-    run_chain(config.model_copy(update={"plan": True}))
+def begin_chain(config: ChainConfig) -> None:
+    """Do what the chain does before its first stage begins; a plan would measure this machine."""
+    for command in CHAIN[:-1]:  # the report's stage reads what the others write
+        command.stage(stage_config(command, config))
 
 
 def paths(content: Any, prefix: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
