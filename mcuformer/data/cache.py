@@ -73,18 +73,18 @@ class Stored:
         pixels: their bytes, one image after the other.
         shapes: height and width of each, (B, 2); 0 and 0 for a picture that cannot be read.
         chans: channels of an image.
-        faults: by position, why a picture cannot be read.
     """
 
     def __init__(
-        self,
-        pixels: npt.NDArray[np.uint8],
-        shapes: npt.NDArray[np.int64],
-        chans: int,
-        faults: dict[int, str],
+        self, pixels: npt.NDArray[np.uint8], shapes: npt.NDArray[np.int64], chans: int
     ) -> None:
-        self.pixels, self.shapes, self.chans, self.faults = pixels, shapes, chans, faults
+        self.pixels, self.shapes, self.chans = pixels, shapes, chans
         self.ends = np.cumsum(shapes.prod(axis=1) * chans)
+
+    @property
+    def unreadable(self) -> npt.NDArray[np.int64]:
+        """Positions of the pictures that could not be read."""
+        return np.flatnonzero(self.shapes[:, 0] == 0)
 
     def read(self, position: int) -> Images:
         """Return the image at a position, (H, W, C)."""
@@ -94,8 +94,7 @@ class Stored:
         return np.asarray(self.pixels[start:end]).reshape(height, width, self.chans)
 
 
-# writes every picture into the sink, in the forms of the given keys; returns the faults by position
-Fill = Callable[[Sequence[str], Sink], dict[int, str]]
+Fill = Callable[[Sequence[str], Sink], None]  # writes every picture, in the forms of the given keys
 
 
 @dataclass
@@ -125,6 +124,9 @@ class PictureCache:
         """
         found = {key: self._open(key, count, chans) for key in keys}
         absent = [key for key in keys if found[key] is None]
+        for key in absent:
+            if (self.folder / key / ENTRY).exists():
+                say(f"{self.folder / key}: damaged, its pictures are decoded anew")
         if absent:
             try:
                 with ExitStack() as locks:
@@ -153,14 +155,14 @@ class PictureCache:
             for file in files:
                 _write_header(file, 0)
             sink = Sink(files, count, self.limit_bytes - sum(self.used.values()))
-            faults = {str(position): line for position, line in fill(keys, sink).items()}
+            fill(keys, sink)
             for file, size in zip(files, sink.num_bytes, strict=True):
                 _write_header(file, size)
         for key, shapes in zip(keys, sink.shapes, strict=True):
             entry = self.folder / key
             np.save(entry / SHAPES, np.array(shapes, np.int64))
             digests = {name: _digest(entry / name) for name in (PIXELS, SHAPES)}
-            write_json(entry / ENTRY, "pictures", {**digests, "chans": chans, "faults": faults})
+            write_json(entry / ENTRY, "pictures", {**digests, "chans": chans})
 
     def _open(self, key: str, count: int, chans: int) -> Stored | None:
         """Return an entry, or None if there is none or it is damaged."""
@@ -173,12 +175,10 @@ class PictureCache:
                 raise ValueError("another digest")
             pixels = np.load(entry / PIXELS, mmap_mode="r", allow_pickle=False)
             shapes = np.load(entry / SHAPES, allow_pickle=False)
-            faults = {int(position): line for position, line in content["faults"].items()}
-            stored = Stored(pixels, shapes, int(content["chans"]), faults)
+            stored = Stored(pixels, shapes, int(content["chans"]))
             if (len(shapes), stored.chans) != (count, chans) or stored.ends[-1] != len(pixels):
                 raise ValueError("another number of images")
-        except (OSError, ArtifactError, KeyError, ValueError, TypeError, AttributeError) as error:
-            say(f"{entry}: damaged, decoded anew ({error})")
+        except (OSError, ArtifactError, KeyError, ValueError, TypeError):
             return None
         self.used[key] = pixels.nbytes
         with suppress(OSError):  # of a cache that may only be read, nothing is removed either
@@ -223,9 +223,9 @@ def cache_key(content: Any) -> str:
 def cache_folder(given: str | None) -> Path:
     """Return the folder of the cache: the one given, or ``mcuformer`` in the user's cache."""
     if given is not None:
-        return Path(given).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "mcuformer"
+        return Path(os.path.expanduser(given))
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache"), "mcuformer")
 
 
 def _write_header(file: IO[bytes], length: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from mcuformer.data.images import Images, Parts, Split, check_fits, missing, reason
+from mcuformer.data.images import Images, Parts, Split, check_fits, is_regular_file, missing, reason
 from mcuformer.errors import DataError
 
 CIFAR10_CLASSES = (
@@ -40,14 +40,14 @@ def cifar10_files(root: Path, source: str) -> tuple[Path, ...]:
     """
     for folder in ("cifar-10-batches-bin", "cifar-10-batches-py", "."):
         directory = root / folder
-        ending = ".bin" if (directory / "data_batch_1.bin").is_file() else ""
-        if (directory / f"data_batch_1{ending}").is_file():
+        ending = ".bin" if is_regular_file(directory / "data_batch_1.bin") else ""
+        if is_regular_file(directory / f"data_batch_1{ending}"):
             train = [directory / f"{name}{ending}" for name in CIFAR10_TRAIN]
             for path in train:
-                if not path.is_file():
+                if not is_regular_file(path):
                     raise missing("a file of the data set", directory, (path.stem,), source)
             test = directory / f"test_batch{ending}"
-            return (*train, test) if test.is_file() else tuple(train)
+            return (*train, test) if is_regular_file(test) else tuple(train)
     raise missing("CIFAR-10", root, ("data_batch_1.bin or data_batch_1, to _5",), source)
 
 
@@ -77,7 +77,10 @@ def read_cifar10_binary(path: Path) -> Split:
     Raises:
         DataError: the file is damaged.
     """
-    data, record = np.fromfile(path, np.uint8), 1 + PIXELS
+    try:
+        data, record = np.fromfile(path, np.uint8), 1 + PIXELS
+    except OSError as error:
+        raise DataError(f"not readable: {reason(error)}", where=path) from error
     if len(data) == 0 or len(data) % record:
         raise DataError(
             "damaged CIFAR-10 batch",

@@ -14,7 +14,14 @@ from mcuformer.data import cifar10_reader, idx_reader, npz_reader
 from mcuformer.data.cache import PictureCache, cache_folder
 from mcuformer.data.division import Division, check_labels, divide
 from mcuformer.data.folder_reader import list_picture_folder, skipped_line
-from mcuformer.data.images import Parts, Split, check_class_names, missing
+from mcuformer.data.images import (
+    Parts,
+    Split,
+    check_class_names,
+    is_folder,
+    is_regular_file,
+    missing,
+)
 from mcuformer.data.infer import infer
 from mcuformer.data.picture_source import PictureParts, PictureReader
 from mcuformer.data.preprocessing import Preprocessing
@@ -141,7 +148,7 @@ class DataConfig(Value):
         if self.format == "cifar10":
             return cifar10_reader.cifar10_files(path, self.source)
         kind = "a .npz file" if self.format == "npz" else "a folder"
-        if not (path.is_file() if self.format == "npz" else path.is_dir()):
+        if not (is_regular_file(path) if self.format == "npz" else is_folder(path)):
             raise missing(f"{kind} of the data", path, (kind,), self.source)
         return (path,)
 
@@ -231,13 +238,14 @@ def load(config: DataConfig, img_size: int | None = None, *, crops: bool = False
     """
     sized = config.at_size(img_size or config.img_size)
     published = _published(config)
+    names, division = _divided(config, published)
     if isinstance(published, PictureParts):
         if line := skipped_line(published.skipped):
             say(line)
         parts = sized.picture_reader().read(published, crops=crops)
+        names, division = _divided(config, parts)  # some pictures may have been left out
     else:
         parts = _resized(published, config, sized.preprocessing)
-    names, division = _divided(config, parts)
     steering = parts.validation or parts.train.take(division.steering)
     test = parts.test or parts.train.take(division.test)
     train = parts.train.take(division.train)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcuformer.data.images import reason
+from mcuformer.data.images import is_regular_file, reason
 from mcuformer.errors import DataError
 
 if TYPE_CHECKING:
@@ -122,14 +122,6 @@ def _orientation(picture: Picture) -> int:
     except Exception:  # damaged metadata: viewers show the picture as it is stored
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def is_regular_file(path: Path) -> bool:
-    """Return whether a path is a file, or leads to one; a pipe or a device could last for ever."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a link or a folder that may not be followed; a zero byte
-        return False
 
 
 def _check_file(path: Path) -> None:

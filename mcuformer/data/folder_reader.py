@@ -11,13 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mcuformer.data.decode import (
-    SUFFIXES,
-    is_regular_file,
-    read_picture_file,
-    read_picture_size,
-)
-from mcuformer.data.images import Labels, check_class_names, missing
+from mcuformer.data.decode import SUFFIXES, read_picture_file, read_picture_size
+from mcuformer.data.images import Labels, check_class_names, is_folder, is_regular_file, missing
 from mcuformer.data.picture_source import PicturePart, PictureParts
 from mcuformer.errors import DataError, did_you_mean
 
@@ -138,7 +133,7 @@ def list_picture_folder(root: Path, source: str) -> PictureFolder:
         known = {train, validation, test}
         for folder in folders:
             if folder not in known:
-                skipped[_kind(folder, folder=True)] += 1
+                skipped[_kind(folder)] += 1
     if test is None:
         validation, test = None, validation
     classes = folders if train == root else _folders(train, skipped)
@@ -161,11 +156,11 @@ def skipped_line(skipped: Mapping[str, int]) -> str:
     return f"data: skipped {text}{hint}"
 
 
-def _kind(path: Path, *, folder: bool) -> str:
+def _kind(path: Path) -> str:
     """Return a word for what is not a picture."""
     if _is_junk(path):
         return "hidden"
-    if folder:
+    if is_folder(path):
         return "other folders"
     suffix = path.suffix.lower()
     return suffix if suffix in CONVERTIBLE else "other files"
@@ -179,11 +174,10 @@ def _folders(folder: Path, skipped: Counter[str]) -> list[Path]:
     """Return the folders in a folder, sorted by name; all else in it is skipped."""
     found = []
     for path in _entries(folder):
-        is_folder = _is_folder(path)
-        if is_folder and not _is_junk(path):
+        if is_folder(path) and not _is_junk(path):
             found.append(path)
         else:
-            skipped[_kind(path, folder=is_folder)] += 1
+            skipped[_kind(path)] += 1
     return found
 
 
@@ -247,17 +241,11 @@ def _pictures_below(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
     waiting = [folder]
     while waiting:
         for path in _entries(waiting.pop()):
-            is_folder, junk = _is_folder(path), _is_junk(path)
-            if is_folder and not junk and not path.is_symlink():
-                waiting.append(path)
-            elif path.suffix.lower() in SUFFIXES and not junk and is_regular_file(path):
+            if _is_junk(path):
+                skipped[_kind(path)] += 1
+            elif path.suffix.lower() in SUFFIXES and is_regular_file(path):
                 yield path
+            elif is_folder(path) and not path.is_symlink():
+                waiting.append(path)
             else:
-                skipped[_kind(path, folder=is_folder)] += 1
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # of a link, the target may not be reached
-        return False
+                skipped[_kind(path)] += 1

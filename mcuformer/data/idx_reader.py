@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from mcuformer.data.images import Images, Parts, Split, check_fits, missing, reason
+from mcuformer.data.images import Images, Parts, Split, check_fits, is_regular_file, missing, reason
 from mcuformer.errors import DataError
 
 IDX_FILES = tuple(
@@ -32,7 +32,7 @@ def idx_files(root: Path, source: str) -> tuple[Path, ...]:
 
 def _either(root: Path, name: str, source: str) -> Path:
     for path in (root / name, root / f"{name}.gz"):
-        if path.is_file():
+        if is_regular_file(path):
             return path
     raise missing("a file of the data set", root, (f"{name} (or {name}.gz)",), source)
 

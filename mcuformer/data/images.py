@@ -202,3 +202,19 @@ def check_class_names(names: Sequence[str], where: object) -> None:
 def reason(error: Exception) -> str:
     """Return the message of another library's error on one line, or its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def is_regular_file(path: Path) -> bool:
+    """Return whether a path is a file, or leads to one; a pipe or a device could last for ever."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a link or a folder that may not be followed; a zero byte
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder, or leads to one."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # as above
+        return False

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mcuformer.data.folder_reader import list_picture_folder
-from mcuformer.data.images import missing
+from mcuformer.data.images import is_folder, is_regular_file, missing
 from mcuformer.data.npz_reader import npz_form
 from mcuformer.errors import DataError
 from mcuformer.run.progress import say
@@ -37,12 +37,12 @@ def infer(content: Mapping[str, Any]) -> dict[str, int]:
     except RuntimeError as error:
         raise DataError(str(error), where="data.root", got=root) from error
     if kind == "npz":
-        if not path.is_file():
+        if not is_regular_file(path):
             raise missing("a .npz file of the data", path, ("a .npz file",), source)
         known = dict(zip(("num_classes", "img_size"), npz_form(path), strict=True))
         found = {key: known[key] for key in wanted}
     else:
-        if not path.is_dir():
+        if not is_folder(path):
             raise missing("a folder of the data", path, ("a folder",), source)
         folder, found = list_picture_folder(path, source), {}
         if "num_classes" in wanted:

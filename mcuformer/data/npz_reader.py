@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mcuformer.data.images import Parts, Split, check_fits, reason
 from mcuformer.errors import DataError
+from mcuformer.limits import MAX_CLASSES
 
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 CLASSES = "classes"
@@ -76,8 +77,10 @@ def _labels(labels: npt.NDArray[Any], name: str, path: Path) -> npt.NDArray[np.i
             got=f"{labels.dtype} {labels.shape}",
             expected="integers (B,)",
         )
-    if len(labels) and int(labels.max()) > 2**31:
-        raise DataError("label out of range", where=path, got=int(labels.max()))
+    if len(labels) and int(labels.max()) >= MAX_CLASSES:
+        raise DataError(
+            "label out of range", where=path, got=labels.max(), expected=f"below {MAX_CLASSES}"
+        )
     return labels.astype(np.int64)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from mcuformer.data.cache import DeclinedError, Fill, PictureCache, Sink, Stored, cache_key
 from mcuformer.data.images import Images, Labels, Parts, PictureImages, Split
@@ -121,22 +122,34 @@ class PictureReader:
             forms.append(Form.crops(self.preprocessing))
         identity = part.identity()
         stored = self._stored(part, forms, [cache_key([identity, form.key]) for form in forms])
-        if stored is None:
-            faults = self._decode(part, ()) if self.on_error == "skip" else {}
+        if stored is not None:
+            unreadable = stored[0].unreadable
         else:
-            faults = stored[0].faults
-            if faults and self.on_error == "stop":
-                raise DataError(f"{next(iter(faults.values()))}{_others(len(faults) - 1)}")
-        good = np.setdiff1d(np.arange(len(part.labels)), np.array(list(faults), np.int64))
-        if faults:
-            first = next(iter(faults.values()))
-            say(f"data: left out {len(faults)} pictures that cannot be read, the first: {first}")
+            unreadable = self._decode(part, ()) if self.on_error == "skip" else np.empty(0, int)
+        if len(unreadable):
+            self._tell(part, unreadable)
+        good = np.setdiff1d(np.arange(len(part.labels)), unreadable)
         images = []
         for number, form in enumerate(forms):
             read = _decoder(part, form) if stored is None else stored[number].read
             shape = form.image_shape
             images.append(PictureImages(read, good, shape, identity, stored is None))
         return Split(images[0], part.labels[good], images[1] if crops else None)
+
+    def _tell(self, part: PicturePart, unreadable: npt.NDArray[np.int64]) -> None:
+        """Tell that pictures are left out, or refuse them.
+
+        Raises:
+            DataError: none may be left out.
+        """
+        try:
+            part.read(int(unreadable[0]))
+            fault = "it is readable now, but was not when it was cached"
+        except DataError as error:
+            fault = str(error)
+        if self.on_error == "stop":
+            raise DataError(f"{fault}; data.on_error=skip leaves it out")
+        say(f"data: left out {len(unreadable)} pictures that cannot be read, the first: {fault}")
 
     def _stored(
         self, part: PicturePart, forms: Sequence[Form], keys: Sequence[str]
@@ -145,8 +158,8 @@ class PictureReader:
         count, chans = len(part.labels), self.preprocessing.in_chans
         by_key = dict(zip(keys, forms, strict=True))
 
-        def fill(absent: Sequence[str], sink: Sink) -> dict[int, str]:
-            return self._decode(part, [by_key[key] for key in absent], sink)
+        def fill(absent: Sequence[str], sink: Sink) -> None:
+            self._decode(part, [by_key[key] for key in absent], sink)
 
         if self.cache is not None:
             try:
@@ -162,9 +175,9 @@ class PictureReader:
 
     def _decode(
         self, part: PicturePart, forms: Sequence[Form], sink: Sink | None = None
-    ) -> dict[int, str]:
-        """Decode every picture once, into the sink; return the faults by position."""
-        faults: dict[int, str] = {}
+    ) -> npt.NDArray[np.int64]:
+        """Decode every picture once, into the sink; return the positions of unreadable ones."""
+        unreadable = []
         for position in track(range(len(part.labels)), "reading pictures"):
             try:
                 picture = part.read(position)
@@ -172,11 +185,11 @@ class PictureReader:
             except DataError as error:
                 if self.on_error == "stop":
                     raise DataError(f"{error}; data.on_error=skip leaves it out") from error
-                faults[position] = str(error)
+                unreadable.append(position)
                 images = [np.empty((0, 0, self.preprocessing.in_chans), np.uint8) for _ in forms]
             if sink is not None:
                 sink.add(images)
-        return faults
+        return np.array(unreadable, np.int64)
 
 
 def in_memory(
@@ -189,18 +202,12 @@ def in_memory(
     """
     buffers = [io.BytesIO() for _ in keys]
     sink = Sink(buffers, count, limit_bytes)
-    faults = fill(keys, sink)
+    fill(keys, sink)
     return [
-        Stored(
-            np.frombuffer(buffer.getbuffer(), np.uint8), np.array(shapes, np.int64), chans, faults
-        )
+        Stored(np.frombuffer(buffer.getbuffer(), np.uint8), np.array(shapes, np.int64), chans)
         for buffer, shapes in zip(buffers, sink.shapes, strict=True)
     ]
 
 
 def _decoder(part: PicturePart, form: Form) -> Callable[[int], Images]:
     return lambda position: form.read(part.read(position))
-
-
-def _others(count: int) -> str:
-    return f"; and {count} more pictures" if count else ""
