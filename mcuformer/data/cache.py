@@ -223,7 +223,7 @@ def cache_key(content: Any) -> str:
 def cache_folder(given: str | None) -> Path:
     """Return the folder of the cache: the one given, or ``mcuformer`` in the user's cache."""
     if given is not None:
-        return Path(os.path.expanduser(given))
+        return Path(given)
     base = os.environ.get("XDG_CACHE_HOME", "")
     return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache"), "mcuformer")
 

@@ -124,15 +124,8 @@ class DataConfig(Value):
 
     @property
     def path(self) -> Path:
-        """The file or folder `root`.
-
-        Raises:
-            DataError: it names the home of an unknown user.
-        """
-        try:
-            return Path(self.root or "").expanduser()
-        except RuntimeError as error:
-            raise DataError(str(error), where="data.root", got=self.root) from error
+        """The file or folder `root`."""
+        return Path(self.root or "")
 
     def files(self) -> tuple[Path, ...]:
         """Return the files, or the folder, that the data are read from.
