@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -279,14 +278,11 @@ def _quantisation(model: IntegerModel, tensor: str) -> dict[str, float | int]:
 def emit(
     model: IntegerModel, scheduled: Schedule, device: Device, class_names: Sequence[str]
 ) -> dict[str, str]:
-    """Return the text of each generated file by name; equal inputs give equal bytes."""
-    content = {"format": "mcuformer/firmware", "format_version": 1}
-    content |= manifest(model, scheduled, device, class_names)
+    """Return the text of each generated C file by name; equal inputs give equal bytes."""
     head = heading(scheduled, device)
     return {
         "model.h": emit_header(model, scheduled, class_names, head),
         "model.c": emit_model(model, scheduled, Arena(scheduled), head),
         "model_weights.h": emit_weights_header(scheduled, head),
         "model_weights.c": emit_weights(model, scheduled, head),
-        "manifest.json": json.dumps(content, indent=1) + "\n",
     }

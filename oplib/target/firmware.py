@@ -11,10 +11,9 @@ from pathlib import Path
 
 from mcuformer.device import Device
 from mcuformer.errors import ArtifactError
-from mcuformer.run.artifact import digest, file_digest, read_value, write_json
+from mcuformer.run.artifact import digest, file_digest, parsing, read_json, write_json
 from mcuformer.run.folder import replacing_directory
-from mcuformer.value import Value
-from oplib.codegen.model_c import emit
+from oplib.codegen.model_c import emit, manifest
 from oplib.network.reference import IntegerModel
 from oplib.plan.check_plan import check_plan
 from oplib.plan.schedule import Schedule
@@ -24,16 +23,6 @@ from oplib.target.linker import board_header, emulated_machine, linker_script
 RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
 MANIFEST = "manifest.json"
 NAMED_FILES = 3  # at most, in a message
-
-
-class Manifest(Value):
-    """What an export wrote into a firmware folder.
-
-    Args:
-        files: digest of every file but the manifest, by its path in the folder.
-    """
-
-    files: dict[str, str]
 
 
 def write_firmware(
@@ -74,8 +63,9 @@ def write_firmware(
         for name, data in files.items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             (temporary / name).write_bytes(data)
-        manifest = Manifest(files={name: digest(data) for name, data in sorted(files.items())})
-        write_json(temporary / MANIFEST, "firmware", manifest.dump())
+        digests = {name: digest(data) for name, data in sorted(files.items())}
+        content = {**manifest(model, scheduled, device, class_names), "files": digests}
+        write_json(temporary / MANIFEST, "firmware", content)
 
 
 def refuse_foreign_files(path: Path) -> None:
@@ -83,12 +73,10 @@ def refuse_foreign_files(path: Path) -> None:
 
     Raises:
         ArtifactError: naming the first such files.
-        ConfigError: the manifest is damaged.
     """
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise ArtifactError("not replaced: no export wrote it", where=path)
-    manifest = path / MANIFEST
-    written = read_value(manifest, "firmware", Manifest).files if manifest.exists() else {}
+    written = written_files(path / MANIFEST)
     foreign = [
         name
         for name in _files_below(path)
@@ -101,6 +89,19 @@ def refuse_foreign_files(path: Path) -> None:
             "move it out (MODEL_BOARD_DIR names a folder of your own C)",
             where=path,
         )
+
+
+def written_files(manifest_file: Path) -> dict[str, str]:
+    """Return the digest of each file that an export wrote, by its path; nothing without a manifest.
+
+    Raises:
+        ArtifactError: the manifest is damaged, or is of a version that did not list files.
+    """
+    if not manifest_file.exists():
+        return {}
+    content = read_json(manifest_file, "firmware")
+    with parsing(manifest_file):
+        return dict(content["files"])
 
 
 def _files_below(folder: Path) -> Iterator[str]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from evolve.qat import QAT
 from mcuformer.chain import CHAIN, ChainConfig
@@ -75,8 +76,14 @@ def faults_of_tool(name: str, words: list[str]) -> Iterator[str]:
 
 
 def staged(word: str, place: Path) -> str:
-    """Create the file of ``group=./file.yaml``: a copy of a shipped preset, or an empty file."""
+    """Create what a word names: pictures, a copy of a shipped preset, or an empty file."""
     key, _, value = word.partition("=")
+    if word == "data.root=FOLDER":
+        for number in range(6):
+            folder = place / value / ("cat", "dog")[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 40)).save(folder / f"{number}.png")
+        return f"{key}={place / value}"
     if not value.startswith("./") or not value.endswith(".yaml"):
         return word
     shipped = sorted((conf_dir() / key.lstrip("+")).glob("*.yaml"))

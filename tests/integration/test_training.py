@@ -123,9 +123,9 @@ def test_a_batch_that_two_processes_cannot_share(tmp_path: Path) -> None:
         (["trackers=[nonsense]"], "trackers: accelerate has no such tracker"),
         (["initial=absent.safetensors"], "absent.safetensors: no such file"),
         (["joint=true"], "point: a joint supernet has no point of its own"),
-        (["recipe.rand_augment=nonsense"], "recipe.rand_augment: timm cannot parse"),
+        (["recipe.rand_augment=nonsense"], "recipe.rand_augment: not a RandAugment of timm's"),
         (["recipe.batch_size=33"], "recipe.batch_size: mixing pairs the images"),
-        (["recipe.scheduler=nonsense"], "recipe.scheduler: timm has no such schedule"),
+        (["recipe.scheduler=nonsense"], "recipe.scheduler: Input should be 'cosine'"),
     ],
 )
 def test_bad_input(
