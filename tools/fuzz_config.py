@@ -168,7 +168,7 @@ def wrong_value(value: Any, rng: random.Random) -> Any:
         case bool():
             return str(value)
         case int() | float():
-            return rng.choice([-value, value * 1000, value + 1, value / 3, str(value), [value]])
+            return rng.choice([-value, value * 1000, value + 1, value // 3, str(value), [value]])
         case str():
             return rng.choice([misspelt(value, rng), value.upper(), value * 40, [value]])
         case list():
