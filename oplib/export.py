@@ -21,6 +21,7 @@ from mcuformer.run.scratch import scratch
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
 from oplib.codegen.onnx import export_onnx
+from oplib.codegen.weights_c import WeightsForm
 from oplib.network.model_file import save_model
 from oplib.network.reference import FloatModel, IntegerModel, run_float, run_integer
 from oplib.network.source import NetworkSource, SourceName, SourceNetwork
@@ -55,6 +56,7 @@ class ExportSettings(Value):
         quant: how scales and weights are chosen.
         report_images: number of images of the steering split in the report on every layer.
         onnx: whether to write ``model_float.onnx`` and ``model_int8.onnx`` as well.
+        weights: ``binary``, which gcc and clang take in, or ``text``, C for other compilers.
     """
 
     calibration_images: ImageCount = 256
@@ -63,6 +65,7 @@ class ExportSettings(Value):
     quant: QuantSettings = DEFAULT_QUANT
     report_images: ImageCount = 32
     onnx: bool = False
+    weights: WeightsForm = "binary"
 
 
 class ExportConfig(TargetSettings):
@@ -121,7 +124,14 @@ def export(config: ExportConfig) -> None:
     dataset = load(config.data, network.subnet.img_size)
     model, integer = lower_network(config, network, dataset)
     firmware = config.run.file("firmware")
-    write_firmware(firmware, integer, scheduled, target.device, dataset.class_names)
+    write_firmware(
+        firmware,
+        integer,
+        scheduled,
+        target.device,
+        dataset.class_names,
+        config.export.weights,
+    )
     write_picture(config, scheduled)
     save_model(config.run.path, integer, network.subnet, target.forms, dataset.class_names)
     with scratch("build") as builds:

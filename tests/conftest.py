@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,26 +73,15 @@ def a_tiny_test_starts_no_program(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Make every CMake call of this session, in any process, compile equal sources only once."""
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep decoded pictures and compiled kernels in a cache of this session, not in the user's."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # all workers share it
-    cache = folder / "compiled"
-    cache.mkdir(exist_ok=True)
-    launcher = f"{sys.executable};-ES;{ROOT / 'tests' / 'compile_cache.py'};{cache}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CMAKE_C_COMPILER_LAUNCHER", launcher)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the cache of decoded pictures out of the user's."""
     with pytest.MonkeyPatch.context() as patch:
         users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         patch.setenv("MPLCONFIGDIR", str(users / "matplotlib"))  # its list of fonts stays
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         yield
 
 

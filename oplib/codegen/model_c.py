@@ -11,12 +11,16 @@ from mcuformer.errors import InternalError
 from oplib.codegen.model_h import emit_header, fetches_image
 from oplib.codegen.weights_c import (
     C_TYPES,
+    WEIGHTS_FILE,
+    WeightsForm,
     c_name,
-    emit_weights,
+    emit_weights_binary,
     emit_weights_header,
+    emit_weights_text,
     literal,
     owners,
     specs,
+    weights_image,
 )
 from oplib.graph import Graph, Node
 from oplib.network.reference import IntegerModel
@@ -276,13 +280,30 @@ def _quantisation(model: IntegerModel, tensor: str) -> dict[str, float | int]:
 
 
 def emit(
-    model: IntegerModel, scheduled: Schedule, device: Device, class_names: Sequence[str]
-) -> dict[str, str]:
-    """Return the text of each generated C file by name; equal inputs give equal bytes."""
-    head = heading(scheduled, device)
-    return {
-        "model.h": emit_header(model, scheduled, class_names, head),
+    model: IntegerModel,
+    scheduled: Schedule,
+    device: Device,
+    class_names: Sequence[str],
+    weights: WeightsForm,
+) -> dict[str, bytes]:
+    """Return the content of each generated C file by name; equal inputs give equal bytes.
+
+    Args:
+        model: integer network.
+        scheduled: calls of the network and their memory plan.
+        device: device that it was planned for.
+        class_names: name of each logit's class.
+        weights: ``binary`` for a file of bytes that gcc or clang take in, ``text`` for C.
+    """
+    head, image = heading(scheduled, device), weights_image(model, scheduled)
+    binary = weights == "binary"
+    texts = {
+        "model.h": emit_header(model, scheduled, class_names, image, head),
         "model.c": emit_model(model, scheduled, Arena(scheduled), head),
         "model_weights.h": emit_weights_header(scheduled, head),
-        "model_weights.c": emit_weights(model, scheduled, head),
+        "model_weights.c": emit_weights_binary(head)
+        if binary
+        else emit_weights_text(model, scheduled, head),
     }
+    files = {name: text.encode() for name, text in texts.items()}
+    return files | ({WEIGHTS_FILE: image} if binary else {})

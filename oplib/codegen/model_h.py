@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zlib import crc32
 
 from mcuformer.data.preprocessing import Preprocessing
 from oplib.network.reference import IntegerModel
@@ -39,9 +40,21 @@ def fetches_image(scheduled: Schedule) -> bool:
 
 
 def emit_header(
-    model: IntegerModel, scheduled: Schedule, class_names: Sequence[str], head: Sequence[str]
+    model: IntegerModel,
+    scheduled: Schedule,
+    class_names: Sequence[str],
+    weights: bytes,
+    head: Sequence[str],
 ) -> str:
-    """Emit the public header: the network's input, output and memory."""
+    """Emit the public header: the network's input, output and memory.
+
+    Args:
+        model: integer network.
+        scheduled: calls of the network and their memory plan.
+        class_names: name of each logit's class.
+        weights: bytes of the constants in flash.
+        head: comment at the top.
+    """
     graph, pre = model.graph, model.preprocessing
     names = [f"    {c_string(name)}, \\" for name in class_names]
     return "\n".join(
@@ -72,6 +85,7 @@ def emit_header(
             f"#define MODEL_ARENA_BYTES {scheduled.plan.arena_bytes}",
             "extern uint8_t model_arena[MODEL_ARENA_BYTES];",
             "",
+            *_weights_lines(weights),
             *(STRIP_INPUT if fetches_image(scheduled) else IMAGE_INPUT),
             "",
             "/* Run the network; return MODEL_NUM_CLASSES logits, valid until the next image. */",
@@ -85,6 +99,17 @@ def emit_header(
             "",
         ]
     )
+
+
+def _weights_lines(weights: bytes) -> list[str]:
+    """Return the CRC-32 of the weights (polynomial 0xedb88320, as in zlib) and its check."""
+    return [
+        "/* Weights may be flashed apart from the code. This returns 1 if they are those that it",
+        " * was generated for, 0 if a byte differs. model_run() does not ask. */",
+        f"#define MODEL_WEIGHTS_CRC32 {crc32(weights):#010x}u",
+        "int32_t model_weights_match(void);",
+        "",
+    ]
 
 
 def _preprocessing_lines(pre: Preprocessing) -> list[str]:

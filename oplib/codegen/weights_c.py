@@ -1,15 +1,20 @@
-"""Generate the constants of one network: one struct with every array, and its values."""
+"""Generate the constants of one network: one struct with every array, its bytes, and its C.
+
+The bytes are a file that gcc's and clang's assembler takes in whole, because text of millions of
+numbers costs a compiler a minute and hundreds of megabytes. For other compilers there is the text.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
 from mcuformer.errors import InternalError
 from oplib.graph import Graph, Node
 from oplib.network.reference import IntegerModel
-from oplib.ops.base import ALIGNMENT, Array, ArraySpec
+from oplib.ops.base import ALIGNMENT, Array, ArraySpec, align
 from oplib.ops.registry import OPERATORS
 from oplib.plan.schedule import Schedule
 
@@ -21,6 +26,24 @@ C_TYPES = {
     "uint8": "uint8_t",
 }
 NUMBERS_PER_LINE = 16
+WEIGHTS_FILE = "model_weights.bin"
+WeightsForm = Literal["binary", "text"]
+TAKE_IN = f"""\
+#if !defined(__GNUC__) || !defined(__ELF__)
+#error "needs gcc or clang, and ELF; for other compilers export with export.weights=text"
+#endif
+
+#include "model_weights.h"
+
+/* The assembler looks for the file in the current folder, then in those given with -I. */
+__asm__(".pushsection .rodata.model_weights, \\"a\\", %progbits\\n"
+        ".balign {ALIGNMENT}\\n"
+        ".global model_weights\\n"
+        ".type model_weights, %object\\n"
+        "model_weights:\\n"
+        ".incbin \\"{WEIGHTS_FILE}\\"\\n"
+        ".size model_weights, . - model_weights\\n"
+        ".popsection\\n");"""
 
 
 def c_name(name: str) -> str:
@@ -60,18 +83,12 @@ def emit_weights_header(scheduled: Schedule, head: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def emit_weights(model: IntegerModel, scheduled: Schedule, head: Sequence[str]) -> str:
-    """Emit the values of the constants.
+def constants(model: IntegerModel, scheduled: Schedule) -> Iterator[tuple[str, Array]]:
+    """Yield the constant arrays in the order of the struct, each with the name of its member.
 
     Raises:
         InternalError: an array differs from the declaration of its operator.
     """
-    lines = [
-        *head,
-        '#include "model_weights.h"',
-        "",
-        "const struct model_weights model_weights = {",
-    ]
     for node in owners(scheduled):
         arrays = OPERATORS[node.op].flash_arrays(node, model.lowered[node.name])
         for spec in specs(scheduled.calls, node):
@@ -83,9 +100,33 @@ def emit_weights(model: IntegerModel, scheduled: Schedule, head: Sequence[str]) 
                     got=f"{values.dtype} {values.shape}",
                     expected=f"{spec.dtype} {spec.shape}",
                 )
-            lines.append(f"    .{c_name(node.name)}_{spec.name} = {{")
-            lines += _number_lines(values)
-            lines.append("    },")
+            yield f"{c_name(node.name)}_{spec.name}", values
+
+
+def weights_image(model: IntegerModel, scheduled: Schedule) -> bytes:
+    """Return the bytes of the struct in flash: little endian, padding zero."""
+    image = bytearray()
+    for _, values in constants(model, scheduled):
+        image += values.astype(values.dtype.newbyteorder("<")).tobytes()
+        image += bytes(align(len(image)) - len(image))
+    return bytes(image)
+
+
+def emit_weights_binary(head: Sequence[str]) -> str:
+    """Emit the C that takes in the struct's bytes."""
+    return "\n".join([*head, TAKE_IN, ""])
+
+
+def emit_weights_text(model: IntegerModel, scheduled: Schedule, head: Sequence[str]) -> str:
+    """Emit the struct's values as C text."""
+    lines = [
+        *head,
+        '#include "model_weights.h"',
+        "",
+        "const struct model_weights model_weights = {",
+    ]
+    for member, values in constants(model, scheduled):
+        lines += [f"    .{member} = {{", *_number_lines(values), "    },"]
     return "\n".join([*lines, "};", ""])
 
 

@@ -8,10 +8,13 @@ from typing import Literal
 
 from mcuformer.device import Device
 from mcuformer.errors import FirmwareError
+from oplib.target import kernel_library
 from oplib.target.linker import CPU_FLAGS, OPTIMIZE
 from oplib.target.tools import require, run
 
 FLASHED = (".vectors", ".weights", ".fast_code", ".text", ".ARM.exidx")
+TOOLCHAIN = "port/cortex_m/toolchain.cmake"
+TARGET_SETTINGS = "target.cmake"
 CrossTarget = Literal["emulated", "device"]
 TOOLS = ("cmake", "arm-none-eabi-gcc", "arm-none-eabi-nm", "arm-none-eabi-size")
 
@@ -60,14 +63,16 @@ def cross_build(
         FirmwareError: the build failed; a network larger than the memory fails to link.
     """
     require(*TOOLS)
-    build_dir.mkdir(parents=True, exist_ok=True)
-    toolchain = firmware.resolve() / "port" / "cortex_m" / "toolchain.cmake"
+    toolchain = firmware.resolve() / TOOLCHAIN
     options = [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", f"-DMODEL_TARGET={target}"]
-    options.append(f"-DMODEL_OPTIMIZE={optimize}")
-    folder = build_dir.resolve()
-    configure = ["cmake", "-S", str(firmware.resolve()), "-B", str(folder), *options]
-    run(configure, temporary=folder)
-    run(["cmake", "--build", str(folder), "--parallel", "2"], temporary=folder)
+    kernel_library.build(
+        firmware,
+        build_dir,
+        "arm-none-eabi-gcc",
+        {"MODEL_OPTIMIZE": optimize},
+        (TARGET_SETTINGS, TOOLCHAIN),
+        options,
+    )
     return build_dir / "model.elf"
 
 

@@ -1,7 +1,7 @@
 """Write a firmware folder: the runtime unchanged, the generated C and the linker scripts.
 
-Its ``manifest.json`` lists every file with its digest. A folder that holds anything else, or a file
-that was edited, is never replaced.
+Its ``manifest.json`` describes the network and lists every file with its digest. A folder that
+holds anything else, or a file that was edited, is never replaced.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import digest, file_digest, parsing, read_json, write_json
 from mcuformer.run.folder import replacing_directory
 from oplib.codegen.model_c import emit, manifest
+from oplib.codegen.weights_c import WeightsForm
 from oplib.network.reference import IntegerModel
 from oplib.plan.check_plan import check_plan
 from oplib.plan.schedule import Schedule
-from oplib.target.board import target_settings
+from oplib.target.board import TARGET_SETTINGS, target_settings
 from oplib.target.linker import board_header, emulated_machine, linker_script
 
 RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
@@ -31,6 +32,7 @@ def write_firmware(
     scheduled: Schedule,
     device: Device,
     class_names: Sequence[str],
+    weights: WeightsForm = "binary",
 ) -> None:
     """Write the firmware folder, whole or not at all; equal inputs give equal bytes.
 
@@ -40,6 +42,7 @@ def write_firmware(
         scheduled: calls of the network and their memory plan.
         device: device to link for.
         class_names: name of each logit's class.
+        weights: form of the weights' file.
 
     Raises:
         ArtifactError: `path` holds files of the user's, or cannot be written.
@@ -48,23 +51,23 @@ def write_firmware(
     check_plan(scheduled.calls, scheduled.plan)
     machine = emulated_machine(device)
     own_regions = {name: device.region(name) for name in device.used_regions}
-    generated = {
-        **emit(model, scheduled, device, class_names),
-        "target.cmake": target_settings(device),
+    texts = {
+        TARGET_SETTINGS: target_settings(device),
         "device.ld": linker_script(device, own_regions),
         "device/board.h": board_header(None),
         "emulated.ld": linker_script(device, machine.regions),
         "emulated/board.h": board_header(machine),
     }
     files = {name: (RUNTIME / name).read_bytes() for name in _files_below(RUNTIME)}
-    files |= {name: text.encode() for name, text in generated.items()}
+    files |= emit(model, scheduled, device, class_names, weights)
+    files |= {name: text.encode() for name, text in texts.items()}
+    digests = {name: digest(data) for name, data in sorted(files.items())}
+    content = {**manifest(model, scheduled, device, class_names), "files": digests}
     refuse_foreign_files(path)
     with replacing_directory(path) as temporary:
         for name, data in files.items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             (temporary / name).write_bytes(data)
-        digests = {name: digest(data) for name, data in sorted(files.items())}
-        content = {**manifest(model, scheduled, device, class_names), "files": digests}
         write_json(temporary / MANIFEST, "firmware", content)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,9 @@ import numpy as np
 
 from mcuformer.run.scratch import scratch
 from oplib.ops.base import Array
+from oplib.target import kernel_library
 from oplib.target.linker import OPTIMIZE
-from oplib.target.tools import require, run
+from oplib.target.tools import require
 
 TOOLS = ("cmake", "cc")
 
@@ -32,13 +34,8 @@ def build(firmware: Path, build_dir: Path, sanitize: str = "", optimize: str = O
         FirmwareError: the build failed.
     """
     require(*TOOLS)
-    build_dir.mkdir(parents=True, exist_ok=True)
-    options = [f"-DMODEL_SANITIZE={sanitize}", f"-DMODEL_OPTIMIZE={optimize}"]
-    options.append("-DMODEL_TARGET=host")
-    folder = build_dir.resolve()
-    configure = ["cmake", "-S", str(firmware.resolve()), "-B", str(folder), *options]
-    run(configure, temporary=folder)
-    run(["cmake", "--build", str(folder), "--parallel", "2"], temporary=folder)
+    flags = {"MODEL_TARGET": "host", "MODEL_SANITIZE": sanitize, "MODEL_OPTIMIZE": optimize}
+    kernel_library.build(firmware, build_dir, os.environ.get("CC") or "cc", flags)
     return build_dir / "libmodel.so"
 
 

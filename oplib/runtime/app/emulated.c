@@ -48,6 +48,10 @@ static int run_image(int32_t images, int32_t results)
 
 int main(void)
 {
+    if (model_weights_match() == 0) {
+        semihosting_print("error: the weights are not those that the code was generated for\n");
+        return PORT_EXIT_OTHER_WEIGHTS;
+    }
     const int32_t images = semihosting_open_read("images.bin");
     const int32_t results = semihosting_open_write("results.bin");
     if (images < 0)

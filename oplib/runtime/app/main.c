@@ -5,7 +5,8 @@
  *
  * Define board_init, board_fetch_image (or model_fetch_rows, if the image is fetched in strips) and
  * board_report in a file of your own. The weak definitions here do nothing; with them the firmware
- * links and its size can be measured.
+ * links and its size can be measured. Where weights are flashed apart from the code and are not its
+ * own, nothing runs: port_end receives PORT_EXIT_OTHER_WEIGHTS.
  */
 #include "model.h"
 #include "port.h"
@@ -55,6 +56,8 @@ __attribute__((weak)) void port_end(int code)
 int main(void)
 {
     board_init();
+    if (model_weights_match() == 0)
+        return PORT_EXIT_OTHER_WEIGHTS;
     for (;;) {
 #ifndef MODEL_FETCHES_ROWS
         board_fetch_image(model_input());

@@ -56,7 +56,8 @@ def generated(preprocessing: Preprocessing, stm32f100: Device) -> dict[str, str]
     shapes = weight_shapes(SUBNET)
     weights = {name: formula(shape, i) for i, (name, shape) in enumerate(shapes.items())}
     model = fixed_scales(float_model(SUBNET, weights, preprocessing, "a formula"))
-    return emit(model, schedule(SUBNET), stm32f100, NAMES)
+    files = emit(model, schedule(SUBNET), stm32f100, NAMES, "text")
+    return {name: content.decode() for name, content in files.items()}
 
 
 def test_model_c_equals_the_golden_file(generated: dict[str, str]) -> None:

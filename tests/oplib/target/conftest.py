@@ -12,6 +12,7 @@ import pytest
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.subnet import SubnetConfig
+from oplib.codegen.weights_c import WeightsForm
 from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.plan.footprint import planned_bytes, static_bytes
@@ -33,9 +34,12 @@ def small_network(random_network, small_subnet: SubnetConfig, preprocessing: Pre
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a network's firmware folder and returns its path."""
 
-    def write(network: Any, device: Device, name: str = "firmware") -> Path:
-        write_firmware(tmp_path / name, network.integer, network.scheduled, device, NAMES)
-        return tmp_path / name
+    def write(
+        network: Any, device: Device, name: str = "firmware", weights: WeightsForm = "binary"
+    ) -> Path:
+        path = tmp_path / name
+        write_firmware(path, network.integer, network.scheduled, device, NAMES, weights)
+        return path
 
     return write
 

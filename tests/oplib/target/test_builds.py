@@ -23,6 +23,7 @@ APPLICATION = """\
 #include "oplib.h"
 #include <cstdio>
 int main() {
+    if (model_weights_match() == 0) return 1;
     for (int i = 0; i < MODEL_INPUT_BYTES; i++) model_input()[i] = (uint8_t)(i % 17);
     std::printf("%d", (int)model_run()[0]);
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,7 +162,12 @@ def test_equal_inputs_give_equal_bytes(
         files = sorted(path for path in place.rglob("*") if path.is_file())
         contents.append([(str(p.relative_to(place)), p.read_bytes()) for p in files])
     assert contents[0] == contents[1]
-    assert len(contents[0]) > 20
+    files = dict(contents[0])
+    manifest = json.loads(files.pop("manifest.json"))
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    assert manifest["files"] == digests
+    assert "model_weights.bin" in digests
+    assert manifest["weights_bytes"] == len(files["model_weights.bin"])
 
 
 @pytest.mark.usefixtures("emulator_tools")

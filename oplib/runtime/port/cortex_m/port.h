@@ -8,13 +8,14 @@
 
 #include <stdint.h>
 
+#define PORT_EXIT_OTHER_WEIGHTS 97
 #define PORT_EXIT_FAULT 98
 #define PORT_EXIT_UNEXPECTED_INTERRUPT 99
 
 #ifdef __cplusplus
 extern "C" {
 #else
-/** @brief The application. Its result ends an emulated run; on a board it must not return. */
+/** @brief The application. It returns only where it cannot go on, or to end an emulated run. */
 int main(void);
 #endif
 

@@ -5,6 +5,7 @@
 
 #define SYS_OPEN 0x01
 #define SYS_CLOSE 0x02
+#define SYS_WRITE0 0x04
 #define SYS_WRITE 0x05
 #define SYS_READ 0x06
 #define SYS_FLEN 0x0C
@@ -66,6 +67,11 @@ int32_t semihosting_close(int32_t handle)
 {
     const uint32_t arguments[1] = {(uint32_t)handle};
     return call(SYS_CLOSE, arguments);
+}
+
+void semihosting_print(const char *text)
+{
+    (void)call(SYS_WRITE0, text);
 }
 
 void port_end(int code)

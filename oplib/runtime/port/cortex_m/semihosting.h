@@ -30,6 +30,9 @@ int32_t semihosting_write(int32_t handle, const void *data, uint32_t length);
 /** @brief Close a file, which flushes it; return 0 on success. */
 int32_t semihosting_close(int32_t handle);
 
+/** @brief Print a text on the emulator's console. */
+void semihosting_print(const char *text);
+
 #ifdef __cplusplus
 }
 #endif

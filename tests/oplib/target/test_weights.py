@@ -1,0 +1,77 @@
+"""The weights in flash: one layout in both forms and for every compiler, and a check of them."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from mcuformer.device import Device
+from mcuformer.errors import FirmwareError
+from oplib.codegen.weights_c import WEIGHTS_FILE, WeightsForm
+from oplib.target import host, qemu
+from oplib.target.linker import CPU_FLAGS
+
+FLAGS = "-std=c99 -O2 -fdata-sections -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
+COMPILERS = {
+    "gcc": ("gcc", "objcopy"),
+    "clang": ("clang", "objcopy"),
+    **{
+        core: (f"arm-none-eabi-gcc {CPU_FLAGS[core]}", "arm-none-eabi-objcopy")
+        for core in CPU_FLAGS
+    },
+}
+
+
+@pytest.mark.usefixtures("emulator_tools")
+@pytest.mark.parametrize("name", COMPILERS)
+def test_both_forms_are_the_same_bytes(
+    small_network, write: Callable[..., Path], stm32f100: Device, tmp_path: Path, name: str
+) -> None:
+    """The compiler lays out the struct of the text; the folder has letters that shells treat."""
+    compiler, objcopy = COMPILERS[name]
+    if shutil.which(compiler.split()[0]) is None:
+        pytest.skip(f"{compiler} not found")
+    sections = []
+    for form in get_args(WeightsForm):
+        folder = write(small_network, stm32f100, f"{form} für m'ich", form)
+        binary, section = tmp_path / f"{form}.o", tmp_path / f"{form}.section"
+        source = [f"-I{folder}", "-c", str(folder / "model_weights.c"), "-o", str(binary)]
+        subprocess.run([*compiler.split(), *FLAGS.split(), *source], check=True, cwd=tmp_path)
+        names = ["-j", ".rodata.model_weights", "-O", "binary"]
+        subprocess.run([objcopy, *names, str(binary), str(section)], check=True)
+        sections.append(section.read_bytes())
+    assert sections[0] == sections[1] == (tmp_path / "binary für m'ich" / WEIGHTS_FILE).read_bytes()
+
+
+def damage(firmware: Path) -> None:
+    """Flip one bit of the last weight."""
+    path = firmware / WEIGHTS_FILE
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 0x80
+    path.write_bytes(content)
+
+
+@pytest.mark.usefixtures("emulator_tools")
+def test_other_weights_are_noticed(
+    small_network, write: Callable[..., Path], stm32f746: Device, tmp_path: Path
+) -> None:
+    """By the library when asked, by the emulated program before it runs an image."""
+    firmware = write(small_network, stm32f746)
+
+    def match(name: str) -> int:
+        return ctypes.CDLL(str(host.build(firmware, tmp_path / name))).model_weights_match()
+
+    assert match("host") == 1
+    elf = qemu.build(firmware, tmp_path / "emulated")
+    qemu.run_images(elf, stm32f746, small_network.images[:1], 10)
+    damage(firmware)
+    assert match("host of others") == 0
+    elf = qemu.build(firmware, tmp_path / "emulated")  # built again, because the file changed
+    with pytest.raises(FirmwareError, match="the weights are not those that the code was"):
+        qemu.run_images(elf, stm32f746, small_network.images[:1], 10)
