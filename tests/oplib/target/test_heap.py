@@ -35,9 +35,12 @@ def test_sanitizers_are_silent(
     stm32f100: Device,
     passes: dict[str, Any],
 ) -> None:
-    """The sanitizer must be loaded before Python, hence a process."""
+    """The sanitizer must be loaded before Python, hence a process.
+
+    It guards the weights' end where the compiler lays them out, hence their text.
+    """
     network = random_network(small_subnet, preprocessing, 0, Forms(passes=Passes(**passes)))
-    firmware = write(network, stm32f100)
+    firmware = write(network, stm32f100, weights="text")
     place = firmware.parent
     use_heap(firmware, network.integer, network.scheduled)
     library = host.build(firmware, place / "asan", sanitize="address,undefined")
