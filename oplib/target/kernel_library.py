@@ -19,6 +19,7 @@ from pathlib import Path
 from mcuformer.data.cache import cache_folder
 from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import canonical_json, digest, file_digest, write_bytes
+from mcuformer.run.folder import writing
 from mcuformer.run.progress import say
 from oplib.target.tools import run
 
@@ -48,6 +49,7 @@ def build(
 
     Raises:
         FirmwareError: the build failed.
+        ArtifactError: a file of the firmware folder is missing, or the disk is full.
     """
     folder, source = build_dir.resolve(), firmware.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +81,9 @@ def _take(entry: Path, library: Path) -> bool:
 
     Returns:
         Whether there is such an entry, this user's and whole.
+
+    Raises:
+        ArtifactError: the folder of the build is full.
     """
     try:
         with entry.open("rb") as file:
@@ -86,10 +91,12 @@ def _take(entry: Path, library: Path) -> bool:
             said, content = file.read(DIGEST_LENGTH), file.read()
         if not own or sha256(content).hexdigest().encode() != said:
             return False
-        os.utime(entry)
     except OSError:
         return False
-    library.write_bytes(content)
+    with suppress(OSError):  # a cache that cannot be written to
+        os.utime(entry)
+    with writing(library):
+        library.write_bytes(content)
     return True
 
 
