@@ -56,7 +56,6 @@ def emit_header(
         head: comment at the top.
     """
     graph, pre = model.graph, model.preprocessing
-    names = [f"    {c_string(name)}, \\" for name in class_names]
     return "\n".join(
         [
             *head,
@@ -78,7 +77,7 @@ def emit_header(
             "",
             f"#define MODEL_NUM_CLASSES {graph.tensors[graph.output].size}",
             "#define MODEL_CLASS_NAMES { \\",
-            *names,
+            *(f"    {c_string(name)}, \\" for name in class_names),
             "}",
             "",
             "/* All working memory; it holds the logits, and the image unless that is fetched. */",
