@@ -33,6 +33,7 @@ RUN = (
 def test_sanitizers_are_silent(
     random_network,
     write: Callable[..., Path],
+    *,
     small_subnet: SubnetConfig,
     preprocessing: Preprocessing,
     stm32f100: Device,
