@@ -53,7 +53,10 @@ ELSEWHERE = {
     "oplib.ops.fused": "oplib/ops/test_registry.py",
     "oplib.ops.patch_operator": KERNELS,
     "oplib.ops.work": ("oplib/plan/test_instructions.py", "modelled_instructions"),
-    "oplib.plan.footprint": "oplib/target/test_target.py",
+    "oplib.plan.footprint": (
+        "oplib/target/test_target.py",
+        "test_the_footprint_by_blocks_is_the_whole_plans",
+    ),
     "oplib.target.board": CHIPS,
     "oplib.target.host": "oplib/target/test_heap.py",
     "supernet.attention": (TWINS, "relative_position"),
