@@ -51,8 +51,12 @@ ELSEWHERE = {
     "oplib.ops.base": KERNELS,
     "oplib.ops.elementwise": (KERNELS, '"gelu"'),
     "oplib.ops.fused": "oplib/ops/test_registry.py",
+    "oplib.ops.patch_operator": KERNELS,
     "oplib.ops.work": ("oplib/plan/test_instructions.py", "modelled_instructions"),
-    "oplib.plan.footprint": "oplib/target/test_target.py",
+    "oplib.plan.footprint": (
+        "oplib/target/test_target.py",
+        "test_the_footprint_by_blocks_is_the_whole_plans",
+    ),
     "oplib.target.board": CHIPS,
     "oplib.target.host": "oplib/target/test_heap.py",
     "supernet.attention": (TWINS, "relative_position"),

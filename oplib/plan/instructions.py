@@ -5,6 +5,8 @@ Every operator models its own work (:meth:`oplib.ops.base.Operator.work`); this 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from oplib.graph import Graph, Node
 from oplib.ops.fused import FusedOperator
 from oplib.ops.registry import OPERATORS
@@ -16,10 +18,14 @@ def node_work(graph: Graph, node: Node) -> Work:
     operator = OPERATORS[node.op]
     if not isinstance(operator, FusedOperator):
         return operator.work(node, graph.tensors)
+    tokens = graph.tensors[node.output].shape[0]
     total = Work()
     for role, part in node.parts.items():
-        work = OPERATORS[part.op].work(part, graph.tensors, inside=role not in operator.packs)
-        total += work.times(operator.repeats(node, role))
+        own, inputs = OPERATORS[part.op], graph.inputs_of(part)
+        work = own.work(part, graph.tensors, inside=role not in operator.packs)
+        constants = sum(spec.num_bytes for spec in own.array_specs(part, inputs))
+        read = int(constants * operator.passes(node, role, tokens))
+        total += Work(work.instructions * operator.repeats(node, role), read)
     return total
 
 
@@ -28,11 +34,26 @@ def graph_work(graph: Graph) -> Work:
     return sum((node_work(graph, node) for node in graph.nodes), Work())
 
 
+def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
+    """Return the bytes of the nodes' constant arrays in flash, tables and multipliers included."""
+    return sum(
+        spec.num_bytes
+        for node in nodes
+        for part in node.leaves
+        for spec in OPERATORS[part.op].array_specs(part, graph.inputs_of(part))
+    )
+
+
+def least_work(graph: Graph) -> Work:
+    """Return the work of a graph whose panels are so wide that every constant is read once."""
+    return Work(graph_work(graph).instructions, weights_bytes(graph, graph.nodes))
+
+
 def modelled_instructions(graph: Graph) -> int:
     """Return the modelled instructions of a scheduled graph."""
     return round(graph_work(graph).instructions)
 
 
 def flash_bytes_read(graph: Graph) -> int:
-    """Return the bytes of constants that a scheduled graph reads; every tile reads them again."""
+    """Return the bytes of constants that a scheduled graph reads; every panel reads them again."""
     return graph_work(graph).bytes_read
