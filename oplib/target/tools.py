@@ -58,7 +58,8 @@ def run(
         timeout: limit in seconds.
 
     Raises:
-        FirmwareError: it failed or took too long; the message holds its most informative lines.
+        FirmwareError: it failed, took too long or is not there; the message holds its most
+            informative lines.
     """
     try:
         result = subprocess.run(
@@ -73,6 +74,8 @@ def run(
         )
     except subprocess.TimeoutExpired as error:
         raise FirmwareError(f"did not finish within {timeout:.0f} s", where=command[0]) from error
+    except OSError as error:
+        raise FirmwareError(f"cannot be started: {error.strerror}", where=command[0]) from error
     if result.returncode != 0:
         printed = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
         informative = [line for line in printed if INFORMATIVE.search(line)]

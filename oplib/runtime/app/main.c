@@ -5,8 +5,8 @@
  *
  * Define board_init, board_fetch_image (or model_fetch_rows, if the image is fetched in strips) and
  * board_report in a file of your own. The weak definitions here do nothing; with them the firmware
- * links and its size can be measured. Where weights are flashed apart from the code and are not its
- * own, nothing runs: port_end receives PORT_EXIT_OTHER_WEIGHTS.
+ * links and its size can be measured. If the weights in flash are not those of this code, nothing
+ * runs, and port_end receives PORT_EXIT_OTHER_WEIGHTS.
  */
 #include "model.h"
 #include "port.h"

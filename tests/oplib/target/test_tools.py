@@ -25,3 +25,5 @@ def test_the_informative_lines_of_a_failure_are_kept() -> None:
         tools.run([sys.executable, "-c", script])
     with pytest.raises(FirmwareError, match="did not finish within 0 s"):
         tools.run([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.2)
+    with pytest.raises(FirmwareError, match=r"^no-such-cc: cannot be started: No such file"):
+        tools.run(["no-such-cc", "--version"])
