@@ -40,7 +40,7 @@ from oplib.ops.softmax import (
     softmax_specs,
     softmax_weights,
 )
-from oplib.ops.work import PER_MAC, PER_OUTPUT, PER_PACKED_BYTE, PER_SCORE, Work
+from oplib.ops.work import PER_MAC, PER_OUTPUT, PER_PACKED_BYTE, PER_SCORE, Cycles, Work
 
 TABLES = ("key_rows", "key_columns", "value_rows", "value_columns")
 
@@ -86,8 +86,8 @@ def weights_bytes(attrs: SoftmaxAttributes, tokens: int) -> int:
     return (12 if plain else 14) * QUAD * quads(tokens)
 
 
-def attention_work(attrs: AttentionAttributes, tokens: int, width: int, *, packed: bool) -> float:
-    """Return the modelled instructions of attention.
+def attention_work(attrs: AttentionAttributes, tokens: int, width: int, *, packed: bool) -> Cycles:
+    """Return the modelled cycles of attention.
 
     Args:
         attrs: attributes of the node.
@@ -96,7 +96,7 @@ def attention_work(attrs: AttentionAttributes, tokens: int, width: int, *, packe
         packed: whether keys and values are already in the layout of weights.
     """
     size, scores = tokens * width, attrs.num_heads * tokens**2
-    pack = 0.0 if packed else PER_PACKED_BYTE * 2 * size
+    pack = PER_PACKED_BYTE * (0 if packed else 2 * size)
     return 2 * PER_MAC * tokens * size + PER_SCORE * scores + PER_OUTPUT * size + pack
 
 

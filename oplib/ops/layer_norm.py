@@ -24,6 +24,7 @@ from oplib.ops.base import (
     Scalar,
     Tensors,
 )
+from oplib.ops.packing import TILE
 from oplib.ops.quant import multiply_high, saturate
 from oplib.ops.work import PER_NORM_ELEMENT, Work
 
@@ -104,7 +105,9 @@ class LayerNorm(Operator[LayerNormAttributes]):
         source = tensors[node.inputs[0]]
         rows = source.size // source.shape[-1]
         constants = sum(spec.num_bytes for spec in self.array_specs(node, (source,)))
-        return Work(PER_NORM_ELEMENT * source.size, rows * constants)
+        tiles = -(-rows // TILE)
+        read, reread = tiles * constants, (rows - tiles) * constants
+        return Work(PER_NORM_ELEMENT * source.size, read, reread)
 
     def run_float(
         self, node: Node[LayerNormAttributes], params: Params, inputs: Sequence[Array]

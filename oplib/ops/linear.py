@@ -43,6 +43,7 @@ from oplib.ops.work import (
     PER_MAC_UNTILED,
     PER_OUTPUT,
     PER_PACKED_INPUT,
+    Cycles,
     Work,
 )
 
@@ -157,8 +158,8 @@ def linear_fields(in_features: int, out_features: int, zero_point: int) -> tuple
 
 def product_work(
     tokens: int, outputs: int, weight_bytes: int, *, untiled: int = 0, packed: bool = False
-) -> float:
-    """Return the modelled instructions of a matrix product.
+) -> Cycles:
+    """Return the modelled cycles of a matrix product.
 
     Args:
         tokens: number of tokens, or positions, that the matrix is applied to.
@@ -169,7 +170,7 @@ def product_work(
     """
     products = weight_bytes * (PER_MAC * (tokens - untiled) + PER_MAC_UNTILED * untiled)
     features = weight_bytes * tokens / (outputs // tokens)  # inputs of all tokens
-    return products + PER_OUTPUT * outputs + (0.0 if packed else PER_PACKED_INPUT * features)
+    return products + PER_OUTPUT * outputs + PER_PACKED_INPUT * (0.0 if packed else features)
 
 
 def accumulate(x: Array, arrays: Mapping[str, Array]) -> Array:
@@ -220,11 +221,9 @@ class LinearLayer(Operator[LinearAttributes]):
         tokens, tiled = target.size // node.attrs.out_features, node.attrs.tiled
         untiled = 0 if tiled else tokens
         weight_bytes = specs[0].num_bytes
-        instructions = product_work(
-            tokens, target.size, weight_bytes, untiled=untiled, packed=inside
-        )
+        cycles = product_work(tokens, target.size, weight_bytes, untiled=untiled, packed=inside)
         passes = -(-tokens // (TILE if tiled else 2))  # over all constants
-        return Work(instructions, passes * sum(spec.num_bytes for spec in specs))
+        return Work(cycles, passes * sum(spec.num_bytes for spec in specs))
 
     def run_float(
         self, node: Node[LinearAttributes], params: Params, inputs: Sequence[Array]

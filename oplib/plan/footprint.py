@@ -1,4 +1,4 @@
-"""Bytes of a subnet's firmware, before anything is compiled, by the exporter's own planner."""
+"""Bytes and work of a subnet's firmware, before it is compiled, by the exporter's planner."""
 
 from __future__ import annotations
 
@@ -6,62 +6,68 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mcuformer.device import Core
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph, Node
 from oplib.ops.base import Field, Nested, Scalar
 from oplib.ops.registry import OPERATORS
+from oplib.ops.work import Work
 from oplib.plan.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BYTES
 from oplib.plan.param_structs import call_structs
 from oplib.plan.schedule import Choice, block_calls, choose, one_block
+from oplib.plan.time_model import TimeModel, work_of
 
 PRODUCT = "oplib_product_4x2"  # not inlined on cores without dual products
 FETCH_BYTES = 4  # static data of the emulated application that supplies strips
 
 
 @dataclass(frozen=True)
-class PlannedBytes:
-    """Bytes of a subnet's firmware that depend on its schedule: all but static data and stack.
+class PlannedCost:
+    """What depends on the schedule of a subnet's firmware: all but static data and stack.
 
     Args:
         arena: activations and working memory.
         weights: constant arrays, with tables and requantisation constants.
         code: all other bytes of flash.
+        work: modelled work of an image.
     """
 
     arena: int
     weights: int
     code: int
+    work: Work
 
 
-def planned_bytes(
+def planned_cost(
     subnet: SubnetConfig,
-    core: Core,
+    timing: TimeModel,
     forms: Forms = DEFAULT_FORMS,
     arena_bytes: int | None = None,
-) -> PlannedBytes:
-    """Return the bytes of a subnet's firmware on a core.
+) -> PlannedCost:
+    """Return the bytes and the work of a subnet's firmware.
 
     Arena and weights equal the linker's figures; code is estimated from a table by kernel and core.
     Blocks are planned one at a time (:func:`oplib.plan.schedule.one_block`).
 
     Args:
         subnet: the network's shape.
-        core: the core whose machine code is counted.
+        timing: model of the time, with the core whose machine code is counted.
         forms: forms of the integer operators.
         arena_bytes: largest arena, as for :func:`oplib.plan.schedule.schedule`; None asks for the
             least memory.
     """
-    chosen = choose(subnet, forms, arena_bytes)
+    chosen = choose(subnet, forms, arena_bytes, timing)
     costs = {block: _costs(one_block(subnet, block), forms, c) for block, c in chosen.items()}
     parts = [costs[block] for block in subnet.blocks]
+    # one block whose tokens take the place of the image decides for the network
+    outer = next((costs[block] for block, c in chosen.items() if c.over_image), parts[0])
     kernels = set().union(*(cost.kernels for cost in costs.values()))
-    code = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
-    return PlannedBytes(
+    code = PORT_BYTES[timing.core] + sum(KERNEL_BYTES[timing.core][name] for name in kernels)
+    return PlannedCost(
         arena=max(choice.arena_bytes for choice in chosen.values()),
-        weights=parts[0].rest_weights + sum(part.block_weights for part in parts),
-        code=code + parts[0].rest_code + sum(part.block_code for part in parts),
+        weights=outer.rest_weights + sum(part.block_weights for part in parts),
+        code=code + outer.rest_code + sum(part.block_code for part in parts),
+        work=sum((part.block_work for part in parts), outer.rest_work),
     )
 
 
@@ -72,18 +78,20 @@ def static_bytes(forms: Forms) -> int:
 
 @dataclass(frozen=True)
 class _Costs:
-    """Bytes of flash of a network with one block: the block's own, and those outside of it."""
+    """Flash and work of a network with one block: the block's own, and the rest."""
 
     block_weights: int
     rest_weights: int
     block_code: int
     rest_code: int
+    block_work: Work
+    rest_work: Work
     kernels: frozenset[str]
 
 
 @lru_cache(maxsize=65536)
 def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice) -> _Costs:
-    """Return the flash of a network with one block, inside and outside of the block."""
+    """Return flash and work of a network with one block, inside and outside of the block."""
     calls = block_calls(subnet, forms, choice)
     block = [node for node in calls.nodes if node.place is not None]
     rest = [node for node in calls.nodes if node.place is None]
@@ -92,6 +100,8 @@ def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice) -> _Costs:
         weights_bytes(calls, rest),
         calls_bytes(calls, block),
         calls_bytes(calls, rest),
+        work_of(calls, block),
+        work_of(calls, rest),
         frozenset(kernels_of(calls)),
     )
 

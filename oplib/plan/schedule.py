@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 
@@ -11,14 +11,15 @@ from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph
 from oplib.network.builder import build_graph
+from oplib.ops.work import Work
 from oplib.plan.arena import Plan, plan_memory
-from oplib.plan.instructions import modelled_instructions
 from oplib.plan.passes.decompose_patch_embed import decompose_patch_embed
 from oplib.plan.passes.integrate_operators import integrate_operators
 from oplib.plan.passes.overwrite_image import overwrite_image
 from oplib.plan.passes.overwrite_tokens import overwrite_tokens
 from oplib.plan.passes.stream_tokens import Variant, stream_tokens, streamable
 from oplib.plan.passes.strip_input import strip_input
+from oplib.plan.time_model import M7, TimeModel, work_of
 
 
 @dataclass(frozen=True)
@@ -40,25 +41,29 @@ class Schedule:
 
 @lru_cache(maxsize=4096)
 def schedule(
-    subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS, arena_bytes: int | None = None
+    subnet: SubnetConfig,
+    forms: Forms = DEFAULT_FORMS,
+    arena_bytes: int | None = None,
+    timing: TimeModel = M7,
 ) -> Schedule:
     """Return the schedule of a subnet; no weights are needed.
 
     Blocks have variants: each half streamed, with more or fewer heads at a time, or layer by layer.
     So has the patch embedding: tokens over the image or apart. Every block takes the variant with
-    the fewest modelled instructions within the limit. Without a limit, or if no variant fits, the
-    limit is the least peak that the network can have.
+    the least modelled time within the limit. Without a limit, or if no variant fits, the limit is
+    the least peak that the network can have.
 
     Args:
         subnet: the network's shape.
         forms: forms of the integer operators and the passes that are on.
         arena_bytes: largest arena, as a budget leaves it; None asks for the least memory.
+        timing: model of the time, by which variants are ranked.
 
     Raises:
         LoweringError: a pass cannot handle the network.
     """
     graph = build_graph(subnet, forms)
-    chosen = choose(subnet, forms, arena_bytes)
+    chosen = choose(subnet, forms, arena_bytes, timing)
     over_image = any(choice.over_image for choice in chosen.values())
     variants = {index: chosen[block].variant for index, block in enumerate(subnet.blocks)}
     calls = _apply(graph, forms, variants, over_image=over_image)
@@ -66,7 +71,7 @@ def schedule(
 
 
 def choose(
-    subnet: SubnetConfig, forms: Forms, arena_bytes: int | None
+    subnet: SubnetConfig, forms: Forms, arena_bytes: int | None, timing: TimeModel
 ) -> dict[BlockConfig, Choice]:
     """Return the variant of each distinct block; arguments as for :func:`schedule`.
 
@@ -76,14 +81,13 @@ def choose(
     # The network's peak is that of its worst block (one_block). So the least possible peak is the
     # largest of the blocks' least ones, and a block that needs less may use up to the limit for
     # speed without raising the peak. Blocks can be chosen independently.
-    candidates = {block: _block_choices(one_block(subnet, block), forms) for block in subnet.blocks}
+    candidates = {
+        block: _ranked_choices(one_block(subnet, block), forms, timing) for block in subnet.blocks
+    }
     least = max(min(choice.arena_bytes for choice in choices) for choices in candidates.values())
     limit = least if arena_bytes is None else max(least, arena_bytes)
     return {
-        block: min(
-            (choice for choice in choices if choice.arena_bytes <= limit),
-            key=lambda choice: (choice.instructions, choice.arena_bytes),
-        )
+        block: next(choice for choice in choices if choice.arena_bytes <= limit)
         for block, choices in candidates.items()
     }
 
@@ -110,14 +114,24 @@ class Choice:
     variant: Variant
     over_image: bool
     arena_bytes: int
-    instructions: int
+    work: Work = field(compare=False)  # follows from the others; hashing it takes long
+
+
+@lru_cache(maxsize=65536)
+def _ranked_choices(subnet: SubnetConfig, forms: Forms, timing: TimeModel) -> tuple[Choice, ...]:
+    """Return the variants of a network with one block, from the least modelled time on."""
+
+    def rank(choice: Choice) -> tuple[float, int]:
+        return timing.cost_of(choice.work), choice.arena_bytes
+
+    return tuple(sorted(_block_choices(subnet, forms), key=rank))
 
 
 @lru_cache(maxsize=65536)
 def _block_choices(subnet: SubnetConfig, forms: Forms) -> tuple[Choice, ...]:
     graph = build_graph(subnet, forms)
     return tuple(
-        Choice(variant, over_image, plan_memory(calls).arena_bytes, modelled_instructions(calls))
+        Choice(variant, over_image, plan_memory(calls).arena_bytes, work_of(calls, calls.nodes))
         for variant, over_image, calls in _candidates(graph, forms)
     )
 
@@ -126,7 +140,7 @@ def _candidates(graph: Graph, forms: Forms) -> Iterator[tuple[Variant, bool, Gra
     """Yield every variant of a network with one block: (block, whether over the image, calls)."""
     # All combinations are tried, at most 8 (heads + 1): a heuristic could miss the fastest that
     # fits. Linears without a tile differ only where some half stays layer by layer. They need less
-    # memory and more instructions, so they matter when the tile alone breaks the limit.
+    # memory and more time, so they matter when the tile alone breaks the limit.
     largest = streamable(graph, 0) if forms.passes.stream_tokens else {}
     groups = range(largest.get("attention", 0) + 1)
     mlps = (False, True) if "mlp" in largest else (False,)

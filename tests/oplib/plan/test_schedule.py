@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import Forms, Passes
+from oplib.network.builder import build_graph
+from oplib.plan.arena import plan_memory
 from oplib.plan.check_plan import check_plan
-from oplib.plan.instructions import modelled_instructions
-from oplib.plan.schedule import schedule
+from oplib.plan.schedule import _candidates, choose, one_block, schedule
+from oplib.plan.time_model import M7, TimeModel, work_of
 
 STRIP = Forms(passes=Passes(input="strip"))
 ABLATION = (
@@ -71,10 +74,32 @@ def test_attention_with_pairs_of_heads(paper_subnet: SubnetConfig) -> None:
     deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(limit=st.integers(1500, 6000))
-def test_a_limit_buys_instructions_and_is_kept(small_subnet: SubnetConfig, limit: int) -> None:
+def test_a_limit_buys_time_and_is_kept(small_subnet: SubnetConfig, limit: int) -> None:
     least, found = schedule(small_subnet), schedule(small_subnet, arena_bytes=limit)
     assert found.plan.arena_bytes <= max(limit, least.plan.arena_bytes)
-    assert modelled_instructions(found.calls) <= modelled_instructions(least.calls)
+    times = [M7.cost_of(work_of(each.calls, each.calls.nodes)) for each in (found, least)]
+    assert times[0] <= times[1]
+
+
+@pytest.mark.parametrize("limit", [None, 93_000, 150_000])
+@pytest.mark.parametrize("waits", [None, 4.0])
+def test_no_variant_that_fits_is_faster(
+    paper_subnet: SubnetConfig, limit: int | None, waits: float | None
+) -> None:
+    """Without a limit the least peak counts first, then the time at that peak."""
+    timing = TimeModel("cortex-m7", 216_000_000, waits, cached=True)
+    block = paper_subnet.blocks[0]
+    found = choose(paper_subnet, STRIP, limit, timing)[block]
+    graph = build_graph(one_block(paper_subnet, block), STRIP)
+    variants = [(plan_memory(calls), calls) for _, _, calls in _candidates(graph, STRIP)]
+    least = min(plan.arena_bytes for plan, _ in variants)
+    times = [
+        timing.cost_of(work_of(calls, calls.nodes))
+        for plan, calls in variants
+        if plan.arena_bytes <= (limit or least)
+    ]
+    assert found.arena_bytes <= (limit or least)
+    assert timing.cost_of(found.work) == min(times)
 
 
 def test_nearly_optimal_is_not_optimal(paper_subnet: SubnetConfig) -> None:

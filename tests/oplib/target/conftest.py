@@ -14,7 +14,8 @@ from mcuformer.device import Device
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms
 from oplib.network.reference import run_integer
-from oplib.plan.footprint import planned_bytes, static_bytes
+from oplib.plan.footprint import planned_cost, static_bytes
+from oplib.plan.time_model import TimeModel
 from oplib.target import board, host, qemu
 from oplib.target.firmware import write_firmware
 from oplib.target.qemu import EmulatedRun
@@ -55,7 +56,7 @@ def check_agreement(emulator_tools: None) -> Agreement:
         result = qemu.run_images(elf, device, network.images[:8], 10)
         assert np.array_equal(result.logits, expected[:8])
         assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
-        linked, planned = board.measure(elf), planned_bytes(subnet, device.core, forms)
+        linked, planned = board.measure(elf), planned_cost(subnet, TimeModel.of(device), forms)
         assert (linked.arena, linked.weights) == (planned.arena, planned.weights)
         assert linked.static <= static_bytes(forms)
         assert linked.code == pytest.approx(planned.code, rel=0.1)

@@ -1,0 +1,87 @@
+"""A model of time: cycles of the core, and its waits for the memory that holds the weights.
+
+Every operator models its own work (:meth:`oplib.ops.base.Operator.work`); this module adds it up
+and turns it into milliseconds on a device. Source of the figures: the pipeline rules that
+:mod:`oplib.ops.work` names, and the manuals that the device files name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mcuformer.cost import ModelledTime
+from mcuformer.device import Core, Device
+from oplib.graph import Graph, Node
+from oplib.ops.fused import FusedOperator
+from oplib.ops.registry import OPERATORS
+from oplib.ops.work import Work
+
+SMALLEST_CACHE = 4096  # bytes; holds the constants that a tile's tokens read one after the other
+
+
+@dataclass(frozen=True)
+class TimeModel:
+    """What the time of a schedule depends on besides its work.
+
+    Args:
+        core: the core that computes.
+        clock_hz: its clock.
+        waits_per_byte: cycles that it waits for a byte of weights; None if that is not known.
+        cached: whether a data cache keeps what is read again at once.
+    """
+
+    core: Core
+    clock_hz: int
+    waits_per_byte: float | None
+    cached: bool
+
+    @classmethod
+    def of(cls, device: Device) -> TimeModel:
+        """Return the model of a device."""
+        cached = device.data_cache_bytes >= SMALLEST_CACHE
+        return cls(device.core, device.clock_hz, device.waits_per_weight_byte, cached)
+
+    def cost_of(self, work: Work) -> float:
+        """Return the cycles by which schedules are ranked: the upper end of the modelled time.
+
+        Without figures of the memory it is the core's cycles alone.
+        """
+        return work.cycles.on(self.core) + self._waits(work)
+
+    def time(self, work: Work) -> ModelledTime | None:
+        """Return the modelled time of some work, or None without figures of the memory."""
+        if self.waits_per_byte is None:
+            return None
+        return ModelledTime.of(work.cycles.on(self.core), self._waits(work), self.clock_hz)
+
+    def _waits(self, work: Work) -> float:
+        """Return the cycles spent waiting for weights."""
+        read = work.bytes_read + (0 if self.cached else work.bytes_reread)
+        return read * (self.waits_per_byte or 0.0)
+
+
+M7 = TimeModel("cortex-m7", 216_000_000, None, cached=True)
+"""A Cortex-M7 whose memory is not known: ranks schedules where no device is given."""
+
+
+def node_work(graph: Graph, node: Node) -> Work:
+    """Return the modelled work of one call: its own, or that of all its parts."""
+    operator = OPERATORS[node.op]
+    if not isinstance(operator, FusedOperator):
+        return operator.work(node, graph.tensors)
+    total = Work()
+    for role, part in node.parts.items():
+        work = OPERATORS[part.op].work(part, graph.tensors, inside=role not in operator.packs)
+        total += work.times(operator.repeats(node, role))
+    return total
+
+
+def work_of(graph: Graph, nodes: Iterable[Node]) -> Work:
+    """Return the modelled work of some calls of a scheduled graph."""
+    return sum((node_work(graph, node) for node in nodes), Work())
+
+
+def flash_bytes_read(graph: Graph) -> int:
+    """Return the bytes of constants that a scheduled graph reads; every tile reads them again."""
+    return work_of(graph, graph.nodes).bytes_read
