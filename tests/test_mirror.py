@@ -51,7 +51,7 @@ ELSEWHERE = {
     "oplib.ops.base": KERNELS,
     "oplib.ops.elementwise": (KERNELS, '"gelu"'),
     "oplib.ops.fused": "oplib/ops/test_registry.py",
-    "oplib.ops.work": ("oplib/plan/test_time_model.py", "Cycles"),
+    "oplib.ops.work": ("oplib/plan/test_time_model.py", "Work(products"),
     "oplib.plan.footprint": "oplib/target/test_target.py",
     "oplib.target.board": CHIPS,
     "oplib.target.host": "oplib/target/test_heap.py",

@@ -40,7 +40,6 @@ def run_row(device: str, seed: int, out: Path) -> dict[str, Any]:
         "flash_bytes": report["flash_bytes"],
         "macs": report["macs"],
         "instructions": report["instructions"],
-        "time": report["time"],
         "seconds": round(sum(report["seconds"].values()), 1),
     }
 
@@ -78,12 +77,11 @@ def tables(result: dict[str, Any]) -> list[Table]:
             f"{_count(row['flash_bytes']['total'])} of {row['flash_bytes']['budget']:,}",
             _count(row["macs"]),
             _count(row["instructions"]),
-            f"{row['time']['ms_low']:,.1f} to {row['time']['ms_high']:,.1f}",
             f"{row['seconds']:.0f}",
         )
         for row in result["rows"]
     ]
-    work = ("MACs", "instructions", "ms, modelled", "seconds")
+    work = ("MACs", "instructions", "seconds")
     sizes = ("arena", "stack", "SRAM", "flash")
     return [
         Table(header, accuracies, title),

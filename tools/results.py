@@ -53,10 +53,10 @@ HEAD = """\
 Every table names the command that printed it, the machine and the versions. Instructions are those
 that QEMU executed, not cycles; milliseconds are modelled everywhere, as an interval from the larger
 of the core's and the memory's time to their sum. A board whose cycle counter around `model_run`
-lies outside of it would falsify the model. Bytes and instructions of a network are the same on every
-computer with the same compiler. Accuracies, and the network that a search finds, are not: training
-rounds differently on another CPU or with another version of torch. They are given over several
-seeds, mean ± standard deviation.
+lies outside of it would falsify the model. Bytes and instructions of a network are the same on
+every computer with the same compiler. Accuracies, and the network that a search finds, are not:
+training rounds differently on another CPU or with another version of torch. They are given over
+several seeds, mean ± standard deviation.
 """
 
 

@@ -26,7 +26,7 @@ from oplib.ops.base import (
 )
 from oplib.ops.packing import TILE
 from oplib.ops.quant import multiply_high, saturate
-from oplib.ops.work import PER_NORM_ELEMENT, Work
+from oplib.ops.work import Work
 
 MAX_FEATURES = 511
 SQRT_STEPS = SQRT_FORMS["newton4"]
@@ -106,8 +106,11 @@ class LayerNorm(Operator[LayerNormAttributes]):
         rows = source.size // source.shape[-1]
         constants = sum(spec.num_bytes for spec in self.array_specs(node, (source,)))
         tiles = -(-rows // TILE)
-        read, reread = tiles * constants, (rows - tiles) * constants
-        return Work(PER_NORM_ELEMENT * source.size, read, reread)
+        return Work(
+            norm_elements=source.size,
+            bytes_read=tiles * constants,
+            bytes_reread=(rows - tiles) * constants,
+        )
 
     def run_float(
         self, node: Node[LayerNormAttributes], params: Params, inputs: Sequence[Array]

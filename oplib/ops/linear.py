@@ -38,14 +38,7 @@ from oplib.ops.quant import (
     requantize,
     saturate16,
 )
-from oplib.ops.work import (
-    PER_MAC,
-    PER_MAC_UNTILED,
-    PER_OUTPUT,
-    PER_PACKED_INPUT,
-    Cycles,
-    Work,
-)
+from oplib.ops.work import Work
 
 SHIFT_S16 = 8  # 24 fraction bits: an int16 output has scale ratios up to 128
 MAX_IN_FEATURES_S16 = 384  # 384 * 32767 * 127 + 2^29 < 2^31
@@ -158,8 +151,8 @@ def linear_fields(in_features: int, out_features: int, zero_point: int) -> tuple
 
 def product_work(
     tokens: int, outputs: int, weight_bytes: int, *, untiled: int = 0, packed: bool = False
-) -> Cycles:
-    """Return the modelled cycles of a matrix product.
+) -> Work:
+    """Return the work of a matrix product.
 
     Args:
         tokens: number of tokens, or positions, that the matrix is applied to.
@@ -168,9 +161,13 @@ def product_work(
         untiled: number of tokens that are read in pairs, without a tile.
         packed: whether a tile already holds the inputs.
     """
-    products = weight_bytes * (PER_MAC * (tokens - untiled) + PER_MAC_UNTILED * untiled)
     features = weight_bytes * tokens / (outputs // tokens)  # inputs of all tokens
-    return products + PER_OUTPUT * outputs + PER_PACKED_INPUT * (0.0 if packed else features)
+    return Work(
+        products=weight_bytes * (tokens - untiled),
+        paired_products=weight_bytes * untiled,
+        outputs=outputs,
+        packed_inputs=0 if packed else features,
+    )
 
 
 def accumulate(x: Array, arrays: Mapping[str, Array]) -> Array:
@@ -221,9 +218,9 @@ class LinearLayer(Operator[LinearAttributes]):
         tokens, tiled = target.size // node.attrs.out_features, node.attrs.tiled
         untiled = 0 if tiled else tokens
         weight_bytes = specs[0].num_bytes
-        cycles = product_work(tokens, target.size, weight_bytes, untiled=untiled, packed=inside)
+        work = product_work(tokens, target.size, weight_bytes, untiled=untiled, packed=inside)
         passes = -(-tokens // (TILE if tiled else 2))  # over all constants
-        return Work(cycles, passes * sum(spec.num_bytes for spec in specs))
+        return work + Work(bytes_read=passes * sum(spec.num_bytes for spec in specs))
 
     def run_float(
         self, node: Node[LinearAttributes], params: Params, inputs: Sequence[Array]

@@ -221,9 +221,9 @@ class PatchOperator(Operator[AttrsT]):
         specs = self.array_specs(node, (tensors[node.inputs[0]],))
         tokens = target.size // node.attrs.out_features
         untiled = min(tokens, node.attrs.tile_from)
-        cycles = product_work(tokens, target.size, specs[0].num_bytes, untiled=untiled)
+        work = product_work(tokens, target.size, specs[0].num_bytes, untiled=untiled)
         tiles = -(-tokens // TILE)
-        return Work(cycles, tiles * sum(spec.num_bytes for spec in specs))
+        return work + Work(bytes_read=tiles * sum(spec.num_bytes for spec in specs))
 
     def _checked(self, node: Node[AttrsT], kernel: int) -> None:
         """Refuse passes that do not divide the patch.

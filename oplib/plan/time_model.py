@@ -1,8 +1,8 @@
 """A model of time: cycles of the core, and its waits for the memory that holds the weights.
 
 Every operator models its own work (:meth:`oplib.ops.base.Operator.work`); this module adds it up
-and turns it into milliseconds on a device. Source of the figures: the pipeline rules that
-:mod:`oplib.ops.work` names, and the manuals that the device files name.
+and turns it into milliseconds on a device. Source of the figures: :mod:`oplib.plan.cycles`,
+and the manuals that the device files name.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from oplib.graph import Graph, Node
 from oplib.ops.fused import FusedOperator
 from oplib.ops.registry import OPERATORS
 from oplib.ops.work import Work
+from oplib.plan.cycles import CYCLES
 
 SMALLEST_CACHE = 4096  # bytes; holds the constants that a tile's tokens read one after the other
 
@@ -47,13 +48,18 @@ class TimeModel:
 
         Without figures of the memory it is the core's cycles alone.
         """
-        return work.cycles.on(self.core) + self._waits(work)
+        return self._cycles(work) + self._waits(work)
 
     def time(self, work: Work) -> ModelledTime | None:
         """Return the modelled time of some work, or None without figures of the memory."""
         if self.waits_per_byte is None:
             return None
-        return ModelledTime.of(work.cycles.on(self.core), self._waits(work), self.clock_hz)
+        return ModelledTime.of(self._cycles(work), self._waits(work), self.clock_hz)
+
+    def _cycles(self, work: Work) -> float:
+        """Return the cycles of the core without waiting."""
+        pairs = zip(work.units, CYCLES[self.core], strict=True)
+        return sum(count * cycles for count, cycles in pairs)
 
     def _waits(self, work: Work) -> float:
         """Return the cycles spent waiting for weights."""
