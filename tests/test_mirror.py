@@ -51,6 +51,7 @@ ELSEWHERE = {
     "oplib.ops.base": KERNELS,
     "oplib.ops.elementwise": (KERNELS, '"gelu"'),
     "oplib.ops.fused": "oplib/ops/test_registry.py",
+    "oplib.ops.patch_operator": KERNELS,
     "oplib.ops.work": ("oplib/plan/test_instructions.py", "modelled_instructions"),
     "oplib.plan.footprint": "oplib/target/test_target.py",
     "oplib.target.board": CHIPS,

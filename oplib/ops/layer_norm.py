@@ -102,9 +102,8 @@ class LayerNorm(Operator[LayerNormAttributes]):
         self, node: Node[LayerNormAttributes], tensors: Tensors, *, inside: bool = False
     ) -> Work:
         source = tensors[node.inputs[0]]
-        rows = source.size // source.shape[-1]
         constants = sum(spec.num_bytes for spec in self.array_specs(node, (source,)))
-        return Work(PER_NORM_ELEMENT * source.size, rows * constants)
+        return Work(PER_NORM_ELEMENT * source.size, constants)
 
     def run_float(
         self, node: Node[LayerNormAttributes], params: Params, inputs: Sequence[Array]

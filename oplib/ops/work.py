@@ -25,7 +25,8 @@ class Work:
 
     Args:
         instructions: number of instructions executed.
-        bytes_read: bytes of constants read from flash; every tile of tokens reads them again.
+        bytes_read: bytes of constants read from flash. Every panel of tokens reads them again;
+            within a panel they come from the data cache.
     """
 
     instructions: float = 0.0
@@ -33,7 +34,3 @@ class Work:
 
     def __add__(self, other: Work) -> Work:
         return Work(self.instructions + other.instructions, self.bytes_read + other.bytes_read)
-
-    def times(self, count: int) -> Work:
-        """Return the work of `count` repetitions."""
-        return Work(self.instructions * count, self.bytes_read * count)

@@ -16,10 +16,14 @@ def node_work(graph: Graph, node: Node) -> Work:
     operator = OPERATORS[node.op]
     if not isinstance(operator, FusedOperator):
         return operator.work(node, graph.tensors)
+    tokens = graph.tensors[node.output].shape[0]
     total = Work()
     for role, part in node.parts.items():
-        work = OPERATORS[part.op].work(part, graph.tensors, inside=role not in operator.packs)
-        total += work.times(operator.repeats(node, role))
+        own, inputs = OPERATORS[part.op], graph.inputs_of(part)
+        work = own.work(part, graph.tensors, inside=role not in operator.packs)
+        constants = sum(spec.num_bytes for spec in own.array_specs(part, inputs))
+        read = int(constants * operator.passes(node, role, tokens))
+        total += Work(work.instructions * operator.repeats(node, role), read)
     return total
 
 
@@ -34,5 +38,5 @@ def modelled_instructions(graph: Graph) -> int:
 
 
 def flash_bytes_read(graph: Graph) -> int:
-    """Return the bytes of constants that a scheduled graph reads; every tile reads them again."""
+    """Return the bytes of constants that a scheduled graph reads; every panel reads them again."""
     return graph_work(graph).bytes_read
