@@ -12,15 +12,14 @@
 
 typedef struct {
     oplib_memory_s32 *sums; /* (tiles, channels / 2, 4 tokens, 2 channels) */
-    int32_t channels;       /* padded to an even number */
     int32_t start;          /* whether this pass is the first, which sets the sums */
 } oplib_patch_sums;
 
 OPLIB_INLINE void oplib_add_to_sums(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
-                                    int32_t second, int32_t token, const void *target)
+                                    int32_t second, int32_t place, const void *target)
 {
     const oplib_patch_sums *to = target;
-    oplib_memory_s32 *at = to->sums + token * to->channels + OPLIB_TILE_TOKENS * channel;
+    oplib_memory_s32 *at = to->sums + place + OPLIB_TILE_TOKENS * channel;
     const int32_t parts[8] = {sum.t0c0, sum.t0c1, sum.t1c0, sum.t1c1,
                               sum.t2c0, sum.t2c1, sum.t3c0, sum.t3c1};
     (void)second;
@@ -63,12 +62,13 @@ static inline void oplib_accumulate_patches(const uint8_t *rows, int32_t first_r
     char *const panel = (char *)(sums + passes->panel * channels);
     int8_t *const windows = (int8_t *)panel + oplib_panel_bytes(passes->panel, length);
     oplib_linear_s8_params pass = passes->linear;
-    oplib_patch_sums target = {sums, channels, 1};
+    oplib_patch_sums target = {sums, 1};
     pass.in_features = length;
     for (int32_t row = 0; row < passes->patch_size; row += side) {
         for (int32_t column = 0; column < passes->patch_size; column += side) {
             oplib_pack_pass(rows, first_row, token, tokens, row, column, windows, panel, passes);
-            oplib_each_block(panel, tokens, 0, channels, &pass, oplib_add_to_sums, &target);
+            oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * channels, 0, channels, &pass,
+                             oplib_add_to_sums, &target);
             pass.weight += oplib_padded(length) * channels;
             target.start = 0;
         }

@@ -110,29 +110,36 @@ void oplib_tile_attention_tile_s8(const void *query, const int8_t *keys, const i
 
 /* Epilogue of a product: stores the results of channels `channel` and `channel` + `second`, where
  * `second` is 0 for the padding after an odd last channel; a writer therefore stores channel +
- * second first. multipliers: two, one per channel. token: the tile's first token, counted from the
- * panel's. target: as passed to oplib_each_block. */
+ * second first. multipliers: two, one per channel. place: distance of the tile's results from those
+ * of the panel's first tile, in elements. target: as passed to oplib_each_block. */
 typedef void (*oplib_block_writer)(oplib_block_4x2 sum, const int32_t *multipliers, int32_t channel,
-                                   int32_t second, int32_t token, const void *target);
+                                   int32_t second, int32_t place, const void *target);
 
-/* Hand the channels [first, first + count) of a panel's product to a writer; `first` is even. */
-OPLIB_INLINE void oplib_each_block(const void *panel, int32_t tokens, int32_t first, int32_t count,
-                                   const oplib_linear_s8_params *params, oplib_block_writer writer,
-                                   const void *target)
+/* Hand the channels [first, first + count) of a panel's product to a writer; `first` is even.
+ * step: elements between the results of two tiles */
+OPLIB_INLINE void oplib_each_block(const void *panel, int32_t tokens, int32_t step, int32_t first,
+                                   int32_t count, const oplib_linear_s8_params *params,
+                                   oplib_block_writer writer, const void *target)
 {
     const int32_t quads = oplib_quads(params->in_features);
     const int8_t *weight = params->weight + OPLIB_QUAD * quads * first;
     const int32_t *requant = params->requant + 2 * first;
-    for (int32_t channel = 0; channel < count; channel += 2) {
-        const char *tile = panel;
-        for (int32_t token = 0; token < tokens; token += OPLIB_TILE_TOKENS) {
-            writer(oplib_product_4x2(tile, weight, quads, requant[0], requant[1]), requant + 2,
-                   channel, channel + 1 < count, token, target);
-            tile += OPLIB_QUAD_BYTES * quads;
+    const int32_t end = oplib_quads(tokens) * step;
+    const char *tile = panel;
+    int32_t channel = 0, place = 0;
+    do { /* one loop over channels and tiles: nested ones would need more registers */
+        writer(oplib_product_4x2(tile, weight, quads, requant[0], requant[1]), requant + 2, channel,
+               channel + 1 < count, place, target);
+        tile += OPLIB_QUAD_BYTES * quads;
+        place += step;
+        if (place == end) {
+            tile = panel;
+            place = 0;
+            weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
+            requant += 4;
+            channel += 2;
         }
-        weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
-        requant += 4;
-    }
+    } while (channel < count);
 }
 
 /* A requantised word, mapped by the table around `table_middle` if `by_table`; `by_table` is a
@@ -159,21 +166,21 @@ OPLIB_INLINE oplib_tile_rows oplib_rows(int32_t stride, int32_t rows)
 /* The rows of a panel; only its last tile may have fewer than four. */
 typedef struct {
     oplib_tile_rows whole, last;
-    int32_t stride, tokens;
+    int32_t last_place; /* of the last tile, in elements */
 } oplib_panel_rows;
 
 OPLIB_INLINE oplib_panel_rows oplib_rows_of_panel(int32_t stride, int32_t tokens)
 {
+    const int32_t last = (tokens - 1) & ~(OPLIB_TILE_TOKENS - 1);
     const oplib_panel_rows rows = {oplib_rows(stride, OPLIB_TILE_TOKENS),
-                                   oplib_rows(stride, (tokens - 1) % OPLIB_TILE_TOKENS + 1), stride,
-                                   tokens};
+                                   oplib_rows(stride, tokens - last), last * stride};
     return rows;
 }
 
-/* The rows of the tile whose first token is `token`. */
-OPLIB_INLINE oplib_tile_rows oplib_rows_of_tile(const oplib_panel_rows *rows, int32_t token)
+/* The rows of the tile at `place`. */
+OPLIB_INLINE oplib_tile_rows oplib_rows_of_tile(const oplib_panel_rows *rows, int32_t place)
 {
-    return token + OPLIB_TILE_TOKENS <= rows->tokens ? rows->whole : rows->last;
+    return place == rows->last_place ? rows->last : rows->whole;
 }
 
 /* Index of a channel in a tile, in int16: token t is at 2 * t, channel + 1 at 8 + 2 * t. */

@@ -12,11 +12,11 @@ OPLIB_INLINE int16_t requantize_s16(int32_t acc, int32_t multiplier)
 }
 
 OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,
-                             int32_t token, const void *target)
+                             int32_t place, const void *target)
 {
     const rows_s16 *to = target;
-    const oplib_tile_rows at = oplib_rows_of_tile(&to->rows, token);
-    oplib_memory_s16 *y = to->y + token * to->rows.stride + channel;
+    const oplib_tile_rows at = oplib_rows_of_tile(&to->rows, place);
+    oplib_memory_s16 *y = to->y + place + channel;
     y[second] = requantize_s16(sum.t0c1, m[1]);
     y[0] = requantize_s16(sum.t0c0, m[0]);
     y[at.t1 + second] = requantize_s16(sum.t1c1, m[1]);
@@ -36,6 +36,7 @@ void oplib_linear_s8_s16(const int8_t *x, int16_t *y, void *scratch, int32_t tok
         const int32_t rows = oplib_panel_tokens(t, tokens, panel);
         const rows_s16 target = {y + t * out, oplib_rows_of_panel(out, rows)};
         oplib_tile_pack_s8(x + t * in, in, rows, in, scratch);
-        oplib_each_block(scratch, rows, 0, out, params, write_rows, &target);
+        oplib_each_block(scratch, rows, OPLIB_TILE_TOKENS * out, 0, out, params, write_rows,
+                         &target);
     }
 }

@@ -17,11 +17,11 @@ OPLIB_INLINE void write_token(int8_t *y, int32_t second, int32_t acc0, int32_t a
 }
 
 OPLIB_INLINE void write_embedded(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
-                                 int32_t second, int32_t token, const void *target)
+                                 int32_t second, int32_t place, const void *target)
 {
     const embedded_tokens *to = target;
-    const oplib_tile_rows at = oplib_rows_of_tile(&to->rows, token);
-    const int32_t from = token * to->rows.stride + channel;
+    const oplib_tile_rows at = oplib_rows_of_tile(&to->rows, place);
+    const int32_t from = place + channel;
     const int32_t z = to->zero_point;
     int8_t *y = to->y + from;
     if (to->position == NULL) {
@@ -47,5 +47,6 @@ void oplib_tile_embed_s8(const void *panel, int8_t *y, int32_t tokens, const int
 {
     const embedded_tokens target = {y, position, oplib_rows_of_panel(params->out_features, tokens),
                                     params->zero_point};
-    oplib_each_block(panel, tokens, 0, params->out_features, params, write_embedded, &target);
+    oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * params->out_features, 0,
+                     params->out_features, params, write_embedded, &target);
 }

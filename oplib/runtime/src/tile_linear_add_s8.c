@@ -20,12 +20,12 @@ OPLIB_INLINE int8_t add_branch(int32_t x, int32_t sum, int32_t multiplier, const
 
 /* All values are read before any is written, because padding repeats other rows and channels. */
 OPLIB_INLINE void add_rows(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,
-                           int32_t token, const void *target)
+                           int32_t place, const void *target)
 {
     const residual_s8 *to = target;
-    const oplib_tile_rows at = oplib_rows_of_tile(&to->rows, token);
+    const oplib_tile_rows at = oplib_rows_of_tile(&to->rows, place);
     const int32_t m0 = m[0], m1 = m[1];
-    int8_t *y0 = to->y + token * to->rows.stride + channel;
+    int8_t *y0 = to->y + place + channel;
     int8_t *y1 = y0 + at.t1, *y2 = y0 + at.t2, *y3 = y0 + at.t3;
     const int8_t t0c1 = add_branch(y0[second], sum.t0c1, m1, to);
     const int8_t t0c0 = add_branch(y0[0], sum.t0c0, m0, to);
@@ -59,5 +59,6 @@ void oplib_tile_linear_add_s8(const void *panel, int8_t *x, int32_t stride, int3
         add->zero_point * 65536 + 32768 - add->a_zero_point * add->a_multiplier -
             add->b_zero_point * add->b_multiplier,
     };
-    oplib_each_block(panel, tokens, 0, params->out_features, params, add_rows, &target);
+    oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * stride, 0, params->out_features, params,
+                     add_rows, &target);
 }

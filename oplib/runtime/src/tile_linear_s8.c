@@ -9,12 +9,12 @@ typedef struct {
 } rows_s8;
 
 OPLIB_INLINE void write_channels(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
-                                 int32_t second, int32_t token, const rows_s8 *to, int by_table,
+                                 int32_t second, int32_t place, const rows_s8 *to, int by_table,
                                  const int8_t *table)
 {
-    const oplib_tile_rows at = oplib_rows_of_tile(&to->rows, token);
+    const oplib_tile_rows at = oplib_rows_of_tile(&to->rows, place);
     const int32_t m0 = m[0], m1 = m[1], z = to->zero_point;
-    int8_t *y = to->y + token * to->rows.stride + channel;
+    int8_t *y = to->y + place + channel;
     y[second] = (int8_t)oplib_requantize_mapped(sum.t0c1, m1, z, by_table, table);
     y[0] = (int8_t)oplib_requantize_mapped(sum.t0c0, m0, z, by_table, table);
     int8_t *next = y + at.t1;
@@ -29,18 +29,18 @@ OPLIB_INLINE void write_channels(oplib_block_4x2 sum, const int32_t *m, int32_t 
 }
 
 OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,
-                             int32_t token, const void *target)
+                             int32_t place, const void *target)
 {
-    write_channels(sum, m, channel, second, token, target, 0, NULL);
+    write_channels(sum, m, channel, second, place, target, 0, NULL);
 }
 
 OPLIB_INLINE void write_rows_by_table(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
-                                      int32_t second, int32_t token, const void *target)
+                                      int32_t second, int32_t place, const void *target)
 {
     const rows_s8 *to = target;
     const int8_t *middle = to->table + 128;
     OPLIB_OPAQUE(middle);
-    write_channels(sum, m, channel, second, token, to, 1, middle);
+    write_channels(sum, m, channel, second, place, to, 1, middle);
 }
 
 OPLIB_FAST(oplib_tile_linear_s8)
@@ -51,7 +51,9 @@ void oplib_tile_linear_s8(const void *panel, int8_t *y, int32_t stride, int32_t 
     const rows_s8 target = {y, oplib_rows_of_panel(stride, tokens), params->zero_point,
                             params->table};
     if (params->table == NULL)
-        oplib_each_block(panel, tokens, first, count, params, write_rows, &target);
+        oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * stride, first, count, params,
+                         write_rows, &target);
     else
-        oplib_each_block(panel, tokens, first, count, params, write_rows_by_table, &target);
+        oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * stride, first, count, params,
+                         write_rows_by_table, &target);
 }
