@@ -124,15 +124,16 @@ OPLIB_INLINE void oplib_each_block(const void *panel, int32_t tokens, int32_t st
     const int32_t quads = oplib_quads(params->in_features);
     const int8_t *weight = params->weight + OPLIB_QUAD * quads * first;
     const int32_t *requant = params->requant + 2 * first;
-    const int32_t end = oplib_quads(tokens) * step;
+    const int32_t last_place = (oplib_quads(tokens) - 1) * step;
     const char *tile = panel;
     int32_t channel = 0, place = 0;
     do { /* one loop over channels and tiles: nested ones would need more registers */
         writer(oplib_product_4x2(tile, weight, quads, requant[0], requant[1]), requant + 2, channel,
                channel + 1 < count, place, target);
-        tile += OPLIB_QUAD_BYTES * quads;
-        place += step;
-        if (place == end) {
+        if (place != last_place) {
+            tile += OPLIB_QUAD_BYTES * quads;
+            place += step;
+        } else {
             tile = panel;
             place = 0;
             weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
