@@ -60,8 +60,9 @@ void oplib_patch_embed_s8(const uint8_t *rows, int32_t first_row, int8_t *y, voi
  *
  * For direct patches without a class token. Tokens before tile_from are computed in pairs without a
  * tile. Later ones are packed into the image, directly below the strip of patches they begin in:
- * those pixels have been read. A panel has as many tiles as fit between there and the tokens. y may begin below the image and overlap it as far as the memory
- * planner proves that a pixel is read before it is overwritten (SPEC.md).
+ * those pixels have been read. A panel has as many tiles as fit between there and the tokens. y may
+ * begin below the image and overlap it as far as the memory planner proves that a pixel is read
+ * before it is overwritten (SPEC.md).
  *
  * @param[in,out] image   raw pixels (img_size, img_size, in_chans); overwritten
  * @param[out]    y       (grid_size^2, out_features)

@@ -57,8 +57,8 @@ void oplib_tile_pack_rows_s8(const uint8_t *const rows[OPLIB_TILE_TOKENS], int32
 void oplib_tile_pack_s8(const int8_t *x, int32_t stride, int32_t tokens, int32_t features,
                         void *panel);
 
-/* Pack up to four patches that are inside the image and whose rows are whole words. `rows` holds the
- * image from `first_row` on. */
+/* Pack up to four patches that are inside the image and whose rows are whole words. `rows` holds
+ * the image from `first_row` on. */
 void oplib_tile_pack_patches_s8(const uint8_t *rows, int32_t first_row, int32_t token,
                                 int32_t tokens, void *tile,
                                 const oplib_patch_embed_s8_params *params);
