@@ -164,6 +164,10 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         ]
         return fitting[-1]
 
+    def settings(self, node: Node[AttentionBlockAttributes]) -> Mapping[str, int]:
+        names = ("group", "read_panel", "panel")
+        return {name: getattr(node.attrs, name) for name in names}
+
     def passes(self, node: Node[AttentionBlockAttributes], role: str, tokens: int) -> Fraction:
         attrs = node.attrs
         earlier = len(panels(tokens, attrs.read_panel))

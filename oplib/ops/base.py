@@ -292,6 +292,10 @@ class Operator(Generic[AttributesT]):
         """Return the node with one of its panel sizes."""
         raise NotImplementedError
 
+    def settings(self, node: Node[AttributesT]) -> Mapping[str, int]:
+        """Return the choices of the planner that the node holds, by name, for people."""
+        return {}
+
     # -- numbers ---------------------------------------------------------------------------------
 
     def run_float(self, node: Node[AttributesT], params: Params, inputs: Sequence[Array]) -> Array:

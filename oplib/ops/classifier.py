@@ -40,6 +40,9 @@ class Classifier(LinearLayer):
     ) -> tuple[int, ...]:
         return ()
 
+    def settings(self, node: Node[LinearAttributes]) -> Mapping[str, int]:
+        return {}
+
     def work(self, node: Node[LinearAttributes], tensors: Tensors, *, inside: bool = False) -> Work:
         specs = self.array_specs(node, (tensors[node.inputs[0]],))
         instructions = product_work(1, node.attrs.out_features, specs[0].num_bytes, untiled=1)

@@ -242,6 +242,9 @@ class LinearLayer(Operator[LinearAttributes]):
     ) -> Node[LinearAttributes]:
         return replace(node, attrs=replace(node.attrs, panel=panel))
 
+    def settings(self, node: Node[LinearAttributes]) -> Mapping[str, int]:
+        return {"panel": node.attrs.panel} if node.attrs.tiled else {}
+
     def work(self, node: Node[LinearAttributes], tensors: Tensors, *, inside: bool = False) -> Work:
         source, target = tensors[node.inputs[0]], tensors[node.output]
         specs = self.array_specs(node, (source,))

@@ -58,6 +58,9 @@ class LinearAdd(FusedOperator[LinearAttributes]):
     ) -> Node[LinearAttributes]:
         return replace(node, attrs=replace(node.attrs, panel=panel))
 
+    def settings(self, node: Node[LinearAttributes]) -> Mapping[str, int]:
+        return {"panel": node.attrs.panel}
+
     def passes(self, node: Node[LinearAttributes], role: str, tokens: int) -> Fraction:
         return Fraction(node.attrs.passes(tokens))
 

@@ -85,6 +85,9 @@ class MlpBlock(BlockOperator[MlpAttributes]):
     ) -> Node[MlpAttributes]:
         return replace(node, attrs=replace(node.attrs, panel=panel))
 
+    def settings(self, node: Node[MlpAttributes]) -> Mapping[str, int]:
+        return {"panel": node.attrs.panel}
+
     def passes(self, node: Node[MlpAttributes], role: str, tokens: int) -> Fraction:
         return Fraction(len(panels(tokens, node.attrs.panel)))
 

@@ -226,6 +226,9 @@ class PatchOperator(Operator[AttrsT]):
     def panel_sizes(self, node: Node[AttrsT], inputs: Sequence[TensorType]) -> tuple[int, ...]:
         return panel_sizes(node.attrs.patches)
 
+    def settings(self, node: Node[AttrsT]) -> Mapping[str, int]:
+        return {"panel": node.attrs.panel}
+
     def with_panel(
         self, node: Node[AttrsT], inputs: Sequence[TensorType], panel: int
     ) -> Node[AttrsT]:

@@ -13,6 +13,7 @@ from oplib.graph import Graph, Node
 from oplib.ops.base import Field, Nested, Scalar
 from oplib.ops.registry import OPERATORS
 from oplib.plan.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BYTES
+from oplib.plan.instructions import weights_bytes
 from oplib.plan.param_structs import call_structs
 from oplib.plan.schedule import Choice, block_calls, choose, one_block
 
@@ -101,16 +102,6 @@ def kernels_of(graph: Graph) -> set[str]:
     operators = [OPERATORS[node.op] for node in graph.nodes]
     kernels = {name for operator in operators for name in (operator.kernel, *operator.helpers)}
     return kernels | {PRODUCT}
-
-
-def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
-    """Return the bytes of the nodes' constant arrays in flash, tables and multipliers included."""
-    return sum(
-        spec.num_bytes
-        for node in nodes
-        for part in node.leaves
-        for spec in OPERATORS[part.op].array_specs(part, graph.inputs_of(part))
-    )
 
 
 def calls_bytes(graph: Graph, nodes: Iterable[Node]) -> int:

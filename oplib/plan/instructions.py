@@ -5,6 +5,8 @@ Every operator models its own work (:meth:`oplib.ops.base.Operator.work`); this 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from oplib.graph import Graph, Node
 from oplib.ops.fused import FusedOperator
 from oplib.ops.registry import OPERATORS
@@ -30,6 +32,21 @@ def node_work(graph: Graph, node: Node) -> Work:
 def graph_work(graph: Graph) -> Work:
     """Return the modelled work of a scheduled graph."""
     return sum((node_work(graph, node) for node in graph.nodes), Work())
+
+
+def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
+    """Return the bytes of the nodes' constant arrays in flash, tables and multipliers included."""
+    return sum(
+        spec.num_bytes
+        for node in nodes
+        for part in node.leaves
+        for spec in OPERATORS[part.op].array_specs(part, graph.inputs_of(part))
+    )
+
+
+def least_work(graph: Graph) -> Work:
+    """Return the work of a graph whose panels are so wide that every constant is read once."""
+    return Work(graph_work(graph).instructions, weights_bytes(graph, graph.nodes))
 
 
 def modelled_instructions(graph: Graph) -> int:

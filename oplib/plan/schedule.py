@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 
+from mcuformer.errors import InternalError
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph
 from oplib.network.builder import build_graph
 from oplib.ops.work import Work
 from oplib.plan.arena import Plan, plan_memory
+from oplib.plan.instructions import least_work
 from oplib.plan.panels import Ladder, ladders, widen, widest
 from oplib.plan.passes.decompose_patch_embed import decompose_patch_embed
 from oplib.plan.passes.integrate_operators import integrate_operators
@@ -134,26 +136,31 @@ class _Candidate:
     Args:
         variant: schedule of the block.
         over_image: whether the tokens overwrite the image.
-        inside: whether each call belongs to the block.
-        ladders: possible panels of each call.
-        arena_bytes: arena with the least panels.
+        calls: the calls with the least panels.
+        arena_bytes: arena of these calls.
+        least_work: no panels make the work smaller: every constant is read at least once.
     """
 
     variant: Variant
     over_image: bool
-    inside: tuple[bool, ...]
-    ladders: tuple[Ladder, ...]
+    calls: Graph
     arena_bytes: int
+    least_work: Work
+
+    @cached_property
+    def ladders(self) -> tuple[Ladder, ...]:
+        """The possible panels of each call."""
+        return ladders(self.calls)
 
     def choice(self, limit: int) -> Choice:
         """Return the variant with the widest panels whose live bytes are within a limit."""
         rungs = widest(self.ladders, limit)
-        pairs = list(zip(self.inside, rungs, strict=True))
+        pairs = list(zip(self.calls.nodes, rungs, strict=True))
         return Choice(
             self.variant,
             self.over_image,
-            tuple(rung.panel for inside, rung in pairs if inside),
-            tuple(rung.panel for inside, rung in pairs if not inside),
+            tuple(rung.panel for node, rung in pairs if node.place is not None),
+            tuple(rung.panel for node, rung in pairs if node.place is None),
             limit,
             sum((rung.work for rung in rungs), Work()),
         )
@@ -162,19 +169,20 @@ class _Candidate:
 @lru_cache(maxsize=65536)
 def _best(subnet: SubnetConfig, forms: Forms, limit: int) -> Choice:
     """Return the variant and panels of a network with one block that cost least within a limit."""
-
-    def rank(choice: Choice) -> tuple[float, int]:
-        return cost_of(choice.work), choice.arena_bytes
-
-    # Live bytes bound the arena from below: a choice costs at least what they allow.
-    candidates = [c for c in _candidates(subnet, forms) if c.arena_bytes <= limit]
-    candidates.sort(key=lambda candidate: rank(candidate.choice(limit)))
-    best = _placed(subnet, forms, candidates[0], limit)
-    for candidate in candidates[1:]:
-        if cost_of(candidate.choice(limit).work) > cost_of(best.work):
+    best: Choice | None = None
+    for candidate in _candidates(subnet, forms):  # from the least possible cost
+        if best is not None and cost_of(candidate.least_work) > cost_of(best.work):
             break
-        best = min(best, _placed(subnet, forms, candidate, limit), key=rank)
+        if candidate.arena_bytes <= limit:
+            choice = _placed(subnet, forms, candidate, limit)
+            best = choice if best is None else min(best, choice, key=_rank)
+    if best is None:
+        raise InternalError("no variant of the block is within the limit", got=limit)
     return best
+
+
+def _rank(choice: Choice) -> tuple[float, int]:
+    return cost_of(choice.work), choice.arena_bytes
 
 
 def _placed(subnet: SubnetConfig, forms: Forms, candidate: _Candidate, limit: int) -> Choice:
@@ -197,7 +205,7 @@ def _arena_bytes(subnet: SubnetConfig, forms: Forms, choice: Choice) -> int:
 
 @lru_cache(maxsize=65536)
 def _candidates(subnet: SubnetConfig, forms: Forms) -> tuple[_Candidate, ...]:
-    """Return every variant of a network with one block."""
+    """Return every variant of a network with one block, from the least possible cost."""
     # All combinations are tried, at most 8 (heads + 1): a heuristic could miss the fastest that
     # fits. Linears without a tile differ only where some half stays layer by layer. They need less
     # memory and more instructions, so they matter when the tile alone breaks the limit.
@@ -211,10 +219,10 @@ def _candidates(subnet: SubnetConfig, forms: Forms) -> tuple[_Candidate, ...]:
         for tiled in (True,) if group and mlp else (True, False):
             variant = Variant(group, mlp, tiled)
             calls = _run_passes(graph, forms, {0: variant}, over_image=over_image)
-            inside = tuple(node.place is not None for node in calls.nodes)
             arena_bytes = plan_memory(calls).arena_bytes
-            candidates.append(_Candidate(variant, over_image, inside, ladders(calls), arena_bytes))
-    return tuple(candidates)
+            least = least_work(calls)
+            candidates.append(_Candidate(variant, over_image, calls, arena_bytes, least))
+    return tuple(sorted(candidates, key=lambda candidate: cost_of(candidate.least_work)))
 
 
 def _can_overwrite_image(graph: Graph, forms: Forms) -> bool:

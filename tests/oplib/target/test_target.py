@@ -13,7 +13,7 @@ from mcuformer.run.presets import load
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms, Passes
-from oplib.plan.footprint import weights_bytes
+from oplib.plan.instructions import weights_bytes
 from oplib.plan.schedule import schedule
 from oplib.target.target import Target
 
