@@ -23,7 +23,7 @@ from oplib.ops.conv_pool import ConvPoolAttributes
 from oplib.ops.embed_tokens import EmbeddingAttributes
 from oplib.ops.layer_norm import LayerNormAttributes
 from oplib.ops.mean_pool import MeanPoolAttributes
-from oplib.ops.patch_embed import PatchAttributes, fold_normalisation
+from oplib.ops.patch_operator import PatchAttributes, fold_normalisation
 from oplib.ops.quant import CODES, QuantParams
 from oplib.ops.registry import OPERATORS
 from supernet.modules import TypedModuleDict

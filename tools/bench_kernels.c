@@ -47,11 +47,12 @@ static int run(const header *h)
                                                      (uint64_t)(uint32_t)h->value[3] << 32,
                                                  softmax};
     const oplib_layer_norm_s8_params norm = {n[1], (uint32_t)h->value[0], 4, array(h, 1)};
-    const oplib_patch_embed_s8_params patches = {n[3], 3, n[4], n[5], 0, 0, 1, 0, {0}, 0, linear};
+    const oplib_patch_embed_s8_params patches = {n[3], 3, n[4], n[5], 0, 0,
+                                                 1,    0, 4,    {0},  0, linear};
     port_clock_start();
     switch (h->kind) {
     case LINEAR:
-        oplib_linear_s8(array(h, 0), (int8_t *)output, scratch, n[0], &linear);
+        oplib_linear_s8(array(h, 0), (int8_t *)output, scratch, n[0], OPLIB_TILE_TOKENS, &linear);
         return OK;
     case ATTENTION:
         oplib_attention_s8(array(h, 0), array(h, 1), array(h, 2), (int8_t *)output, scratch, n[0],

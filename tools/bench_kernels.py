@@ -27,7 +27,7 @@ from oplib.ops.base import Array, Lowered
 from oplib.ops.layer_norm import LayerNorm, LayerNormAttributes
 from oplib.ops.linear import LinearAttributes
 from oplib.ops.packing import QUAD_ORDER, quads
-from oplib.ops.patch_embed import PatchAttributes
+from oplib.ops.patch_operator import PatchAttributes
 from oplib.ops.registry import OPERATORS
 from oplib.ops.softmax import exp_table
 from oplib.target import qemu

@@ -6,8 +6,9 @@
 external flash; the image is in SRAM or, for `_strip`, supplied in strips. SRAM is the sum of arena,
 static data and the stack as measured; every schedule is chosen under the budget shown. Instructions
 are those executed in QEMU. Milliseconds are modelled, as an interval: the core may wait for its
-weights while it computes, or apart from that. The bound is the least arena that any placement could
-have.
+weights while it computes, or apart from that. Bytes read are those of weights and constants: once
+per panel of tokens, because a data cache holds two rows of weights. The packing bound is the least
+arena that any placement of this schedule's buffers could have; another schedule has another.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from mcuformer.run.presets import load
 from mcuformer.run.progress import track
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import Forms, Passes
+from oplib.graph import Graph
 from oplib.network.reference import run_integer
 from oplib.network.vit import float_model, random_weights
-from oplib.ops.attention_block import AttentionBlockAttributes
+from oplib.ops.registry import OPERATORS
 from oplib.plan.check_plan import execute
 from oplib.plan.time_model import flash_bytes_read
 from oplib.quantize.lower import quantize
@@ -77,10 +79,12 @@ PAPER = vit((240, 20, 3), 216, BlockConfig(num_heads=4, head_dim=64, mlp_ratio=4
     update={"low_rank": ("qkv", "fc1", "fc2"), "rank_ratio": 0.9}
 )
 NETWORKS = {
-    "deit_tiny": Network(DEIT_TINY, "stm32f746_qspi", 162_000),
-    "deit_tiny_strip": Network(DEIT_TINY, "stm32f746_qspi", 96_000, strip=True),
-    "paper_320k": Network(PAPER, "stm32f746_qspi", 187_000),
-    "paper_320k_strip": Network(PAPER, "stm32f746_qspi", 95_000, strip=True),
+    "deit_tiny": Network(DEIT_TINY, "stm32f746_qspi", 154_000),
+    "deit_tiny_strip": Network(DEIT_TINY, "stm32f746_qspi", 93_700, strip=True),
+    "deit_tiny_strip_100k": Network(DEIT_TINY, "stm32f746_qspi", 100_400, strip=True),
+    "paper_320k": Network(PAPER, "stm32f746_qspi", 176_300),
+    "paper_320k_strip": Network(PAPER, "stm32f746_qspi", 92_700, strip=True),
+    "paper_320k_strip_110k": Network(PAPER, "stm32f746_qspi", 110_400, strip=True),
     "cifar_patch": Network(
         vit((32, 4, 3), 128, BlockConfig(num_heads=2, head_dim=64, mlp_ratio=2.0), 6),
         "stm32f405",
@@ -137,11 +141,6 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
         result = qemu.run_images(elf, device, tested, subnet.num_classes)
         built = built_footprint(board.measure(elf), result.stack_high_water_bytes)
     instructions = int(result.instructions.max())
-    groups = {
-        node.attrs.group
-        for node in scheduled.calls.nodes
-        if isinstance(node.attrs, AttentionBlockAttributes)
-    }
     return {
         "name": name,
         "device": device.name,
@@ -155,13 +154,24 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
         "lower_bound_bytes": scheduled.plan.lower_bound_bytes,
         "flash_bytes": built.flash_bytes,
         "weights_bytes": built.weights_bytes,
-        "flash_bytes_read": flash_bytes_read(scheduled.calls),
+        "external_bytes_read": flash_bytes_read(scheduled.calls),
         "budget_bytes": limit,
-        "heads_at_a_time": sorted(groups),
+        "schedule": schedules(scheduled.calls),
         "bit_exact": bool(
             np.array_equal(result.logits, expected) and np.array_equal(in_arena, expected[0])
         ),
     }
+
+
+def schedules(calls: Graph) -> dict[str, list[str]]:
+    """Return the different schedules of each kernel's calls, such as ``group 1, panel 8``."""
+    found: dict[str, list[str]] = {}
+    for node in calls.nodes:
+        settings = OPERATORS[node.op].settings(node)
+        text = ", ".join(f"{name} {value}" for name, value in settings.items())
+        if text and text not in found.setdefault(node.op, []):
+            found[node.op].append(text)
+    return found
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -185,9 +195,9 @@ def tables(result: dict[str, Any]) -> list[Table]:
         "ms, modelled",
         "of the core",
         "of the memory",
-        "flash read, MB",
+        "bytes read, MB",
     )
-    sizes = ("SRAM", "budget", "arena", "bound", "static", "stack", "flash")
+    sizes = ("SRAM", "budget", "arena", "packing bound", "static", "stack", "flash")
     exact = "logits equal to numpy's"
     keys = ("sram", "budget", "arena", "lower_bound", "static", "stack", "flash")
     rows = [
@@ -198,13 +208,21 @@ def tables(result: dict[str, Any]) -> list[Table]:
             f"{row['instructions'] / row['macs']:.2f}",
             f"{row['ms_low']:,.0f} to {row['ms_high']:,.0f}",
             *(f"{row[key]:,.0f}" for key in ("ms_cpu", "ms_memory")),
-            f"{row['flash_bytes_read'] / 1e6:,.0f}",
+            f"{row['external_bytes_read'] / 1e6:,.0f}",
             *(f"{row[f'{key}_bytes']:,}" for key in keys),
             "all" if row["bit_exact"] else "NOT ALL",
         )
         for row in result["networks"]
     ]
-    return [Table(("network", "device", *work, *sizes, exact), rows, words=2)]
+    calls = [
+        (row["name"], op, "; ".join(texts))
+        for row in result["networks"]
+        for op, texts in row["schedule"].items()
+    ]
+    return [
+        Table(("network", "device", *work, *sizes, exact), rows, "measured", words=2),
+        Table(("network", "operator", "heads, tokens per pass"), calls, "schedules", words=3),
+    ]
 
 
 def main() -> int:

@@ -260,6 +260,7 @@ def manifest(
                 "inputs": list(node.inputs),
                 "output": node.output,
                 "overwrites": None if node.overwrites is None else node.inputs[node.overwrites],
+                "schedule": dict(OPERATORS[node.op].settings(node)),
                 "scratch_offset": plan.scratch.get(node.name),
                 "scratch": dict(OPERATORS[node.op].scratch_parts(node, calls.inputs_of(node))),
             }

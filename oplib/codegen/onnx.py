@@ -34,7 +34,7 @@ from oplib.ops.embed_tokens import EmbeddingAttributes
 from oplib.ops.layer_norm import LayerNormAttributes
 from oplib.ops.linear import smallest_weight_scale
 from oplib.ops.mean_pool import MeanPoolAttributes
-from oplib.ops.patch_embed import PIXELS, PatchAttributes, fold_normalisation
+from oplib.ops.patch_operator import PIXELS, PatchAttributes, fold_normalisation
 from oplib.ops.quant import QuantParams, quantize_weight
 from oplib.ops.registry import OPERATORS
 

@@ -14,7 +14,7 @@ from oplib.ops.embed_tokens import EmbeddingAttributes
 from oplib.ops.layer_norm import LayerNormAttributes
 from oplib.ops.linear import LinearAttributes
 from oplib.ops.mean_pool import MeanPoolAttributes
-from oplib.ops.patch_embed import PassesAttributes, PatchAttributes
+from oplib.ops.patch_operator import PassesAttributes, PatchAttributes
 from oplib.ops.registry import OPERATORS
 
 PATHS: dict[LinearName, str] = {

@@ -29,8 +29,7 @@ from oplib.ops.base import (
     int32,
     whole,
 )
-from oplib.ops.linear import tiles
-from oplib.ops.packing import QUAD, even, quads, tile_bytes
+from oplib.ops.packing import QUAD, TILE, even, panels, quads, tile_bytes
 from oplib.ops.quant import INT8_MAX, integer_matmul, multiplier, requantize
 from oplib.ops.softmax import (
     MAX_TOKENS,
@@ -142,7 +141,7 @@ class AttentionOperator(Operator[AttrsT]):
         keys_and_values = tuple(whole(index, inputs[index]) for index in (1, 2))
         head_dim = width // node.attrs.num_heads
         for head in range(0, width, head_dim):
-            for first, stop in tiles(tokens):
+            for first, stop in panels(tokens, TILE):
                 starts = [t * width + head for t in range(first, stop)]
                 queries = tuple(Span(0, start, start + head_dim) for start in starts)
                 outputs = tuple(Span(OUTPUT, start, start + head_dim) for start in starts)

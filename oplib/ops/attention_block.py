@@ -1,17 +1,17 @@
-"""A block's attention as one call, by heads and tiles of tokens, with the residual in place."""
+"""A block's attention as one call, by heads and panels of tokens, with the residual in place."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import ClassVar
 
 from oplib.graph import Node, TensorType
 from oplib.ops.attention import AttentionAttributes, weights_bytes
 from oplib.ops.base import OUTPUT, Buffers, Field, Tensors, Touch, align, int32, rows_of, whole
 from oplib.ops.fused import BlockOperator, factor_rank, part_fields
-from oplib.ops.linear import tiles
-from oplib.ops.packing import QUAD, quads, tile_bytes
+from oplib.ops.packing import QUAD, TILE, panel_bytes, panel_sizes, panels, quads
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,16 @@ class AttentionBlockAttributes(AttentionAttributes):
         group: number of heads computed at a time.
         qkv_rank: rank of q, k and v; 0 where they are dense.
         proj_rank: rank of the projection; 0 where it is dense.
+        read_panel: tokens per pass over the weights of keys, values and earlier queries.
+        panel: tokens per pass over the weights of the last group's queries and the projection.
     """
 
     head_dim: int = field(kw_only=True)
     group: int = field(kw_only=True)
     qkv_rank: int = 0
     proj_rank: int = 0
+    read_panel: int = TILE
+    panel: int = TILE
 
     @property
     def groups(self) -> int:
@@ -41,11 +45,11 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
 
     Only one group's keys and values exist at a time, packed like weights. The outputs of all groups
     but the last wait in N rows of slots, over the queries that they replace. The last group, which
-    has exactly ``group`` heads, is computed tile by tile and projected at once together with the
-    slots, so that its outputs and queries need one tile alone.
+    has exactly ``group`` heads, is computed panel by panel and projected at once together with the
+    slots, so that its outputs and queries need one panel alone.
 
-    With N tokens, stream width D and Q = heads * head_dim, memory is N (D + 2 Q) bytes and a tile
-    for ``group`` = heads, and N (D + head_dim + Q) and a tile for ``group`` = 1, where every group
+    With N tokens, stream width D and Q = heads * head_dim, memory is N (D + 2 Q) bytes and a panel
+    for ``group`` = heads, and N (D + head_dim + Q) and a panel for ``group`` = 1, where every group
     computes the norm (and the first factor) anew.
 
     Parts: ``norm``, ``qkv_factor`` where q, k and v are of low rank, ``q``, ``k``, ``v``,
@@ -102,12 +106,12 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         return inputs[0]
 
     def _outputs_offset(self, node: Node[AttentionBlockAttributes], tokens: int) -> int:
-        """Return the byte offset, in the work area, of the tile that the projection reads.
+        """Return the byte offset, in the work area, of the panel that the projection reads.
 
         It follows the scores and softmax weights. When these are dead, the projection's low-rank
-        intermediate takes their place, while the tile of outputs is still being read.
+        intermediate takes their place, while the panel of outputs is still being read.
         """
-        rank = tile_bytes(node.attrs.proj_rank)
+        rank = panel_bytes(node.attrs.panel, node.attrs.proj_rank)
         return align(max(weights_bytes(node.attrs, tokens), rank))
 
     def scratch_parts(
@@ -117,28 +121,77 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         heads, group = node.attrs.num_heads, node.attrs.group
         head_dim = node.attrs.head_dim
         packed = group * head_dim * QUAD * quads(tokens)
-        # The work area serves two phases in turn. Reading: the normalised tile, then the low-rank
+        queries = panel_bytes(node.attrs.panel, group * head_dim)
+        # The work area serves two phases in turn. Reading: the normalised panel, then the low-rank
         # intermediate of q, k and v; both are dead once the queries are computed. Attending: scores
-        # and softmax weights, then the outputs of all heads (_outputs_offset).
-        reading = tile_bytes(dim) + tile_bytes(node.attrs.qkv_rank)
-        attending = self._outputs_offset(node, tokens) + tile_bytes(heads * head_dim)
+        # and softmax weights, then the outputs of all heads (_outputs_offset). While keys and
+        # values are computed, the area of the last group's queries is free as well.
+        reading = self._reading_bytes(node, dim, node.attrs.panel)
+        outputs = panel_bytes(node.attrs.panel, heads * head_dim)
+        attending = self._outputs_offset(node, tokens) + outputs
+        earlier = self._reading_bytes(node, dim, node.attrs.read_panel) - queries
         return {
             "keys": packed,
             "values": packed,
             "slots": tokens * (heads - group) * head_dim,
-            "queries": tile_bytes(group * head_dim),
-            "work": max(reading, attending),
+            "queries": queries,
+            "work": max(reading, attending, earlier),
         }
+
+    def _reading_bytes(self, node: Node[AttentionBlockAttributes], dim: int, panel: int) -> int:
+        """Return the bytes of a panel of normalised tokens and of the factor of q, k and v."""
+        return panel_bytes(panel, dim) + panel_bytes(panel, node.attrs.qkv_rank)
+
+    def panel_sizes(
+        self, node: Node[AttentionBlockAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[int, ...]:
+        return panel_sizes(inputs[0].shape[0])
+
+    def with_panel(
+        self, node: Node[AttentionBlockAttributes], inputs: Sequence[TensorType], panel: int
+    ) -> Node[AttentionBlockAttributes]:
+        """Return the node with a panel, and the largest read panel that needs no more memory."""
+
+        def sized(read_panel: int) -> Node[AttentionBlockAttributes]:
+            attrs = replace(node.attrs, panel=panel, read_panel=read_panel)
+            return replace(node, attrs=attrs)
+
+        room = self.scratch_bytes(sized(TILE), inputs)
+        fitting = [
+            wider
+            for size in panel_sizes(inputs[0].shape[0])
+            if self.scratch_bytes(wider := sized(size), inputs) <= room
+        ]
+        return fitting[-1]
+
+    def settings(self, node: Node[AttentionBlockAttributes]) -> Mapping[str, int]:
+        names = ("group", "read_panel", "panel")
+        return {name: getattr(node.attrs, name) for name in names}
+
+    def passes(self, node: Node[AttentionBlockAttributes], role: str, tokens: int) -> Fraction:
+        attrs = node.attrs
+        earlier = len(panels(tokens, attrs.read_panel))
+        last = len(panels(tokens, attrs.panel))
+        match role:
+            case "norm" | "qkv_factor":
+                return Fraction(attrs.groups * earlier + last)
+            case "k" | "v":
+                return Fraction(earlier)
+            case "q":
+                share = Fraction(attrs.group, attrs.num_heads)
+                return earlier * (1 - share) + last * share
+            case _:
+                return Fraction(last)
 
     def touches(
         self, node: Node[AttentionBlockAttributes], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
         # Keys and values of a group need all tokens, so every group reads the whole stream before
-        # anything is written. The last pass rereads a tile for its queries and its residual, and
-        # writes that tile alone.
+        # anything is written. The last pass rereads a panel for its queries and its residual,
+        # and writes that panel alone.
         for _ in range(node.attrs.groups):
             yield Touch((whole(0, inputs[0]),), ())
-        for first, stop in tiles(output.shape[0]):
+        for first, stop in panels(output.shape[0], node.attrs.panel):
             reads = (rows_of(0, inputs[0], first, stop),)
             yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
 
@@ -149,6 +202,7 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         scalars: Mapping[str, int],
     ) -> tuple[Field, ...]:
         roles = ("norm", "qkv_factor", "q", "k", "v", "attention", "proj_factor", "proj", "add")
+        attrs = node.attrs
         offsets, end = {}, 0
         for name, size in self.scratch_parts(node, inputs).items():
             offsets[f"{name}_offset"] = end
@@ -156,7 +210,7 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         offsets["outputs_offset"] = self._outputs_offset(node, inputs[0].shape[0])
         return (
             *part_fields(node, roles),
-            *int32(group=node.attrs.group, **offsets),
+            *int32(group=attrs.group, read_panel=attrs.read_panel, panel=attrs.panel, **offsets),
         )
 
     def call_arguments(

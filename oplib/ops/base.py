@@ -278,6 +278,24 @@ class Operator(Generic[AttributesT]):
         """
         raise NotImplementedError
 
+    def panel_sizes(self, node: Node[AttributesT], inputs: Sequence[TensorType]) -> tuple[int, ...]:
+        """Return the numbers of tokens that one pass over the weights may serve, from the least.
+
+        Empty for an operator without such a choice. More tokens need more scratch and read the
+        weights fewer times.
+        """
+        return ()
+
+    def with_panel(
+        self, node: Node[AttributesT], inputs: Sequence[TensorType], panel: int
+    ) -> Node[AttributesT]:
+        """Return the node with one of its panel sizes."""
+        raise NotImplementedError
+
+    def settings(self, node: Node[AttributesT]) -> Mapping[str, int]:
+        """Return the choices of the planner that the node holds, by name, for people."""
+        return {}
+
     # -- numbers ---------------------------------------------------------------------------------
 
     def run_float(self, node: Node[AttributesT], params: Params, inputs: Sequence[Array]) -> Array:

@@ -35,6 +35,14 @@ class Classifier(LinearLayer):
     ) -> Mapping[str, int]:
         return {}
 
+    def panel_sizes(
+        self, node: Node[LinearAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[int, ...]:
+        return ()
+
+    def settings(self, node: Node[LinearAttributes]) -> Mapping[str, int]:
+        return {}
+
     def work(self, node: Node[LinearAttributes], tensors: Tensors, *, inside: bool = False) -> Work:
         specs = self.array_specs(node, (tensors[node.inputs[0]],))
         work = product_work(1, node.attrs.out_features, specs[0].num_bytes, untiled=1)

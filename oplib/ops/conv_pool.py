@@ -34,7 +34,7 @@ from oplib.ops.linear import (
     product_work,
 )
 from oplib.ops.packing import tile_bytes
-from oplib.ops.patch_embed import PIXELS, fold_normalisation
+from oplib.ops.patch_operator import PIXELS, fold_normalisation
 from oplib.ops.quant import requantize
 from oplib.ops.work import Work
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import ClassVar
 
 from oplib.graph import Node
@@ -29,6 +30,10 @@ class FusedOperator(Operator[AttributesT]):
     def repeats(self, node: Node[AttributesT], role: str) -> int:
         """Return how many times a part is computed per token."""
         return 1
+
+    def passes(self, node: Node[AttributesT], role: str, tokens: int) -> Fraction:
+        """Return how many times the call reads all constants of a part."""
+        raise NotImplementedError
 
 
 class BlockOperator(FusedOperator[AttributesT]):

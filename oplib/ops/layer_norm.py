@@ -24,7 +24,6 @@ from oplib.ops.base import (
     Scalar,
     Tensors,
 )
-from oplib.ops.packing import TILE
 from oplib.ops.quant import multiply_high, saturate
 from oplib.ops.work import Work
 
@@ -103,13 +102,12 @@ class LayerNorm(Operator[LayerNormAttributes]):
         self, node: Node[LayerNormAttributes], tensors: Tensors, *, inside: bool = False
     ) -> Work:
         source = tensors[node.inputs[0]]
-        rows = source.size // source.shape[-1]
         constants = sum(spec.num_bytes for spec in self.array_specs(node, (source,)))
-        tiles = -(-rows // TILE)
+        rows = source.size // source.shape[-1]
         return Work(
             norm_elements=source.size,
-            bytes_read=tiles * constants,
-            bytes_reread=(rows - tiles) * constants,
+            bytes_read=constants,
+            bytes_reread=(rows - 1) * constants,
         )
 
     def run_float(

@@ -27,8 +27,17 @@ from oplib.ops.base import (
     int32,
     rows_of,
 )
-from oplib.ops.fused import FusedOperator, part_fields
-from oplib.ops.packing import QUAD, TILE, even, pack_requant, pack_weight, quads, tile_bytes
+from oplib.ops.packing import (
+    QUAD,
+    TILE,
+    even,
+    pack_requant,
+    pack_weight,
+    panel_bytes,
+    panel_sizes,
+    panels,
+    quads,
+)
 from oplib.ops.quant import (
     QuantParams,
     integer_matmul,
@@ -43,12 +52,6 @@ from oplib.ops.work import Work
 SHIFT_S16 = 8  # 24 fraction bits: an int16 output has scale ratios up to 128
 MAX_IN_FEATURES_S16 = 384  # 384 * 32767 * 127 + 2^29 < 2^31
 MAX_IN_FEATURES = 2**15  # products stay below 2^29, as do the bias and its zero-point part
-
-
-def tiles(tokens: int, *, backward: bool = False) -> list[tuple[int, int]]:
-    """Return the token range [first, stop) of each tile, in the order of work."""
-    ranges = [(first, min(first + TILE, tokens)) for first in range(0, tokens, TILE)]
-    return ranges[::-1] if backward else ranges
 
 
 def linear_specs(in_features: int, out_features: int) -> tuple[ArraySpec, ...]:
@@ -170,6 +173,14 @@ def product_work(
     )
 
 
+def linear_arguments(
+    node: Node[LinearAttributes], buffers: Buffers, types: Sequence[TensorType]
+) -> tuple[str, ...]:
+    """Return the C arguments of the linear kernels before the parameter struct."""
+    counts = types[0].shape[0], node.attrs.panel
+    return buffers.inputs[0], buffers.output, buffers.scratch, *map(str, counts)
+
+
 def accumulate(x: Array, arrays: Mapping[str, Array]) -> Array:
     """Return ``bias + x @ weight.T`` (..., out) as int64, of integers x (..., in)."""
     return integer_matmul(x, arrays["weight"].T) + arrays["bias"]
@@ -182,10 +193,16 @@ class LinearAttributes(Attributes):
     Args:
         out_features: columns of the output.
         tiled: whether tokens are packed into a tile, which is twice as fast, or else read in pairs.
+        panel: tokens per pass over the weights where they are packed; one pass serves all pairs.
     """
 
     out_features: int
     tiled: bool = True
+    panel: int = TILE
+
+    def passes(self, tokens: int) -> int:
+        """Return how many times the weights are read."""
+        return len(panels(tokens, self.panel)) if self.tiled else 1
 
 
 class LinearLayer(Operator[LinearAttributes]):
@@ -210,17 +227,33 @@ class LinearLayer(Operator[LinearAttributes]):
     def scratch_parts(
         self, node: Node[LinearAttributes], inputs: Sequence[TensorType]
     ) -> Mapping[str, int]:
-        return {"tile": tile_bytes(inputs[0].shape[-1])} if node.attrs.tiled else {}
+        attrs = node.attrs
+        return {"panel": panel_bytes(attrs.panel, inputs[0].shape[-1])} if attrs.tiled else {}
+
+    def panel_sizes(
+        self, node: Node[LinearAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[int, ...]:
+        return panel_sizes(inputs[0].shape[0]) if node.attrs.tiled else ()
+
+    def with_panel(
+        self, node: Node[LinearAttributes], inputs: Sequence[TensorType], panel: int
+    ) -> Node[LinearAttributes]:
+        return replace(node, attrs=replace(node.attrs, panel=panel))
+
+    def settings(self, node: Node[LinearAttributes]) -> Mapping[str, int]:
+        return {"panel": node.attrs.panel} if node.attrs.tiled else {}
 
     def work(self, node: Node[LinearAttributes], tensors: Tensors, *, inside: bool = False) -> Work:
         source, target = tensors[node.inputs[0]], tensors[node.output]
         specs = self.array_specs(node, (source,))
-        tokens, tiled = target.size // node.attrs.out_features, node.attrs.tiled
-        untiled = 0 if tiled else tokens
+        tokens = target.size // node.attrs.out_features
+        untiled = 0 if node.attrs.tiled else tokens
         weight_bytes = specs[0].num_bytes
         work = product_work(tokens, target.size, weight_bytes, untiled=untiled, packed=inside)
-        passes = -(-tokens // (TILE if tiled else 2))  # over all constants
-        return work + Work(bytes_read=passes * sum(spec.num_bytes for spec in specs))
+        constants = sum(spec.num_bytes for spec in specs)
+        read = node.attrs.passes(tokens)
+        loaded = -(-tokens // (TILE if node.attrs.tiled else 2))
+        return work + Work(bytes_read=read * constants, bytes_reread=(loaded - read) * constants)
 
     def run_float(
         self, node: Node[LinearAttributes], params: Params, inputs: Sequence[Array]
@@ -257,7 +290,7 @@ class LinearLayer(Operator[LinearAttributes]):
     def call_arguments(
         self, node: Node[LinearAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return buffers.inputs[0], buffers.output, buffers.scratch, str(types[0].shape[0])
+        return linear_arguments(node, buffers, types)
 
 
 class Linear(LinearLayer):
@@ -280,15 +313,16 @@ class Linear(LinearLayer):
     def touches(
         self, node: Node[LinearAttributes], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
-        """Yield tile by tile, from the last one where rows grow: read a tile, then write it."""
+        """Yield panel by panel, from the last one where rows grow: read it, then write it."""
         if node.overwrites is None:
             yield from super().touches(node, inputs, output)
             return
-        # Output and input begin at the same byte. After a tile that ends with token t, forwards,
+        # Output and input begin at the same byte. After a panel that ends with token t, forwards,
         # written rows end at (t + 1) * out and unread ones begin at (t + 1) * in: safe for
-        # out <= in. Backwards, unread rows end at t * in before the tile's first token t, and
+        # out <= in. Backwards, unread rows end at t * in before the panel's first token t, and
         # written ones begin at t * out: safe for out >= in.
-        for first, stop in tiles(output.shape[0], backward=output.shape[1] > inputs[0].shape[1]):
+        backward = output.shape[1] > inputs[0].shape[1]
+        for first, stop in panels(output.shape[0], node.attrs.panel, backward=backward):
             reads = (rows_of(0, inputs[0], first, stop),)
             yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
 
@@ -339,57 +373,3 @@ class LinearFromS16(LinearLayer):
                 expected=f"at most {MAX_IN_FEATURES_S16}",
             )
         return super().lower(node, params, context)
-
-
-class LinearTable(FusedOperator[LinearAttributes], Linear):
-    """A linear layer with an elementwise table in its epilogue; parts: ``linear``, ``table``."""
-
-    tables: ClassVar[Mapping[str, str]] = {"linear": "table"}
-    struct_of: ClassVar[str | None] = "linear"
-    packs: ClassVar[tuple[str, ...]] = ("linear",)
-
-
-class LinearAdd(FusedOperator[LinearAttributes]):
-    """A linear layer with the residual addition in its epilogue; parts: ``linear``, ``add``.
-
-    The inputs are the layer's input and the residual stream, which the output overwrites.
-    """
-
-    kernel: ClassVar[str] = "oplib_linear_add_s8"
-    helpers: ClassVar[tuple[str, ...]] = (
-        "oplib_tile_pack_rows_s8",
-        "oplib_tile_pack_s8",
-        "oplib_tile_linear_add_s8",
-    )
-    in_place: ClassVar[tuple[int, ...]] = (1,)
-    packs: ClassVar[tuple[str, ...]] = ("linear",)
-
-    def output_type(self, node: Node[LinearAttributes], inputs: Sequence[TensorType]) -> TensorType:
-        return inputs[1]
-
-    def scratch_parts(
-        self, node: Node[LinearAttributes], inputs: Sequence[TensorType]
-    ) -> Mapping[str, int]:
-        return {"tile": tile_bytes(inputs[0].shape[-1])}
-
-    def touches(
-        self, node: Node[LinearAttributes], inputs: Sequence[TensorType], output: TensorType
-    ) -> Iterator[Touch]:
-        for first, stop in tiles(output.shape[0]):
-            reads = tuple(
-                rows_of(index, source, first, stop) for index, source in enumerate(inputs)
-            )
-            yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
-
-    def fields(
-        self,
-        node: Node[LinearAttributes],
-        inputs: Sequence[TensorType],
-        scalars: Mapping[str, int],
-    ) -> tuple[Field, ...]:
-        return part_fields(node, ("linear", "add"))
-
-    def call_arguments(
-        self, node: Node[LinearAttributes], buffers: Buffers, types: Sequence[TensorType]
-    ) -> tuple[str, ...]:
-        return buffers.inputs[0], buffers.output, buffers.scratch, str(types[0].shape[0])

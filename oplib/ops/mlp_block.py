@@ -1,16 +1,16 @@
-"""A block's MLP as one call, by tiles of tokens, with the residual in place."""
+"""A block's MLP as one call, by panels of tokens, with the residual in place."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import ClassVar
 
 from oplib.graph import Attributes, Node, TensorType
 from oplib.ops.base import OUTPUT, Buffers, Field, Tensors, Touch, int32, rows_of
 from oplib.ops.fused import BlockOperator, factor_rank, part_fields
-from oplib.ops.linear import tiles
-from oplib.ops.packing import tile_bytes
+from oplib.ops.packing import TILE, panel_bytes, panel_sizes, panels
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class MlpAttributes(Attributes):
         hidden: number of hidden units.
         fc1_rank: rank of the first layer; 0 where it is dense.
         fc2_rank: rank of the second layer; 0 where it is dense.
+        panel: tokens per pass over the weights.
     """
 
     hidden: int
     fc1_rank: int = 0
     fc2_rank: int = 0
+    panel: int = TILE
 
 
 class MlpBlock(BlockOperator[MlpAttributes]):
@@ -57,25 +59,42 @@ class MlpBlock(BlockOperator[MlpAttributes]):
         return inputs[0]
 
     def _front_bytes(self, node: Node[MlpAttributes], inputs: Sequence[TensorType]) -> int:
-        """Return the bytes of the region before the hidden tile.
+        """Return the bytes of the region before the hidden panel.
 
-        It holds the normalised tile and fc1's low-rank intermediate. Both are dead once the hidden
-        tile is complete; fc2's low-rank intermediate then takes their place, so the region is the
+        It holds the normalised panel and fc1's low-rank intermediate. Both are dead once the hidden
+        panel is complete; fc2's low-rank intermediate then takes their place, so the region is the
         larger of the two.
         """
-        before = tile_bytes(inputs[0].shape[1]) + tile_bytes(node.attrs.fc1_rank)
-        return max(before, tile_bytes(node.attrs.fc2_rank))
+        panel = node.attrs.panel
+        before = panel_bytes(panel, inputs[0].shape[1]) + panel_bytes(panel, node.attrs.fc1_rank)
+        return max(before, panel_bytes(panel, node.attrs.fc2_rank))
 
     def scratch_parts(
         self, node: Node[MlpAttributes], inputs: Sequence[TensorType]
     ) -> Mapping[str, int]:
-        hidden = tile_bytes(node.attrs.hidden)
-        return {"tile": self._front_bytes(node, inputs), "hidden": hidden}
+        hidden = panel_bytes(node.attrs.panel, node.attrs.hidden)
+        return {"panel": self._front_bytes(node, inputs), "hidden": hidden}
+
+    def panel_sizes(
+        self, node: Node[MlpAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[int, ...]:
+        return panel_sizes(inputs[0].shape[0])
+
+    def with_panel(
+        self, node: Node[MlpAttributes], inputs: Sequence[TensorType], panel: int
+    ) -> Node[MlpAttributes]:
+        return replace(node, attrs=replace(node.attrs, panel=panel))
+
+    def settings(self, node: Node[MlpAttributes]) -> Mapping[str, int]:
+        return {"panel": node.attrs.panel}
+
+    def passes(self, node: Node[MlpAttributes], role: str, tokens: int) -> Fraction:
+        return Fraction(len(panels(tokens, node.attrs.panel)))
 
     def touches(
         self, node: Node[MlpAttributes], inputs: Sequence[TensorType], output: TensorType
     ) -> Iterator[Touch]:
-        for first, stop in tiles(output.shape[0]):
+        for first, stop in panels(output.shape[0], node.attrs.panel):
             reads = (rows_of(0, inputs[0], first, stop),)
             yield Touch(reads, (rows_of(OUTPUT, output, first, stop),))
 
@@ -85,7 +104,7 @@ class MlpBlock(BlockOperator[MlpAttributes]):
         roles = ("norm", "fc1_factor", "fc1", "fc2_factor", "fc2", "add")
         return (
             *part_fields(node, roles),
-            *int32(hidden_offset=self._front_bytes(node, inputs)),
+            *int32(panel=node.attrs.panel, hidden_offset=self._front_bytes(node, inputs)),
         )
 
     def call_arguments(

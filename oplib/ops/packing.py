@@ -22,6 +22,27 @@ def tile_bytes(features: int) -> int:
     return TILE * QUAD * ITEM_BYTES["int16"] * quads(features)
 
 
+def panel_bytes(tokens: int, features: int) -> int:
+    """Return the bytes of a panel, the tiles of `tokens` tokens."""
+    return -(-tokens // TILE) * tile_bytes(features)
+
+
+def panel_sizes(tokens: int) -> tuple[int, ...]:
+    """Return the useful sizes of a panel, in tokens, from the smallest.
+
+    They are the multiples of a tile such that no smaller one passes over the weights as few times.
+    """
+    most = -(-tokens // TILE)
+    passes = {-(-most // tiles) for tiles in range(1, most + 1)}
+    return tuple(sorted(TILE * -(-most // count) for count in passes))
+
+
+def panels(tokens: int, panel: int, *, backward: bool = False) -> list[tuple[int, int]]:
+    """Return the token range [first, stop) of each panel, in the order of work."""
+    ranges = [(first, min(first + panel, tokens)) for first in range(0, tokens, panel)]
+    return ranges[::-1] if backward else ranges
+
+
 def even(channels: int) -> int:
     """Return the number of channels, padded to an even number."""
     return channels + channels % 2

@@ -12,8 +12,9 @@ from oplib.graph import DType, Node, TensorType
 from oplib.ops.base import Array, ArraySpec, Buffers, Field, Lowered, Nested, int32
 from oplib.ops.embed_tokens import position_field, position_specs
 from oplib.ops.linear import linear_specs, pack_linear
-from oplib.ops.packing import even, pack_weight, tile_bytes
-from oplib.ops.patch_embed import PassesAttributes, PatchAttributes, PatchEmbed, PatchOperator
+from oplib.ops.packing import even, pack_weight, panel_bytes, panel_sizes, panels
+from oplib.ops.patch_embed import PatchEmbed
+from oplib.ops.patch_operator import PassesAttributes, PatchAttributes, PatchOperator
 
 
 class PatchEmbedPasses(PatchOperator[PassesAttributes]):
@@ -56,13 +57,18 @@ class PatchEmbedPasses(PatchOperator[PassesAttributes]):
         self, node: Node[PassesAttributes], inputs: Sequence[TensorType]
     ) -> Mapping[str, int]:
         features = self._pass_features(node, inputs)
-        sums = 16 * even(node.attrs.out_features)
-        return {"sums": sums, "tile": tile_bytes(features), "windows": 4 * features}
+        panel = node.attrs.panel
+        sums = 4 * panel * even(node.attrs.out_features)
+        tiles = panel_bytes(panel, features)
+        return {"sums": sums, "panel": tiles, "windows": 4 * features}
 
     def _geometry(
         self, node: Node[PassesAttributes], inputs: Sequence[TensorType]
     ) -> tuple[Field, ...]:
-        return (*super()._geometry(node, inputs), *int32(kernel=node.attrs.kernel))
+        return (
+            *super()._geometry(node, inputs),
+            *int32(kernel=node.attrs.kernel, panel=node.attrs.panel),
+        )
 
     def fields(
         self, node: Node[PassesAttributes], inputs: Sequence[TensorType], scalars: Mapping[str, int]
@@ -106,6 +112,12 @@ class Strips(PatchOperator[AttrsT]):
         row_bytes = inputs[0].shape[1] * inputs[0].shape[2]
         strip = node.attrs.patch_size * row_bytes
         return {"strip": strip, **super().scratch_parts(node, inputs)}
+
+    def panel_sizes(self, node: Node[AttrsT], inputs: Sequence[TensorType]) -> tuple[int, ...]:
+        return panel_sizes(node.attrs.grid_size)
+
+    def _passes(self, node: Node[AttrsT], image: TensorType) -> int:
+        return node.attrs.grid_size * len(panels(node.attrs.grid_size, node.attrs.panel))
 
     def call_arguments(
         self, node: Node[AttrsT], buffers: Buffers, types: Sequence[TensorType]

@@ -16,7 +16,8 @@ from oplib.ops.fused import BlockOperator
 from oplib.ops.gelu import Gelu, GeluPolynomial, GeluSigmoid
 from oplib.ops.hard_swish import HardSwish
 from oplib.ops.layer_norm import LayerNorm, LayerNormS16
-from oplib.ops.linear import Linear, LinearAdd, LinearFromS16, LinearTable, LinearToS16
+from oplib.ops.linear import Linear, LinearFromS16, LinearToS16
+from oplib.ops.linear_fused import LinearAdd, LinearTable
 from oplib.ops.mean_pool import MeanPool, MeanPoolS16
 from oplib.ops.mlp_block import MlpBlock
 from oplib.ops.patch_embed import PatchEmbed, PatchEmbedInPlace

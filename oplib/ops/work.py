@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import add, attrgetter
 
 
@@ -20,9 +20,9 @@ class Work:
         scores: scores of attention, requantised and taken through the softmax.
         elements: elements of an operator that works element by element.
         epilogue_elements: elements of such an operator in the epilogue of a product.
-        bytes_read: bytes of constants that leave their memory where a data cache holds what is read
-            again at once; every tile of tokens reads weights again.
-        bytes_reread: bytes read in addition where there is no such cache.
+        bytes_read: bytes of constants that leave their memory. Every panel of tokens reads them
+            again; within a panel they come from the data cache.
+        bytes_reread: bytes that leave it in addition where there is no such cache.
     """
 
     products: float = 0
@@ -43,6 +43,15 @@ class Work:
     def times(self, count: int) -> Work:
         """Return the work of `count` repetitions."""
         return Work(*(count * number for number in _COUNTS(self)))
+
+    @property
+    def bytes_loaded(self) -> int:
+        """Bytes of constants that the core loads, from a cache or not."""
+        return self.bytes_read + self.bytes_reread
+
+    def reading(self, bytes_read: int) -> Work:
+        """Return this work if so many of the bytes that the core loads leave their memory."""
+        return replace(self, bytes_read=bytes_read, bytes_reread=self.bytes_loaded - bytes_read)
 
     @property
     def units(self) -> tuple[float, ...]:

@@ -130,7 +130,7 @@ def plan_memory(graph: Graph) -> Plan:
     # top go first, because they found the low offsets taken, and all are placed again.
     places = _places(graph)
     items = _items(graph, places)
-    bound = max(sum(item.bytes_at(index) for item in items) for index in range(len(graph.nodes)))
+    bound = max(_live_bytes(graph, items))
     best: dict[str, int] = {}
     best_bytes = -1
     for key in ORDERS:
@@ -162,6 +162,15 @@ ORDERS: tuple[Callable[[Item], tuple[int, int]], ...] = (
     lambda item: (item.first, -item.num_bytes),
     lambda item: (item.first - item.last, -item.num_bytes),
 )
+
+
+def live_bytes(graph: Graph) -> list[int]:
+    """Return the bytes that are live at each node, its scratch included."""
+    return _live_bytes(graph, _items(graph, _places(graph)))
+
+
+def _live_bytes(graph: Graph, items: Sequence[Item]) -> list[int]:
+    return [sum(item.bytes_at(index) for item in items) for index in range(len(graph.nodes))]
 
 
 def _places(graph: Graph) -> dict[str, tuple[str, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from mcuformer.subnet import SubnetConfig
@@ -14,8 +14,8 @@ from oplib.ops.registry import OPERATORS
 from oplib.ops.work import Work
 from oplib.plan.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BYTES
 from oplib.plan.param_structs import call_structs
-from oplib.plan.schedule import Choice, block_calls, choose, one_block
-from oplib.plan.time_model import TimeModel, work_of
+from oplib.plan.schedule import Choice, block_calls, choose, one_block, outside_blocks
+from oplib.plan.time_model import TimeModel, weights_bytes, work_of
 
 PRODUCT = "oplib_product_4x2"  # not inlined on cores without dual products
 FETCH_BYTES = 4  # static data of the emulated application that supplies strips
@@ -59,15 +59,16 @@ def planned_cost(
     chosen = choose(subnet, forms, arena_bytes, timing)
     costs = {block: _costs(one_block(subnet, block), forms, c) for block, c in chosen.items()}
     parts = [costs[block] for block in subnet.blocks]
-    # one block whose tokens take the place of the image decides for the network
-    outer = next((costs[block] for block, c in chosen.items() if c.over_image), parts[0])
+    over_image, panels = outside_blocks(chosen.values())
+    block, choice = next((b, c) for b, c in chosen.items() if c.over_image == over_image)
+    rest = _costs(one_block(subnet, block), forms, replace(choice, rest_panels=panels))
     kernels = set().union(*(cost.kernels for cost in costs.values()))
     code = PORT_BYTES[timing.core] + sum(KERNEL_BYTES[timing.core][name] for name in kernels)
     return PlannedCost(
         arena=max(choice.arena_bytes for choice in chosen.values()),
-        weights=outer.rest_weights + sum(part.block_weights for part in parts),
-        code=code + outer.rest_code + sum(part.block_code for part in parts),
-        work=sum((part.block_work for part in parts), outer.rest_work),
+        weights=rest.rest_weights + sum(part.block_weights for part in parts),
+        code=code + rest.rest_code + sum(part.block_code for part in parts),
+        work=sum((part.block_work for part in parts), rest.rest_work),
     )
 
 
@@ -111,16 +112,6 @@ def kernels_of(graph: Graph) -> set[str]:
     operators = [OPERATORS[node.op] for node in graph.nodes]
     kernels = {name for operator in operators for name in (operator.kernel, *operator.helpers)}
     return kernels | {PRODUCT}
-
-
-def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
-    """Return the bytes of the nodes' constant arrays in flash, tables and multipliers included."""
-    return sum(
-        spec.num_bytes
-        for node in nodes
-        for part in node.leaves
-        for spec in OPERATORS[part.op].array_specs(part, graph.inputs_of(part))
-    )
 
 
 def calls_bytes(graph: Graph, nodes: Iterable[Node]) -> int:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from itertools import product
 
+from mcuformer.errors import InternalError
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph
 from oplib.network.builder import build_graph
 from oplib.ops.work import Work
 from oplib.plan.arena import Plan, plan_memory
+from oplib.plan.panels import Ladder, ladders, widen, widest
 from oplib.plan.passes.decompose_patch_embed import decompose_patch_embed
 from oplib.plan.passes.integrate_operators import integrate_operators
 from oplib.plan.passes.overwrite_image import overwrite_image
 from oplib.plan.passes.overwrite_tokens import overwrite_tokens
 from oplib.plan.passes.stream_tokens import Variant, stream_tokens, streamable
 from oplib.plan.passes.strip_input import strip_input
-from oplib.plan.time_model import M7, TimeModel, work_of
+from oplib.plan.time_model import DEFAULT_TIMING, TimeModel, least_work
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,14 @@ def schedule(
     subnet: SubnetConfig,
     forms: Forms = DEFAULT_FORMS,
     arena_bytes: int | None = None,
-    timing: TimeModel = M7,
+    timing: TimeModel = DEFAULT_TIMING,
 ) -> Schedule:
     """Return the schedule of a subnet; no weights are needed.
 
     Blocks have variants: each half streamed, with more or fewer heads at a time, or layer by layer.
-    So has the patch embedding: tokens over the image or apart. Every block takes the variant with
-    the least modelled time within the limit. Without a limit, or if no variant fits, the limit is
-    the least peak that the network can have.
+    So has the patch embedding: tokens over the image or apart. Every call takes the widest panel of
+    tokens within the limit, and every block the variant with the least modelled time. Without a
+    limit, or if no variant fits, the limit is the least peak that the network can have.
 
     Args:
         subnet: the network's shape.
@@ -64,9 +66,7 @@ def schedule(
     """
     graph = build_graph(subnet, forms)
     chosen = choose(subnet, forms, arena_bytes, timing)
-    over_image = any(choice.over_image for choice in chosen.values())
-    variants = {index: chosen[block].variant for index, block in enumerate(subnet.blocks)}
-    calls = _apply(graph, forms, variants, over_image=over_image)
+    calls = _apply(graph, forms, [chosen[block] for block in subnet.blocks])
     return Schedule(graph, calls, plan_memory(calls), subnet.key)
 
 
@@ -81,21 +81,18 @@ def choose(
     # The network's peak is that of its worst block (one_block). So the least possible peak is the
     # largest of the blocks' least ones, and a block that needs less may use up to the limit for
     # speed without raising the peak. Blocks can be chosen independently.
-    candidates = {
-        block: _ranked_choices(one_block(subnet, block), forms, timing) for block in subnet.blocks
-    }
-    least = max(min(choice.arena_bytes for choice in choices) for choices in candidates.values())
+    blocks = {block: one_block(subnet, block) for block in subnet.blocks}
+    least = max(
+        min(candidate.arena_bytes for candidate in _candidates(single, forms))
+        for single in blocks.values()
+    )
     limit = least if arena_bytes is None else max(least, arena_bytes)
-    return {
-        block: next(choice for choice in choices if choice.arena_bytes <= limit)
-        for block, choices in candidates.items()
-    }
+    return {block: _best(single, forms, limit, timing) for block, single in blocks.items()}
 
 
 def block_calls(subnet: SubnetConfig, forms: Forms, choice: Choice) -> Graph:
     """Return the calls of a subnet with one block, scheduled as chosen."""
-    graph = build_graph(subnet, forms)
-    return _apply(graph, forms, {0: choice.variant}, over_image=choice.over_image)
+    return _apply(build_graph(subnet, forms), forms, [choice])
 
 
 def one_block(subnet: SubnetConfig, block: BlockConfig) -> SubnetConfig:
@@ -109,46 +106,131 @@ def one_block(subnet: SubnetConfig, block: BlockConfig) -> SubnetConfig:
 
 @dataclass(frozen=True)
 class Choice:
-    """A variant of a network with one block, and its cost."""
+    """A variant of a network with one block.
+
+    Args:
+        variant: schedule of the block.
+        over_image: whether the tokens overwrite the image.
+        block_panels: panel of each call inside the block, as :func:`oplib.plan.panels.widen` takes.
+        rest_panels: the same for the calls outside of the block.
+        arena_bytes: the network's arena.
+        work: the network's modelled work.
+    """
 
     variant: Variant
     over_image: bool
+    block_panels: tuple[int, ...]
+    rest_panels: tuple[int, ...]
     arena_bytes: int
     work: Work = field(compare=False)  # follows from the others; hashing it takes long
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A variant of a network with one block, before its panels are chosen.
+
+    Args:
+        variant: schedule of the block.
+        over_image: whether the tokens overwrite the image.
+        calls: the calls with the least panels.
+        arena_bytes: arena of these calls.
+        least_work: no panels make the work smaller: every constant is read at least once.
+    """
+
+    variant: Variant
+    over_image: bool
+    calls: Graph
+    arena_bytes: int
+    least_work: Work
+
+    @cached_property
+    def ladders(self) -> tuple[Ladder, ...]:
+        """The possible panels of each call."""
+        return ladders(self.calls)
+
+    def choice(self, limit: int) -> Choice:
+        """Return the variant with the widest panels whose live bytes are within a limit."""
+        rungs = widest(self.ladders, limit)
+        pairs = list(zip(self.calls.nodes, rungs, strict=True))
+        return Choice(
+            self.variant,
+            self.over_image,
+            tuple(rung.panel for node, rung in pairs if node.place is not None),
+            tuple(rung.panel for node, rung in pairs if node.place is None),
+            limit,
+            sum((rung.work for rung in rungs), Work()),
+        )
+
+
 @lru_cache(maxsize=65536)
-def _ranked_choices(subnet: SubnetConfig, forms: Forms, timing: TimeModel) -> tuple[Choice, ...]:
-    """Return the variants of a network with one block, from the least modelled time on."""
+def _best(subnet: SubnetConfig, forms: Forms, limit: int, timing: TimeModel) -> Choice:
+    """Return variant and panels of a network with one block: the least time within a limit."""
 
     def rank(choice: Choice) -> tuple[float, int]:
         return timing.cost_of(choice.work), choice.arena_bytes
 
-    return tuple(sorted(_block_choices(subnet, forms), key=rank))
+    best: Choice | None = None
+    for candidate in _ranked_candidates(subnet, forms, timing):
+        if best is not None and timing.cost_of(candidate.least_work) > timing.cost_of(best.work):
+            break
+        if candidate.arena_bytes <= limit:
+            choice = _placed(subnet, forms, candidate, limit)
+            best = choice if best is None else min(best, choice, key=rank)
+    if best is None:
+        raise InternalError("no variant of the block is within the limit", got=limit)
+    return best
+
+
+def _placed(subnet: SubnetConfig, forms: Forms, candidate: _Candidate, limit: int) -> Choice:
+    """Return a candidate with panels whose plan is within the limit."""
+    # A plan can exceed the bytes that are live at a time; then the panels make room for the excess.
+    # With the least panels the plan fits, because the candidate's own does.
+    room = limit
+    while True:
+        choice = candidate.choice(room)
+        arena_bytes = _arena_bytes(subnet, forms, choice)
+        if arena_bytes <= limit:
+            return replace(choice, arena_bytes=arena_bytes)
+        room -= arena_bytes - limit
 
 
 @lru_cache(maxsize=65536)
-def _block_choices(subnet: SubnetConfig, forms: Forms) -> tuple[Choice, ...]:
-    graph = build_graph(subnet, forms)
-    return tuple(
-        Choice(variant, over_image, plan_memory(calls).arena_bytes, work_of(calls, calls.nodes))
-        for variant, over_image, calls in _candidates(graph, forms)
-    )
+def _arena_bytes(subnet: SubnetConfig, forms: Forms, choice: Choice) -> int:
+    return plan_memory(block_calls(subnet, forms, choice)).arena_bytes
 
 
-def _candidates(graph: Graph, forms: Forms) -> Iterator[tuple[Variant, bool, Graph]]:
-    """Yield every variant of a network with one block: (block, whether over the image, calls)."""
+@lru_cache(maxsize=65536)
+def _ranked_candidates(
+    subnet: SubnetConfig, forms: Forms, timing: TimeModel
+) -> tuple[_Candidate, ...]:
+    """Return every variant of a network with one block, from the least possible time."""
+
+    def rank(candidate: _Candidate) -> float:
+        return timing.cost_of(candidate.least_work)
+
+    return tuple(sorted(_candidates(subnet, forms), key=rank))
+
+
+@lru_cache(maxsize=65536)
+def _candidates(subnet: SubnetConfig, forms: Forms) -> tuple[_Candidate, ...]:
+    """Return every variant of a network with one block."""
     # All combinations are tried, at most 8 (heads + 1): a heuristic could miss the fastest that
     # fits. Linears without a tile differ only where some half stays layer by layer. They need less
     # memory and more time, so they matter when the tile alone breaks the limit.
+    graph = build_graph(subnet, forms)
     largest = streamable(graph, 0) if forms.passes.stream_tokens else {}
     groups = range(largest.get("attention", 0) + 1)
     mlps = (False, True) if "mlp" in largest else (False,)
     images = (False, True) if _can_overwrite_image(graph, forms) else (False,)
+    candidates = []
     for over_image, group, mlp in product(images, groups, mlps):
         for tiled in (True,) if group and mlp else (True, False):
             variant = Variant(group, mlp, tiled)
-            yield variant, over_image, _apply(graph, forms, {0: variant}, over_image=over_image)
+            calls = _run_passes(graph, forms, {0: variant}, over_image=over_image)
+            arena_bytes = plan_memory(calls).arena_bytes
+            least = least_work(calls)
+            candidates.append(_Candidate(variant, over_image, calls, arena_bytes, least))
+    return tuple(candidates)
 
 
 def _can_overwrite_image(graph: Graph, forms: Forms) -> bool:
@@ -157,7 +239,26 @@ def _can_overwrite_image(graph: Graph, forms: Forms) -> bool:
     return wanted and whole and overwrite_image(graph) is not None
 
 
-def _apply(
+def outside_blocks(choices: Collection[Choice]) -> tuple[bool, tuple[int, ...]]:
+    """Return what the blocks' choices mean for the rest: tokens over the image, and panels."""
+    over_image = any(choice.over_image for choice in choices)
+    # Blocks that fit with another patch embedding say nothing about this one's panel.
+    rest = zip(*(c.rest_panels for c in choices if c.over_image == over_image), strict=True)
+    return over_image, tuple(min(panels) for panels in rest)
+
+
+def _apply(graph: Graph, forms: Forms, choices: Sequence[Choice]) -> Graph:
+    """Return the calls of a network, given the choice of each block."""
+    over_image, rest_panels = outside_blocks(choices)
+    variants = {index: choice.variant for index, choice in enumerate(choices)}
+    calls = _run_passes(graph, forms, variants, over_image=over_image)
+    outside = iter(rest_panels)
+    inside = [iter(choice.block_panels) for choice in choices]
+    panels = [next(outside if n.place is None else inside[n.place.block]) for n in calls.nodes]
+    return widen(calls, panels)
+
+
+def _run_passes(
     graph: Graph, forms: Forms, variants: Mapping[int, Variant], *, over_image: bool
 ) -> Graph:
     """Run the passes that are switched on."""

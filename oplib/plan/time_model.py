@@ -18,7 +18,7 @@ from oplib.ops.registry import OPERATORS
 from oplib.ops.work import Work
 from oplib.plan.cycles import CYCLES
 
-SMALLEST_CACHE = 4096  # bytes; holds the constants that a tile's tokens read one after the other
+SMALLEST_CACHE = 4096  # bytes; holds two rows of weights
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class TimeModel:
 
     def _waits(self, work: Work) -> float:
         """Return the cycles spent waiting for weights."""
-        read = work.bytes_read + (0 if self.cached else work.bytes_reread)
+        read = work.bytes_read if self.cached else work.bytes_loaded
         return read * (self.waits_per_byte or 0.0)
 
 
-M7 = TimeModel("cortex-m7", 216_000_000, None, cached=True)
-"""A Cortex-M7 whose memory is not known: ranks schedules where no device is given."""
+DEFAULT_TIMING = TimeModel("cortex-m7", 216_000_000, 4.0, cached=True)
+"""An STM32F746 with its weights in quad SPI flash: ranks schedules where no device is given."""
 
 
 def node_work(graph: Graph, node: Node) -> Work:
@@ -76,10 +76,14 @@ def node_work(graph: Graph, node: Node) -> Work:
     operator = OPERATORS[node.op]
     if not isinstance(operator, FusedOperator):
         return operator.work(node, graph.tensors)
+    tokens = graph.tensors[node.output].shape[0]
     total = Work()
     for role, part in node.parts.items():
-        work = OPERATORS[part.op].work(part, graph.tensors, inside=role not in operator.packs)
-        total += work.times(operator.repeats(node, role))
+        own, inputs = OPERATORS[part.op], graph.inputs_of(part)
+        work = own.work(part, graph.tensors, inside=role not in operator.packs)
+        constants = sum(spec.num_bytes for spec in own.array_specs(part, inputs))
+        read = int(constants * operator.passes(node, role, tokens))
+        total += work.times(operator.repeats(node, role)).reading(read)
     return total
 
 
@@ -88,6 +92,21 @@ def work_of(graph: Graph, nodes: Iterable[Node]) -> Work:
     return sum((node_work(graph, node) for node in nodes), Work())
 
 
+def weights_bytes(graph: Graph, nodes: Iterable[Node]) -> int:
+    """Return the bytes of the nodes' constant arrays in flash, tables and multipliers included."""
+    return sum(
+        spec.num_bytes
+        for node in nodes
+        for part in node.leaves
+        for spec in OPERATORS[part.op].array_specs(part, graph.inputs_of(part))
+    )
+
+
+def least_work(graph: Graph) -> Work:
+    """Return the work of a graph whose panels are so wide that every constant is read once."""
+    return work_of(graph, graph.nodes).reading(weights_bytes(graph, graph.nodes))
+
+
 def flash_bytes_read(graph: Graph) -> int:
-    """Return the bytes of constants that a scheduled graph reads; every tile reads them again."""
+    """Return the bytes of constants that a scheduled graph reads; every panel reads them again."""
     return work_of(graph, graph.nodes).bytes_read

@@ -46,6 +46,12 @@ static inline int32_t oplib_tile_bytes(int32_t features)
     return OPLIB_QUAD_BYTES * oplib_quads(features);
 }
 
+/** @brief Bytes of the tiles of `tokens` tokens. */
+static inline int32_t oplib_panel_bytes(int32_t tokens, int32_t features)
+{
+    return oplib_quads(tokens) * oplib_tile_bytes(features);
+}
+
 /** @brief Bytes of packed weights: `channels` x `features`, both padded. */
 static inline int32_t oplib_weight_bytes(int32_t features, int32_t channels)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file oplib_blocks.h
- * @brief Half a transformer block in one call, a tile of tokens at a time. Conventions: oplib.h.
+ * @brief Half a transformer block in one call, a panel of tokens at a time. Conventions: oplib.h.
  */
 #ifndef OPLIB_BLOCKS_H
 #define OPLIB_BLOCKS_H
@@ -16,10 +16,10 @@
 extern "C" {
 #endif
 
-/** @brief Bytes of a tile of a low-rank factor's results; none if the layer is dense. */
-static inline int32_t oplib_factor_bytes(const oplib_linear_s8_params *factor)
+/** @brief Bytes of a panel of a low-rank factor's results; none if the layer is dense. */
+static inline int32_t oplib_factor_bytes(int32_t panel, const oplib_linear_s8_params *factor)
 {
-    return factor == NULL ? 0 : oplib_tile_bytes(factor->out_features);
+    return factor == NULL ? 0 : oplib_panel_bytes(panel, factor->out_features);
 }
 
 typedef struct {
@@ -29,27 +29,29 @@ typedef struct {
     const oplib_linear_s8_params *fc2_factor; /* NULL if fc2 is dense */
     const oplib_linear_s8_params *fc2;
     const oplib_add_s8_params *add;
+    int32_t panel;         /* tokens per pass over the weights; a multiple of 4 */
     int32_t hidden_offset; /* oplib_mlp_block_s8_hidden_offset() */
 } oplib_mlp_block_s8_params;
 
 /**
- * @brief Byte of scratch at which the hidden tile begins.
+ * @brief Byte of scratch at which the hidden panel begins.
  *
  * The bytes before it are used twice: first for the normalised tokens and fc1's factor, and, when
  * fc1 has read them, for fc2's factor.
  */
 static inline int32_t oplib_mlp_block_s8_hidden_offset(const oplib_mlp_block_s8_params *params)
 {
-    const int32_t before =
-        oplib_tile_bytes(params->norm->features) + oplib_factor_bytes(params->fc1_factor);
-    const int32_t after = oplib_factor_bytes(params->fc2_factor);
+    const int32_t before = oplib_panel_bytes(params->panel, params->norm->features) +
+                           oplib_factor_bytes(params->panel, params->fc1_factor);
+    const int32_t after = oplib_factor_bytes(params->panel, params->fc2_factor);
     return before > after ? before : after;
 }
 
 /** @brief Bytes of scratch of oplib_mlp_block_s8(); hidden_offset need not be set. */
 static inline int32_t oplib_mlp_block_s8_scratch_bytes(const oplib_mlp_block_s8_params *params)
 {
-    return oplib_mlp_block_s8_hidden_offset(params) + oplib_tile_bytes(params->fc1->out_features);
+    return oplib_mlp_block_s8_hidden_offset(params) +
+           oplib_panel_bytes(params->panel, params->fc1->out_features);
 }
 
 /**
@@ -79,14 +81,24 @@ typedef struct {
     const oplib_linear_s8_params *proj;
     const oplib_add_s8_params *add;
     int32_t group;
+    int32_t read_panel; /* tokens per pass over the weights of keys, values and earlier queries */
+    int32_t panel;      /* the same for the last group's queries and the projection */
     /* bytes of scratch at which its parts begin; oplib_attention_block_s8_lay_out() sets them */
     int32_t keys_offset;    /* one group's keys, packed as weights */
     int32_t values_offset;  /* one group's values, packed as weights */
     int32_t slots_offset;   /* (tokens, heads before the last group): queries, then outputs */
-    int32_t queries_offset; /* tile of the last group's queries */
-    int32_t work_offset; /* tiles of normalised tokens and factors; working memory of attention */
-    int32_t outputs_offset; /* in the work area: tile of the projection's input */
+    int32_t queries_offset; /* panel of the last group's queries; a read panel begins here too */
+    int32_t work_offset; /* panels of normalised tokens and factors; working memory of attention */
+    int32_t outputs_offset; /* in the work area: panel of the projection's input */
 } oplib_attention_block_s8_params;
+
+/** @brief Bytes of a panel of normalised tokens and of the factor of q, k and v. */
+static inline int32_t
+oplib_attention_block_s8_reading_bytes(int32_t panel, const oplib_attention_block_s8_params *params)
+{
+    return oplib_panel_bytes(panel, params->norm->features) +
+           oplib_factor_bytes(panel, params->qkv_factor);
+}
 
 /**
  * @brief Set the offsets, which the other members and the number of tokens determine.
@@ -98,20 +110,23 @@ static inline int32_t oplib_attention_block_s8_lay_out(int32_t tokens,
     const oplib_attention_s8_params *attention = params->attention;
     const int32_t before = attention->num_heads - params->group, dim = attention->head_dim;
     const int32_t packed = params->group * dim * oplib_padded(tokens);
-    const int32_t reading =
-        oplib_tile_bytes(params->norm->features) + oplib_factor_bytes(params->qkv_factor);
+    const int32_t read = oplib_attention_block_s8_reading_bytes(params->read_panel, params);
+    const int32_t reading = oplib_attention_block_s8_reading_bytes(params->panel, params);
     /* the projection's factor reuses the attention's working memory */
     const int32_t attending = oplib_attention_work_bytes(tokens, attention);
-    const int32_t factor = oplib_factor_bytes(params->proj_factor);
+    const int32_t factor = oplib_factor_bytes(params->panel, params->proj_factor);
     params->outputs_offset = oplib_aligned(attending > factor ? attending : factor);
     const int32_t projecting =
-        params->outputs_offset + oplib_tile_bytes(attention->num_heads * dim);
+        params->outputs_offset + oplib_panel_bytes(params->panel, attention->num_heads * dim);
     params->keys_offset = 0;
     params->values_offset = oplib_aligned(packed);
     params->slots_offset = params->values_offset + oplib_aligned(packed);
     params->queries_offset = params->slots_offset + oplib_aligned(tokens * before * dim);
-    params->work_offset = params->queries_offset + oplib_tile_bytes(params->group * dim);
-    return params->work_offset + oplib_aligned(reading > projecting ? reading : projecting);
+    params->work_offset =
+        params->queries_offset + oplib_panel_bytes(params->panel, params->group * dim);
+    const int32_t end =
+        params->work_offset + oplib_aligned(reading > projecting ? reading : projecting);
+    return end > params->queries_offset + read ? end : params->queries_offset + read;
 }
 
 /** @brief Bytes of scratch of oplib_attention_block_s8(); the offsets need not be set. */
@@ -126,8 +141,8 @@ oplib_attention_block_s8_scratch_bytes(int32_t tokens,
 /**
  * @brief The attention of a block, in place: x = add(x, proj(attention(q, k, v of norm(x)))).
  *
- * Outputs of all groups but the last wait in slots; the last group is projected and added a tile of
- * tokens at a time.
+ * Outputs of all groups but the last wait in slots; the last group is projected and added a panel
+ * of tokens at a time.
  *
  * @param[in,out] x        (tokens, features)
  * @param         scratch  oplib_attention_block_s8_scratch_bytes()

@@ -22,17 +22,18 @@ typedef struct {
     int32_t first;      /* 1 with a class token, else 0 */
     int32_t direct;     /* 1 if all patches are inside the image and their rows are whole words */
     int32_t tile_from;  /* in place only: the first token whose tile fits below its strip; even */
+    int32_t panel;      /* tokens per pass over the weights, a multiple of 4; in place: at most */
     uint8_t pad[4];     /* raw pixel value of the padding, one per channel */
     const int8_t *position; /* (first + grid_size^2, out_features), or NULL without positions */
     oplib_linear_s8_params linear;
 } oplib_patch_embed_s8_params;
 
-/** @brief Bytes of scratch of oplib_patch_embed_s8(): a tile and, if not direct, four windows. */
+/** @brief Bytes of scratch of oplib_patch_embed_s8(): a panel and, if not direct, four windows. */
 static inline int32_t oplib_patch_embed_s8_scratch_bytes(const oplib_patch_embed_s8_params *params)
 {
     const int32_t features = params->linear.in_features;
     const int32_t windows = params->direct != 0 ? 0 : OPLIB_TILE_TOKENS * features;
-    return oplib_tile_bytes(features) + oplib_aligned(windows);
+    return oplib_panel_bytes(params->panel, features) + oplib_aligned(windows);
 }
 
 /**
@@ -58,9 +59,10 @@ void oplib_patch_embed_s8(const uint8_t *rows, int32_t first_row, int8_t *y, voi
  * @brief oplib_patch_embed_s8() of a whole image, without scratch and over the image itself.
  *
  * For direct patches without a class token. Tokens before tile_from are computed in pairs without a
- * tile. Each later tile is packed into the image, directly below the strip of patches it begins in:
- * those pixels have been read. y may begin below the image and overlap it as far as the memory
- * planner proves that a pixel is read before it is overwritten (SPEC.md).
+ * tile. Later ones are packed into the image, directly below the strip of patches they begin in:
+ * those pixels have been read. A panel has as many tiles as fit between there and the tokens. y may
+ * begin below the image and overlap it as far as the memory planner proves that a pixel is read
+ * before it is overwritten (SPEC.md).
  *
  * @param[in,out] image   raw pixels (img_size, img_size, in_chans); overwritten
  * @param[out]    y       (grid_size^2, out_features)
@@ -110,6 +112,7 @@ typedef struct {
     int32_t pad_before;
     int32_t first;
     int32_t kernel; /* side of the small kernels; divides patch_size */
+    int32_t panel;  /* tokens per pass over the weights; a multiple of 4 */
     uint8_t pad[4];
     oplib_linear_s8_params
         linear; /* weights: one packed (out_features, kernel^2 * in_chans) per pass */
@@ -125,13 +128,14 @@ typedef struct {
     const int16_t *position; /* (first + grid_size^2, out_features), or NULL */
 } oplib_patch_embed_passes_s16_params;
 
-/** @brief Bytes of scratch of patch embedding in passes: sums, a tile and four windows. */
+/** @brief Bytes of scratch of patch embedding in passes: sums, a panel and four windows. */
 static inline int32_t oplib_patch_passes_scratch_bytes(const oplib_patch_passes *passes)
 {
     const int32_t features = passes->kernel * passes->kernel * passes->in_chans;
     const int32_t sums =
-        OPLIB_TILE_TOKENS * (int32_t)sizeof(int32_t) * oplib_even(passes->linear.out_features);
-    return sums + oplib_tile_bytes(features) + oplib_aligned(OPLIB_TILE_TOKENS * features);
+        passes->panel * (int32_t)sizeof(int32_t) * oplib_even(passes->linear.out_features);
+    return sums + oplib_panel_bytes(passes->panel, features) +
+           oplib_aligned(OPLIB_TILE_TOKENS * features);
 }
 
 /** @brief Bytes of scratch of oplib_patch_embed_passes_s8(). */

@@ -22,10 +22,15 @@ typedef struct {
     const int8_t *table;    /* (256,): the activation in the epilogue, or NULL */
 } oplib_linear_s8_params;
 
-/** @brief Bytes of scratch for every linear layer of these parameters: one tile of tokens. */
-static inline int32_t oplib_linear_s8_scratch_bytes(const oplib_linear_s8_params *params)
+/**
+ * @brief Bytes of scratch for every linear layer of these parameters.
+ * @param     panel   tokens per pass over the weights
+ * @param[in] params  the layer
+ */
+static inline int32_t oplib_linear_s8_scratch_bytes(int32_t panel,
+                                                    const oplib_linear_s8_params *params)
 {
-    return oplib_tile_bytes(params->in_features);
+    return oplib_panel_bytes(panel, params->in_features);
 }
 
 /**
@@ -39,9 +44,11 @@ static inline int32_t oplib_linear_s8_scratch_bytes(const oplib_linear_s8_params
  * @param      scratch  oplib_linear_s8_scratch_bytes(); with NULL, rows are read in pairs
  *                      without a tile, at half the speed
  * @param      tokens   number of tokens
+ * @param      panel    tokens per pass over the weights, a multiple of 4; unused without scratch,
+ *                      where one pass serves all tokens
  * @param[in]  params   the layer
  */
-void oplib_linear_s8(const int8_t *x, int8_t *y, void *scratch, int32_t tokens,
+void oplib_linear_s8(const int8_t *x, int8_t *y, void *scratch, int32_t tokens, int32_t panel,
                      const oplib_linear_s8_params *params);
 
 /**
@@ -53,9 +60,10 @@ void oplib_linear_s8(const int8_t *x, int8_t *y, void *scratch, int32_t tokens,
  * @param[out] y        (tokens, out_features)
  * @param      scratch  oplib_linear_s8_scratch_bytes()
  * @param      tokens   number of tokens
+ * @param      panel    tokens per pass over the weights, a multiple of 4
  * @param[in]  params   the layer, without a table
  */
-void oplib_linear_s8_s16(const int8_t *x, int16_t *y, void *scratch, int32_t tokens,
+void oplib_linear_s8_s16(const int8_t *x, int16_t *y, void *scratch, int32_t tokens, int32_t panel,
                          const oplib_linear_s8_params *params);
 
 /**
@@ -64,9 +72,10 @@ void oplib_linear_s8_s16(const int8_t *x, int16_t *y, void *scratch, int32_t tok
  * @param[out] y        (tokens, out_features)
  * @param      scratch  oplib_linear_s8_scratch_bytes()
  * @param      tokens   number of tokens
+ * @param      panel    tokens per pass over the weights, a multiple of 4
  * @param[in]  params   the layer
  */
-void oplib_linear_s16_s8(const int16_t *x, int8_t *y, void *scratch, int32_t tokens,
+void oplib_linear_s16_s8(const int16_t *x, int8_t *y, void *scratch, int32_t tokens, int32_t panel,
                          const oplib_linear_s8_params *params);
 
 typedef struct {
@@ -74,10 +83,11 @@ typedef struct {
     const oplib_add_s8_params *add; /* a is the stream, b the layer's result */
 } oplib_linear_add_s8_params;
 
-/** @brief Bytes of scratch of oplib_linear_add_s8(): one tile of tokens. */
-static inline int32_t oplib_linear_add_s8_scratch_bytes(const oplib_linear_add_s8_params *params)
+/** @brief Bytes of scratch of oplib_linear_add_s8() for panels of `panel` tokens. */
+static inline int32_t oplib_linear_add_s8_scratch_bytes(int32_t panel,
+                                                        const oplib_linear_add_s8_params *params)
 {
-    return oplib_linear_s8_scratch_bytes(params->linear);
+    return oplib_linear_s8_scratch_bytes(panel, params->linear);
 }
 
 /**
@@ -86,10 +96,11 @@ static inline int32_t oplib_linear_add_s8_scratch_bytes(const oplib_linear_add_s
  * @param[in,out] stream   (tokens, out_features)
  * @param         scratch  oplib_linear_add_s8_scratch_bytes()
  * @param         tokens   number of tokens
+ * @param         panel    tokens per pass over the weights, a multiple of 4
  * @param[in]     params   the layer and the addition
  */
 void oplib_linear_add_s8(const int8_t *x, int8_t *stream, void *scratch, int32_t tokens,
-                         const oplib_linear_add_s8_params *params);
+                         int32_t panel, const oplib_linear_add_s8_params *params);
 
 /**
  * @brief The last layer: logits[o] = (acc * multiplier[o] + 2^31) >> 32, not saturated.

@@ -33,6 +33,10 @@
  * so that one load and two extensions of weights feed sixteen products. Features are padded to
  * whole quads and channels to an even number with zero weights; the tile's contents there are
  * ignored. Where fewer than four tokens are left, a tile repeats the last one.
+ *
+ * A panel is the tiles of consecutive tokens, one after the other. A product runs each pair of
+ * channels over all tiles of its panel before the next pair, so that the weights leave flash once
+ * per panel: a pair of rows stays in the data cache meanwhile.
  */
 #ifndef OPLIB_TILE_H
 #define OPLIB_TILE_H
@@ -42,7 +46,8 @@
 #include "oplib.h"
 #include "requant.h"
 
-/* Kernels on tiles. Tiles are 8-byte aligned and take oplib_tile_bytes(features). */
+/* Kernels on panels of `tokens` tokens. Panels are 8-byte aligned and take
+ * oplib_panel_bytes(tokens, features). */
 
 /* Pack four rows of bytes, each exclusive-or'ed with `flip`. */
 void oplib_tile_pack_rows_s8(const uint8_t *const rows[OPLIB_TILE_TOKENS], int32_t features,
@@ -50,37 +55,38 @@ void oplib_tile_pack_rows_s8(const uint8_t *const rows[OPLIB_TILE_TOKENS], int32
 
 /* Pack `tokens` rows, `stride` bytes apart. */
 void oplib_tile_pack_s8(const int8_t *x, int32_t stride, int32_t tokens, int32_t features,
-                        void *tile);
+                        void *panel);
 
-/* Pack `tokens` patches that are inside the image and whose rows are whole words. `rows` holds the
- * image from `first_row` on. */
+/* Pack up to four patches that are inside the image and whose rows are whole words. `rows` holds
+ * the image from `first_row` on. */
 void oplib_tile_pack_patches_s8(const uint8_t *rows, int32_t first_row, int32_t token,
                                 int32_t tokens, void *tile,
                                 const oplib_patch_embed_s8_params *params);
 
-/* Layer norm of `tokens` rows into a tile. */
-void oplib_tile_layer_norm_s8(const int8_t *x, int32_t tokens, void *tile,
+/* Layer norm of `tokens` rows. */
+void oplib_tile_layer_norm_s8(const int8_t *x, int32_t tokens, void *panel,
                               const oplib_layer_norm_s8_params *params);
 
 /* Channels [first, first + count) of a linear layer; `first` is even. linear_s8: into rows,
- * `stride` bytes apart. linear_tile_s8: into a tile other than the input. linear_add_s8: all
+ * `stride` bytes apart. linear_tile_s8: into a panel other than the input. linear_add_s8: all
  * channels, added to rows of the residual stream. linear_key_s8, linear_value_s8: one head's keys
  * and values, count = head_dim a multiple of 4, packed as weights: tokens are the channels of keys
- * and the features of values. `token` is the tile's first token. */
-void oplib_tile_linear_s8(const void *tile, int8_t *y, int32_t stride, int32_t tokens,
+ * and the features of values. Keys and values are those of the panel's first token; `all` is the
+ * number of tokens of all panels. */
+void oplib_tile_linear_s8(const void *panel, int8_t *y, int32_t stride, int32_t tokens,
                           int32_t first, int32_t count, const oplib_linear_s8_params *params);
-void oplib_tile_linear_tile_s8(const void *tile, void *out, int32_t first, int32_t count,
-                               const oplib_linear_s8_params *params);
-void oplib_tile_linear_add_s8(const void *tile, int8_t *x, int32_t stride, int32_t tokens,
+void oplib_tile_linear_tile_s8(const void *panel, void *out, int32_t tokens, int32_t first,
+                               int32_t count, const oplib_linear_s8_params *params);
+void oplib_tile_linear_add_s8(const void *panel, int8_t *x, int32_t stride, int32_t tokens,
                               const oplib_linear_s8_params *params, const oplib_add_s8_params *add);
-void oplib_tile_linear_key_s8(const void *tile, int8_t *keys, int32_t token, int32_t first,
+void oplib_tile_linear_key_s8(const void *panel, int8_t *keys, int32_t tokens, int32_t first,
                               int32_t count, const oplib_linear_s8_params *params);
-void oplib_tile_linear_value_s8(const void *tile, int8_t *values, int32_t token, int32_t tokens,
+void oplib_tile_linear_value_s8(const void *panel, int8_t *values, int32_t tokens, int32_t all,
                                 int32_t first, int32_t count, const oplib_linear_s8_params *params);
 
 /* A linear layer into `tokens` rows without gaps, each with its position added before the one
- * rounding; position: row of the tile's first token, or NULL. */
-void oplib_tile_embed_s8(const void *tile, int8_t *y, int32_t tokens, const int8_t *position,
+ * rounding; position: row of the panel's first token, or NULL. */
+void oplib_tile_embed_s8(const void *panel, int8_t *y, int32_t tokens, const int8_t *position,
                          const oplib_linear_s8_params *params);
 
 /* One head's scores for a tile of queries: four rows of int8, oplib_padded(tokens) apart. */
@@ -104,24 +110,37 @@ void oplib_tile_attention_tile_s8(const void *query, const int8_t *keys, const i
 
 /* Epilogue of a product: stores the results of channels `channel` and `channel` + `second`, where
  * `second` is 0 for the padding after an odd last channel; a writer therefore stores channel +
- * second first. multipliers: two, one per channel. target: as passed to oplib_each_block. */
+ * second first. multipliers: two, one per channel. place: distance of the tile's results from those
+ * of the panel's first tile, in elements. target: as passed to oplib_each_block. */
 typedef void (*oplib_block_writer)(oplib_block_4x2 sum, const int32_t *multipliers, int32_t channel,
-                                   int32_t second, const void *target);
+                                   int32_t second, int32_t place, const void *target);
 
-/* Hand the channels [first, first + count) of a tile's product to a writer; `first` is even. */
-OPLIB_INLINE void oplib_each_block(const void *tile, int32_t first, int32_t count,
-                                   const oplib_linear_s8_params *params, oplib_block_writer writer,
-                                   const void *target)
+/* Hand the channels [first, first + count) of a panel's product to a writer; `first` is even.
+ * step: elements between the results of two tiles */
+OPLIB_INLINE void oplib_each_block(const void *panel, int32_t tokens, int32_t step, int32_t first,
+                                   int32_t count, const oplib_linear_s8_params *params,
+                                   oplib_block_writer writer, const void *target)
 {
     const int32_t quads = oplib_quads(params->in_features);
     const int8_t *weight = params->weight + OPLIB_QUAD * quads * first;
     const int32_t *requant = params->requant + 2 * first;
-    for (int32_t channel = 0; channel < count; channel += 2) {
+    const int32_t last_place = (oplib_quads(tokens) - 1) * step;
+    const char *tile = panel;
+    int32_t channel = 0, place = 0;
+    do { /* one loop over channels and tiles: nested ones would need more registers */
         writer(oplib_product_4x2(tile, weight, quads, requant[0], requant[1]), requant + 2, channel,
-               channel + 1 < count, target);
-        weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
-        requant += 4;
-    }
+               channel + 1 < count, place, target);
+        if (place != last_place) {
+            tile += OPLIB_QUAD_BYTES * quads;
+            place += step;
+        } else {
+            tile = panel;
+            place = 0;
+            weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
+            requant += 4;
+            channel += 2;
+        }
+    } while (channel < count);
 }
 
 /* A requantised word, mapped by the table around `table_middle` if `by_table`; `by_table` is a
@@ -145,16 +164,42 @@ OPLIB_INLINE oplib_tile_rows oplib_rows(int32_t stride, int32_t rows)
     return at;
 }
 
+/* The rows of a panel; only its last tile may have fewer than four. */
+typedef struct {
+    oplib_tile_rows whole, last;
+    int32_t last_place; /* of the last tile, in elements */
+} oplib_panel_rows;
+
+OPLIB_INLINE oplib_panel_rows oplib_rows_of_panel(int32_t stride, int32_t tokens)
+{
+    const int32_t last = (tokens - 1) & ~(OPLIB_TILE_TOKENS - 1);
+    const oplib_panel_rows rows = {oplib_rows(stride, OPLIB_TILE_TOKENS),
+                                   oplib_rows(stride, tokens - last), last * stride};
+    return rows;
+}
+
+/* The rows of the tile at `place`. */
+OPLIB_INLINE oplib_tile_rows oplib_rows_of_tile(const oplib_panel_rows *rows, int32_t place)
+{
+    return place == rows->last_place ? rows->last : rows->whole;
+}
+
 /* Index of a channel in a tile, in int16: token t is at 2 * t, channel + 1 at 8 + 2 * t. */
 OPLIB_INLINE int32_t oplib_tile_channel(int32_t channel)
 {
     return (channel & ~3) * 4 + ((channel >> 1) & 1);
 }
 
+/* Tokens of the panel that begins at token `first`: `panel`, or what is left. */
+OPLIB_INLINE int32_t oplib_panel_tokens(int32_t first, int32_t tokens, int32_t panel)
+{
+    return tokens - first < panel ? tokens - first : panel;
+}
+
 /* Tokens of the tile that begins at token `first`: four, or what is left. */
 OPLIB_INLINE int32_t oplib_tile_tokens(int32_t first, int32_t tokens)
 {
-    return tokens - first < OPLIB_TILE_TOKENS ? tokens - first : OPLIB_TILE_TOKENS;
+    return oplib_panel_tokens(first, tokens, OPLIB_TILE_TOKENS);
 }
 
 #endif

@@ -4,19 +4,20 @@
 typedef struct {
     int8_t *keys, *values; /* current group's, packed as weights */
     int8_t *slots;         /* (tokens, heads before the last group * head_dim) */
-    char *queries;         /* one tile */
-    char *work;            /* working memory for one tile of tokens */
+    char *queries;         /* one panel */
+    char *work;            /* working memory for one panel of tokens */
 } scratch_areas;
 
-/* Normalise tokens and, if there is a factor, multiply them by it; return the tile. */
+/* Normalise tokens and, if there is a factor, multiply them by it; return the panel. */
 static const char *read_tokens(const int8_t *x, int32_t rows, char *work,
                                const oplib_attention_block_s8_params *params)
 {
-    char *const rank = work + oplib_tile_bytes(params->norm->features);
+    char *const rank = work + oplib_panel_bytes(rows, params->norm->features);
     oplib_tile_layer_norm_s8(x, rows, work, params->norm);
     if (params->qkv_factor == NULL)
         return work;
-    oplib_tile_linear_tile_s8(work, rank, 0, params->qkv_factor->out_features, params->qkv_factor);
+    oplib_tile_linear_tile_s8(work, rank, rows, 0, params->qkv_factor->out_features,
+                              params->qkv_factor);
     return rank;
 }
 
@@ -27,17 +28,19 @@ static void project_heads(const int8_t *x, int32_t tokens, int32_t head, int32_t
 {
     const int32_t dim = params->attention->head_dim, head_bytes = oplib_padded(tokens) * dim;
     const int32_t before = params->attention->num_heads - params->group;
-    for (int32_t t = 0; t < tokens; t += OPLIB_TILE_TOKENS) {
-        const int32_t rows = oplib_tile_tokens(t, tokens);
-        const char *tile = read_tokens(x + t * params->norm->features, rows, areas->work, params);
+    for (int32_t t = 0; t < tokens; t += params->read_panel) {
+        const int32_t rows = oplib_panel_tokens(t, tokens, params->read_panel);
+        const char *panel =
+            read_tokens(x + t * params->norm->features, rows, areas->queries, params);
         for (int32_t h = 0; h < heads; h++) {
             const int32_t first = (head + h) * dim;
-            oplib_tile_linear_key_s8(tile, areas->keys + h * head_bytes, t, first, dim, params->k);
-            oplib_tile_linear_value_s8(tile, areas->values + h * head_bytes, t, tokens, first, dim,
-                                       params->v);
+            oplib_tile_linear_key_s8(panel, areas->keys + h * head_bytes + t * dim, rows, first,
+                                     dim, params->k);
+            oplib_tile_linear_value_s8(panel, areas->values + h * head_bytes + 2 * t, rows, tokens,
+                                       first, dim, params->v);
         }
         if (head < before)
-            oplib_tile_linear_s8(tile, areas->slots + t * before * dim + head * dim, before * dim,
+            oplib_tile_linear_s8(panel, areas->slots + t * before * dim + head * dim, before * dim,
                                  rows, head * dim, heads * dim, params->q);
     }
 }
@@ -60,32 +63,45 @@ static void attend_slots(int32_t tokens, int32_t head, int32_t heads, const scra
     }
 }
 
-/* The last group, tile by tile: queries, outputs, projection of all heads, residual in place. */
-static void project_outputs(int8_t *x, int32_t tokens, const scratch_areas *areas,
-                            const oplib_attention_block_s8_params *params)
+/* The last group's outputs for the tile of tokens that begins at `token`, after those that wait in
+ * the slots, into a tile of the projection's input. */
+static void attend_last(const char *queries, int32_t token, int32_t tokens, char *outputs,
+                        const scratch_areas *areas, const oplib_attention_block_s8_params *params)
 {
     const int32_t dim = params->attention->head_dim, head_bytes = oplib_padded(tokens) * dim;
     const int32_t before = (params->attention->num_heads - params->group) * dim;
+    if (before > 0)
+        oplib_tile_pack_s8(areas->slots + token * before, before, oplib_tile_tokens(token, tokens),
+                           before, outputs);
+    for (int32_t h = 0; h < params->group; h++)
+        oplib_tile_attention_tile_s8(queries + OPLIB_FEATURE_BYTES * h * dim,
+                                     areas->keys + h * head_bytes, areas->values + h * head_bytes,
+                                     tokens, outputs + OPLIB_FEATURE_BYTES * (before + h * dim),
+                                     areas->work, params->attention);
+}
+
+/* The last group, panel by panel: queries, outputs, projection of all heads, residual in place. */
+static void project_outputs(int8_t *x, int32_t tokens, const scratch_areas *areas,
+                            const oplib_attention_block_s8_params *params)
+{
+    const int32_t width = params->attention->num_heads * params->attention->head_dim;
+    const int32_t last = params->group * params->attention->head_dim;
     const int32_t features = params->norm->features;
     char *const outputs = areas->work + params->outputs_offset;
-    for (int32_t t = 0; t < tokens; t += OPLIB_TILE_TOKENS) {
-        const int32_t rows = oplib_tile_tokens(t, tokens);
-        const char *tile = read_tokens(x + t * features, rows, areas->work, params);
-        oplib_tile_linear_tile_s8(tile, areas->queries, before, params->group * dim, params->q);
-        if (before > 0)
-            oplib_tile_pack_s8(areas->slots + t * before, before, rows, before, outputs);
-        for (int32_t h = 0; h < params->group; h++)
-            oplib_tile_attention_tile_s8(
-                areas->queries + OPLIB_FEATURE_BYTES * h * dim, areas->keys + h * head_bytes,
-                areas->values + h * head_bytes, tokens,
-                outputs + OPLIB_FEATURE_BYTES * (before + h * dim), areas->work, params->attention);
-        tile = outputs;
+    for (int32_t t = 0; t < tokens; t += params->panel, x += params->panel * features) {
+        const int32_t rows = oplib_panel_tokens(t, tokens, params->panel);
+        const char *panel = read_tokens(x, rows, areas->work, params);
+        oplib_tile_linear_tile_s8(panel, areas->queries, rows, width - last, last, params->q);
+        for (int32_t i = 0; i < rows; i += OPLIB_TILE_TOKENS)
+            attend_last(areas->queries + oplib_panel_bytes(i, last), t + i, tokens,
+                        outputs + oplib_panel_bytes(i, width), areas, params);
+        panel = outputs;
         if (params->proj_factor != NULL) {
-            oplib_tile_linear_tile_s8(outputs, areas->work, 0, params->proj_factor->out_features,
-                                      params->proj_factor);
-            tile = areas->work;
+            oplib_tile_linear_tile_s8(outputs, areas->work, rows, 0,
+                                      params->proj_factor->out_features, params->proj_factor);
+            panel = areas->work;
         }
-        oplib_tile_linear_add_s8(tile, x + t * features, features, rows, params->proj, params->add);
+        oplib_tile_linear_add_s8(panel, x, features, rows, params->proj, params->add);
     }
 }
 

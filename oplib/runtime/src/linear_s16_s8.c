@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tile.h"
 
-/* Pack rows of int16 into a tile. */
-static void pack_s16(const oplib_memory_s16 *x, int32_t stride, int32_t tokens, int32_t features,
-                     char *tile)
+/* Pack up to four rows of int16 into a tile. */
+static void pack_tile_s16(const oplib_memory_s16 *x, int32_t stride, int32_t tokens,
+                          int32_t features, char *tile)
 {
     const oplib_tile_rows at = oplib_rows(stride, tokens);
     const oplib_memory_s16 *const rows[OPLIB_TILE_TOKENS] = {x, x + at.t1, x + at.t2, x + at.t3};
@@ -18,13 +18,19 @@ static void pack_s16(const oplib_memory_s16 *x, int32_t stride, int32_t tokens, 
     }
 }
 
-void oplib_linear_s16_s8(const int16_t *x, int8_t *y, void *scratch, int32_t tokens,
+static void pack_s16(const oplib_memory_s16 *x, int32_t tokens, int32_t features, char *panel)
+{
+    for (int32_t t = 0; t < tokens; t += OPLIB_TILE_TOKENS, panel += oplib_tile_bytes(features))
+        pack_tile_s16(x + t * features, features, oplib_tile_tokens(t, tokens), features, panel);
+}
+
+void oplib_linear_s16_s8(const int16_t *x, int8_t *y, void *scratch, int32_t tokens, int32_t panel,
                          const oplib_linear_s8_params *params)
 {
     const int32_t in = params->in_features, out = params->out_features;
-    for (int32_t t = 0; t < tokens; t += OPLIB_TILE_TOKENS) {
-        const int32_t rows = oplib_tile_tokens(t, tokens);
-        pack_s16(x + t * in, in, rows, in, scratch);
+    for (int32_t t = 0; t < tokens; t += panel) {
+        const int32_t rows = oplib_panel_tokens(t, tokens, panel);
+        pack_s16(x + t * in, rows, in, scratch);
         oplib_tile_linear_s8(scratch, y + t * out, out, rows, 0, out, params);
     }
 }

@@ -34,30 +34,53 @@ static void embed_two(const uint8_t *x0, const uint8_t *x1, int8_t *y0, int8_t *
     }
 }
 
-/* Address of a tile directly below the strip of patches that contains `token`. */
-static char *tile_below_strip(uint8_t *image, int32_t token,
-                              const oplib_patch_embed_s8_params *params)
+/* Address of a panel directly below the strip of patches that contains `token`. */
+static char *panel_below_strip(uint8_t *image, int32_t token, int32_t tokens,
+                               const oplib_patch_embed_s8_params *params)
 {
     const int32_t strip_bytes = params->patch_size * params->img_size * params->in_chans;
     const int32_t strip = token / params->grid_size * strip_bytes;
-    const int32_t tile = strip - oplib_tile_bytes(params->linear.in_features);
-    return (char *)image + (tile & ~(OPLIB_ALIGNMENT - 1));
+    const int32_t panel = strip - oplib_panel_bytes(tokens, params->linear.in_features);
+    return (char *)image + (panel & ~(OPLIB_ALIGNMENT - 1));
+}
+
+/* Tokens of the panel that begins with `token`: as many as leave it inside the image and above
+ * themselves, where y is the place of the first; at least one tile of them does. */
+static int32_t panel_tokens(uint8_t *image, const int8_t *y, int32_t token,
+                            const oplib_patch_embed_s8_params *params)
+{
+    const int32_t end = params->grid_size * params->grid_size;
+    int32_t most = params->panel;
+    for (; most > OPLIB_TILE_TOKENS; most -= OPLIB_TILE_TOKENS) {
+        const int32_t now = oplib_panel_tokens(token, end, most);
+        const int8_t *const panel = (int8_t *)panel_below_strip(image, token, now, params);
+        if (panel >= (int8_t *)image && panel >= y + now * params->linear.out_features)
+            break;
+    }
+    return oplib_panel_tokens(token, end, most);
+}
+
+static void embed_panel(uint8_t *image, int8_t *y, int32_t token, int32_t tokens,
+                        const int8_t *position, const oplib_patch_embed_s8_params *params)
+{
+    const int32_t features = params->linear.in_features;
+    char *const panel = panel_below_strip(image, token, tokens, params);
+    for (int32_t t = 0; t < tokens; t += OPLIB_TILE_TOKENS)
+        oplib_tile_pack_patches_s8(image, 0, token + t, oplib_tile_tokens(t, tokens),
+                                   panel + oplib_panel_bytes(t, features), params);
+    oplib_tile_embed_s8(panel, y, tokens, position, &params->linear);
 }
 
 void oplib_patch_embed_in_place_s8(uint8_t *image, int8_t *y,
                                    const oplib_patch_embed_s8_params *params)
 {
-    const oplib_linear_s8_params *linear = &params->linear;
-    const int32_t out = linear->out_features, end = params->grid_size * params->grid_size;
+    const int32_t out = params->linear.out_features, end = params->grid_size * params->grid_size;
     const int8_t *position = params->position;
     for (int32_t token = 0; token < end;) {
-        const int tiled = token >= params->tile_from;
-        const int32_t step = tiled != 0 ? OPLIB_TILE_TOKENS : 2;
-        const int32_t now = end - token < step ? end - token : step;
-        if (tiled != 0) {
-            char *const tile = tile_below_strip(image, token, params);
-            oplib_tile_pack_patches_s8(image, 0, token, now, tile, params);
-            oplib_tile_embed_s8(tile, y, now, position, linear);
+        int32_t now = end - token < 2 ? 1 : 2;
+        if (token >= params->tile_from) {
+            now = panel_tokens(image, y, token, params);
+            embed_panel(image, y, token, now, position, params);
         } else {
             const int32_t next = now > 1 ? out : 0;
             embed_two(oplib_patch_corner(image, 0, token, params),

@@ -14,15 +14,16 @@ void oplib_patch_embed_passes_s8(const uint8_t *rows, int32_t first_row, int8_t 
     y += (passes->first + token) * out;
     if (position != NULL)
         position += (passes->first + token) * out;
-    for (; token < end; token += OPLIB_TILE_TOKENS) {
-        const int32_t now = oplib_tile_tokens(token, end);
+    for (; token < end; token += passes->panel) {
+        const int32_t now = oplib_panel_tokens(token, end, passes->panel);
         oplib_accumulate_patches(rows, first_row, token, now, scratch, passes);
         for (int32_t i = 0; i < now; i++) {
             for (int32_t o = 0; o < out; o++) {
                 const int32_t offset =
                     passes->linear.zero_point + (position != NULL ? *position++ : 0);
                 const int32_t multiplier = oplib_patch_multiplier(&passes->linear, o);
-                *y++ = oplib_requantize(oplib_patch_sum(scratch, i, o), multiplier, offset);
+                *y++ = oplib_requantize(oplib_patch_sum(scratch, i, o, &passes->linear), multiplier,
+                                        offset);
             }
         }
     }

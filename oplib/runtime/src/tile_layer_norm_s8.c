@@ -29,13 +29,17 @@ static void normalise_row(const int8_t *x, char *tile, const oplib_layer_norm_s8
 }
 
 OPLIB_FAST(oplib_tile_layer_norm_s8)
-void oplib_tile_layer_norm_s8(const int8_t *x, int32_t tokens, void *tile,
+void oplib_tile_layer_norm_s8(const int8_t *x, int32_t tokens, void *panel,
                               const oplib_layer_norm_s8_params *params)
 {
-    const oplib_tile_rows at = oplib_rows(params->features, tokens);
-    char *out = tile;
-    normalise_row(x, out, params);
-    normalise_row(x + at.t1, out + OPLIB_TOKEN_BYTES, params);
-    normalise_row(x + at.t2, out + 2 * OPLIB_TOKEN_BYTES, params);
-    normalise_row(x + at.t3, out + 3 * OPLIB_TOKEN_BYTES, params);
+    char *tile = panel;
+    for (int32_t t = 0; t < tokens; t += OPLIB_TILE_TOKENS) {
+        const oplib_tile_rows at = oplib_rows(params->features, oplib_tile_tokens(t, tokens));
+        normalise_row(x, tile, params);
+        normalise_row(x + at.t1, tile + OPLIB_TOKEN_BYTES, params);
+        normalise_row(x + at.t2, tile + 2 * OPLIB_TOKEN_BYTES, params);
+        normalise_row(x + at.t3, tile + 3 * OPLIB_TOKEN_BYTES, params);
+        x += OPLIB_TILE_TOKENS * params->features;
+        tile += oplib_tile_bytes(params->features);
+    }
 }

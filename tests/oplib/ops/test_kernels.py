@@ -25,7 +25,7 @@ from oplib.ops.embed_tokens import EmbeddingAttributes
 from oplib.ops.layer_norm import LayerNormAttributes
 from oplib.ops.linear import LinearAttributes
 from oplib.ops.mean_pool import MeanPoolAttributes
-from oplib.ops.patch_embed import PassesAttributes, PatchAttributes
+from oplib.ops.patch_operator import PassesAttributes, PatchAttributes
 from oplib.ops.quant import QuantParams, affine, symmetric, symmetric16
 from oplib.ops.registry import OPERATORS
 
@@ -47,10 +47,15 @@ def linear_params(rng: np.random.Generator, out: int, features: int) -> dict[str
     return {"weight": weight, "bias": normal(rng, out)}
 
 
+def draw_panel(rng: np.random.Generator) -> int:
+    return 4 * int(rng.integers(1, 5))
+
+
 def linear_case(rng: np.random.Generator, op: str) -> Case:
     tokens, features, out = (int(n) for n in rng.integers(1, 24, 3))
     shape = (features,) if op == "classifier" else (tokens, features)
-    node = Node("n", op, ("x",), "y", LinearAttributes(out))
+    attrs = LinearAttributes(out, panel=draw_panel(rng))
+    node = Node("n", op, ("x",), "y", attrs)
     kind = TensorType(shape, "int16" if op == "linear_from_s16" else "int8")
     return node, [kind], linear_params(rng, out, features)
 
@@ -65,6 +70,7 @@ def patch_case(rng: np.random.Generator, op: str) -> Case:
         patch_size=patch,
         grid_size=grid,
         pad_before=(grid * patch - 7) // 2,
+        panel=draw_panel(rng),
     )
     kernel = int(rng.choice([k for k in range(1, patch + 1) if patch % k == 0]))
     if op != "patch_embed":

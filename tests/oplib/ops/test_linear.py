@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from oplib.ops.linear import corrected_bias, tiles
+from oplib.ops.linear import corrected_bias
 from oplib.ops.quant import QuantParams, quantize_weight
-
-
-def test_tiles_of_four_tokens_in_both_directions() -> None:
-    assert tiles(10) == [(0, 4), (4, 8), (8, 10)]
-    assert tiles(10, backward=True) == [(8, 10), (4, 8), (0, 4)]
 
 
 def test_bias_correction_takes_up_the_mean_error() -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from oplib.ops.packing import pack_requant, pack_weight, tile_bytes
+from oplib.ops.packing import (
+    pack_requant,
+    pack_weight,
+    panel_bytes,
+    panel_sizes,
+    panels,
+    tile_bytes,
+)
 
 
 def test_two_channels_of_a_quad() -> None:
@@ -30,3 +37,15 @@ def test_biases_and_multipliers_in_pairs() -> None:
 
 def test_a_tile_is_four_rows_of_int16() -> None:
     assert [tile_bytes(features) for features in (1, 4, 5, 192)] == [32, 32, 64, 4 * 192 * 2]
+
+
+def test_panels_in_both_directions() -> None:
+    assert panels(10, 4) == [(0, 4), (4, 8), (8, 10)]
+    assert panels(18, 8, backward=True) == [(16, 18), (8, 16), (0, 8)]
+    assert panel_bytes(10, 5) == 3 * tile_bytes(5)
+
+
+def test_a_panel_is_the_least_for_its_passes() -> None:
+    """25 tokens are seven tiles: 1, 2, 3, 4 or 7 at a time make 7, 4, 3, 2 or 1 passes."""
+    assert panel_sizes(25) == (4, 8, 12, 16, 28)
+    assert panel_sizes(4) == panel_sizes(1) == (4,)

@@ -8,7 +8,7 @@ import pytest
 from mcuformer.data.preprocessing import Preprocessing
 from oplib.graph import Node, TensorType
 from oplib.ops.base import LoweringContext
-from oplib.ops.patch_embed import PassesAttributes, PatchAttributes
+from oplib.ops.patch_operator import PassesAttributes, PatchAttributes
 from oplib.ops.quant import symmetric, symmetric16
 from oplib.ops.registry import OPERATORS
 

@@ -21,7 +21,7 @@ from oplib.plan.param_structs import call_structs
 from oplib.plan.schedule import schedule
 
 INCLUDE = Path(__file__).resolve().parents[3] / "oplib" / "runtime" / "include"
-LINEAR = "oplib_linear_s8_scratch_bytes(&{params})"
+LINEAR = "oplib_linear_s8_scratch_bytes({panel}, &{params})"
 WITH_TOKENS = "{kernel}_scratch_bytes({tokens}, &{params})"
 PLAIN = "{kernel}_scratch_bytes(&{params})"
 EXPRESSIONS = {
@@ -29,7 +29,7 @@ EXPRESSIONS = {
     "oplib_attention_relative_s8": WITH_TOKENS,
     "oplib_attention_s8": WITH_TOKENS,
     "oplib_conv_pool_s8": PLAIN,
-    "oplib_linear_add_s8": PLAIN,
+    "oplib_linear_add_s8": "oplib_linear_add_s8_scratch_bytes({panel}, &{params})",
     "oplib_linear_s16_s8": LINEAR,
     "oplib_linear_s8": LINEAR,
     "oplib_linear_s8_s16": LINEAR,
@@ -69,7 +69,8 @@ def scratch_in_c(subnet: SubnetConfig, forms: Forms, limit: int | None, place: P
         kernel = OPERATORS[node.op].kernel
         tokens = scheduled.calls.tensors[node.output].shape[0]
         params = c_name(call_structs(scheduled.calls, node, {})[-1].node.name)
-        names = {"kernel": kernel, "params": params, "tokens": tokens}
+        panel = getattr(node.attrs, "panel", None)
+        names = {"kernel": kernel, "params": params, "tokens": tokens, "panel": panel}
         lines.append(LAYOUTS.get(kernel, "").format(**names))
         lines.append(f'    printf("%d\\n", (int){EXPRESSIONS[kernel].format(**names)});')
     structs = emit_structs(scheduled.calls, {})

@@ -13,9 +13,8 @@ from mcuformer.run.presets import load
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms, Passes
-from oplib.plan.footprint import weights_bytes
 from oplib.plan.schedule import schedule
-from oplib.plan.time_model import work_of
+from oplib.plan.time_model import weights_bytes, work_of
 from oplib.target.target import Target
 
 # of the emulated application, in bytes: the wrap counter of SysTick and, with strips, the open file
