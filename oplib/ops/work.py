@@ -42,7 +42,7 @@ class Work:
 
     def times(self, count: int) -> Work:
         """Return the work of `count` repetitions."""
-        return Work(*(count * number for number in _COUNTS(self)))
+        return self if count == 1 else Work(*(count * number for number in _COUNTS(self)))
 
     @property
     def bytes_loaded(self) -> int:
