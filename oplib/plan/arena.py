@@ -2,7 +2,7 @@
 
 A buffer is live from the node that writes it to the last node that reads it. Tensors joined by
 `overwrites` share one item, whose size may change from node to node. Offsets are found greedily;
-where that misses the lower bound, an integer program searches for the optimum.
+where that misses the packing bound, an integer program searches for the optimum.
 :mod:`oplib.plan.check_plan` proves plans independently.
 """
 
@@ -31,7 +31,8 @@ class Plan:
         offsets: offset of each tensor in the arena, by tensor name.
         scratch: offset of the scratch of each node that needs some, by node name.
         arena_bytes: size of the arena.
-        lower_bound_bytes: largest sum of simultaneously live bytes; no plan can be smaller.
+        lower_bound_bytes: the packing bound, the largest sum of bytes that are live at a time; no
+            placement of these buffers can be smaller, but another schedule may be.
         optimal: whether the arena is proved to be the smallest for these buffers.
     """
 
@@ -120,7 +121,7 @@ def heap_blocks(graph: Graph) -> tuple[dict[str, tuple[int, int]], list[int]]:
 
 
 def plan_memory(graph: Graph) -> Plan:
-    """Place every item greedily, in several orders; exactly where no order reaches the lower bound.
+    """Place every item greedily, in several orders; exactly where none reaches the packing bound.
 
     Args:
         graph: a scheduled graph, whose nodes are kernel calls.
@@ -250,7 +251,7 @@ def place_exactly(
 
     Args:
         items: what is placed.
-        bound: lower bound of the arena in bytes.
+        bound: packing bound in bytes.
         greedy: offsets of the best greedy plan.
         greedy_bytes: arena of that plan, an upper bound.
 

@@ -97,11 +97,11 @@ def test_every_file_of_a_user_says_what_made_it(generated: dict[str, str]) -> No
 def test_every_call_says_its_shapes_and_bytes(generated: dict[str, str]) -> None:
     """By hand: 16 tokens of 12; queries of 8, 24 hidden features; factors have half of 12 ranks.
 
-    The image's 64 bytes live beside 192 of tokens, a tile of 32 and four windows of 4; the
-    classifier reads 12 bytes and writes 12.
+    The image's 64 bytes live beside 192 of tokens, a panel of four tiles of 32 and four windows of
+    4; the classifier reads 12 bytes and writes 12.
     """
     calls = generated["model.c"].split("const int32_t *model_run(void)")[1]
-    assert "/* patch_embed: 8 x 8 x 1 -> 16 x 12, peak 304 B */" in calls
+    assert "/* patch_embed: 8 x 8 x 1 -> 16 x 12, peak 400 B */" in calls
     assert "/* blocks.0.attn.block: 16 tokens, 12 -> 6 -> 8 -> 12, peak" in calls
     assert "/* blocks.0.mlp.block: 16 tokens, 12 -> 6 -> 24 -> 6 -> 12, peak" in calls
     assert "/* head: 12 -> 3, peak 24 B */" in calls

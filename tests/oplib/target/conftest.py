@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ from mcuformer.device import Device
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms
 from oplib.network.reference import run_integer
+from oplib.ops.registry import OPERATORS
+from oplib.plan.arena import plan_memory
 from oplib.plan.footprint import planned_cost, static_bytes
+from oplib.plan.panels import widen
+from oplib.plan.schedule import Schedule
 from oplib.plan.time_model import TimeModel
 from oplib.target import board, host, qemu
 from oplib.target.firmware import write_firmware
@@ -28,6 +33,23 @@ Agreement = Callable[[Any, SubnetConfig, Forms, Device, Path], EmulatedRun]
 def small_network(random_network, small_subnet: SubnetConfig, preprocessing: Preprocessing) -> Any:
     """Return the small subnet, quantised, with its default schedule."""
     return random_network(small_subnet, preprocessing, seed=3)
+
+
+@pytest.fixture(scope="session")
+def with_panels() -> Callable[[Schedule, int], Schedule]:
+    """Return the function that gives each call of a schedule a panel of random size."""
+
+    def change(scheduled: Schedule, seed: int) -> Schedule:
+        rng = np.random.default_rng(seed)
+        panels = [
+            4 * int(rng.integers(1, sizes[-1] // 4 + 2)) if sizes else 0
+            for node in scheduled.calls.nodes
+            for sizes in [OPERATORS[node.op].panel_sizes(node, scheduled.calls.inputs_of(node))]
+        ]
+        calls = widen(scheduled.calls, panels)
+        return replace(scheduled, calls=calls, plan=plan_memory(calls))
+
+    return change
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from mcuformer.errors import ArtifactError
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms, Passes
 from oplib.network.reference import run_float, run_integer
+from oplib.plan.check_plan import check_plan
+from oplib.plan.schedule import Schedule
 from oplib.target import board, host, qemu
 
 
@@ -73,6 +76,7 @@ def test_odd_shapes_agree_in_every_schedule(
     preprocessing: Preprocessing,
     device: Callable[[str], Device],
     write: Callable[..., Path],
+    with_panels: Callable[[Schedule, int], Schedule],
     seed: int,
 ) -> None:
     """Portable C on the host, dual products on Cortex-M7 and M4, portable C on Cortex-M3."""
@@ -85,6 +89,8 @@ def test_odd_shapes_agree_in_every_schedule(
     change |= {"mean": (0.4,) * chans, "std": (0.5,) * chans}
     pre = preprocessing.model_copy(update=change)
     network = random_network(subnet, pre, seed, forms, limit)
+    network = replace(network, scheduled=with_panels(network.scheduled, seed))
+    check_plan(network.scheduled.calls, network.scheduled.plan)
     firmware = write(network, chip)
     expected = run_integer(network.integer, network.images[:3])
     library = host.build(firmware, firmware.parent / "host", sanitize="undefined")

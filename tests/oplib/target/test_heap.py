@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mcuformer.device import Device
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms, Passes
 from oplib.network.reference import run_integer
+from oplib.plan.schedule import Schedule
 from oplib.target import host
 from oplib.target.heap import use_heap
 
@@ -26,17 +28,23 @@ RUN = (
 
 
 @pytest.mark.usefixtures("host_tools")
+@pytest.mark.parametrize("seed", [None, 0, 1])
 @pytest.mark.parametrize("passes", [{}, {"stream_tokens": False}, {"input": "strip"}])
 def test_sanitizers_are_silent(
     random_network,
     write: Callable[..., Path],
+    *,
     small_subnet: SubnetConfig,
     preprocessing: Preprocessing,
     stm32f100: Device,
+    with_panels: Callable[[Schedule, int], Schedule],
     passes: dict[str, Any],
+    seed: int | None,
 ) -> None:
-    """The sanitizer must be loaded before Python, hence a process."""
+    """The planner's panels and random ones; the sanitizer must be loaded before Python."""
     network = random_network(small_subnet, preprocessing, 0, Forms(passes=Passes(**passes)))
+    if seed is not None:
+        network = replace(network, scheduled=with_panels(network.scheduled, seed))
     firmware = write(network, stm32f100)
     place = firmware.parent
     use_heap(firmware, network.integer, network.scheduled)

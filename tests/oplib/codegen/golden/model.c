@@ -14,14 +14,14 @@ uint8_t model_arena[MODEL_ARENA_BYTES] __attribute__((aligned(8), section(".aren
 
 /* The bytes of the arena at which tensors and scratch begin. */
 enum {
-    AT_IMAGE = 0,
+    AT_IMAGE = 144,
     AT_PATCH_EMBED = 480,
     AT_BLOCKS_0_ATTN_ADD = 480,
     AT_BLOCKS_0_MLP_ADD = 480,
     AT_NORM = 480,
     AT_POOL = 0,
     AT_HEAD = 16,
-    SCRATCH_PATCH_EMBED = 64,
+    SCRATCH_PATCH_EMBED = 0,
     SCRATCH_BLOCKS_0_ATTN_BLOCK = 0,
     SCRATCH_BLOCKS_0_MLP_BLOCK = 0,
 };
@@ -35,6 +35,7 @@ static const oplib_patch_embed_s8_params patch_embed = {
     .first = 0,
     .direct = 0,
     .tile_from = 0,
+    .panel = 16,
     .pad = {6, 0, 0, 0},
     .position = model_weights.patch_embed_position,
     .linear = {
@@ -132,6 +133,8 @@ static const oplib_attention_block_s8_params blocks_0_attn_block = {
     .proj = &blocks_0_attn_proj,
     .add = &blocks_0_attn_add,
     .group = 1,
+    .read_panel = 4,
+    .panel = 4,
     .keys_offset = 0,
     .values_offset = 64,
     .slots_offset = 128,
@@ -198,6 +201,7 @@ static const oplib_mlp_block_s8_params blocks_0_mlp_block = {
     .fc2_factor = &blocks_0_mlp_fc2_v,
     .fc2 = &blocks_0_mlp_fc2,
     .add = &blocks_0_mlp_add,
+    .panel = 4,
     .hidden_offset = 160,
 };
 
@@ -235,7 +239,7 @@ const int32_t *model_run(void)
 {
     uint8_t *const arena = model_arena;
 
-    /* patch_embed: 8 x 8 x 1 -> 16 x 12, peak 304 B */
+    /* patch_embed: 8 x 8 x 1 -> 16 x 12, peak 400 B */
     oplib_patch_embed_s8((const uint8_t *)(arena + AT_IMAGE), 0, (int8_t *)(arena + AT_PATCH_EMBED),
         arena + SCRATCH_PATCH_EMBED, 0, 16, &patch_embed);
     /* blocks.0.attn.block: 16 tokens, 12 -> 6 -> 8 -> 12, peak 672 B */
