@@ -67,8 +67,8 @@ class TimeModel:
         return read * (self.waits_per_byte or 0.0)
 
 
-DEFAULT_TIMING = TimeModel("cortex-m7", 216_000_000, 4.0, cached=True)
-"""An STM32F746 with its weights in quad SPI flash: ranks schedules where no device is given."""
+DEFAULT_TIMING = TimeModel("cortex-m7", 216_000_000, 7 / 32, cached=True)
+"""An STM32F746 with its weights in internal flash: ranks schedules where no device is given."""
 
 
 def node_work(graph: Graph, node: Node) -> Work:
