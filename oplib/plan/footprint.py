@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from mcuformer.device import Core
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph, Node
@@ -15,7 +16,7 @@ from oplib.ops.work import Work
 from oplib.plan.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BYTES
 from oplib.plan.param_structs import call_structs
 from oplib.plan.schedule import Choice, block_calls, choose, one_block, outside_blocks
-from oplib.plan.time_model import TimeModel, weights_bytes, work_of
+from oplib.plan.time_model import DEFAULT_TIMING, TimeModel, weights_bytes, work_of
 
 PRODUCT = "oplib_product_4x2"  # not inlined on cores without dual products
 FETCH_BYTES = 4  # static data of the emulated application that supplies strips
@@ -40,9 +41,10 @@ class PlannedCost:
 
 def planned_cost(
     subnet: SubnetConfig,
-    timing: TimeModel,
+    core: Core,
     forms: Forms = DEFAULT_FORMS,
     arena_bytes: int | None = None,
+    timing: TimeModel = DEFAULT_TIMING,
 ) -> PlannedCost:
     """Return the bytes and the work of a subnet's firmware.
 
@@ -51,10 +53,11 @@ def planned_cost(
 
     Args:
         subnet: the network's shape.
-        timing: model of the time, with the core whose machine code is counted.
+        core: the core whose machine code is counted.
         forms: forms of the integer operators.
         arena_bytes: largest arena, as for :func:`oplib.plan.schedule.schedule`; None asks for the
             least memory.
+        timing: model of the time, by which schedules are ranked.
     """
     chosen = choose(subnet, forms, arena_bytes, timing)
     costs = {block: _costs(one_block(subnet, block), forms, c) for block, c in chosen.items()}
@@ -63,7 +66,7 @@ def planned_cost(
     block, choice = next((b, c) for b, c in chosen.items() if c.over_image == over_image)
     rest = _costs(one_block(subnet, block), forms, replace(choice, rest_panels=panels))
     kernels = set().union(*(cost.kernels for cost in costs.values()))
-    code = PORT_BYTES[timing.core] + sum(KERNEL_BYTES[timing.core][name] for name in kernels)
+    code = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
     return PlannedCost(
         arena=max(choice.arena_bytes for choice in chosen.values()),
         weights=rest.rest_weights + sum(part.block_weights for part in parts),

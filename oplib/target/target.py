@@ -65,7 +65,8 @@ class Target:
 
     def cost(self, subnet: SubnetConfig) -> Cost:
         """Return bytes and time of a subnet's firmware, according to the exporter's own planner."""
-        planned = planned_cost(subnet, self.timing, self.forms, self.arena_bytes)
+        core, limit = self.device.core, self.arena_bytes
+        planned = planned_cost(subnet, core, self.forms, limit, self.timing)
         return Cost(footprint=self._footprint(planned), time=self.timing.time(planned.work))
 
     def admits(self, subnet: SubnetConfig) -> bool:

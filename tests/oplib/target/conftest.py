@@ -20,7 +20,6 @@ from oplib.plan.arena import plan_memory
 from oplib.plan.footprint import planned_cost, static_bytes
 from oplib.plan.panels import widen
 from oplib.plan.schedule import Schedule
-from oplib.plan.time_model import TimeModel
 from oplib.target import board, host, qemu
 from oplib.target.firmware import write_firmware
 from oplib.target.qemu import EmulatedRun
@@ -78,7 +77,7 @@ def check_agreement(emulator_tools: None) -> Agreement:
         result = qemu.run_images(elf, device, network.images[:8], 10)
         assert np.array_equal(result.logits, expected[:8])
         assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
-        linked, planned = board.measure(elf), planned_cost(subnet, TimeModel.of(device), forms)
+        linked, planned = board.measure(elf), planned_cost(subnet, device.core, forms)
         assert (linked.arena, linked.weights) == (planned.arena, planned.weights)
         assert linked.static <= static_bytes(forms)
         assert linked.code == pytest.approx(planned.code, rel=0.1)
