@@ -16,15 +16,17 @@ typedef struct {
 } oplib_patch_sums;
 
 OPLIB_INLINE void oplib_add_to_sums(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
-                                    int32_t second, int32_t place, const void *target)
+                                    int32_t second, int32_t place, const oplib_tile_rows *at,
+                                    const void *target)
 {
     const oplib_patch_sums *to = target;
-    oplib_memory_s32 *at = to->sums + place + OPLIB_TILE_TOKENS * channel;
+    oplib_memory_s32 *const total = to->sums + place + OPLIB_TILE_TOKENS * channel;
     const int32_t parts[8] = {sum.t0c0, sum.t0c1, sum.t1c0, sum.t1c1,
                               sum.t2c0, sum.t2c1, sum.t3c0, sum.t3c1};
     (void)second;
+    (void)at;
     for (int32_t i = 0; i < 8; i++) /* later passes must not count the bias again */
-        at[i] = to->start != 0 ? parts[i] : at[i] + parts[i] - m[i % 2 - 2];
+        total[i] = to->start != 0 ? parts[i] : total[i] + parts[i] - m[i % 2 - 2];
 }
 
 /* Gather and pack one pass of the patches [token, token + tokens), whose window begins at (row,
@@ -68,7 +70,7 @@ static inline void oplib_accumulate_patches(const uint8_t *rows, int32_t first_r
         for (int32_t column = 0; column < passes->patch_size; column += side) {
             oplib_pack_pass(rows, first_row, token, tokens, row, column, windows, panel, passes);
             oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * channels, 0, channels, &pass,
-                             oplib_add_to_sums, &target);
+                             oplib_add_to_sums, NULL, &target);
             pass.weight += oplib_padded(length) * channels;
             target.start = 0;
         }

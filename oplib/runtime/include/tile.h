@@ -108,34 +108,66 @@ void oplib_tile_attention_tile_s8(const void *query, const int8_t *keys, const i
                                   int32_t tokens, void *tile, void *scratch,
                                   const oplib_attention_s8_params *params);
 
+/* Four rows in memory; a tile of fewer tokens repeats its last one. */
+typedef struct {
+    int32_t t1, t2, t3; /* distances from the first row, in elements */
+} oplib_tile_rows;
+
+OPLIB_INLINE oplib_tile_rows oplib_rows(int32_t stride, int32_t rows)
+{
+    const oplib_tile_rows at = {rows > 1 ? stride : 0, rows > 2 ? 2 * stride : (rows - 1) * stride,
+                                (rows - 1) * stride};
+    return at;
+}
+
+/* The rows of a panel's tiles; only the last may have fewer than four. */
+typedef struct {
+    oplib_tile_rows whole, last;
+} oplib_panel_rows;
+
+OPLIB_INLINE oplib_panel_rows oplib_rows_of_panel(int32_t stride, int32_t tokens)
+{
+    const oplib_panel_rows rows = {oplib_rows(stride, OPLIB_TILE_TOKENS),
+                                   oplib_rows(stride, (tokens - 1) % OPLIB_TILE_TOKENS + 1)};
+    return rows;
+}
+
 /* Epilogue of a product: stores the results of channels `channel` and `channel` + `second`, where
  * `second` is 0 for the padding after an odd last channel; a writer therefore stores channel +
  * second first. multipliers: two, one per channel. place: distance of the tile's results from those
- * of the panel's first tile, in elements. target: as passed to oplib_each_block. */
+ * of the panel's first tile, in elements. at: rows of the tile, if it has any. target: as passed to
+ * oplib_each_block. */
 typedef void (*oplib_block_writer)(oplib_block_4x2 sum, const int32_t *multipliers, int32_t channel,
-                                   int32_t second, int32_t place, const void *target);
+                                   int32_t second, int32_t place, const oplib_tile_rows *at,
+                                   const void *target);
 
 /* Hand the channels [first, first + count) of a panel's product to a writer; `first` is even.
- * step: elements between the results of two tiles */
+ * step: elements between the results of two tiles. rows: where the writer stores rows, or NULL */
 OPLIB_INLINE void oplib_each_block(const void *panel, int32_t tokens, int32_t step, int32_t first,
                                    int32_t count, const oplib_linear_s8_params *params,
-                                   oplib_block_writer writer, const void *target)
+                                   oplib_block_writer writer, const oplib_panel_rows *rows,
+                                   const void *target)
 {
     const int32_t quads = oplib_quads(params->in_features);
     const int8_t *weight = params->weight + OPLIB_QUAD * quads * first;
     const int32_t *requant = params->requant + 2 * first;
     const int32_t last_place = (oplib_quads(tokens) - 1) * step;
     const char *tile = panel;
+    const oplib_tile_rows *const whole = rows == NULL ? NULL : &rows->whole;
+    const oplib_tile_rows *const last = rows == NULL ? NULL : &rows->last;
+    const oplib_tile_rows *const first_at = last_place == 0 ? last : whole, *at = first_at;
     int32_t channel = 0, place = 0;
     do { /* one loop over channels and tiles: nested ones would need more registers */
         writer(oplib_product_4x2(tile, weight, quads, requant[0], requant[1]), requant + 2, channel,
-               channel + 1 < count, place, target);
+               channel + 1 < count, place, at, target);
         if (place != last_place) {
             tile += OPLIB_QUAD_BYTES * quads;
             place += step;
+            at = place == last_place ? last : whole;
         } else {
             tile = panel;
             place = 0;
+            at = first_at;
             weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
             requant += 4;
             channel += 2;
@@ -150,38 +182,6 @@ OPLIB_INLINE int32_t oplib_requantize_mapped(int32_t acc, int32_t multiplier, in
 {
     const int32_t value = oplib_requantize_word(acc, multiplier, zero_point);
     return by_table != 0 ? table_middle[value] : value;
-}
-
-/* Four rows in memory; a tile of fewer tokens repeats its last one. */
-typedef struct {
-    int32_t t1, t2, t3; /* distances from the first row, in elements */
-} oplib_tile_rows;
-
-OPLIB_INLINE oplib_tile_rows oplib_rows(int32_t stride, int32_t rows)
-{
-    const oplib_tile_rows at = {rows > 1 ? stride : 0, rows > 2 ? 2 * stride : (rows - 1) * stride,
-                                (rows - 1) * stride};
-    return at;
-}
-
-/* The rows of a panel; only its last tile may have fewer than four. */
-typedef struct {
-    oplib_tile_rows whole, last;
-    int32_t last_place; /* of the last tile, in elements */
-} oplib_panel_rows;
-
-OPLIB_INLINE oplib_panel_rows oplib_rows_of_panel(int32_t stride, int32_t tokens)
-{
-    const int32_t last = (tokens - 1) & ~(OPLIB_TILE_TOKENS - 1);
-    const oplib_panel_rows rows = {oplib_rows(stride, OPLIB_TILE_TOKENS),
-                                   oplib_rows(stride, tokens - last), last * stride};
-    return rows;
-}
-
-/* The rows of the tile at `place`. */
-OPLIB_INLINE oplib_tile_rows oplib_rows_of_tile(const oplib_panel_rows *rows, int32_t place)
-{
-    return place == rows->last_place ? rows->last : rows->whole;
 }
 
 /* Index of a channel in a tile, in int16: token t is at 2 * t, channel + 1 at 8 + 2 * t. */

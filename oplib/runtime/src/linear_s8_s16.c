@@ -3,7 +3,6 @@
 
 typedef struct {
     oplib_memory_s16 *y;
-    oplib_panel_rows rows;
 } rows_s16;
 
 OPLIB_INLINE int16_t requantize_s16(int32_t acc, int32_t multiplier)
@@ -12,19 +11,18 @@ OPLIB_INLINE int16_t requantize_s16(int32_t acc, int32_t multiplier)
 }
 
 OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,
-                             int32_t place, const void *target)
+                             int32_t place, const oplib_tile_rows *at, const void *target)
 {
     const rows_s16 *to = target;
-    const oplib_tile_rows at = oplib_rows_of_tile(&to->rows, place);
     oplib_memory_s16 *y = to->y + place + channel;
     y[second] = requantize_s16(sum.t0c1, m[1]);
     y[0] = requantize_s16(sum.t0c0, m[0]);
-    y[at.t1 + second] = requantize_s16(sum.t1c1, m[1]);
-    y[at.t1] = requantize_s16(sum.t1c0, m[0]);
-    y[at.t2 + second] = requantize_s16(sum.t2c1, m[1]);
-    y[at.t2] = requantize_s16(sum.t2c0, m[0]);
-    y[at.t3 + second] = requantize_s16(sum.t3c1, m[1]);
-    y[at.t3] = requantize_s16(sum.t3c0, m[0]);
+    y[at->t1 + second] = requantize_s16(sum.t1c1, m[1]);
+    y[at->t1] = requantize_s16(sum.t1c0, m[0]);
+    y[at->t2 + second] = requantize_s16(sum.t2c1, m[1]);
+    y[at->t2] = requantize_s16(sum.t2c0, m[0]);
+    y[at->t3 + second] = requantize_s16(sum.t3c1, m[1]);
+    y[at->t3] = requantize_s16(sum.t3c0, m[0]);
 }
 
 OPLIB_MICRO_KERNEL
@@ -34,9 +32,10 @@ void oplib_linear_s8_s16(const int8_t *x, int16_t *y, void *scratch, int32_t tok
     const int32_t in = params->in_features, out = params->out_features;
     for (int32_t t = 0; t < tokens; t += panel) {
         const int32_t rows = oplib_panel_tokens(t, tokens, panel);
-        const rows_s16 target = {y + t * out, oplib_rows_of_panel(out, rows)};
+        const oplib_panel_rows at = oplib_rows_of_panel(out, rows);
+        const rows_s16 target = {y + t * out};
         oplib_tile_pack_s8(x + t * in, in, rows, in, scratch);
-        oplib_each_block(scratch, rows, OPLIB_TILE_TOKENS * out, 0, out, params, write_rows,
+        oplib_each_block(scratch, rows, OPLIB_TILE_TOKENS * out, 0, out, params, write_rows, &at,
                          &target);
     }
 }

@@ -3,7 +3,6 @@
 
 typedef struct {
     int8_t *y;
-    oplib_panel_rows rows;
     int32_t zero_point;
     int32_t stream_multiplier, branch_multiplier, offset;
 } residual_s8;
@@ -20,13 +19,12 @@ OPLIB_INLINE int8_t add_branch(int32_t x, int32_t sum, int32_t multiplier, const
 
 /* All values are read before any is written, because padding repeats other rows and channels. */
 OPLIB_INLINE void add_rows(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,
-                           int32_t place, const void *target)
+                           int32_t place, const oplib_tile_rows *at, const void *target)
 {
     const residual_s8 *to = target;
-    const oplib_tile_rows at = oplib_rows_of_tile(&to->rows, place);
     const int32_t m0 = m[0], m1 = m[1];
     int8_t *y0 = to->y + place + channel;
-    int8_t *y1 = y0 + at.t1, *y2 = y0 + at.t2, *y3 = y0 + at.t3;
+    int8_t *y1 = y0 + at->t1, *y2 = y0 + at->t2, *y3 = y0 + at->t3;
     const int8_t t0c1 = add_branch(y0[second], sum.t0c1, m1, to);
     const int8_t t0c0 = add_branch(y0[0], sum.t0c0, m0, to);
     const int8_t t1c1 = add_branch(y1[second], sum.t1c1, m1, to);
@@ -50,9 +48,9 @@ OPLIB_MICRO_KERNEL
 void oplib_tile_linear_add_s8(const void *panel, int8_t *x, int32_t stride, int32_t tokens,
                               const oplib_linear_s8_params *params, const oplib_add_s8_params *add)
 {
+    const oplib_panel_rows rows = oplib_rows_of_panel(stride, tokens);
     const residual_s8 target = {
         x,
-        oplib_rows_of_panel(stride, tokens),
         params->zero_point,
         add->a_multiplier,
         add->b_multiplier,
@@ -60,5 +58,5 @@ void oplib_tile_linear_add_s8(const void *panel, int8_t *x, int32_t stride, int3
             add->b_zero_point * add->b_multiplier,
     };
     oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * stride, 0, params->out_features, params,
-                     add_rows, &target);
+                     add_rows, &rows, &target);
 }

@@ -8,11 +8,12 @@ typedef struct {
 } keys_s8;
 
 OPLIB_INLINE void write_keys(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,
-                             int32_t place, const void *target)
+                             int32_t place, const oplib_tile_rows *at, const void *target)
 {
     const keys_s8 *to = target;
     const int32_t m0 = m[0], m1 = m[1], z = to->zero_point;
     int8_t *k = to->keys + place + (channel & ~3) * 2 + (channel & 2);
+    (void)at;
     (void)second; /* head_dim is a multiple of four */
     k[0] = oplib_requantize(sum.t0c0, m0, z);
     k[1] = oplib_requantize(sum.t1c0, m0, z);
@@ -32,5 +33,5 @@ void oplib_tile_linear_key_s8(const void *panel, int8_t *keys, int32_t tokens, i
 {
     const keys_s8 target = {keys, 2 * count, params->zero_point};
     oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * count, first, count, params, write_keys,
-                     &target);
+                     NULL, &target);
 }

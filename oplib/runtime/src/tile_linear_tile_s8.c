@@ -25,17 +25,20 @@ OPLIB_INLINE void write_channels(oplib_block_4x2 sum, const int32_t *m, int32_t 
 }
 
 OPLIB_INLINE void write_tile(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,
-                             int32_t place, const void *target)
+                             int32_t place, const oplib_tile_rows *at, const void *target)
 {
+    (void)at;
     (void)second;
     write_channels(sum, m, channel, place, target, 0, NULL);
 }
 
 OPLIB_INLINE void write_tile_by_table(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
-                                      int32_t second, int32_t place, const void *target)
+                                      int32_t second, int32_t place, const oplib_tile_rows *at,
+                                      const void *target)
 {
     const panel_s8 *to = target;
     const int8_t *middle = to->table + 128;
+    (void)at;
     (void)second;
     OPLIB_OPAQUE(middle);
     write_channels(sum, m, channel, place, to, 1, middle);
@@ -49,8 +52,8 @@ void oplib_tile_linear_tile_s8(const void *panel, void *out, int32_t tokens, int
     const panel_s8 target = {out, params->zero_point, params->table};
     if (params->table == NULL)
         oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * oplib_padded(count), first, count,
-                         params, write_tile, &target);
+                         params, write_tile, NULL, &target);
     else
         oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * oplib_padded(count), first, count,
-                         params, write_tile_by_table, &target);
+                         params, write_tile_by_table, NULL, &target);
 }

@@ -8,11 +8,13 @@ typedef struct {
 } values_s8;
 
 OPLIB_INLINE void write_values(oplib_block_4x2 sum, const int32_t *m, int32_t channel,
-                               int32_t second, int32_t place, const void *target)
+                               int32_t second, int32_t place, const oplib_tile_rows *at,
+                               const void *target)
 {
     const values_s8 *to = target;
     const int32_t m0 = m[0], m1 = m[1], z = to->zero_point;
     int8_t *v = to->values + channel * to->pair + place;
+    (void)at;
     (void)second;
     v[0] = oplib_requantize(sum.t0c0, m0, z);
     v[1] = oplib_requantize(sum.t0c1, m1, z);
@@ -30,6 +32,6 @@ void oplib_tile_linear_value_s8(const void *panel, int8_t *values, int32_t token
                                 int32_t first, int32_t count, const oplib_linear_s8_params *params)
 {
     const values_s8 target = {values, oplib_padded(all), params->zero_point};
-    oplib_each_block(panel, tokens, 2 * OPLIB_TILE_TOKENS, first, count, params, write_values,
+    oplib_each_block(panel, tokens, 2 * OPLIB_TILE_TOKENS, first, count, params, write_values, NULL,
                      &target);
 }
