@@ -115,7 +115,8 @@ def search(config: SearchConfig) -> None:
         accuracy = accuracy_percent(
             lambda x: supernet(x, subnet), dataset.steering, dataset.preprocessing
         )
-        return Candidate(subnet, accuracy, cost.sram_bytes, cost.flash_bytes)
+        memory = cost.footprint
+        return Candidate(subnet, accuracy, memory.sram_bytes, memory.flash_bytes, cost.ms_high)
 
     study = _open_study(config, searched, dataset)
     lines: list[str] = []
@@ -124,9 +125,10 @@ def search(config: SearchConfig) -> None:
         lines.extend(json.dumps({"generation": generation, **_row(c)}) for c in candidates)
 
     best = _evolved(config, searched, lambda s: study.evaluated(s, measure), journal)
+    time = "not modelled" if best.ms_high is None else f"at most {best.ms_high:,.1f} ms (modelled)"
     say(
         f"best of {len(lines)} subnets: {best.accuracy_percent:.2f} % on steering data, "
-        f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash"
+        f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash, time {time}"
     )
     write_bytes(config.run.file("search.jsonl"), "".join(line + "\n" for line in lines).encode())
     vit = extract(supernet, best.subnet)
@@ -197,6 +199,7 @@ def _row(candidate: Candidate) -> dict[str, Any]:
         "accuracy_percent": candidate.accuracy_percent,
         "sram_bytes": candidate.sram_bytes,
         "flash_bytes": candidate.flash_bytes,
+        "ms_high": candidate.ms_high,
         "subnet": candidate.subnet.dump(),
     }
 

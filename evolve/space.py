@@ -163,7 +163,7 @@ class SpaceLandscape:
     ) -> Visit:
         """Return the visit of a point with its score; no accuracy gives no score."""
         admission, admitted = self.admission(index)
-        costs = [self.target.cost(subnet).sram_bytes for subnet in admitted]
+        costs = [self.target.cost(subnet).footprint.sram_bytes for subnet in admitted]
         weight = self.config.space_search.lambda_rho
         return Visit(
             index=index,

@@ -1,4 +1,4 @@
-"""Microcontrollers, budgets, and the memory that a network takes."""
+"""Microcontrollers, and budgets of what a firmware may take of one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mcuformer.errors import BudgetError
-from mcuformer.limits import ADDRESS_END, ByteCount, Hertz, PositiveBytes, PositiveInt
+from mcuformer.limits import (
+    ADDRESS_END,
+    CacheBytes,
+    Hertz,
+    LineBytes,
+    Milliseconds,
+    PositiveBytes,
+    PositiveInt,
+    WaitCycles,
+)
 from mcuformer.value import Value
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7"]
@@ -25,20 +34,35 @@ class MemoryRegion(Value):
         kind: ``flash`` or ``sram``.
         origin: address of its first byte.
         size_bytes: size.
+        line_bytes: bytes that arrive together; null if the memory's speed is not known.
+        line_wait_cycles: cycles of the core that a line takes longer than a load without waiting.
     """
 
     name: RegionName
     kind: Literal["flash", "sram"]
     origin: Annotated[int, Field(ge=0, lt=ADDRESS_END)]
     size_bytes: PositiveBytes
+    line_bytes: LineBytes | None = None
+    line_wait_cycles: WaitCycles | None = None
 
     @model_validator(mode="after")
     def _check(self) -> MemoryRegion:
+        if (self.line_bytes is None) != (self.line_wait_cycles is None):
+            raise ValueError(
+                f"region {self.name}: give line_bytes and line_wait_cycles, or neither"
+            )
         if self.name in LINKER_WORDS:
             raise ValueError(f"{self.name!r} is a word of the linker's; name the region otherwise")
         if self.origin + self.size_bytes > ADDRESS_END:
             raise ValueError(f"region {self.name} ends beyond the 32-bit address space")
         return self
+
+    @property
+    def waits_per_byte(self) -> float | None:
+        """Cycles that the core waits for a byte; None if they are not known."""
+        if self.line_bytes is None or self.line_wait_cycles is None:
+            return None
+        return self.line_wait_cycles / self.line_bytes
 
 
 class Emulation(Value):
@@ -71,6 +95,7 @@ class Device(Value):
             null is `code_region`.
         fast_code_region: region (ITCM) that inner kernels are copied to at start-up; null leaves
             them in `code_region`. It holds nothing but code and does not count as SRAM.
+        data_cache_bytes: size of the core's data cache, 0 without one.
         stack_reserve_bytes: size of the stack that is linked, and counted in admission.
         emulation: QEMU machine of this chip; null emulates the sizes of the regions on a generic
             board with the same core.
@@ -86,6 +111,7 @@ class Device(Value):
     data_region: RegionName
     weights_region: RegionName | None = None
     fast_code_region: RegionName | None = None
+    data_cache_bytes: CacheBytes = 0
     stack_reserve_bytes: PositiveBytes
     emulation: Emulation | None = None
 
@@ -147,29 +173,28 @@ class Device(Value):
         """Flash that a firmware can use: the sum of its regions."""
         return sum(self.region(name).size_bytes for name in dict.fromkeys(self.flash_regions))
 
-    def milliseconds(self, instructions: float) -> float:
-        """Estimate the time of so many instructions, at one per cycle and without wait states.
-
-        An emulator counts instructions, not cycles: a Cortex-M7 may issue two per cycle, and slow
-        flash may stall any core.
-        """
-        return instructions / self.clock_hz * 1e3
+    @property
+    def waits_per_weight_byte(self) -> float | None:
+        """Cycles that the core waits for a byte of weights; None if they are not known."""
+        return self.region(self.flash_regions[-1]).waits_per_byte
 
 
 class BudgetConfig(Value):
-    """Memory that a firmware may use.
+    """Memory and time that a firmware may take.
 
     Args:
         sram_bytes: SRAM; null is all that the device has.
         flash_bytes: flash; null is all that the device has.
+        milliseconds: modelled time of an image, at its upper end; null is no limit.
     """
 
     sram_bytes: PositiveBytes | None = None
     flash_bytes: PositiveBytes | None = None
+    milliseconds: Milliseconds | None = None
 
 
 class Budget(Value):
-    """Hard limits on the memory of a whole firmware.
+    """Hard limits on the memory and the time of a whole firmware.
 
     Args:
         sram_bytes: limit of arena, static data and stack together.
@@ -177,6 +202,7 @@ class Budget(Value):
         arena_bytes: size of the arena's region.
         code_bytes: size of the code's region.
         weights_bytes: size of the weights' region.
+        milliseconds: limit of the modelled time of an image, at its upper end; null is none.
     """
 
     sram_bytes: PositiveInt
@@ -184,14 +210,24 @@ class Budget(Value):
     arena_bytes: PositiveInt
     code_bytes: PositiveInt
     weights_bytes: PositiveInt
+    milliseconds: Milliseconds | None = None
 
     @classmethod
     def of(cls, config: BudgetConfig, device: Device) -> Budget:
         """Resolve a configured budget on `device`.
 
         Raises:
-            BudgetError: the budget exceeds the device's memory.
+            BudgetError: the budget exceeds the device's memory, or limits a time that cannot be
+                modelled.
         """
+        if config.milliseconds is not None and device.waits_per_weight_byte is None:
+            raise BudgetError(
+                f"the time is not modelled without line_bytes and line_wait_cycles of region "
+                f"{device.flash_regions[-1]} of {device.name}",
+                where="budget.milliseconds",
+                got=config.milliseconds,
+                expected="null",
+            )
         limits = {}
         for field in ("sram_bytes", "flash_bytes"):
             allowed, size = getattr(config, field), getattr(device, field)
@@ -208,47 +244,5 @@ class Budget(Value):
             arena_bytes=device.region(device.arena_region).size_bytes,
             code_bytes=device.region(device.flash_regions[0]).size_bytes,
             weights_bytes=device.region(device.flash_regions[-1]).size_bytes,
+            milliseconds=config.milliseconds,
         )
-
-
-class Footprint(Value):
-    """Memory of a firmware, as the exporter's planner predicts it or the linker measures it.
-
-    SRAM = arena + static data + stack; flash = weights + code.
-
-    Args:
-        arena_bytes: all tensors and scratch buffers.
-        static_bytes: static data.
-        stack_bytes: stack, reserved or measured.
-        weights_bytes: weights, tables and requantisation constants.
-        code_bytes: code.
-    """
-
-    arena_bytes: ByteCount
-    static_bytes: ByteCount
-    stack_bytes: ByteCount
-    weights_bytes: ByteCount
-    code_bytes: ByteCount
-
-    @property
-    def sram_bytes(self) -> int:
-        """SRAM of the whole firmware."""
-        return self.arena_bytes + self.static_bytes + self.stack_bytes
-
-    @property
-    def flash_bytes(self) -> int:
-        """Flash of the whole firmware."""
-        return self.weights_bytes + self.code_bytes
-
-    def exceeds(self, budget: Budget) -> tuple[bool, bool]:
-        """Return whether (SRAM, flash) exceed the budget, in sum or in a region of theirs."""
-        over_sram = self.sram_bytes > budget.sram_bytes or self.arena_bytes > budget.arena_bytes
-        over_flash = self.flash_bytes > budget.flash_bytes
-        over_region = (
-            self.code_bytes > budget.code_bytes or self.weights_bytes > budget.weights_bytes
-        )
-        return over_sram, over_flash or over_region
-
-    def admissible(self, budget: Budget) -> bool:
-        """Return whether the budget holds."""
-        return not any(self.exceeds(budget))

@@ -28,6 +28,10 @@ MAX_PATH_BYTES, MAX_NAME_BYTES = 4095, 255  # of Linux
 PositiveInt = Annotated[int, Field(gt=0)]
 ByteCount = Annotated[int, Field(ge=0)]
 PositiveBytes = Annotated[int, Field(gt=0, le=ADDRESS_END)]
+CacheBytes = Annotated[int, Field(ge=0, le=2**24)]
+LineBytes = Annotated[int, Field(gt=0, le=4096)]  # of a memory: bytes that arrive together
+WaitCycles = Annotated[float, Field(ge=0.0, le=1e6)]  # of a core, for one line
+Milliseconds = Annotated[float, Field(gt=0.0, le=1e9)]
 Hertz = Annotated[int, Field(gt=0, le=10**10)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Threads = Annotated[int, Field(ge=1, le=1024)]

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evolve.space_search.quality import measure_admission, sample_space
+from mcuformer.cost import Footprint
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.data.images import Split
 from mcuformer.run.artifact import Stage, write_json
@@ -93,6 +94,7 @@ def measure_run(config: ReportConfig) -> None:
         "emulated": None if emulated is None else emulated.logits,
     }
     counts = None if emulated is None else int(emulated.instructions.max())
+    cost = target.cost(subnet)
     content = {
         "device": config.device.name,
         "data": config.data.name,
@@ -108,10 +110,11 @@ def measure_run(config: ReportConfig) -> None:
         },
         "bit_exact": result.bit_exact,
         "admission": admission.dump(),
-        **memory_report(config, subnet, result.emulated, linked),
+        **memory_report(config, cost.footprint, result.emulated, linked),
         "macs": subnet.macs,
         "instructions": counts,
-        "estimated_ms": None if counts is None else config.device.milliseconds(counts),
+        "time": None if cost.time is None else cost.time.dump(),
+        "limit_ms": target.limit.milliseconds,
         "not_verified": list(result.missing),
     }
     write_json(run.file("report_measured.json"), "report", content)
@@ -127,7 +130,7 @@ def accuracy_percent(logits: Array, test: Split) -> float:
 
 def memory_report(
     config: ReportConfig,
-    subnet: SubnetConfig,
+    planned: Footprint,
     emulated: EmulatedRun | None,
     linked: LinkedSizes | None,
 ) -> dict[str, dict[str, int | None]]:
@@ -135,7 +138,7 @@ def memory_report(
 
     Args:
         config: configuration of the report.
-        subnet: the exported network.
+        planned: the exported network's footprint, as planned.
         emulated: what the emulated chip measured, None if it did not run.
         linked: sizes of its firmware, None if it was not built.
 
@@ -143,8 +146,7 @@ def memory_report(
         InternalError: a linked size differs from the planned one.
         BudgetError: the built firmware exceeds the budget although its plan does not.
     """
-    target = config.target
-    planned, limit = target.cost(subnet), target.limit
+    limit = config.target.limit
     sram: dict[str, int | None] = dict.fromkeys(
         ("arena_linked", "static", "stack_high_water", "total")
     )
@@ -217,11 +219,7 @@ def show_report(report: Mapping[str, Any]) -> None:
         ("flash: total", _count(flash["total"]), f"of {flash['budget']:,}"),
         ("multiply-accumulates", _count(report["macs"]), ""),
         ("instructions per image", _count(report["instructions"]), ""),
-        (
-            "milliseconds, estimated",
-            _estimate(report.get("estimated_ms")),
-            "one instruction per cycle",
-        ),
+        *_time_rows(report["time"], report["limit_ms"]),
     ]
     print_table(table("memory (bytes) and work", ("", "", "budget"), rows))
     print(describe_network(SubnetConfig.parse(report["subnet"])))
@@ -229,7 +227,8 @@ def show_report(report: Mapping[str, Any]) -> None:
     print(
         f"admission: of {admission['sampled']} subnets sampled over the whole space, "
         f"{admission['sram']} exceed SRAM alone, {admission['flash']} flash alone, "
-        f"{admission['both']} both; {admission['admitted']} fit"
+        f"{admission['both']} both, {admission['time']} the time alone; "
+        f"{admission['admitted']} fit"
     )
     seconds = report["seconds"]
     parts = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
@@ -262,8 +261,16 @@ def _count(value: int | None) -> str:
     return NOT_VERIFIED if value is None else f"{value:,}"
 
 
-def _estimate(value: float | None) -> str:
-    return NOT_VERIFIED if value is None else f"{value:,.1f}"
+def _time_rows(time: Mapping[str, float] | None, limit: float | None) -> list[tuple[str, str, str]]:
+    """Return the modelled time as rows of the table: the interval, then both of its terms."""
+    if time is None:
+        return [("milliseconds", "not modelled", "")]
+    interval = f"{time['ms_low']:,.1f} to {time['ms_high']:,.1f}"
+    return [
+        ("milliseconds, modelled", interval, "" if limit is None else f"of {limit:,.1f}"),
+        ("- of the core", f"{time['ms_cpu']:,.1f}", ""),
+        ("- of the weights' memory", f"{time['ms_memory']:,.1f}", ""),
+    ]
 
 
 def _exact(value: bool | None, images: int) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mcuformer.cost import NOT_MODELLED, Cost, Footprint, ModelledTime
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.device import Footprint
 from mcuformer.errors import BudgetError, InternalError, ToolMissingError
 from mcuformer.limits import ImageCount, PathText
 from mcuformer.pictures import draw_memory
@@ -136,7 +136,7 @@ def export(config: ExportConfig) -> None:
     save_model(config.run.path, integer, network.subnet, target.forms, dataset.class_names)
     with scratch("build") as builds:
         result = compare_built(config, integer, dataset, builds)
-        linked = linked_sizes(config, cost, builds)
+        linked = linked_sizes(config, cost.footprint, builds)
     write_quality(config, model, integer, dataset)
     images = calibration_images(config, dataset)
     content: dict[str, Any] = {
@@ -147,7 +147,8 @@ def export(config: ExportConfig) -> None:
         "brightness": image_brightness(images, dataset.preprocessing),
         "accuracy_percent": measured_accuracy(model, integer, images, dataset.steering.labels),
         "calibration_images": len(images),
-        "footprint": cost.dump(),
+        "footprint": cost.footprint.dump(),
+        "time": None if cost.time is None else cost.time.dump(),
         "bit_exact": result.bit_exact,
         "check_images": len(result.reference),
         "not_verified": list(result.missing),
@@ -189,6 +190,7 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
     with parsing(run.file("export.json")):
         device, network = content["device"]["name"], NetworkSource.parse(content["network"])
         cost, limits = Footprint.parse(content["footprint"]), content["limit_bytes"]
+        time = None if content["time"] is None else ModelledTime.parse(content["time"])
         accuracy, count = content["accuracy_percent"], content["calibration_images"]
         exact = [name for name, equal in content["bit_exact"].items() if equal]
         checked, missing = content["check_images"], content["not_verified"]
@@ -199,35 +201,44 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
             f"static data {cost.static_bytes:,}, stack {cost.stack_bytes:,}",
             f"flash {cost.flash_bytes:,} of {limits[1]:,} bytes: weights {cost.weights_bytes:,}, "
             f"code {cost.code_bytes:,}",
+            f"time of an image, modelled: {NOT_MODELLED if time is None else time.describe()}",
             f"accuracy on {count} steering images (fine-tuning has seen them): "
             f"float {accuracy['float']:.2f} %, int8 {accuracy['int8']:.2f} %",
-            "; ".join([verified, *missing]),
-            f"firmware: {run.file('firmware')}; built from it: {run.file('build')}",
+            "; ".join([f"firmware: {run.file('firmware')}", verified, *missing]),
         ]
 
 
-def fitting_schedule(target: Target, subnet: SubnetConfig) -> tuple[Footprint, Schedule]:
-    """Return the subnet's footprint, planned block by block, and the whole network's schedule.
+def fitting_schedule(target: Target, subnet: SubnetConfig) -> tuple[Cost, Schedule]:
+    """Return the subnet's cost, planned block by block, and the whole network's schedule.
 
     Raises:
-        BudgetError: the network does not fit; with the bytes that it needs.
+        BudgetError: the network does not fit, with the bytes that it needs; or it is too slow, with
+            its least time in these bytes.
         InternalError: the plan of the whole network differs from the footprint.
     """
     cost, scheduled, limit = target.cost(subnet), target.schedule(subnet), target.limit
-    if cost.arena_bytes != scheduled.plan.arena_bytes:
+    footprint = cost.footprint
+    if footprint.arena_bytes != scheduled.plan.arena_bytes:
         raise InternalError(
             "the network's plan needs another arena than its footprint promised",
             got=scheduled.plan.arena_bytes,
-            expected=cost.arena_bytes,
+            expected=footprint.arena_bytes,
         )
-    over_sram, over_flash = cost.exceeds(limit)
+    over_sram, over_flash = footprint.exceeds(limit)
     if over_sram or over_flash:
         reason = f"; {explain(scheduled, target.forms)}" if over_sram else ""
         raise BudgetError(
             f"the network does not fit {target.device.name}{reason}",
             where="budget",
-            got=f"{cost.sram_bytes} bytes of SRAM and {cost.flash_bytes} of flash",
+            got=f"{footprint.sram_bytes} bytes of SRAM and {footprint.flash_bytes} of flash",
             expected=f"at most {limit.sram_bytes} and {limit.flash_bytes}",
+        )
+    if cost.too_slow(limit):
+        raise BudgetError(
+            f"the network is too slow for {target.device.name}, in the fastest schedule that fits",
+            where="budget.milliseconds",
+            got=f"{cost.ms_high:g} ms (modelled)",
+            expected=f"at most {limit.milliseconds:g}",
         )
     return cost, scheduled
 

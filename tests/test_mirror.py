@@ -52,11 +52,8 @@ ELSEWHERE = {
     "oplib.ops.elementwise": (KERNELS, '"gelu"'),
     "oplib.ops.fused": "oplib/ops/test_registry.py",
     "oplib.ops.patch_operator": KERNELS,
-    "oplib.ops.work": ("oplib/plan/test_instructions.py", "modelled_instructions"),
-    "oplib.plan.footprint": (
-        "oplib/target/test_target.py",
-        "test_the_footprint_by_blocks_is_the_whole_plans",
-    ),
+    "oplib.ops.work": ("oplib/plan/test_time_model.py", "Work(products"),
+    "oplib.plan.footprint": ("oplib/target/test_target.py", "cost_by_blocks"),
     "oplib.target.board": CHIPS,
     "oplib.target.host": "oplib/target/test_heap.py",
     "supernet.attention": (TWINS, "relative_position"),

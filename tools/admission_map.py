@@ -41,7 +41,7 @@ Estimator = Callable[[SubnetConfig, Device], bool]
 def planned_fits(subnet: SubnetConfig, device: Device) -> bool:
     """Return whether the exporter's plan fits the SRAM, region by region."""
     target = Target(device)
-    return not target.cost(subnet).exceeds(target.limit)[0]
+    return not target.cost(subnet).footprint.exceeds(target.limit)[0]
 
 
 ESTIMATORS: dict[str, Estimator] = {

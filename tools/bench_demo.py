@@ -40,7 +40,6 @@ def run_row(device: str, seed: int, out: Path) -> dict[str, Any]:
         "flash_bytes": report["flash_bytes"],
         "macs": report["macs"],
         "instructions": report["instructions"],
-        "estimated_ms": report["estimated_ms"],
         "seconds": round(sum(report["seconds"].values()), 1),
     }
 
@@ -78,12 +77,11 @@ def tables(result: dict[str, Any]) -> list[Table]:
             f"{_count(row['flash_bytes']['total'])} of {row['flash_bytes']['budget']:,}",
             _count(row["macs"]),
             _count(row["instructions"]),
-            _count(row["estimated_ms"], 1),
             f"{row['seconds']:.0f}",
         )
         for row in result["rows"]
     ]
-    work = ("MACs", "instructions", "ms, estimated", "seconds")
+    work = ("MACs", "instructions", "seconds")
     sizes = ("arena", "stack", "SRAM", "flash")
     return [
         Table(header, accuracies, title),
@@ -91,8 +89,8 @@ def tables(result: dict[str, Any]) -> list[Table]:
     ]
 
 
-def _count(value: float | None, digits: int = 0) -> str:
-    return "not verified" if value is None else f"{value:,.{digits}f}"
+def _count(value: int | None) -> str:
+    return "not verified" if value is None else f"{value:,}"
 
 
 def exact(row: dict[str, Any]) -> bool:

@@ -51,11 +51,12 @@ HEAD = """\
 # Results
 
 Every table names the command that printed it, the machine and the versions. Instructions are those
-that QEMU executed, not cycles; milliseconds are an estimate everywhere: one instruction per cycle
-at the device's clock, no wait states. Bytes and instructions of a network are the same on every
-computer with the same compiler. Accuracies, and the network that a search finds, are not: training
-rounds differently on another CPU or with another version of torch. They are given over several
-seeds, mean ± standard deviation.
+that QEMU executed, not cycles; milliseconds are modelled everywhere, as an interval from the larger
+of the core's and the memory's time to their sum. A board whose cycle counter around `model_run`
+lies outside of it would falsify the model. Bytes and instructions of a network are the same on
+every computer with the same compiler. Accuracies, and the network that a search finds, are not:
+training rounds differently on another CPU or with another version of torch. They are given over
+several seeds, mean ± standard deviation.
 """
 
 

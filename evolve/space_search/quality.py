@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcuformer.device import Budget, Footprint
+from mcuformer.cost import Cost
+from mcuformer.device import Budget
 from mcuformer.errors import BudgetError
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 
-FootprintOf = Callable[[SubnetConfig], Footprint]
+CostOf = Callable[[SubnetConfig], Cost]
 AccuracyOf = Callable[[SubnetConfig], float]
 
 
@@ -25,47 +26,58 @@ class Admission:
         sram: number that exceed SRAM alone.
         flash: number that exceed flash alone.
         both: number that exceed both.
+        time: number that exceed the time alone.
     """
 
     sampled: int
     sram: int
     flash: int
     both: int
+    time: int = 0
 
     @property
     def fraction(self) -> float:
         """Admitted share of the subnets (rho)."""
-        return 1.0 - (self.sram + self.flash + self.both) / self.sampled
+        return 1.0 - self.refused / self.sampled
+
+    @property
+    def refused(self) -> int:
+        """Number of refused subnets."""
+        return self.sram + self.flash + self.both + self.time
 
     def dump(self) -> dict[str, int]:
         """Return the counts as plain containers, with the number of admitted subnets."""
-        refused = self.sram + self.flash + self.both
         return {
             "sampled": self.sampled,
             "sram": self.sram,
             "flash": self.flash,
             "both": self.both,
-            "admitted": self.sampled - refused,
+            "time": self.time,
+            "admitted": self.sampled - self.refused,
         }
 
 
 def measure_admission(
-    subnets: Iterable[SubnetConfig], footprint: FootprintOf, budget: Budget
+    subnets: Iterable[SubnetConfig], cost_of: CostOf, budget: Budget
 ) -> tuple[Admission, list[SubnetConfig]]:
     """Count the subnets that the budget refuses, and why; return those it admits too."""
     # by (exceeds SRAM, exceeds flash)
     counts = {(True, False): 0, (False, True): 0, (True, True): 0, (False, False): 0}
-    admitted = []
+    slow, admitted = 0, []
     for subnet in subnets:
-        verdict = footprint(subnet).exceeds(budget)
+        cost = cost_of(subnet)
+        verdict = cost.footprint.exceeds(budget)
         counts[verdict] += 1
-        if not any(verdict):
+        if cost.admissible(budget):
             admitted.append(subnet)
+        elif not any(verdict):
+            slow += 1
     admission = Admission(
         sampled=sum(counts.values()),
         sram=counts[True, False],
         flash=counts[False, True],
         both=counts[True, True],
+        time=slow,
     )
     return admission, admitted
 
@@ -103,18 +115,28 @@ def score(accuracy_percent: float, admitted_fraction: float, lambda_rho: float) 
 
 
 def check_feasible(
-    points: Sequence[SpacePoint], space: SearchSpace, footprint: FootprintOf, budget: Budget
+    points: Sequence[SpacePoint], space: SearchSpace, cost_of: CostOf, budget: Budget
 ) -> None:
     """Refuse a budget that the smallest subnet of every point exceeds.
 
     Raises:
-        BudgetError: with the smallest SRAM and the smallest flash of any point.
+        BudgetError: with the smallest SRAM and the smallest flash of any point or, if only the time
+            is exceeded, the shortest.
     """
-    smallest = [footprint(space.smallest(point)) for point in points]
+    smallest = [cost_of(space.smallest(point)) for point in points]
     if any(cost.admissible(budget) for cost in smallest):
         return
-    sram = min(smallest, key=lambda cost: cost.sram_bytes)
-    flash = min(smallest, key=lambda cost: cost.flash_bytes)
+    times = [c.ms_high for c in smallest if c.ms_high and not any(c.footprint.exceeds(budget))]
+    if times:
+        raise BudgetError(
+            "no subnet of the space is as fast",
+            where="budget.milliseconds",
+            got=budget.milliseconds,
+            expected=f"at least {min(times):g}, the modelled time of the fastest that fits",
+        )
+    footprints = [cost.footprint for cost in smallest]
+    sram = min(footprints, key=lambda footprint: footprint.sram_bytes)
+    flash = min(footprints, key=lambda footprint: footprint.flash_bytes)
     raise BudgetError(
         f"no subnet of the space fits {budget.sram_bytes} bytes of SRAM and {budget.flash_bytes} "
         f"of flash; the smallest footprints possible are {sram.sram_bytes} of SRAM (with "

@@ -55,12 +55,21 @@ class EvolutionConfig(Value):
 
 @dataclass(frozen=True)
 class Candidate:
-    """An evaluated subnet."""
+    """An evaluated subnet.
+
+    Args:
+        subnet: the subnet.
+        accuracy_percent: accuracy on the steering split.
+        sram_bytes: SRAM of its firmware.
+        flash_bytes: flash of its firmware.
+        ms_high: upper end of its modelled time in milliseconds; None if that is not modelled.
+    """
 
     subnet: SubnetConfig
     accuracy_percent: float
     sram_bytes: int
     flash_bytes: int
+    ms_high: float | None = None
 
     @property
     def rank(self) -> tuple[float, int, int, str]:

@@ -29,7 +29,8 @@ class Study:
     """Evaluated subnets in a journal, which an interrupted search continues from.
 
     A trial of the study is a subnet: its value is the accuracy, its parameters are the genes, its
-    attributes hold SRAM, flash and the whole subnet. One line of the journal holds one trial.
+    attributes hold SRAM, flash, modelled time and the whole subnet. One line of the journal holds
+    one trial.
 
     Args:
         path: journal, which may hold several studies; it is created if it is missing.
@@ -114,6 +115,7 @@ class Study:
             user_attrs={
                 "sram_bytes": candidate.sram_bytes,
                 "flash_bytes": candidate.flash_bytes,
+                "ms_high": candidate.ms_high,
                 "subnet": subnet.dump(),
             },
         )
@@ -207,4 +209,5 @@ def _candidate(trial: FrozenTrial) -> Candidate:
         float(trial.values[0]),
         int(attributes["sram_bytes"]),
         int(attributes["flash_bytes"]),
+        None if attributes["ms_high"] is None else float(attributes["ms_high"]),
     )

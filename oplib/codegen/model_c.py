@@ -35,9 +35,9 @@ from oplib.ops.base import (
     Scalar,
 )
 from oplib.ops.registry import OPERATORS
-from oplib.plan.instructions import flash_bytes_read
 from oplib.plan.param_structs import Struct, call_structs
 from oplib.plan.schedule import Schedule
+from oplib.plan.time_model import flash_bytes_read
 from oplib.plan.timeline import timeline
 
 COLUMNS = 100

@@ -22,7 +22,7 @@ from oplib.ops.base import (
     int32,
 )
 from oplib.ops.quant import multiplier, saturate, saturate16
-from oplib.ops.work import PER_ELEMENT, PER_EPILOGUE_ELEMENT, Work
+from oplib.ops.work import Work
 
 # Both products, rounding and zero point fit 32 bits: (2 * 255 + 2) 2^21 + 2^15 + 2^23 < 2^31.
 MAX_MULTIPLIER = 2**21
@@ -41,8 +41,8 @@ class Add(Operator):
         return inputs[0]
 
     def work(self, node: Node, tensors: Tensors, *, inside: bool = False) -> Work:
-        each = PER_EPILOGUE_ELEMENT if inside else PER_ELEMENT
-        return Work(each * tensors[node.inputs[0]].size)
+        size = tensors[node.inputs[0]].size
+        return Work(epilogue_elements=size) if inside else Work(elements=size)
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         result: Array = inputs[0] + inputs[1]

@@ -39,7 +39,7 @@ from oplib.ops.softmax import (
     softmax_specs,
     softmax_weights,
 )
-from oplib.ops.work import PER_MAC, PER_OUTPUT, PER_PACKED_BYTE, PER_SCORE, Work
+from oplib.ops.work import Work
 
 TABLES = ("key_rows", "key_columns", "value_rows", "value_columns")
 
@@ -85,8 +85,8 @@ def weights_bytes(attrs: SoftmaxAttributes, tokens: int) -> int:
     return (12 if plain else 14) * QUAD * quads(tokens)
 
 
-def attention_work(attrs: AttentionAttributes, tokens: int, width: int, *, packed: bool) -> float:
-    """Return the modelled instructions of attention.
+def attention_work(attrs: AttentionAttributes, tokens: int, width: int, *, packed: bool) -> Work:
+    """Return the work of attention.
 
     Args:
         attrs: attributes of the node.
@@ -95,8 +95,8 @@ def attention_work(attrs: AttentionAttributes, tokens: int, width: int, *, packe
         packed: whether keys and values are already in the layout of weights.
     """
     size, scores = tokens * width, attrs.num_heads * tokens**2
-    pack = 0.0 if packed else PER_PACKED_BYTE * 2 * size
-    return 2 * PER_MAC * tokens * size + PER_SCORE * scores + PER_OUTPUT * size + pack
+    pack = 0 if packed else 2 * size
+    return Work(products=2 * tokens * size, scores=scores, outputs=size, packed_bytes=pack)
 
 
 def split_heads(x: Array, num_heads: int) -> Array:
@@ -273,7 +273,7 @@ class Attention(AttentionOperator[AttentionAttributes]):
     ) -> Work:
         tokens, width = tensors[node.output].shape
         constants = sum(spec.num_bytes for spec in softmax_specs(node.attrs))
-        return Work(attention_work(node.attrs, tokens, width, packed=inside), constants)
+        return attention_work(node.attrs, tokens, width, packed=inside) + Work(bytes_read=constants)
 
     def scratch_parts(
         self, node: Node[AttentionAttributes], inputs: Sequence[TensorType]
@@ -315,7 +315,7 @@ class AttentionRelative(AttentionOperator[RelativeAttributes]):
         constants = sum(
             spec.num_bytes for spec in self.array_specs(node, (tensors[node.inputs[0]],))
         )
-        return Work(attention_work(node.attrs, tokens, width, packed=False), constants)
+        return attention_work(node.attrs, tokens, width, packed=False) + Work(bytes_read=constants)
 
     def scratch_parts(
         self, node: Node[RelativeAttributes], inputs: Sequence[TensorType]

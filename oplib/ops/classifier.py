@@ -45,8 +45,8 @@ class Classifier(LinearLayer):
 
     def work(self, node: Node[LinearAttributes], tensors: Tensors, *, inside: bool = False) -> Work:
         specs = self.array_specs(node, (tensors[node.inputs[0]],))
-        instructions = product_work(1, node.attrs.out_features, specs[0].num_bytes, untiled=1)
-        return Work(instructions, sum(spec.num_bytes for spec in specs))
+        work = product_work(1, node.attrs.out_features, specs[0].num_bytes, untiled=1)
+        return work + Work(bytes_read=sum(spec.num_bytes for spec in specs))
 
     def unit(self, params: Params, source: QuantParams) -> float:
         """Return the real value of one integer step of every logit.

@@ -121,8 +121,8 @@ class ConvPool(Operator[ConvPoolAttributes]):
         target = tensors[node.output]
         specs = self.array_specs(node, (tensors[node.inputs[0]],))
         positions = target.size // node.attrs.out_features
-        instructions = product_work(positions, target.size, specs[0].num_bytes)
-        return Work(instructions, sum(spec.num_bytes for spec in specs))
+        work = product_work(positions, target.size, specs[0].num_bytes)
+        return work + Work(bytes_read=sum(spec.num_bytes for spec in specs))
 
     def run_float(
         self, node: Node[ConvPoolAttributes], params: Params, inputs: Sequence[Array]

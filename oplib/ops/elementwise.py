@@ -21,7 +21,7 @@ from oplib.ops.base import (
     Params,
     Tensors,
 )
-from oplib.ops.work import PER_ELEMENT, PER_EPILOGUE_ELEMENT, Work
+from oplib.ops.work import Work
 
 TABLE_BYTES = 256
 
@@ -51,9 +51,9 @@ class Elementwise(Operator):
 
     def work(self, node: Node, tensors: Tensors, *, inside: bool = False) -> Work:
         source = tensors[node.inputs[0]]
-        each = PER_EPILOGUE_ELEMENT if inside else PER_ELEMENT
+        work = Work(epilogue_elements=source.size) if inside else Work(elements=source.size)
         constants = sum(spec.num_bytes for spec in self.array_specs(node, (source,)))
-        return Work(each * source.size, constants)
+        return work + Work(bytes_read=constants)
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         return self.real(inputs[0]).astype(np.float32)

@@ -23,7 +23,7 @@ from oplib.ops.base import (
     int32,
 )
 from oplib.ops.quant import QuantParams, multiplier, multiply_high, saturate, saturate16
-from oplib.ops.work import PER_ELEMENT, Work
+from oplib.ops.work import Work
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class EmbedTokens(Operator[EmbeddingAttributes]):
     ) -> Work:
         source = tensors[node.inputs[0]]
         constants = sum(spec.num_bytes for spec in self.array_specs(node, (source,)))
-        return Work(PER_ELEMENT * source.size, constants)
+        return Work(elements=source.size, bytes_read=constants)
 
     def run_float(
         self, node: Node[EmbeddingAttributes], params: Params, inputs: Sequence[Array]

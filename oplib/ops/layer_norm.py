@@ -25,7 +25,7 @@ from oplib.ops.base import (
     Tensors,
 )
 from oplib.ops.quant import multiply_high, saturate
-from oplib.ops.work import PER_NORM_ELEMENT, Work
+from oplib.ops.work import Work
 
 MAX_FEATURES = 511
 SQRT_STEPS = SQRT_FORMS["newton4"]
@@ -103,7 +103,12 @@ class LayerNorm(Operator[LayerNormAttributes]):
     ) -> Work:
         source = tensors[node.inputs[0]]
         constants = sum(spec.num_bytes for spec in self.array_specs(node, (source,)))
-        return Work(PER_NORM_ELEMENT * source.size, constants)
+        rows = source.size // source.shape[-1]
+        return Work(
+            norm_elements=source.size,
+            bytes_read=constants,
+            bytes_reread=(rows - 1) * constants,
+        )
 
     def run_float(
         self, node: Node[LayerNormAttributes], params: Params, inputs: Sequence[Array]

@@ -47,13 +47,7 @@ from oplib.ops.quant import (
     requantize,
     saturate16,
 )
-from oplib.ops.work import (
-    PER_MAC,
-    PER_MAC_UNTILED,
-    PER_OUTPUT,
-    PER_PACKED_INPUT,
-    Work,
-)
+from oplib.ops.work import Work
 
 SHIFT_S16 = 8  # 24 fraction bits: an int16 output has scale ratios up to 128
 MAX_IN_FEATURES_S16 = 384  # 384 * 32767 * 127 + 2^29 < 2^31
@@ -160,8 +154,8 @@ def linear_fields(in_features: int, out_features: int, zero_point: int) -> tuple
 
 def product_work(
     tokens: int, outputs: int, weight_bytes: int, *, untiled: int = 0, packed: bool = False
-) -> float:
-    """Return the modelled instructions of a matrix product.
+) -> Work:
+    """Return the work of a matrix product.
 
     Args:
         tokens: number of tokens, or positions, that the matrix is applied to.
@@ -170,9 +164,13 @@ def product_work(
         untiled: number of tokens that are read in pairs, without a tile.
         packed: whether a tile already holds the inputs.
     """
-    products = weight_bytes * (PER_MAC * (tokens - untiled) + PER_MAC_UNTILED * untiled)
     features = weight_bytes * tokens / (outputs // tokens)  # inputs of all tokens
-    return products + PER_OUTPUT * outputs + (0.0 if packed else PER_PACKED_INPUT * features)
+    return Work(
+        products=weight_bytes * (tokens - untiled),
+        paired_products=weight_bytes * untiled,
+        outputs=outputs,
+        packed_inputs=0 if packed else features,
+    )
 
 
 def linear_arguments(
@@ -251,11 +249,11 @@ class LinearLayer(Operator[LinearAttributes]):
         tokens = target.size // node.attrs.out_features
         untiled = 0 if node.attrs.tiled else tokens
         weight_bytes = specs[0].num_bytes
-        instructions = product_work(
-            tokens, target.size, weight_bytes, untiled=untiled, packed=inside
-        )
+        work = product_work(tokens, target.size, weight_bytes, untiled=untiled, packed=inside)
         constants = sum(spec.num_bytes for spec in specs)
-        return Work(instructions, node.attrs.passes(tokens) * constants)
+        read = node.attrs.passes(tokens)
+        loaded = -(-tokens // (TILE if node.attrs.tiled else 2))
+        return work + Work(bytes_read=read * constants, bytes_reread=(loaded - read) * constants)
 
     def run_float(
         self, node: Node[LinearAttributes], params: Params, inputs: Sequence[Array]

@@ -21,7 +21,7 @@ from oplib.ops.base import (
     int32,
 )
 from oplib.ops.quant import multiplier, requantize
-from oplib.ops.work import PER_ELEMENT, Work
+from oplib.ops.work import Work
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class MeanPool(Operator[MeanPoolAttributes]):
     def work(
         self, node: Node[MeanPoolAttributes], tensors: Tensors, *, inside: bool = False
     ) -> Work:
-        return Work(PER_ELEMENT * tensors[node.inputs[0]].size)
+        return Work(elements=tensors[node.inputs[0]].size)
 
     def run_float(
         self, node: Node[MeanPoolAttributes], params: Params, inputs: Sequence[Array]

@@ -213,11 +213,16 @@ class PatchOperator(Operator[AttrsT]):
         specs = self.array_specs(node, (tensors[node.inputs[0]],))
         tokens = target.size // node.attrs.out_features
         untiled = min(tokens, node.attrs.tile_from)
-        instructions = product_work(tokens, target.size, specs[0].num_bytes, untiled=untiled)
+        work = product_work(tokens, target.size, specs[0].num_bytes, untiled=untiled)
         matrix, positions = specs[:2], specs[2:]
         passes = self._passes(node, tensors[node.inputs[0]])
-        read = passes * sum(spec.num_bytes for spec in matrix)
-        return Work(instructions, read + sum(spec.num_bytes for spec in positions))
+        loaded = -(-(tokens - untiled) // TILE) - (-untiled // 2)
+        constants = sum(spec.num_bytes for spec in matrix)
+        position_bytes = sum(spec.num_bytes for spec in positions)
+        return work + Work(
+            bytes_read=passes * constants + position_bytes,
+            bytes_reread=max(0, loaded - passes) * constants,
+        )
 
     def _passes(self, node: Node[AttrsT], image: TensorType) -> int:
         """Return how many times the weights are read."""

@@ -17,7 +17,7 @@ from oplib.ops.base import (
     Tensors,
     int32,
 )
-from oplib.ops.work import PER_ELEMENT, Work
+from oplib.ops.work import Work
 
 
 class TakeToken(Operator):
@@ -31,7 +31,7 @@ class TakeToken(Operator):
         return TensorType((inputs[0].shape[-1],), inputs[0].dtype)
 
     def work(self, node: Node, tensors: Tensors, *, inside: bool = False) -> Work:
-        return Work(PER_ELEMENT * tensors[node.inputs[0]].size)
+        return Work(elements=tensors[node.inputs[0]].size)
 
     def run_float(self, node: Node, params: Params, inputs: Sequence[Array]) -> Array:
         return inputs[0][:, 0]

@@ -1,9 +1,9 @@
-"""Bytes of a subnet's firmware, before anything is compiled, by the exporter's own planner."""
+"""Bytes and work of a subnet's firmware, before it is compiled, by the exporter's planner."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from mcuformer.device import Core
@@ -12,37 +12,41 @@ from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph, Node
 from oplib.ops.base import Field, Nested, Scalar
 from oplib.ops.registry import OPERATORS
+from oplib.ops.work import Work
 from oplib.plan.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BYTES
-from oplib.plan.instructions import weights_bytes
 from oplib.plan.param_structs import call_structs
-from oplib.plan.schedule import Choice, block_calls, choose, one_block
+from oplib.plan.schedule import Choice, block_calls, choose, one_block, outside_blocks
+from oplib.plan.time_model import DEFAULT_TIMING, TimeModel, weights_bytes, work_of
 
 PRODUCT = "oplib_product_4x2"  # not inlined on cores without dual products
 FETCH_BYTES = 4  # static data of the emulated application that supplies strips
 
 
 @dataclass(frozen=True)
-class PlannedBytes:
-    """Bytes of a subnet's firmware that depend on its schedule: all but static data and stack.
+class PlannedCost:
+    """What depends on the schedule of a subnet's firmware: all but static data and stack.
 
     Args:
         arena: activations and working memory.
         weights: constant arrays, with tables and requantisation constants.
         code: all other bytes of flash.
+        work: modelled work of an image.
     """
 
     arena: int
     weights: int
     code: int
+    work: Work
 
 
-def planned_bytes(
+def planned_cost(
     subnet: SubnetConfig,
     core: Core,
     forms: Forms = DEFAULT_FORMS,
     arena_bytes: int | None = None,
-) -> PlannedBytes:
-    """Return the bytes of a subnet's firmware on a core.
+    timing: TimeModel = DEFAULT_TIMING,
+) -> PlannedCost:
+    """Return the bytes and the work of a subnet's firmware.
 
     Arena and weights equal the linker's figures; code is estimated from a table by kernel and core.
     Blocks are planned one at a time (:func:`oplib.plan.schedule.one_block`).
@@ -53,16 +57,21 @@ def planned_bytes(
         forms: forms of the integer operators.
         arena_bytes: largest arena, as for :func:`oplib.plan.schedule.schedule`; None asks for the
             least memory.
+        timing: model of the time, by which schedules are ranked.
     """
-    chosen = choose(subnet, forms, arena_bytes)
+    chosen = choose(subnet, forms, arena_bytes, timing)
     costs = {block: _costs(one_block(subnet, block), forms, c) for block, c in chosen.items()}
     parts = [costs[block] for block in subnet.blocks]
+    over_image, panels = outside_blocks(chosen.values())
+    block, choice = next((b, c) for b, c in chosen.items() if c.over_image == over_image)
+    rest = _costs(one_block(subnet, block), forms, replace(choice, rest_panels=panels))
     kernels = set().union(*(cost.kernels for cost in costs.values()))
     code = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
-    return PlannedBytes(
+    return PlannedCost(
         arena=max(choice.arena_bytes for choice in chosen.values()),
-        weights=parts[0].rest_weights + sum(part.block_weights for part in parts),
-        code=code + parts[0].rest_code + sum(part.block_code for part in parts),
+        weights=rest.rest_weights + sum(part.block_weights for part in parts),
+        code=code + rest.rest_code + sum(part.block_code for part in parts),
+        work=sum((part.block_work for part in parts), rest.rest_work),
     )
 
 
@@ -73,18 +82,20 @@ def static_bytes(forms: Forms) -> int:
 
 @dataclass(frozen=True)
 class _Costs:
-    """Bytes of flash of a network with one block: the block's own, and those outside of it."""
+    """Flash and work of a network with one block: the block's own, and the rest."""
 
     block_weights: int
     rest_weights: int
     block_code: int
     rest_code: int
+    block_work: Work
+    rest_work: Work
     kernels: frozenset[str]
 
 
 @lru_cache(maxsize=65536)
 def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice) -> _Costs:
-    """Return the flash of a network with one block, inside and outside of the block."""
+    """Return flash and work of a network with one block, inside and outside of the block."""
     calls = block_calls(subnet, forms, choice)
     block = [node for node in calls.nodes if node.place is not None]
     rest = [node for node in calls.nodes if node.place is None]
@@ -93,6 +104,8 @@ def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice) -> _Costs:
         weights_bytes(calls, rest),
         calls_bytes(calls, block),
         calls_bytes(calls, rest),
+        work_of(calls, block),
+        work_of(calls, rest),
         frozenset(kernels_of(calls)),
     )
 

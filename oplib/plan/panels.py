@@ -15,7 +15,7 @@ from oplib.ops.base import align
 from oplib.ops.registry import OPERATORS
 from oplib.ops.work import Work
 from oplib.plan.arena import live_bytes
-from oplib.plan.instructions import node_work
+from oplib.plan.time_model import node_work
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import product
 
@@ -14,7 +14,6 @@ from oplib.graph import Graph
 from oplib.network.builder import build_graph
 from oplib.ops.work import Work
 from oplib.plan.arena import Plan, plan_memory
-from oplib.plan.instructions import least_work
 from oplib.plan.panels import Ladder, ladders, widen, widest
 from oplib.plan.passes.decompose_patch_embed import decompose_patch_embed
 from oplib.plan.passes.integrate_operators import integrate_operators
@@ -22,8 +21,7 @@ from oplib.plan.passes.overwrite_image import overwrite_image
 from oplib.plan.passes.overwrite_tokens import overwrite_tokens
 from oplib.plan.passes.stream_tokens import Variant, stream_tokens, streamable
 from oplib.plan.passes.strip_input import strip_input
-
-INSTRUCTIONS_PER_BYTE = 1.0  # between the cycles of internal flash, 0.3, and of quad SPI flash, 4
+from oplib.plan.time_model import DEFAULT_TIMING, TimeModel, least_work
 
 
 @dataclass(frozen=True)
@@ -45,32 +43,35 @@ class Schedule:
 
 @lru_cache(maxsize=4096)
 def schedule(
-    subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS, arena_bytes: int | None = None
+    subnet: SubnetConfig,
+    forms: Forms = DEFAULT_FORMS,
+    arena_bytes: int | None = None,
+    timing: TimeModel = DEFAULT_TIMING,
 ) -> Schedule:
     """Return the schedule of a subnet; no weights are needed.
 
     Blocks have variants: each half streamed, with more or fewer heads at a time, or layer by layer.
     So has the patch embedding: tokens over the image or apart. Every call takes the widest panel of
-    tokens within the limit, and every block the variant with the least cost (:func:`cost_of`).
-    Without a limit, or if no variant fits, the
-    limit is the least peak that the network can have.
+    tokens within the limit, and every block the variant with the least modelled time. Without a
+    limit, or if no variant fits, the limit is the least peak that the network can have.
 
     Args:
         subnet: the network's shape.
         forms: forms of the integer operators and the passes that are on.
         arena_bytes: largest arena, as a budget leaves it; None asks for the least memory.
+        timing: model of the time, by which variants are ranked.
 
     Raises:
         LoweringError: a pass cannot handle the network.
     """
     graph = build_graph(subnet, forms)
-    chosen = choose(subnet, forms, arena_bytes)
+    chosen = choose(subnet, forms, arena_bytes, timing)
     calls = _apply(graph, forms, [chosen[block] for block in subnet.blocks])
     return Schedule(graph, calls, plan_memory(calls), subnet.key)
 
 
 def choose(
-    subnet: SubnetConfig, forms: Forms, arena_bytes: int | None
+    subnet: SubnetConfig, forms: Forms, arena_bytes: int | None, timing: TimeModel
 ) -> dict[BlockConfig, Choice]:
     """Return the variant of each distinct block; arguments as for :func:`schedule`.
 
@@ -86,7 +87,7 @@ def choose(
         for single in blocks.values()
     )
     limit = least if arena_bytes is None else max(least, arena_bytes)
-    return {block: _best(single, forms, limit) for block, single in blocks.items()}
+    return {block: _best(single, forms, limit, timing) for block, single in blocks.items()}
 
 
 def block_calls(subnet: SubnetConfig, forms: Forms, choice: Choice) -> Graph:
@@ -121,12 +122,7 @@ class Choice:
     block_panels: tuple[int, ...]
     rest_panels: tuple[int, ...]
     arena_bytes: int
-    work: Work
-
-
-def cost_of(work: Work) -> float:
-    """Return the cost by which schedules are ranked: instructions, and bytes read as such."""
-    return work.instructions + INSTRUCTIONS_PER_BYTE * work.bytes_read
+    work: Work = field(compare=False)  # follows from the others; hashing it takes long
 
 
 @dataclass(frozen=True)
@@ -167,22 +163,22 @@ class _Candidate:
 
 
 @lru_cache(maxsize=65536)
-def _best(subnet: SubnetConfig, forms: Forms, limit: int) -> Choice:
-    """Return the variant and panels of a network with one block that cost least within a limit."""
+def _best(subnet: SubnetConfig, forms: Forms, limit: int, timing: TimeModel) -> Choice:
+    """Return variant and panels of a network with one block: the least time within a limit."""
+
+    def rank(choice: Choice) -> tuple[float, int]:
+        return timing.cost_of(choice.work), choice.arena_bytes
+
     best: Choice | None = None
-    for candidate in _candidates(subnet, forms):  # from the least possible cost
-        if best is not None and cost_of(candidate.least_work) > cost_of(best.work):
+    for candidate in _ranked_candidates(subnet, forms, timing):
+        if best is not None and timing.cost_of(candidate.least_work) > timing.cost_of(best.work):
             break
         if candidate.arena_bytes <= limit:
             choice = _placed(subnet, forms, candidate, limit)
-            best = choice if best is None else min(best, choice, key=_rank)
+            best = choice if best is None else min(best, choice, key=rank)
     if best is None:
         raise InternalError("no variant of the block is within the limit", got=limit)
     return best
-
-
-def _rank(choice: Choice) -> tuple[float, int]:
-    return cost_of(choice.work), choice.arena_bytes
 
 
 def _placed(subnet: SubnetConfig, forms: Forms, candidate: _Candidate, limit: int) -> Choice:
@@ -204,11 +200,23 @@ def _arena_bytes(subnet: SubnetConfig, forms: Forms, choice: Choice) -> int:
 
 
 @lru_cache(maxsize=65536)
+def _ranked_candidates(
+    subnet: SubnetConfig, forms: Forms, timing: TimeModel
+) -> tuple[_Candidate, ...]:
+    """Return every variant of a network with one block, from the least possible time."""
+
+    def rank(candidate: _Candidate) -> float:
+        return timing.cost_of(candidate.least_work)
+
+    return tuple(sorted(_candidates(subnet, forms), key=rank))
+
+
+@lru_cache(maxsize=65536)
 def _candidates(subnet: SubnetConfig, forms: Forms) -> tuple[_Candidate, ...]:
-    """Return every variant of a network with one block, from the least possible cost."""
+    """Return every variant of a network with one block."""
     # All combinations are tried, at most 8 (heads + 1): a heuristic could miss the fastest that
     # fits. Linears without a tile differ only where some half stays layer by layer. They need less
-    # memory and more instructions, so they matter when the tile alone breaks the limit.
+    # memory and more time, so they matter when the tile alone breaks the limit.
     graph = build_graph(subnet, forms)
     largest = streamable(graph, 0) if forms.passes.stream_tokens else {}
     groups = range(largest.get("attention", 0) + 1)
@@ -222,7 +230,7 @@ def _candidates(subnet: SubnetConfig, forms: Forms) -> tuple[_Candidate, ...]:
             arena_bytes = plan_memory(calls).arena_bytes
             least = least_work(calls)
             candidates.append(_Candidate(variant, over_image, calls, arena_bytes, least))
-    return tuple(sorted(candidates, key=lambda candidate: cost_of(candidate.least_work)))
+    return tuple(candidates)
 
 
 def _can_overwrite_image(graph: Graph, forms: Forms) -> bool:
@@ -231,14 +239,20 @@ def _can_overwrite_image(graph: Graph, forms: Forms) -> bool:
     return wanted and whole and overwrite_image(graph) is not None
 
 
-def _apply(graph: Graph, forms: Forms, choices: Sequence[Choice]) -> Graph:
-    """Return the calls of a network, given the choice of each block."""
+def outside_blocks(choices: Collection[Choice]) -> tuple[bool, tuple[int, ...]]:
+    """Return what the blocks' choices mean for the rest: tokens over the image, and panels."""
     over_image = any(choice.over_image for choice in choices)
-    variants = {index: choice.variant for index, choice in enumerate(choices)}
-    calls = _run_passes(graph, forms, variants, over_image=over_image)
     # Blocks that fit with another patch embedding say nothing about this one's panel.
     rest = zip(*(c.rest_panels for c in choices if c.over_image == over_image), strict=True)
-    outside = iter([min(panels) for panels in rest])
+    return over_image, tuple(min(panels) for panels in rest)
+
+
+def _apply(graph: Graph, forms: Forms, choices: Sequence[Choice]) -> Graph:
+    """Return the calls of a network, given the choice of each block."""
+    over_image, rest_panels = outside_blocks(choices)
+    variants = {index: choice.variant for index, choice in enumerate(choices)}
+    calls = _run_passes(graph, forms, variants, over_image=over_image)
+    outside = iter(rest_panels)
     inside = [iter(choice.block_panels) for choice in choices]
     panels = [next(outside if n.place is None else inside[n.place.block]) for n in calls.nodes]
     return widen(calls, panels)

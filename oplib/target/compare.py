@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mcuformer.device import Budget, Device, Footprint
+from mcuformer.cost import Footprint
+from mcuformer.device import Budget, Device
 from mcuformer.errors import BudgetError, InternalError, ToolMissingError
 from oplib.network.reference import IntegerModel, run_integer
 from oplib.ops.base import Array

@@ -1,6 +1,6 @@
 """Device, budget and operator forms as one value: cost of a subnet, and whether it fits.
 
-The bytes of a whole firmware are added in :class:`mcuformer.device.Footprint` and subtracted here,
+The bytes of a whole firmware are added in :class:`mcuformer.cost.Footprint` and subtracted here,
 and nowhere else.
 """
 
@@ -10,26 +10,29 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from mcuformer.device import Budget, BudgetConfig, Device, Footprint
+from mcuformer.cost import Cost, Footprint
+from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.run.command import Settings
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
-from oplib.plan.footprint import PlannedBytes, planned_bytes, static_bytes
+from oplib.ops.work import Work
+from oplib.plan.footprint import PlannedCost, planned_cost, static_bytes
 from oplib.plan.schedule import Schedule, schedule
+from oplib.plan.time_model import TimeModel
 from oplib.target.board import LinkedSizes
 
 
 @dataclass(frozen=True)
 class Target:
-    """The device that a network is made for, and the memory that it may take.
+    """The device that a network is made for, and what it may take of it.
 
     Args:
         device: the microcontroller.
-        budget: memory that the user allows; null fields allow all that the device has.
-        forms: forms of the integer operators, on which memory depends.
+        budget: memory and time that the user allows; null fields allow all that the device has.
+        forms: forms of the integer operators, on which both depend.
 
     Raises:
-        BudgetError: the budget exceeds the device.
+        BudgetError: the budget exceeds the device, or limits a time that cannot be modelled.
     """
 
     device: Device
@@ -52,25 +55,31 @@ class Target:
         The SRAM of a firmware with an empty arena (:attr:`Footprint.sram_bytes`) is what static
         data and stack take.
         """
-        without_arena = self._footprint(PlannedBytes(0, 0, 0)).sram_bytes
+        without_arena = self._footprint(PlannedCost(0, 0, 0, Work())).sram_bytes
         return max(0, min(self.limit.sram_bytes - without_arena, self.limit.arena_bytes))
 
-    def cost(self, subnet: SubnetConfig) -> Footprint:
-        """Return the bytes of a subnet's firmware, according to the exporter's own planner."""
-        planned = planned_bytes(subnet, self.device.core, self.forms, self.arena_bytes)
-        return self._footprint(planned)
+    @cached_property
+    def timing(self) -> TimeModel:
+        """The device's model of time."""
+        return TimeModel.of(self.device)
+
+    def cost(self, subnet: SubnetConfig) -> Cost:
+        """Return bytes and time of a subnet's firmware, according to the exporter's own planner."""
+        core, limit = self.device.core, self.arena_bytes
+        planned = planned_cost(subnet, core, self.forms, limit, self.timing)
+        return Cost(footprint=self._footprint(planned), time=self.timing.time(planned.work))
 
     def admits(self, subnet: SubnetConfig) -> bool:
         """Return whether a subnet's firmware fits the budget."""
         return self.cost(subnet).admissible(self.limit)
 
     def schedule(self, subnet: SubnetConfig) -> Schedule:
-        """Return the schedule that the budget allows, whose bytes :meth:`cost` counts.
+        """Return the schedule that the budget allows, whose bytes and time :meth:`cost` tells.
 
         Raises:
             LoweringError: a pass cannot handle the network.
         """
-        return schedule(subnet, self.forms, self.arena_bytes)
+        return schedule(subnet, self.forms, self.arena_bytes, self.timing)
 
     def identity(self) -> dict[str, Any]:
         """Return everything that :meth:`cost` and :meth:`admits` depend on, as plain containers."""
@@ -80,7 +89,7 @@ class Target:
             "forms": self.forms.dump(),
         }
 
-    def _footprint(self, planned: PlannedBytes) -> Footprint:
+    def _footprint(self, planned: PlannedCost) -> Footprint:
         """Return the planned bytes together with static data and the stack reserve."""
         return Footprint(
             arena_bytes=planned.arena,
@@ -96,7 +105,7 @@ class TargetSettings(Settings):
 
     Args:
         device: the microcontroller.
-        budget: memory that the network may take.
+        budget: memory and time that the network may take.
         forms: forms of the integer operators.
     """
 
@@ -109,7 +118,7 @@ class TargetSettings(Settings):
         """Device, budget and forms as one value.
 
         Raises:
-            BudgetError: the budget exceeds the device.
+            BudgetError: the budget exceeds the device, or limits a time that cannot be modelled.
         """
         return Target(self.device, self.budget, self.forms)
 

@@ -46,7 +46,8 @@ def test_the_search_finds_nearly_the_best_admissible_subnet(
     def evaluate(subnet: SubnetConfig) -> Candidate:
         cost = target.cost(subnet)
         assert cost.admissible(target.limit)
-        return Candidate(subnet, worth(subnet), cost.sram_bytes, cost.flash_bytes)
+        memory = cost.footprint
+        return Candidate(subnet, worth(subnet), memory.sram_bytes, memory.flash_bytes, cost.ms_high)
 
     def run(seed: int) -> Candidate:
         rng = np.random.default_rng(seed)
@@ -101,6 +102,29 @@ def test_an_impossible_budget_tells_the_smallest_footprint(
 ) -> None:
     target = Target(stm32f100, BudgetConfig(sram_bytes=600))
     points = digits_space.points()
-    smallest = min(target.cost(digits_space.smallest(p)).sram_bytes for p in points)
+    smallest = min(target.cost(digits_space.smallest(p)).footprint.sram_bytes for p in points)
     with pytest.raises(BudgetError, match=rf"fits 600 bytes .* are {smallest} of SRAM"):
+        check_feasible(points, digits_space, target.cost, target.limit)
+
+
+def test_a_time_limit_refuses_and_is_kept(digits_space: SearchSpace, stm32f100: Device) -> None:
+    subnets = sample_space(digits_space, 200, np.random.default_rng(0))
+    free = Target(stm32f100)
+    limit = float(np.median([free.cost(subnet).ms_high for subnet in subnets]))
+    target = Target(stm32f100, BudgetConfig(milliseconds=limit))
+    admission, admitted = measure_admission(subnets, target.cost, target.limit)
+    fits = [s for s in subnets if free.admits(s)]
+    slow = [s for s in fits if free.cost(s).ms_high > limit]
+    assert admission.time == len(slow) > 0
+    assert admitted == [s for s in fits if s not in slow]
+
+
+def test_an_impossible_time_tells_the_fastest_that_fits(
+    digits_space: SearchSpace, stm32f100: Device
+) -> None:
+    target = Target(stm32f100, BudgetConfig(milliseconds=0.5))
+    points = digits_space.points()
+    fastest = min(Target(stm32f100).cost(digits_space.smallest(p)).ms_high for p in points)
+    line = rf"^budget\.milliseconds: no subnet .* \(got 0\.5, expected at least {fastest:g}, "
+    with pytest.raises(BudgetError, match=line):
         check_feasible(points, digits_space, target.cost, target.limit)

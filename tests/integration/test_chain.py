@@ -112,8 +112,11 @@ def test_the_report_is_whole(finished: Path) -> None:
         assert flash["total"] == flash["weights"] + flash["code"] <= flash["budget"]
         assert content["instructions"] > content["macs"]
         assert content["not_verified"] == []
+    time = content["time"]
+    assert time["ms_high"] == pytest.approx(time["ms_cpu"] + time["ms_memory"])
+    assert time["ms_low"] == max(time["ms_cpu"], time["ms_memory"]) > 0
     admission = content["admission"]
-    counted = sum(admission[name] for name in ("sram", "flash", "both", "admitted"))
+    counted = sum(admission[name] for name in ("sram", "flash", "both", "time", "admitted"))
     assert admission["sampled"] == counted
     assert admission["sram"] > 0
     stages = [

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcuformer.device import Budget, BudgetConfig, Device, Footprint
+from mcuformer.cost import Footprint
+from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.errors import BudgetError, ConfigError
 from mcuformer.run.presets import load
 
@@ -69,3 +70,33 @@ def test_budget_beyond_the_device_is_refused(stm32f100: Device) -> None:
     with pytest.raises(BudgetError, match=r"budget\.sram_bytes: more than .*got 9000.*8192"):
         Budget.of(BudgetConfig(sram_bytes=9000), stm32f100)
     assert Budget.of(BudgetConfig(sram_bytes=4096), stm32f100).sram_bytes == 4096
+
+
+def test_a_time_limit_needs_figures_of_the_memory(stm32f100: Device) -> None:
+    """Sizes are known without them."""
+    regions = stm32f100.dump()["regions"]
+    regions[0] |= {"line_bytes": None, "line_wait_cycles": None}
+    device = Device.parse(stm32f100.dump() | {"regions": regions})
+    assert Budget.of(BudgetConfig(), device).sram_bytes == 8192
+    line = (
+        r"^budget\.milliseconds: the time is not modelled without .* of region flash of stm32f100"
+    )
+    with pytest.raises(BudgetError, match=line):
+        Budget.of(BudgetConfig(milliseconds=20.0), device)
+
+
+@pytest.mark.parametrize(
+    ("figures", "fault"),
+    [
+        ({"line_bytes": 16}, "region flash: give line_bytes and line_wait_cycles, or neither"),
+        ({"line_bytes": 0, "line_wait_cycles": 5}, r"line_bytes: out of range \(got 0"),
+        ({"line_bytes": 16, "line_wait_cycles": -1}, r"line_wait_cycles: out of range \(got -1"),
+    ],
+)
+def test_figures_of_a_memory_are_checked(
+    stm32f100: Device, figures: dict[str, int], fault: str
+) -> None:
+    regions = stm32f100.dump()["regions"]
+    regions[0] |= {"line_bytes": None, "line_wait_cycles": None} | figures
+    with pytest.raises(ConfigError, match=fault):
+        Device.parse(stm32f100.dump() | {"regions": regions})

@@ -8,7 +8,8 @@ from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import BudgetError, InternalError
 from mcuformer.subnet import SubnetConfig
 from oplib import export
-from oplib.plan.footprint import PlannedBytes
+from oplib.ops.work import Work
+from oplib.plan.footprint import PlannedCost
 from oplib.target import target
 from oplib.target.target import Target
 
@@ -17,10 +18,11 @@ def test_a_plan_that_breaks_the_footprints_promise_is_refused(
     small_subnet: SubnetConfig, stm32f100: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = Target(stm32f100)
-    cost, scheduled = export.fitting_schedule(here, small_subnet)
+    whole, scheduled = export.fitting_schedule(here, small_subnet)
+    cost = whole.footprint
     assert cost.arena_bytes == scheduled.plan.arena_bytes
-    planned = PlannedBytes(cost.arena_bytes - 8, cost.weights_bytes, cost.code_bytes)
-    monkeypatch.setattr(target, "planned_bytes", lambda *_: planned)
+    planned = PlannedCost(cost.arena_bytes - 8, cost.weights_bytes, cost.code_bytes, Work())
+    monkeypatch.setattr(target, "planned_cost", lambda *_: planned)
     with pytest.raises(InternalError, match=rf"got {cost.arena_bytes}, expected {planned.arena}"):
         export.fitting_schedule(here, small_subnet)
 
@@ -30,3 +32,12 @@ def test_a_network_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(BudgetError, match=r"^budget: the network does not fit .* at most 1200 "):
         export.fitting_schedule(Target(stm32f100, BudgetConfig(sram_bytes=1200)), small_subnet)
+
+
+def test_a_network_that_is_too_slow_is_refused(
+    small_subnet: SubnetConfig, stm32f100: Device
+) -> None:
+    fastest = Target(stm32f100).cost(small_subnet).ms_high
+    line = rf"^budget\.milliseconds: .* \(got {fastest:g} ms \(modelled\), expected at most 0\.01\)"
+    with pytest.raises(BudgetError, match=line):
+        export.fitting_schedule(Target(stm32f100, BudgetConfig(milliseconds=0.01)), small_subnet)

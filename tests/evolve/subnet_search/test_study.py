@@ -32,7 +32,9 @@ class Evaluator:
         if len(self.keys) == self.interrupted_at:
             raise KeyboardInterrupt
         self.keys.append(subnet.key)
-        return Candidate(subnet, subnet.macs / 3e5, subnet.depth, subnet.num_params)
+        return Candidate(
+            subnet, subnet.macs / 3e5, subnet.depth, subnet.num_params, subnet.macs / 7
+        )
 
 
 def search(

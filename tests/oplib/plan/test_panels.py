@@ -16,11 +16,11 @@ from oplib.network.builder import build_graph
 from oplib.ops.work import Work
 from oplib.plan.arena import live_bytes, plan_memory
 from oplib.plan.check_plan import check_plan
-from oplib.plan.instructions import graph_work
 from oplib.plan.panels import Rung, ladders, widen, widest
 from oplib.plan.passes.stream_tokens import Variant, stream_tokens
 from oplib.plan.passes.strip_input import strip_input
-from oplib.plan.schedule import cost_of, schedule
+from oplib.plan.schedule import schedule
+from oplib.plan.time_model import DEFAULT_TIMING, work_of
 
 STRIP = Forms(passes=Passes(input="strip"))
 
@@ -41,7 +41,7 @@ def test_wider_panels_take_more_memory_and_read_less(
             assert narrow.panel < wide.panel
             assert narrow.live_bytes <= wide.live_bytes
             assert narrow.work.bytes_read > wide.work.bytes_read
-            assert narrow.work.instructions == wide.work.instructions
+            assert narrow.work.units == wide.work.units
 
 
 def test_a_ladder_tells_what_the_widened_calls_need(deit_tiny: SubnetConfig) -> None:
@@ -51,7 +51,7 @@ def test_a_ladder_tells_what_the_widened_calls_need(deit_tiny: SubnetConfig) -> 
         rungs = [ladder[min(pick, len(ladder) - 1)] for ladder in steps]
         wider = widen(calls, [rung.panel for rung in rungs])
         assert [rung.live_bytes for rung in rungs] == live_bytes(wider)
-        assert sum((rung.work for rung in rungs), Work()) == graph_work(wider)
+        assert sum((rung.work for rung in rungs), Work()) == work_of(wider, wider.nodes)
         check_plan(wider, plan_memory(wider))
 
 
@@ -91,9 +91,10 @@ def test_no_other_heads_and_panels_cost_less(small_subnet: SubnetConfig, limit: 
         for rungs in product(*ladders(calls)):
             wider = widen(calls, [rung.panel for rung in rungs])
             if plan_memory(wider).arena_bytes <= limit:
-                costs.append(cost_of(graph_work(wider)))
+                costs.append(DEFAULT_TIMING.cost_of(work_of(wider, wider.nodes)))
     least = schedule(subnet, STRIP).plan.arena_bytes
     assert (limit >= least) == bool(costs)
     found = schedule(subnet, STRIP, limit)
     assert found.plan.arena_bytes <= max(limit, least)
-    assert cost_of(graph_work(found.calls)) <= min(costs, default=float("inf"))
+    cost = DEFAULT_TIMING.cost_of(work_of(found.calls, found.calls.nodes))
+    assert cost <= min(costs, default=float("inf"))

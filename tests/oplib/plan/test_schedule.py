@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import Forms, Passes
+from oplib.graph import Graph
 from oplib.ops.attention_block import AttentionBlockAttributes
 from oplib.plan.check_plan import check_plan
-from oplib.plan.instructions import graph_work
-from oplib.plan.schedule import cost_of, schedule
+from oplib.plan.schedule import schedule
+from oplib.plan.time_model import DEFAULT_TIMING, work_of
 
 STRIP = Forms(passes=Passes(input="strip"))
 ABLATION = (
@@ -40,6 +41,10 @@ def test_every_pass_saves_memory_and_every_plan_holds(
         assert bound <= found.plan.arena_bytes <= 1.02 * bound
         arenas.append(schedule(subnet, Forms(passes=passes)).plan.arena_bytes)
     assert arenas == sorted(arenas, reverse=True)
+
+
+def cost(calls: Graph) -> float:
+    return DEFAULT_TIMING.cost_of(work_of(calls, calls.nodes))
 
 
 def test_attention_with_heads_outer(deit_tiny: SubnetConfig) -> None:
@@ -84,7 +89,7 @@ def test_attention_with_pairs_of_heads(paper_subnet: SubnetConfig) -> None:
 def test_a_limit_buys_speed_and_is_kept(small_subnet: SubnetConfig, limit: int) -> None:
     least, found = schedule(small_subnet), schedule(small_subnet, arena_bytes=limit)
     assert found.plan.arena_bytes <= max(limit, least.plan.arena_bytes)
-    assert cost_of(graph_work(found.calls)) <= cost_of(graph_work(least.calls))
+    assert cost(found.calls) <= cost(least.calls)
 
 
 def test_nearly_optimal_is_not_optimal(paper_subnet: SubnetConfig) -> None:

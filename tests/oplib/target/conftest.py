@@ -18,7 +18,7 @@ from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.ops.registry import OPERATORS
 from oplib.plan.arena import plan_memory
-from oplib.plan.footprint import planned_bytes, static_bytes
+from oplib.plan.footprint import planned_cost, static_bytes
 from oplib.plan.panels import widen
 from oplib.plan.schedule import Schedule
 from oplib.target import board, host, qemu
@@ -81,7 +81,7 @@ def check_agreement(emulator_tools: None) -> Agreement:
         result = qemu.run_images(elf, device, network.images[:8], 10)
         assert np.array_equal(result.logits, expected[:8])
         assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
-        linked, planned = board.measure(elf), planned_bytes(subnet, device.core, forms)
+        linked, planned = board.measure(elf), planned_cost(subnet, device.core, forms)
         assert (linked.arena, linked.weights) == (planned.arena, planned.weights)
         assert linked.static <= static_bytes(forms)
         assert linked.code == pytest.approx(planned.code, rel=0.1)

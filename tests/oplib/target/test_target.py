@@ -13,8 +13,8 @@ from mcuformer.run.presets import load
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms, Passes
-from oplib.plan.instructions import weights_bytes
 from oplib.plan.schedule import schedule
+from oplib.plan.time_model import weights_bytes, work_of
 from oplib.target.target import Target
 
 # of the emulated application, in bytes: the wrap counter of SysTick and, with strips, the open file
@@ -41,24 +41,29 @@ def test_a_budget_that_can_be_met_is_met(
         limit = least + more
         target = Target(stm32f746, BudgetConfig(sram_bytes=limit), forms)
         assert target.schedule(subnet).plan.arena_bytes + rest <= limit
-        assert target.cost(subnet).sram_bytes <= limit
+        assert target.cost(subnet).footprint.sram_bytes <= limit
         assert target.arena_bytes + rest == limit
     under = Target(stm32f746, BudgetConfig(sram_bytes=least - 1), forms)
     assert not under.admits(subnet)
-    assert under.cost(subnet).sram_bytes == least
+    assert under.cost(subnet).footprint.sram_bytes == least
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_the_footprint_by_blocks_is_the_whole_plans(
+def test_the_cost_by_blocks_is_the_whole_plans(
     digits_space: SearchSpace, stm32f100: Device, seed: int
 ) -> None:
     subnet = draw(digits_space, seed)
     for limit in (900, 4000, 8192):
         target = Target(stm32f100, BudgetConfig(sram_bytes=limit))
         cost, scheduled = target.cost(subnet), target.schedule(subnet)
-        assert cost.arena_bytes == scheduled.plan.arena_bytes
-        assert cost.weights_bytes == weights_bytes(scheduled.calls, scheduled.calls.nodes)
+        assert cost.footprint.arena_bytes == scheduled.plan.arena_bytes
+        nodes = scheduled.calls.nodes
+        assert cost.footprint.weights_bytes == weights_bytes(scheduled.calls, nodes)
+        whole = target.timing.time(work_of(scheduled.calls, nodes))
+        assert cost.time is not None
+        assert whole is not None
+        assert cost.time.ms_high == pytest.approx(whole.ms_high, abs=0.001)
 
 
 def test_an_arena_is_limited_by_its_region() -> None:
