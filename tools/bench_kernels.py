@@ -241,7 +241,7 @@ def measure(core: Core, cases: Sequence[Case]) -> Iterator[tuple[int, bool]]:
         ]
         files = [str(path) for path in sources]
         run(["arm-none-eabi-gcc", *flags, *include, *files, *link, "-o", f"{folder}/bench.elf"])
-        qemu.emulate(folder / "bench.elf", machine, folder)
+        qemu.emulate(folder / "bench.elf", machine.name, folder)
         results = (folder / "results.bin").read_bytes()
     for case in cases:
         ticks, output = results[:8], results[8 : 8 + len(case.expected)]

@@ -52,22 +52,25 @@ def build(firmware: Path, build_dir: Path, optimize: str = OPTIMIZE) -> Path:
     return cross_build(firmware, build_dir, "emulated", optimize)
 
 
-def emulate(elf: Path, machine: Machine, directory: Path) -> None:
+def emulate(elf: Path, machine: str, directory: Path, trace: Path | None = None) -> None:
     """Run a program on the emulator until it ends.
 
     Args:
         elf: program.
-        machine: machine for which it was linked.
+        machine: name of the emulated machine for which it was linked.
         directory: working directory, where the program reads and writes its files.
+        trace: file or pipe that receives a line for every executed block, or None.
 
     Raises:
         ToolMissingError: the emulator is not installed.
         FirmwareError: the program faulted, ended with an error or hung.
     """
     require("qemu-system-arm")
-    command = ["qemu-system-arm", "-M", machine.name, "-kernel", str(elf.resolve())]
+    command = ["qemu-system-arm", "-M", machine, "-kernel", str(elf.resolve())]
     command += ["-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=6"]
     command += ["-semihosting-config", "enable=on,target=native"]
+    if trace is not None:
+        command += ["-d", "exec,nochain", "-D", str(trace)]
     run(command, directory=directory, timeout=TIMEOUT_SECONDS)
 
 
@@ -89,7 +92,7 @@ def run_images(elf: Path, device: Device, images: Array, num_classes: int) -> Em
         results_file = directory / "results.bin"
         with writing(directory):
             (directory / "images.bin").write_bytes(raw.tobytes())
-        emulate(elf, machine, directory)
+        emulate(elf, machine.name, directory)
         results = results_file.read_bytes() if results_file.exists() else b""
     record = np.dtype([("logits", "<i4", (num_classes,)), ("ticks", "<u8")])
     if len(results) != len(raw) * record.itemsize + 4:
