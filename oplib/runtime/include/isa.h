@@ -11,7 +11,6 @@
 #define OPLIB_ISA_H
 
 #include <stdint.h>
-#include <string.h>
 
 #include "geometry.h"
 
@@ -23,11 +22,28 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 #define OPLIB_INLINE static inline
 #endif
 
+/* Copy a constant number of bytes. Without a C library (-ffreestanding), memcpy() by its own name
+ * would be a call. */
+#if defined(__GNUC__)
+#define OPLIB_COPY(to, from, bytes) __builtin_memcpy(to, from, bytes)
+#else
+#include <string.h>
+#define OPLIB_COPY(to, from, bytes) memcpy(to, from, bytes)
+#endif
+
 /* Whether one instruction adds two products of halfwords. */
 #if defined(__ARM_FEATURE_DSP)
 #define OPLIB_DUAL_PRODUCTS 1
 #else
 #define OPLIB_DUAL_PRODUCTS 0
+#endif
+
+/* The order of loads in micro-kernels. A Cortex-M7 issues a load beside a multiply-accumulate; on a
+ * Cortex-M4 a load of one word takes one cycle less right after another one. */
+#if defined(OPLIB_CORTEX_M4)
+#define OPLIB_LOADS_INTERLEAVE 0
+#else
+#define OPLIB_LOADS_INTERLEAVE 1
 #endif
 
 /* Elements of the caller's buffers. The same bytes hold int8 at one time and int16 or int32 at
@@ -37,10 +53,14 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 typedef int16_t __attribute__((may_alias)) oplib_memory_s16;
 typedef uint16_t __attribute__((may_alias)) oplib_memory_u16;
 typedef int32_t __attribute__((may_alias)) oplib_memory_s32;
+typedef uint32_t __attribute__((may_alias)) oplib_memory_u32;
+typedef uint64_t __attribute__((may_alias)) oplib_memory_u64;
 #else
 typedef int16_t oplib_memory_s16;
 typedef uint16_t oplib_memory_u16;
 typedef int32_t oplib_memory_s32;
+typedef uint32_t oplib_memory_u32;
+typedef uint64_t oplib_memory_u64;
 #endif
 
 /* Scheduling before register allocation makes GCC spill in a micro-kernel that needs every
@@ -66,6 +86,50 @@ typedef int32_t oplib_memory_s32;
 #else
 #define OPLIB_OPAQUE(value) (void)(value)
 #endif
+
+/* Instructions of micro-kernels, in the order in which they are written. `from` is a pointer plus a
+ * constant. */
+#if OPLIB_DUAL_PRODUCTS
+#define OPLIB_WORD(from) (*(const oplib_memory_u32 *)(const void *)(from))
+#define OPLIB_WORDS(from) (*(const oplib_memory_u64 *)(const void *)(from))
+
+/* Load a word, or two from a multiple of 8. */
+#define OPLIB_LOAD(word, from) __asm__ volatile("ldr %0, %1" : "=r"(word) : "m"(OPLIB_WORD(from)))
+#define OPLIB_LOAD_TWO(word, next, from)                                                           \
+    __asm__ volatile("ldrd %0, %1, %2" : "=r"(word), "=r"(next) : "m"(OPLIB_WORDS(from)))
+
+/* As above, then advance the pointer by a constant number of bytes. */
+#define OPLIB_LOAD_ADVANCE(word, from, bytes)                                                      \
+    __asm__ volatile("ldr %0, [%1], %2"                                                            \
+                     : "=&r"(word), "+r"(from)                                                     \
+                     : "i"(bytes), "m"(OPLIB_WORD(from)))
+#define OPLIB_LOAD_TWO_ADVANCE(word, next, from, bytes)                                            \
+    __asm__ volatile("ldrd %0, %1, [%2], %3"                                                       \
+                     : "=&r"(word), "=&r"(next), "+r"(from)                                        \
+                     : "i"(bytes), "m"(OPLIB_WORDS(from)))
+
+/* Bytes 0 and 2, or 1 and 3, as signed halfwords; sum += low(a) * low(b) + high(a) * high(b) */
+#define OPLIB_EVEN(halves, word) __asm__ volatile("sxtb16 %0, %1" : "=r"(halves) : "r"(word))
+#define OPLIB_ODD(halves, word) __asm__ volatile("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(word))
+#define OPLIB_ADD_PRODUCTS(sum, a, b)                                                              \
+    __asm__ volatile("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b))
+
+#elif defined(__GNUC__) && defined(__arm__) && __ARM_ARCH_ISA_THUMB == 2
+#define OPLIB_LOAD_S8(value, from) __asm__ volatile("ldrsb %0, %1" : "=r"(value) : "m"(*(from)))
+#define OPLIB_LOAD_S16(value, from) __asm__ volatile("ldrsh %0, %1" : "=r"(value) : "m"(*(from)))
+#define OPLIB_ADD_PRODUCT(sum, a, b)                                                               \
+    __asm__ volatile("mla %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b))
+#else
+#define OPLIB_LOAD_S8(value, from) ((value) = *(from))
+#define OPLIB_LOAD_S16(value, from) ((value) = *(from))
+#define OPLIB_ADD_PRODUCT(sum, a, b) ((sum) += (a) * (b))
+#endif
+
+/* 1 if a < b, otherwise 0, as the sign of their difference: without a comparison. */
+OPLIB_INLINE int32_t oplib_is_less(int32_t a, int32_t b)
+{
+    return (int32_t)((uint32_t)(a - b) >> 31);
+}
 
 /* (acc * multiplier + addend * 2^32 + 2^31) >> 32 */
 OPLIB_INLINE int32_t oplib_multiply_high(int32_t acc, int32_t multiplier, int32_t addend)
@@ -133,7 +197,7 @@ static inline int32_t oplib_count_leading_zeros(uint32_t value)
 OPLIB_INLINE uint32_t oplib_load_u32(const void *from)
 {
     uint32_t word;
-    memcpy(&word, from, sizeof word);
+    OPLIB_COPY(&word, from, sizeof word);
     return word;
 }
 
@@ -154,14 +218,14 @@ OPLIB_INLINE uint32_t oplib_load_aligned_u32(const void *from)
 OPLIB_INLINE uint64_t oplib_load_u64(const void *from)
 {
     uint64_t words;
-    memcpy(&words, OPLIB_ASSUME_ALIGNED(from, 8), sizeof words);
+    OPLIB_COPY(&words, OPLIB_ASSUME_ALIGNED(from, 8), sizeof words);
     return words;
 }
 
 /* Store four bytes to an address that is a multiple of 4. */
 OPLIB_INLINE void oplib_store_u32(void *to, uint32_t word)
 {
-    memcpy(OPLIB_ASSUME_ALIGNED(to, 4), &word, sizeof word);
+    OPLIB_COPY(OPLIB_ASSUME_ALIGNED(to, 4), &word, sizeof word);
 }
 
 /* Two halfwords as one word. */
@@ -229,76 +293,5 @@ OPLIB_INLINE uint32_t oplib_max_bytes(uint32_t a, uint32_t b)
     return larger;
 #endif
 }
-
-/* A block of 4 tokens by 2 channels: the accumulators that fill the registers of a Cortex-M. */
-typedef struct {
-    int32_t t0c0, t0c1, t1c0, t1c1, t2c0, t2c1, t3c0, t3c1;
-} oplib_block_4x2;
-
-#if OPLIB_DUAL_PRODUCTS
-/* Add the products of one word of weights {c0k0, c1k0, c0k1, c1k1} with the pairs (k0, k1) of four
- * tokens, 16 bytes at `pairs`. */
-OPLIB_INLINE oplib_block_4x2 oplib_step_4x2(oplib_block_4x2 sum, const char *pairs,
-                                            const int8_t *weight)
-{
-    const uint32_t w = oplib_load_aligned_u32(weight);
-#if defined(OPLIB_CORTEX_M4) /* consecutive loads cost one cycle each after the first */
-    const uint64_t x01 = oplib_load_u64(pairs);
-    const uint32_t w0 = oplib_even_bytes(w), w1 = oplib_odd_bytes(w);
-#else /* Cortex-M7: a load issues together with an extension */
-    const uint32_t w0 = oplib_even_bytes(w);
-    const uint64_t x01 = oplib_load_u64(pairs);
-    const uint32_t w1 = oplib_odd_bytes(w);
-#endif
-    sum.t0c0 = oplib_dual_multiply_add(w0, (uint32_t)x01, sum.t0c0);
-    sum.t0c1 = oplib_dual_multiply_add(w1, (uint32_t)x01, sum.t0c1);
-    sum.t1c0 = oplib_dual_multiply_add(w0, (uint32_t)(x01 >> 32), sum.t1c0);
-    sum.t1c1 = oplib_dual_multiply_add(w1, (uint32_t)(x01 >> 32), sum.t1c1);
-    const uint64_t x23 = oplib_load_u64(pairs + 2 * OPLIB_TOKEN_BYTES);
-    sum.t2c0 = oplib_dual_multiply_add(w0, (uint32_t)x23, sum.t2c0);
-    sum.t2c1 = oplib_dual_multiply_add(w1, (uint32_t)x23, sum.t2c1);
-    sum.t3c0 = oplib_dual_multiply_add(w0, (uint32_t)(x23 >> 32), sum.t3c0);
-    sum.t3c1 = oplib_dual_multiply_add(w1, (uint32_t)(x23 >> 32), sum.t3c1);
-    return sum;
-}
-
-/* Add the products of one quad of a tile with one quad of two packed channels. */
-OPLIB_INLINE oplib_block_4x2 oplib_quad_4x2(oplib_block_4x2 sum, const char *quad,
-                                            const int8_t *weight)
-{
-    sum = oplib_step_4x2(sum, quad, weight);
-    return oplib_step_4x2(sum, quad + OPLIB_QUAD_ODD, weight + OPLIB_WEIGHT_QUAD_BYTES / 2);
-}
-
-/* Return start values plus the products of a tile with two packed channels over `quads` quads
- * (tile.h). */
-OPLIB_INLINE oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight,
-                                               int32_t quads, int32_t start0, int32_t start1)
-{
-    oplib_block_4x2 sum = {start0, start1, start0, start1, start0, start1, start0, start1};
-    const char *quad = tile;
-    const char *const end = quad + OPLIB_QUAD_BYTES * (quads & ~3);
-    while (quad != end) { /* four quads at a time */
-        sum = oplib_quad_4x2(sum, quad, weight);
-        sum = oplib_quad_4x2(sum, quad + OPLIB_QUAD_BYTES, weight + OPLIB_WEIGHT_QUAD_BYTES);
-        sum =
-            oplib_quad_4x2(sum, quad + 2 * OPLIB_QUAD_BYTES, weight + 2 * OPLIB_WEIGHT_QUAD_BYTES);
-        sum =
-            oplib_quad_4x2(sum, quad + 3 * OPLIB_QUAD_BYTES, weight + 3 * OPLIB_WEIGHT_QUAD_BYTES);
-        quad += 4 * OPLIB_QUAD_BYTES;
-        weight += 4 * OPLIB_WEIGHT_QUAD_BYTES;
-    }
-    for (int32_t rest = quads & 3; rest > 0; rest--) {
-        sum = oplib_quad_4x2(sum, quad, weight);
-        quad += OPLIB_QUAD_BYTES;
-        weight += OPLIB_WEIGHT_QUAD_BYTES;
-    }
-    return sum;
-}
-#else
-/* As above, but not inlined: without dual products the code is too long for every kernel. */
-oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight, int32_t quads,
-                                  int32_t start0, int32_t start1);
-#endif
 
 #endif

@@ -40,6 +40,7 @@
 #include <stddef.h>
 
 #include "oplib.h"
+#include "product_4x2.h"
 #include "requant.h"
 
 /* Kernels on tiles. Tiles are 8-byte aligned and take oplib_tile_bytes(features). */
@@ -118,7 +119,7 @@ OPLIB_INLINE void oplib_each_block(const void *tile, int32_t first, int32_t coun
     const int32_t *requant = params->requant + 2 * first;
     for (int32_t channel = 0; channel < count; channel += 2) {
         writer(oplib_product_4x2(tile, weight, quads, requant[0], requant[1]), requant + 2, channel,
-               channel + 1 < count, target);
+               oplib_is_less(channel + 1, count), target);
         weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
         requant += 4;
     }

@@ -4,14 +4,23 @@
 OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t m[OPLIB_TILE_TOKENS], int32_t z,
                              int8_t *y, int32_t second, oplib_tile_rows at)
 {
-    y[second] = oplib_requantize(sum.t0c1, m[0], z);
-    y[0] = oplib_requantize(sum.t0c0, m[0], z);
-    y[at.t1 + second] = oplib_requantize(sum.t1c1, m[1], z);
-    y[at.t1] = oplib_requantize(sum.t1c0, m[1], z);
-    y[at.t2 + second] = oplib_requantize(sum.t2c1, m[2], z);
-    y[at.t2] = oplib_requantize(sum.t2c0, m[2], z);
-    y[at.t3 + second] = oplib_requantize(sum.t3c1, m[3], z);
-    y[at.t3] = oplib_requantize(sum.t3c0, m[3], z);
+    const int8_t t0c1 = oplib_requantize(sum.t0c1, m[0], z);
+    const int8_t t0c0 = oplib_requantize(sum.t0c0, m[0], z);
+    const int8_t t1c1 = oplib_requantize(sum.t1c1, m[1], z);
+    const int8_t t1c0 = oplib_requantize(sum.t1c0, m[1], z);
+    const int8_t t2c1 = oplib_requantize(sum.t2c1, m[2], z);
+    const int8_t t2c0 = oplib_requantize(sum.t2c0, m[2], z);
+    const int8_t t3c1 = oplib_requantize(sum.t3c1, m[3], z);
+    const int8_t t3c0 = oplib_requantize(sum.t3c0, m[3], z);
+    int8_t *const next = y + second;
+    next[0] = t0c1;
+    y[0] = t0c0;
+    next[at.t1] = t1c1;
+    y[at.t1] = t1c0;
+    next[at.t2] = t2c1;
+    y[at.t2] = t2c0;
+    next[at.t3] = t3c1;
+    y[at.t3] = t3c0;
 }
 
 OPLIB_FAST(oplib_tile_attention_rows_s8)
@@ -29,5 +38,5 @@ void oplib_tile_attention_rows_s8(const void *query, const int8_t *keys, const i
                           m, params);
     for (int32_t c = 0; c < params->head_dim; c += 2, values += OPLIB_WEIGHT_QUAD_BYTES * quads)
         write_rows(oplib_product_4x2(scratch, values, quads, 0, 0), m, z, y + c,
-                   c + 1 < params->head_dim, at);
+                   oplib_is_less(c + 1, params->head_dim), at);
 }

@@ -13,18 +13,24 @@ OPLIB_INLINE void write_channels(oplib_block_4x2 sum, const int32_t *m, int32_t 
                                  const int8_t *table)
 {
     const int32_t m0 = m[0], m1 = m[1], z = to->zero_point;
-    int8_t *y = to->y + channel;
-    y[second] = (int8_t)oplib_requantize_mapped(sum.t0c1, m1, z, by_table, table);
-    y[0] = (int8_t)oplib_requantize_mapped(sum.t0c0, m0, z, by_table, table);
-    int8_t *next = y + to->at.t1;
-    next[second] = (int8_t)oplib_requantize_mapped(sum.t1c1, m1, z, by_table, table);
-    next[0] = (int8_t)oplib_requantize_mapped(sum.t1c0, m0, z, by_table, table);
-    next = y + to->at.t2;
-    next[second] = (int8_t)oplib_requantize_mapped(sum.t2c1, m1, z, by_table, table);
-    next[0] = (int8_t)oplib_requantize_mapped(sum.t2c0, m0, z, by_table, table);
-    next = y + to->at.t3;
-    next[second] = (int8_t)oplib_requantize_mapped(sum.t3c1, m1, z, by_table, table);
-    next[0] = (int8_t)oplib_requantize_mapped(sum.t3c0, m0, z, by_table, table);
+    const int32_t t0c1 = oplib_requantize_mapped(sum.t0c1, m1, z, by_table, table);
+    const int32_t t0c0 = oplib_requantize_mapped(sum.t0c0, m0, z, by_table, table);
+    const int32_t t1c1 = oplib_requantize_mapped(sum.t1c1, m1, z, by_table, table);
+    const int32_t t1c0 = oplib_requantize_mapped(sum.t1c0, m0, z, by_table, table);
+    const int32_t t2c1 = oplib_requantize_mapped(sum.t2c1, m1, z, by_table, table);
+    const int32_t t2c0 = oplib_requantize_mapped(sum.t2c0, m0, z, by_table, table);
+    const int32_t t3c1 = oplib_requantize_mapped(sum.t3c1, m1, z, by_table, table);
+    const int32_t t3c0 = oplib_requantize_mapped(sum.t3c0, m0, z, by_table, table);
+    const oplib_tile_rows at = to->at;
+    int8_t *const y0 = to->y + channel, *const next = y0 + second;
+    next[0] = (int8_t)t0c1;
+    y0[0] = (int8_t)t0c0;
+    next[at.t1] = (int8_t)t1c1;
+    y0[at.t1] = (int8_t)t1c0;
+    next[at.t2] = (int8_t)t2c1;
+    y0[at.t2] = (int8_t)t2c0;
+    next[at.t3] = (int8_t)t3c1;
+    y0[at.t3] = (int8_t)t3c0;
 }
 
 OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,

@@ -51,7 +51,8 @@ static uint32_t weigh_by_form(const int8_t *scores, int32_t tokens, char *tile, 
     const oplib_memory_u16 *source = row;
     for (int32_t j = 0; j < oplib_padded(tokens); j++) {
         const uint16_t weight = j < tokens ? source[j] : 0;
-        memcpy(tile + (j & ~3) * 8 + (j & 1) * OPLIB_QUAD_ODD + (j & 2), &weight, sizeof weight);
+        OPLIB_COPY(tile + (j & ~3) * 8 + (j & 1) * OPLIB_QUAD_ODD + (j & 2), &weight,
+                   sizeof weight);
     }
     return sum;
 }
