@@ -13,7 +13,7 @@
 #include "semihosting.h"
 #include "tile.h"
 
-enum { LINEAR, ATTENTION, SOFTMAX, LAYER_NORM, PATCH_EMBED };
+enum { LINEAR, PAIRS, ATTENTION, SOFTMAX, LAYER_NORM, PATCH_EMBED, ADD };
 enum { OK, NO_CASES, NO_RESULTS, READ_FAILED, WRITE_FAILED, TOO_LARGE, UNKNOWN };
 enum { DATA_BYTES = 1 << 20, OUTPUT_BYTES = 1 << 19, SCRATCH_BYTES = 1 << 16 };
 
@@ -48,10 +48,14 @@ static int run(const header *h)
                                                  softmax};
     const oplib_layer_norm_s8_params norm = {n[1], (uint32_t)h->value[0], 4, array(h, 1)};
     const oplib_patch_embed_s8_params patches = {n[3], 3, n[4], n[5], 0, 0, 1, 0, {0}, 0, linear};
+    const oplib_add_s8_params add = {h->value[0], h->value[1], h->value[2], h->value[3], 1};
     port_clock_start();
     switch (h->kind) {
     case LINEAR:
         oplib_linear_s8(array(h, 0), (int8_t *)output, scratch, n[0], &linear);
+        return OK;
+    case PAIRS:
+        oplib_linear_s8(array(h, 0), (int8_t *)output, NULL, n[0], &linear);
         return OK;
     case ATTENTION:
         oplib_attention_s8(array(h, 0), array(h, 1), array(h, 2), (int8_t *)output, scratch, n[0],
@@ -63,11 +67,15 @@ static int run(const header *h)
         return OK;
     case LAYER_NORM:
         for (int32_t t = 0; t < n[0]; t += OPLIB_TILE_TOKENS)
-            oplib_tile_layer_norm_s8((const int8_t *)array(h, 0) + t * n[1],
-                                     oplib_tile_tokens(t, n[0]), output + 8 * t / 4 * n[1], &norm);
+            oplib_tile_layer_norm_s8(
+                (const int8_t *)array(h, 0) + t * n[1], oplib_tile_tokens(t, n[0]),
+                output + t / OPLIB_TILE_TOKENS * oplib_tile_bytes(n[1]), &norm);
         return OK;
     case PATCH_EMBED:
         oplib_patch_embed_s8(array(h, 0), 0, (int8_t *)output, scratch, 0, n[0], &patches);
+        return OK;
+    case ADD:
+        oplib_add_s8(array(h, 0), array(h, 1), (int8_t *)output, n[0], &add);
         return OK;
     default:
         return UNKNOWN;

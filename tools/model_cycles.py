@@ -13,9 +13,10 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,17 +185,16 @@ def measure(
         FirmwareError: the program faulted, ended with an error or hung.
     """
     program = disassemble(elf)
-    counts: list[Paths] = []
-    with scratch("trace") as folder:
+    with scratch("trace") as folder, ThreadPoolExecutor(1) as pool:
         log = folder / "log"
         os.mkfifo(log)
-        reader = threading.Thread(
-            target=lambda: counts.extend(paths(executed_blocks(log), program, between)), daemon=True
-        )
-        reader.start()
-        qemu.emulate(elf, machine, directory, log)
-        reader.join()
-    return [works(program, section, core) for section in counts]
+        counts = pool.submit(lambda: paths(executed_blocks(log), program, between))
+        try:
+            qemu.emulate(elf, machine, directory, log)
+        finally:
+            with suppress(OSError):  # ends a reader that waits for an emulator that did not start
+                os.close(os.open(log, os.O_WRONLY | os.O_NONBLOCK))
+    return [works(program, section, core) for section in counts.result()]
 
 
 def model(options: argparse.Namespace) -> dict[str, Any]:

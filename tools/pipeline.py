@@ -130,7 +130,7 @@ def _effects(
     if kind == "long":
         adds = "la" in mnemonic or "maal" in mnemonic
         return found if adds else found[2:], found[:2]
-    keeps = len(found) == 1 and "," in operands or operands.count(",") == 1 or mnemonic[0] == "b"
+    keeps = (len(found) == 1 and "," in operands) or operands.count(",") == 1 or mnemonic[0] == "b"
     if kind in ("move", "dsp") and mnemonic not in ("movt", "bfi", "bfc"):
         keeps = False
     return found if keeps else found[1:], found[:1]
@@ -183,10 +183,16 @@ class _Ready:
     other: int = 0
 
 
+def _operands(instruction: Instruction) -> frozenset[str]:
+    """Return what must be there before an instruction; a branch tests flags of its own cycle."""
+    is_branch = instruction.kind == "branch"
+    return instruction.reads - {FLAGS} if is_branch else instruction.reads
+
+
 def _earliest(instruction: Instruction, ready: dict[str, _Ready]) -> int:
     """Return the first cycle in which all that an instruction reads is there."""
     first = 0
-    for name in instruction.reads:
+    for name in _operands(instruction):
         when = ready.get(name, _Ready())
         if name == instruction.accumulator:
             first = max(first, when.accumulator)
@@ -206,10 +212,9 @@ def _result(instruction: Instruction, end: int) -> _Ready:
 
 def _pairs(older: Instruction, younger: Instruction) -> bool:
     """Return whether two neighbours may issue in one cycle."""
-    if older.ends_block and younger.ends_block or "many" in (older.kind, younger.kind):
+    if (older.ends_block and younger.ends_block) or "many" in (older.kind, younger.kind):
         return False
-    needed = younger.reads - {FLAGS} if younger.kind == "branch" else younger.reads
-    if older.writes & needed or older.writes & younger.writes - {FLAGS}:
+    if older.writes & _operands(younger) or older.writes & younger.writes - {FLAGS}:
         return False
     kinds = {older.kind, younger.kind}
     if kinds == {"load"}:

@@ -54,6 +54,20 @@ def test_kernels_compile_without_a_warning(name: str) -> None:
     assert result.returncode == 0, result.stderr[:2000]
 
 
+@pytest.mark.usefixtures("host_tools")
+@pytest.mark.parametrize("compiler", [["arm-none-eabi-gcc"], ["clang", "--target=arm-none-eabi"]])
+def test_words_are_no_calls_without_a_library(compiler: list[str], tmp_path: Path) -> None:
+    need(compiler[0])
+    need("arm-none-eabi-objdump")
+    flags = [*CPU_FLAGS["cortex-m7"].split(), "-std=c99", "-O2", "-ffreestanding", INCLUDE]
+    kernel, compiled = RUNTIME / "src" / "tile_layer_norm_s8.c", tmp_path / "kernel.o"
+    subprocess.run([*compiler, *flags, "-c", str(kernel), "-o", str(compiled)], check=True)
+    command = ["arm-none-eabi-objdump", "-dr", str(compiled)]
+    code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "<oplib_tile_layer_norm_s8>:" in code
+    assert "memcpy" not in code
+
+
 def test_compilers_differ_in_isa_h_alone() -> None:
     """Builtins, attributes, inline assembly and predefined macros begin with two underscores."""
     headers = sorted((RUNTIME / "include").glob("*.h"))
