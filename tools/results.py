@@ -95,7 +95,9 @@ SECTIONS = {
         "bench_kernels",
         (),
         "Executed instructions, packing, bias and requantisation included. CMSIS-NN (commit"
-        " 99f736a6) and TinyEngine (47bb283): their best kernel, measured in the same way.",
+        " 99f736a6) and TinyEngine (47bb283): their best kernel, measured in the same way. Cycles"
+        " are a model by published pipeline rules (`tools/pipeline.py`), not a measurement on a"
+        " chip; CMSIS-NN's by the same rules.",
     ),
     "networks": Section(
         "Whole networks",
