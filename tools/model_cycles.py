@@ -16,7 +16,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,10 +109,10 @@ def disassemble(elf: Path) -> Program:
     return program
 
 
-def executed_blocks(log: Path) -> Iterator[int]:
-    """Yield the addresses of the blocks that ran, from the emulator's log, in order."""
+def executed_blocks(log: int) -> Iterator[int]:
+    """Yield the addresses of the blocks that ran, from a descriptor of the log, in order."""
     held, rest = None, b""  # a block is logged before it runs, and may be stopped then
-    with log.open("rb", buffering=0) as stream:
+    with open(log, "rb", buffering=0) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             whole, newline, rest = (rest + chunk).rpartition(b"\n")
             for address in LOGGED.findall(whole + newline):
@@ -188,12 +187,14 @@ def measure(
     with scratch("trace") as folder, ThreadPoolExecutor(1) as pool:
         log = folder / "log"
         os.mkfifo(log)
-        counts = pool.submit(lambda: paths(executed_blocks(log), program, between))
+        reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the emulator
+        os.set_blocking(reader, True)
+        writer = os.open(log, os.O_WRONLY)  # so that the log ends with the emulator, not before
+        counts = pool.submit(lambda: paths(executed_blocks(reader), program, between))
         try:
             qemu.emulate(elf, machine, directory, log)
         finally:
-            with suppress(OSError):  # ends a reader that waits for an emulator that did not start
-                os.close(os.open(log, os.O_WRONLY | os.O_NONBLOCK))
+            os.close(writer)
     return [works(program, section, core) for section in counts.result()]
 
 
