@@ -1,9 +1,9 @@
-"""Cycles of instruction sequences on Cortex-M7, M4 and M3, by published pipeline rules.
+"""Cycles of instruction sequences on Cortex-M7, M4, M3 and M0+, by published pipeline rules.
 
 A model, not a measurement; memory answers without wait states. Sources: the scheduling model of the
 Cortex-M7 in LLVM (``ARMScheduleM7.td``); pairs measured on an STM32H730 (quinapalus.com, "Cortex-M7
 instruction cycle counts, timings, and dual-issue combinations"); the Technical Reference Manuals of
-Cortex-M4 and M3.
+Cortex-M4, M3 and M0+.
 
 Cortex-M7: in order, two instructions per cycle, the second of which does not need the first's
 result; only a branch may test flags of its own cycle. One multiply per cycle: its accumulator may
@@ -16,6 +16,9 @@ the cycle.
 Cortex-M4 and M3: one instruction after the other, in one cycle; a load or store of one register
 takes 2, directly after another one 1; of n registers 1 + n; a taken branch 3. On the M3 a
 multiply-accumulate takes 2 and a product of 64 bits 4.
+
+Cortex-M0+, with the multiplier of one cycle: a load or store takes 2, of n registers 1 + n, a taken
+branch 2, everything else 1.
 """
 
 from __future__ import annotations
@@ -140,7 +143,7 @@ def cycles(core: str, run: Sequence[Instruction]) -> list[int]:
     """Return the cycles that each instruction of a run adds; the run ends with a taken branch.
 
     Args:
-        core: "m7", "m4" or "m3".
+        core: "m7", "m4", "m3" or "m0plus".
         run: instructions in order of execution, without a taken branch before the last.
 
     Raises:
@@ -172,6 +175,16 @@ def _cycles_m4(run: Sequence[Instruction], multiply: int = 1, product: int = 1) 
 
 def _cycles_m3(run: Sequence[Instruction]) -> list[int]:
     return _cycles_m4(run, multiply=2, product=4)
+
+
+def _cycles_m0plus(run: Sequence[Instruction]) -> list[int]:
+    costs = []
+    for index, instruction in enumerate(run):
+        branch = instruction.ends_block and index == len(run) - 1
+        many = instruction.count if instruction.kind == "many" else 0
+        single = instruction.kind in ("load", "store")
+        costs.append(1 + many + (branch or single))
+    return costs
 
 
 @dataclass(frozen=True)
@@ -246,4 +259,4 @@ def _cycles_m7(run: Sequence[Instruction]) -> list[int]:
     return costs
 
 
-CORES = {"m7": _cycles_m7, "m4": _cycles_m4, "m3": _cycles_m3}
+CORES = {"m7": _cycles_m7, "m4": _cycles_m4, "m3": _cycles_m3, "m0plus": _cycles_m0plus}

@@ -72,6 +72,11 @@ def test_m4_and_m3(pipeline, text: str, m4: int, m3: int) -> None:
     assert cycles(pipeline, "m3", text) == m3
 
 
+def test_m0plus(pipeline) -> None:
+    text = "ldr r0, [r1, #0]; muls r0, r2, r0; str r0, [r1, #4]; push {r4, r5, r6}; b 100"
+    assert cycles(pipeline, "m0plus", text) == 2 + 1 + 2 + 4 + 2
+
+
 def test_a_condition_needs_the_flags(pipeline) -> None:
     compare = pipeline.parse("cmp", "r0, r1")
     move = pipeline.parse("mov", "r2, #1", conditional=True)
