@@ -40,7 +40,7 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 
 /* The order of loads in micro-kernels. A Cortex-M7 issues a load beside a multiply-accumulate; on a
  * Cortex-M4 a load of one word takes one cycle less right after another one. */
-#if defined(OPLIB_CORTEX_M4)
+#if defined(OPLIB_CORTEX_M4) || defined(__clang__) /* which keeps a register for itself */
 #define OPLIB_LOADS_INTERLEAVE 0
 #else
 #define OPLIB_LOADS_INTERLEAVE 1
@@ -93,26 +93,34 @@ typedef uint64_t oplib_memory_u64;
 #define OPLIB_WORD(from) (*(const oplib_memory_u32 *)(const void *)(from))
 #define OPLIB_WORDS(from) (*(const oplib_memory_u64 *)(const void *)(from))
 
-/* Load a word, or two from a multiple of 8. */
-#define OPLIB_LOAD(word, from) __asm__ volatile("ldr %0, %1" : "=r"(word) : "m"(OPLIB_WORD(from)))
+/* OPLIB_LOAD: a word; _TWO: two from a multiple of 8; _ADVANCE: then advance the pointer by a
+ * constant number of bytes. Clang orders the instructions by its own model of the core. */
+#if defined(__clang__)
+#define OPLIB_ORDERED __asm__
+#define OPLIB_LOAD(word, from) ((word) = OPLIB_WORD(from))
 #define OPLIB_LOAD_TWO(word, next, from)                                                           \
-    __asm__ volatile("ldrd %0, %1, %2" : "=r"(word), "=r"(next) : "m"(OPLIB_WORDS(from)))
-
-/* As above, then advance the pointer by a constant number of bytes. */
-#define OPLIB_LOAD_ADVANCE(word, from, bytes)                                                      \
-    __asm__ volatile("ldr %0, [%1], %2"                                                            \
-                     : "=&r"(word), "+r"(from)                                                     \
-                     : "i"(bytes), "m"(OPLIB_WORD(from)))
+    ((word) = OPLIB_WORD(from), (next) = OPLIB_WORD((from) + 4))
+#define OPLIB_LOAD_ADVANCE(word, from, bytes) (OPLIB_LOAD(word, from), (from) += (bytes))
 #define OPLIB_LOAD_TWO_ADVANCE(word, next, from, bytes)                                            \
-    __asm__ volatile("ldrd %0, %1, [%2], %3"                                                       \
-                     : "=&r"(word), "=&r"(next), "+r"(from)                                        \
-                     : "i"(bytes), "m"(OPLIB_WORDS(from)))
+    (OPLIB_LOAD_TWO(word, next, from), (from) += (bytes))
+#else
+#define OPLIB_ORDERED __asm__ volatile
+#define OPLIB_LOAD(word, from) OPLIB_ORDERED("ldr %0, %1" : "=r"(word) : "m"(OPLIB_WORD(from)))
+#define OPLIB_LOAD_TWO(word, next, from)                                                           \
+    OPLIB_ORDERED("ldrd %0, %1, %2" : "=r"(word), "=r"(next) : "m"(OPLIB_WORDS(from)))
+#define OPLIB_LOAD_ADVANCE(word, from, bytes)                                                      \
+    OPLIB_ORDERED("ldr %0, [%1], %2" : "=&r"(word), "+r"(from) : "i"(bytes), "m"(OPLIB_WORD(from)))
+#define OPLIB_LOAD_TWO_ADVANCE(word, next, from, bytes)                                            \
+    OPLIB_ORDERED("ldrd %0, %1, [%2], %3"                                                          \
+                  : "=&r"(word), "=&r"(next), "+r"(from)                                           \
+                  : "i"(bytes), "m"(OPLIB_WORDS(from)))
+#endif
 
 /* Bytes 0 and 2, or 1 and 3, as signed halfwords; sum += low(a) * low(b) + high(a) * high(b) */
-#define OPLIB_EVEN(halves, word) __asm__ volatile("sxtb16 %0, %1" : "=r"(halves) : "r"(word))
-#define OPLIB_ODD(halves, word) __asm__ volatile("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(word))
+#define OPLIB_EVEN(halves, word) OPLIB_ORDERED("sxtb16 %0, %1" : "=r"(halves) : "r"(word))
+#define OPLIB_ODD(halves, word) OPLIB_ORDERED("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(word))
 #define OPLIB_ADD_PRODUCTS(sum, a, b)                                                              \
-    __asm__ volatile("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b))
+    OPLIB_ORDERED("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b))
 
 #elif defined(__GNUC__) && defined(__arm__) && __ARM_ARCH_ISA_THUMB == 2
 #define OPLIB_LOAD_S8(value, from) __asm__ volatile("ldrsb %0, %1" : "=r"(value) : "m"(*(from)))
