@@ -156,7 +156,7 @@ OPLIB_INLINE void oplib_each_block(const void *panel, int32_t tokens, int32_t st
     if (tokens <= OPLIB_TILE_TOKENS) { /* a panel's state would cost 2 to 5 % more instructions */
         for (int32_t channel = 0; channel < count; channel += 2) {
             writer(oplib_product_4x2(panel, weight, quads, requant[0], requant[1]), requant + 2,
-                   channel, channel + 1 < count, 0, last, target);
+                   channel, oplib_is_less(channel + 1, count), 0, last, target);
             weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
             requant += 4;
         }
