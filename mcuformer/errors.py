@@ -179,6 +179,10 @@ def describe_validation_error(error: ValidationError, container: Any, model: Mod
         text = f"{where}: unknown key{near}"
     elif kind == "missing":
         text = f"{where}: missing key"
+    elif kind == "union_tag_invalid":
+        tag, tags = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+        near = did_you_mean(tag, re.findall(r"'([^']*)'", tags))
+        text = f"{where}: no such option (got {_quoted(tag)}, expected {tags}){near}"
     else:
         context = first.get("ctx", {})
         message, expected = first["msg"].removeprefix("Value error, "), ""
@@ -187,7 +191,7 @@ def describe_validation_error(error: ValidationError, container: Any, model: Mod
         text = f"{where}: {message}"
         if not isinstance(first["input"], dict):
             text += f" (got {_quoted(first['input'])}{expected})"
-        choices = str(context.get("expected_tags", context.get("expected", "")))
-        text += did_you_mean(context.get("tag", first["input"]), re.findall(r"'([^']*)'", choices))
+        choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+        text += did_you_mean(first["input"], choices)
     more = len(faults) - 1
     return text + (f"; and {more} more fault{'s' if more > 1 else ''}" if more else "")

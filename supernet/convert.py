@@ -52,8 +52,8 @@ class ReleasedCheckpoint:
         except FileNotFoundError as error:
             raise ArtifactError("no such file", where=path) from error
         except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-            first = str(error).splitlines()[0]
-            raise ArtifactError(f"not a file of tensors alone: {first}", where=path) from error
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise ArtifactError(f"not a file of tensors alone: {reason}", where=path) from error
         tensors = loaded.get("model", loaded) if isinstance(loaded, dict) else {}
         if "patch_embed_super.proj.weight" not in tensors:
             raise ArtifactError("not an AutoFormer or MCUFormer supernet", where=path)
