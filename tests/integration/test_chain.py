@@ -295,7 +295,7 @@ def test_a_missing_tool_is_not_a_pass(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, run_dir)
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("cmake", "cc", "gcc", "make", "ld", "as", "git", "sh", "uname"):
+    for name in ("cmake", "cc", "gcc", "make", "ld", "as", "ar", "ranlib", "git", "sh", "uname"):
         found = shutil.which(name)
         if found is not None:
             (tools / name).symlink_to(found)

@@ -46,6 +46,14 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 #define OPLIB_LOADS_INTERLEAVE 1
 #endif
 
+/* Whether a pair of weight rows serves all tiles of a panel before the next pair is read. It saves
+ * time where a data cache keeps the pair; elsewhere each tile reads all weights, with less code. */
+#if defined(OPLIB_CORTEX_M4) || (defined(__ARM_ARCH_PROFILE) && !OPLIB_DUAL_PRODUCTS)
+#define OPLIB_WEIGHTS_OUTSIDE 0
+#else
+#define OPLIB_WEIGHTS_OUTSIDE 1
+#endif
+
 /* Elements of the caller's buffers. The same bytes hold int8 at one time and int16 or int32 at
  * another, so the compiler must not derive from types which accesses overlap (strict aliasing).
  * Compilers without this attribute need the option that disables that for the whole program. */

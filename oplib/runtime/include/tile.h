@@ -150,38 +150,42 @@ OPLIB_INLINE void oplib_each_block(const void *panel, int32_t tokens, int32_t st
                                    const void *target)
 {
     const int32_t quads = oplib_quads(params->in_features);
+    const int32_t last_place = (oplib_quads(tokens) - 1) * step;
+    const oplib_tile_rows *const whole = rows == NULL ? NULL : &rows->whole;
+    const oplib_tile_rows *const last = rows == NULL ? NULL : &rows->last;
+    const char *tile = panel;
+#if OPLIB_WEIGHTS_OUTSIDE
     const int8_t *weight = params->weight + OPLIB_QUAD * quads * first;
     const int32_t *requant = params->requant + 2 * first;
-    const oplib_tile_rows *const last = rows == NULL ? NULL : &rows->last;
-    if (tokens <= OPLIB_TILE_TOKENS) { /* a panel's state would cost 2 to 5 % more instructions */
-        for (int32_t channel = 0; channel < count; channel += 2) {
-            writer(oplib_product_4x2(panel, weight, quads, requant[0], requant[1]), requant + 2,
-                   channel, oplib_is_less(channel + 1, count), 0, last, target);
-            weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
-            requant += 4;
-        }
-        return;
-    }
-    const oplib_tile_rows *const whole = rows == NULL ? NULL : &rows->whole, *at = whole;
-    const int32_t last_place = (oplib_quads(tokens) - 1) * step;
-    const char *tile = panel;
     int32_t channel = 0, place = 0;
     do { /* one loop over channels and tiles: nested ones would need more registers */
         writer(oplib_product_4x2(tile, weight, quads, requant[0], requant[1]), requant + 2, channel,
-               oplib_is_less(channel + 1, count), place, at, target);
+               oplib_is_less(channel + 1, count), place, place == last_place ? last : whole,
+               target);
         if (place != last_place) {
             tile += OPLIB_QUAD_BYTES * quads;
             place += step;
-            at = place == last_place ? last : whole;
         } else {
             tile = panel;
             place = 0;
-            at = whole;
             weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
             requant += 4;
             channel += 2;
         }
     } while (channel < count);
+#else
+    for (int32_t place = 0; place <= last_place; place += step, tile += OPLIB_QUAD_BYTES * quads) {
+        const oplib_tile_rows *const at = place == last_place ? last : whole;
+        const int8_t *weight = params->weight + OPLIB_QUAD * quads * first;
+        const int32_t *requant = params->requant + 2 * first;
+        for (int32_t channel = 0; channel < count; channel += 2) {
+            writer(oplib_product_4x2(tile, weight, quads, requant[0], requant[1]), requant + 2,
+                   channel, oplib_is_less(channel + 1, count), place, at, target);
+            weight += OPLIB_WEIGHT_QUAD_BYTES * quads;
+            requant += 4;
+        }
+    }
+#endif
 }
 
 /* A requantised word, mapped by the table around `table_middle` if `by_table`; `by_table` is a

@@ -80,13 +80,16 @@ def test_figures_of_the_shipped_devices(name: str, waits: float, cached: bool) -
     assert model.cached == cached
 
 
-@pytest.mark.parametrize(("core", "per_mac"), [("cortex-m7", 0.95), ("cortex-m4", 1.38)])
+@pytest.mark.parametrize(("core", "per_mac"), [("cortex-m7", 0.654), ("cortex-m4", 1.27)])
 def test_cycles_of_a_large_network(core, per_mac: float, deit_tiny: SubnetConfig) -> None:
-    """DeiT-Tiny executes 0.92 instructions per product, at 0.95 and 1.38 cycles, within 5 %."""
+    """DeiT-Tiny took 0.820 G cycles with a prototype of the M7's order, by the same rules.
+
+    The M4 executes 0.92 instructions per product, of 1.38 cycles each.
+    """
     graph = build_graph(deit_tiny)
     model = TimeModel(core, 1, None, cached=True)
     cycles = model.cost_of(work_of(graph, graph.nodes))
-    assert cycles / deit_tiny.macs == pytest.approx(0.92 * per_mac, rel=0.05)
+    assert cycles / deit_tiny.macs == pytest.approx(per_mac, rel=0.05)
 
 
 def test_more_heads_at_a_time_cost_less(deit_tiny: SubnetConfig) -> None:
