@@ -54,6 +54,14 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 #define OPLIB_WEIGHTS_OUTSIDE 1
 #endif
 
+/* A kernel's loop over channels and tiles. With the weights outside it needs every register, and
+ * beside a second such loop in one function GCC spills in one of them. */
+#if defined(__GNUC__) && OPLIB_WEIGHTS_OUTSIDE
+#define OPLIB_LOOP static __attribute__((noinline))
+#else
+#define OPLIB_LOOP OPLIB_INLINE
+#endif
+
 /* Elements of the caller's buffers. The same bytes hold int8 at one time and int16 or int32 at
  * another, so the compiler must not derive from types which accesses overlap (strict aliasing).
  * Compilers without this attribute need the option that disables that for the whole program. */

@@ -49,15 +49,32 @@ OPLIB_INLINE void write_rows_by_table(oplib_block_4x2 sum, const int32_t *m, int
 
 OPLIB_FAST(oplib_tile_linear_s8)
 OPLIB_MICRO_KERNEL
+OPLIB_LOOP void linear(const void *panel, int32_t tokens, int32_t step, int32_t first,
+                       int32_t count, const oplib_linear_s8_params *params,
+                       const oplib_panel_rows *rows, const rows_s8 *target)
+{
+    oplib_each_block(panel, tokens, step, first, count, params, write_rows, rows, target);
+}
+
+OPLIB_FAST(oplib_tile_linear_s8)
+OPLIB_MICRO_KERNEL
+OPLIB_LOOP void linear_by_table(const void *panel, int32_t tokens, int32_t step, int32_t first,
+                                int32_t count, const oplib_linear_s8_params *params,
+                                const oplib_panel_rows *rows, const rows_s8 *target)
+{
+    oplib_each_block(panel, tokens, step, first, count, params, write_rows_by_table, rows, target);
+}
+
+OPLIB_FAST(oplib_tile_linear_s8)
+OPLIB_MICRO_KERNEL
 void oplib_tile_linear_s8(const void *panel, int8_t *y, int32_t stride, int32_t tokens,
                           int32_t first, int32_t count, const oplib_linear_s8_params *params)
 {
     const oplib_panel_rows rows = oplib_rows_of_panel(stride, tokens);
     const rows_s8 target = {y, params->zero_point, params->table};
+    const int32_t step = OPLIB_TILE_TOKENS * stride;
     if (params->table == NULL)
-        oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * stride, first, count, params,
-                         write_rows, &rows, &target);
+        linear(panel, tokens, step, first, count, params, &rows, &target);
     else
-        oplib_each_block(panel, tokens, OPLIB_TILE_TOKENS * stride, first, count, params,
-                         write_rows_by_table, &rows, &target);
+        linear_by_table(panel, tokens, step, first, count, params, &rows, &target);
 }
