@@ -1,7 +1,7 @@
 """Cycles of each core for each kind of work (:data:`oplib.ops.work.UNITS`).
 
 They divide the cycles of small networks, by the published pipeline rules, among their kinds of
-work. It is a model; no chip was timed.
+work (``python tools/fit_cycles.py``). It is a model; no chip was timed.
 """
 
 from __future__ import annotations
