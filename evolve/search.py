@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from pydantic import Field
+
+from evolve.evaluation.evaluator import Workbench
+from evolve.evaluation.evaluators import EvaluatorConfig
+from evolve.evaluation.inherited import InheritedConfig
 from evolve.space_search.quality import check_feasible
-from evolve.subnet_search.evolution import Candidate, EvolutionConfig, evolve
-from evolve.subnet_search.population import Variation
+from evolve.subnet_search.candidate import Candidate, Metric
+from evolve.subnet_search.problem import Problem
+from evolve.subnet_search.strategies import StrategyConfig
+from evolve.subnet_search.task import Search, Task
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.data.preprocessing import Preprocessing
+from mcuformer.limits import PathText
 from mcuformer.run.artifact import (
     RunDir,
     Stage,
@@ -26,16 +32,18 @@ from mcuformer.run.artifact import (
 )
 from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command
-from mcuformer.run.progress import say, track
+from mcuformer.run.progress import Meter, say
 from mcuformer.run.threads import run_threads
-from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
-from mcuformer.subnet import SubnetConfig
 from oplib.target.target import TargetSettings
 
 if TYPE_CHECKING:
+    import torch
+
     from evolve.subnet_search.study import Study
     from supernet.model import Supernet
+
+JOURNAL = "search/journal.log"  # of the study, unless the user names another
 
 
 class SearchConfig(TargetSettings):
@@ -43,11 +51,22 @@ class SearchConfig(TargetSettings):
 
     Args:
         data: data set; its steering split measures accuracy.
-        strategy: settings of the evolution.
+        strategy: strategy of the search, with its settings.
+        evaluator: how the accuracy of a subnet is found.
+        objectives: metrics to optimise; with several, ``search.jsonl`` marks the Pareto front.
+        study: journal or database of evaluations, which several runs may share; null is
+            ``search/journal.log`` of the run.
     """
 
+    without_effect: ClassVar[tuple[str, ...]] = (*TargetSettings.without_effect, "study")
+
     data: DataConfig
-    strategy: EvolutionConfig
+    strategy: StrategyConfig
+    evaluator: EvaluatorConfig = InheritedConfig()
+    objectives: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=5)] = (
+        "accuracy_percent",
+    )
+    study: PathText | None = None
 
 
 def stage(config: SearchConfig) -> Stage:
@@ -92,9 +111,9 @@ class SearchedPoint:
 def search(config: SearchConfig) -> None:
     """Search; write ``subnet.json``, its inherited weights and ``search.jsonl``.
 
-    A joint supernet is searched at the point of ``space.json``. The evolution depends only on the
-    seed and on accuracies. So an interrupted search, run again, proposes the same subnets and takes
-    from its study what was evaluated before.
+    A joint supernet is searched at the point of ``space.json``. What is proposed depends only on
+    the settings, the seed and the candidates so far. So an interrupted search, run again, proposes
+    the same subnets and takes from its study what was evaluated before.
 
     Raises:
         ArtifactError: the supernet or the study is missing or damaged.
@@ -103,63 +122,88 @@ def search(config: SearchConfig) -> None:
     searched, target = SearchedPoint.of_run(config.run), config.target
     space, point = searched.space, searched.point
     check_feasible([point], space, target.cost, target.limit)
+    problem = Problem(
+        space, (point,), target.admits, target.limit, config.objectives, config.budget.soft
+    )
     dataset = load(config.data, space.smallest(point).img_size)
-    supernet = _load_supernet(config, searched, dataset.preprocessing)
+    bench = _workbench(config, searched, dataset)
+    accuracy = config.evaluator.measure(bench)
 
-    from supernet.checkpoint import model_arrays
-    from supernet.evaluate import accuracy_percent
-    from supernet.extract import extract
-
-    def measure(subnet: SubnetConfig) -> Candidate:
-        cost = target.cost(subnet)
-        accuracy = accuracy_percent(
-            lambda x: supernet(x, subnet), dataset.steering, dataset.preprocessing
-        )
+    def evaluate(task: Task) -> Candidate:
+        cost = target.cost(task.proposal.subnet)
         memory = cost.footprint
-        return Candidate(subnet, accuracy, memory.sram_bytes, memory.flash_bytes, cost.ms_high)
+        return Candidate(
+            task.proposal, accuracy(task), memory.sram_bytes, memory.flash_bytes, cost.ms_high
+        )
 
-    study = _open_study(config, searched, dataset)
-    lines: list[str] = []
-
-    def journal(generation: int, candidates: list[Candidate]) -> None:
-        lines.extend(json.dumps({"generation": generation, **_row(c)}) for c in candidates)
-
-    best = _evolved(config, searched, lambda s: study.evaluated(s, measure), journal)
+    study = _open_study(config, searched, Search(config.strategy, problem, config.seed), dataset)
+    with Meter("subnet search", config.strategy.evaluations, len(study.candidates())) as meter:
+        study.work(evaluate, lambda candidates: meter.update(len(candidates)))
+    candidates = study.candidates()
+    best = config.strategy.best(problem, candidates)
     time = "not modelled" if best.ms_high is None else f"at most {best.ms_high:,.1f} ms (modelled)"
     say(
-        f"best of {len(lines)} subnets: {best.accuracy_percent:.2f} % on steering data, "
+        f"best of {len(candidates)} subnets: {best.accuracy_percent:.2f} % on steering data, "
         f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash, time {time}"
     )
-    write_bytes(config.run.file("search.jsonl"), "".join(line + "\n" for line in lines).encode())
+    _write(config, bench.supernet, candidates, best)
+
+
+def _write(
+    config: SearchConfig, supernet: Supernet, candidates: list[Candidate], best: Candidate
+) -> None:
+    """Write all candidates, and the best with its inherited weights."""
+    from supernet.checkpoint import model_arrays
+    from supernet.extract import extract
+
+    lines = [json.dumps(_row(candidate)) + "\n" for candidate in candidates]
+    write_bytes(config.run.file("search.jsonl"), "".join(lines).encode())
     vit = extract(supernet, best.subnet)
     save_arrays(config.run.file("weights.safetensors"), model_arrays(vit))
     write_json(config.run.file("subnet.json"), "subnet", vit.subnet.dump())
 
 
-def _load_supernet(
-    config: SearchConfig, searched: SearchedPoint, preprocessing: Preprocessing
-) -> Supernet:
-    """Load the run's trained supernet."""
+def _workbench(config: SearchConfig, searched: SearchedPoint, dataset: Dataset) -> Workbench:
+    """Return what the evaluator works with."""
     import torch
 
+    from supernet.processes import Processes
+
+    torch.set_num_threads(run_threads(config.run, config.threads))
+    device = Processes().device
+    return Workbench(
+        dataset=dataset,
+        load_supernet=lambda: _load_supernet(config, searched, dataset, device),
+        device=device,
+        seed=config.seed,
+        directory=config.run.file("search"),
+        elite=config.strategy.elite,
+    )
+
+
+def _load_supernet(
+    config: SearchConfig, searched: SearchedPoint, dataset: Dataset, device: torch.device
+) -> Supernet:
+    """Load the run's trained supernet."""
     from supernet.checkpoint import load_model
     from supernet.data import pad_value
     from supernet.model import Supernet
 
-    torch.set_num_threads(run_threads(config.run, config.threads))
     point = None if searched.joint else searched.point
-    supernet = Supernet(searched.space, point, pad_value(preprocessing))
+    supernet = Supernet(searched.space, point, pad_value(dataset.preprocessing))
     load_model(supernet, config.run.file("supernet.safetensors"))
-    return supernet
+    return supernet.to(device)
 
 
-def _open_study(config: SearchConfig, searched: SearchedPoint, dataset: Dataset) -> Study:
+def _open_study(
+    config: SearchConfig, searched: SearchedPoint, search: Search, dataset: Dataset
+) -> Study:
     """Open the study of everything that an evaluation depends on, apart from its subnet."""
     import torch
 
     from evolve.subnet_search.study import Study
 
-    identity = {
+    evaluation = {
         "version": __version__,
         "point": searched.point.dump(),
         "space": searched.space.dump(),
@@ -167,31 +211,19 @@ def _open_study(config: SearchConfig, searched: SearchedPoint, dataset: Dataset)
         "steering": dataset.steering.digest,
         "preprocessing": dataset.preprocessing.dump(),
         "target": config.target.identity(),
+        "evaluator": config.evaluator.identity(),
     }
     conditions = {"threads": torch.get_num_threads(), "torch": torch.__version__}
-    path = config.run.file("search/journal.log")
-    return Study(path, identity, searched.space, conditions, anew=config.overwrite)
-
-
-def _evolved(
-    config: SearchConfig,
-    searched: SearchedPoint,
-    evaluate: Callable[[SubnetConfig], Candidate],
-    journal: Callable[[int, list[Candidate]], None],
-) -> Candidate:
-    """Return the best subnet that the configured evolution finds."""
-    settings = config.strategy
-    variation = Variation(
-        searched.space,
-        searched.point,
-        config.target.admits,
-        settings.depth_probability,
-        settings.embed_dim_probability,
-        settings.block_probability,
+    given = config.study
+    location = str(config.run.file(JOURNAL)) if given is None else given
+    return Study(
+        location,
+        evaluation,
+        search,
+        conditions,
+        anew=config.overwrite,
+        shared=given is not None,
     )
-    generations = track(range(settings.generations), "subnet search")
-    rng = stream(config.seed, "search")
-    return evolve(settings, variation, evaluate, rng, generations, journal)
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:
@@ -199,6 +231,7 @@ def _row(candidate: Candidate) -> dict[str, Any]:
         "accuracy_percent": candidate.accuracy_percent,
         "sram_bytes": candidate.sram_bytes,
         "flash_bytes": candidate.flash_bytes,
+        "macs": candidate.subnet.macs,
         "ms_high": candidate.ms_high,
         "subnet": candidate.subnet.dump(),
     }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from evolve.evaluation.evaluators import EvaluatorConfig
+from evolve.evaluation.inherited import InheritedConfig
 from evolve.finetune import FINETUNE
 from evolve.search import SEARCH
 from evolve.space import SPACE
 from evolve.space_search.selectors import SelectorConfig
-from evolve.subnet_search.evolution import EvolutionConfig
+from evolve.subnet_search.candidate import Metric
+from evolve.subnet_search.strategies import StrategyConfig
 from mcuformer.data.dataset import DataConfig
 from mcuformer.limits import PathText
 from mcuformer.report import REPORT
@@ -35,7 +38,10 @@ class ChainConfig(TargetSettings):
         sampling: rule that chooses the subnets of each step of supernet training.
         points_dir: directory of recovery points; concurrent jobs may share it.
         space_search: selector of the space point.
-        strategy: settings of the subnet search.
+        strategy: strategy of the subnet search.
+        evaluator: how the search finds the accuracy of a subnet.
+        objectives: metrics that the search optimises.
+        study: journal or database of evaluations; null is one in the run directory.
         export: settings of the export.
         plan: whether to print the stages with expected time and disk space, and run nothing.
     """
@@ -47,7 +53,10 @@ class ChainConfig(TargetSettings):
     sampling: SamplingConfig
     points_dir: PathText
     space_search: SelectorConfig
-    strategy: EvolutionConfig
+    strategy: StrategyConfig
+    evaluator: EvaluatorConfig = InheritedConfig()
+    objectives: tuple[Metric, ...] = ("accuracy_percent",)
+    study: PathText | None = None
     export: ExportSettings
     plan: bool = False
 

@@ -95,10 +95,12 @@ class Cost(Value):
     Args:
         footprint: memory.
         time: modelled time of an image; null if the device's memory has no figures.
+        macs: multiply-accumulates of an image.
     """
 
     footprint: Footprint
     time: ModelledTime | None
+    macs: int
 
     @property
     def ms_high(self) -> float | None:
@@ -106,9 +108,10 @@ class Cost(Value):
         return None if self.time is None else self.time.ms_high
 
     def too_slow(self, budget: Budget) -> bool:
-        """Return whether the modelled time exceeds the budget."""
+        """Return whether the modelled time, or the work behind it, exceeds the budget."""
         limit, high = budget.milliseconds, self.ms_high
-        return limit is not None and (high is None or high > limit)
+        late = limit is not None and (high is None or high > limit)
+        return late or (budget.macs is not None and self.macs > budget.macs)
 
     def admissible(self, budget: Budget) -> bool:
         """Return whether the budget holds."""

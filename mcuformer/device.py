@@ -13,6 +13,7 @@ from mcuformer.limits import (
     CacheBytes,
     Hertz,
     LineBytes,
+    Macs,
     Milliseconds,
     PositiveBytes,
     PositiveInt,
@@ -179,22 +180,46 @@ class Device(Value):
         return self.region(self.flash_regions[-1]).waits_per_byte
 
 
+class SoftBounds(Value):
+    """Bounds that a search aims at and may exceed (muNAS: Liberis et al., 2021, section 4.2).
+
+    Null is no bound, and the metric is then no objective.
+
+    Args:
+        error_percent: classification error.
+        sram_bytes: SRAM of the whole firmware.
+        flash_bytes: flash of the whole firmware.
+        macs: multiply-accumulates of an image.
+        milliseconds: modelled time of an image, at its upper end.
+    """
+
+    error_percent: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
+    sram_bytes: PositiveBytes | None = None
+    flash_bytes: PositiveBytes | None = None
+    macs: Macs | None = None
+    milliseconds: Milliseconds | None = None
+
+
 class BudgetConfig(Value):
-    """Memory and time that a firmware may take.
+    """Memory, work and time that a firmware may take.
 
     Args:
         sram_bytes: SRAM; null is all that the device has.
         flash_bytes: flash; null is all that the device has.
+        macs: multiply-accumulates of an image; null is no limit.
         milliseconds: modelled time of an image, at its upper end; null is no limit.
+        soft: bounds that strategies with a scalarisation aim at; null takes those above.
     """
 
     sram_bytes: PositiveBytes | None = None
     flash_bytes: PositiveBytes | None = None
+    macs: Macs | None = None
     milliseconds: Milliseconds | None = None
+    soft: SoftBounds | None = None
 
 
 class Budget(Value):
-    """Hard limits on the memory and the time of a whole firmware.
+    """Hard limits on the memory, the work and the time of a whole firmware.
 
     Args:
         sram_bytes: limit of arena, static data and stack together.
@@ -203,6 +228,7 @@ class Budget(Value):
         code_bytes: size of the code's region.
         weights_bytes: size of the weights' region.
         milliseconds: limit of the modelled time of an image, at its upper end; null is none.
+        macs: limit of the multiply-accumulates of an image; null is none.
     """
 
     sram_bytes: PositiveInt
@@ -211,6 +237,7 @@ class Budget(Value):
     code_bytes: PositiveInt
     weights_bytes: PositiveInt
     milliseconds: Milliseconds | None = None
+    macs: Macs | None = None
 
     @classmethod
     def of(cls, config: BudgetConfig, device: Device) -> Budget:
@@ -245,4 +272,5 @@ class Budget(Value):
             code_bytes=device.region(device.flash_regions[0]).size_bytes,
             weights_bytes=device.region(device.flash_regions[-1]).size_bytes,
             milliseconds=config.milliseconds,
+            macs=config.macs,
         )

@@ -32,6 +32,7 @@ CacheBytes = Annotated[int, Field(ge=0, le=2**24)]
 LineBytes = Annotated[int, Field(gt=0, le=4096)]  # of a memory: bytes that arrive together
 WaitCycles = Annotated[float, Field(ge=0.0, le=1e6)]  # of a core, for one line
 Milliseconds = Annotated[float, Field(gt=0.0, le=1e9)]
+Macs = Annotated[int, Field(gt=0, le=10**15)]
 Hertz = Annotated[int, Field(gt=0, le=10**10)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
@@ -56,6 +57,9 @@ ImageCount = Annotated[int, Field(ge=1, le=10**6)]
 Candidates = Annotated[
     int, Field(gt=0, le=MAX_CANDIDATES)
 ]  # subnets that are drawn or bred at once
+
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 def _checked_path(text: str) -> str:

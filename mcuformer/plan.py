@@ -147,7 +147,7 @@ def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[
     probes = evaluations_per_epoch(counts.steering) * speed.evaluation
     # the chosen point has been visited, and so trained, at least once
     epochs = max(0, config.train.epochs - search.visit_epochs)
-    evaluations = strategy.population * strategy.generations
+    evaluations = strategy.evaluations
     trained_on = counts.train + counts.steering
     finetune_epoch = trained_on // config.finetune.batch_size * speed.network_step
     macs = config.space.largest(config.space.middle()).macs

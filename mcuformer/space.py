@@ -326,14 +326,18 @@ class SearchSpace(Value):
         blocks, tokenizer = (block,) * min(self.depth), self.tokenizer[-1]
         return self.subnet(point, min(self.embed_dim), blocks, tokenizer, joint=joint)
 
-    def contains(self, subnet: SubnetConfig) -> bool:
-        """Return whether `subnet` can be sampled from this space."""
-        point = SpacePoint(
+    def point_of(self, subnet: SubnetConfig) -> SpacePoint:
+        """Return the outer coordinates of a subnet; they may not be on this space's grid."""
+        return SpacePoint(
             rank_ratio=subnet.rank_ratio,
             patch_size=subnet.patch_size,
             mlp_rank_ratio=subnet.mlp_rank_ratio,
             img_size=subnet.img_size if len(self.img_size) > 1 else None,
         )
+
+    def contains(self, subnet: SubnetConfig) -> bool:
+        """Return whether `subnet` can be sampled from this space."""
+        point = self.point_of(subnet)
         genes_fit = (
             all(getattr(point, n) in self.axes.get(n, (None,)) for n in SpacePoint.model_fields)
             and subnet.embed_dim in self.embed_dim

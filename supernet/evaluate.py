@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -12,27 +12,69 @@ from mcuformer.data.preprocessing import Preprocessing
 from supernet.data import to_tensor
 
 BATCH_SIZE = 512
+MAX_PREPARED_BYTES = 2**30
+FLOAT_BYTES = 4
+Forward = Callable[[Tensor], Tensor]
 
 
-@torch.inference_mode()
+class PreparedSplit:
+    """A split whose images are normalised once and stay on the device that evaluates.
+
+    A split of more than :data:`MAX_PREPARED_BYTES` is normalised anew in every evaluation.
+
+    Args:
+        split: raw images and labels.
+        preprocessing: normalises the images.
+        device: where networks compute.
+    """
+
+    def __init__(
+        self, split: Split, preprocessing: Preprocessing, device: torch.device | str = "cpu"
+    ) -> None:
+        self.split, self.preprocessing, self.device = split, preprocessing, device
+        self._labels = torch.from_numpy(split.labels).to(device)
+        self._batches: list[Tensor] | None = None
+        values = preprocessing.in_chans * preprocessing.img_size**2
+        if len(split) * values * FLOAT_BYTES <= MAX_PREPARED_BYTES:
+            self._batches = list(self._images(len(split)))
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @torch.inference_mode()
+    def accuracy_percent(self, forward: Forward, first: int = 0, stop: int | None = None) -> float:
+        """Return the top-1 accuracy on the images [first, stop), in percent; None is the end.
+
+        Args:
+            forward: maps normalised images (B, C, H, W) to logits (B, K).
+            first: number of the first image, a multiple of :data:`BATCH_SIZE`.
+            stop: number of the image after the last.
+        """
+        stop = len(self) if stop is None else stop
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        for start, images in zip(
+            range(first, stop, BATCH_SIZE), self._images(stop, first), strict=True
+        ):
+            labels = self._labels[start : start + len(images)]
+            correct += (forward(images).argmax(dim=1) == labels).sum()
+        return 100.0 * int(correct) / (stop - first)
+
+    def _images(self, stop: int, first: int = 0) -> Iterator[Tensor]:
+        """Yield the normalised images [first, stop) in batches (B, C, H, W)."""
+        for start in range(first, stop, BATCH_SIZE):
+            end = min(start + BATCH_SIZE, stop)
+            if self._batches is not None:
+                yield self._batches[start // BATCH_SIZE][: end - start]
+            else:
+                raw = self.split.images[start:end]
+                yield to_tensor(raw, self.preprocessing).to(self.device)
+
+
 def accuracy_percent(
-    forward: Callable[[Tensor], Tensor],
+    forward: Forward,
     split: Split,
     preprocessing: Preprocessing,
     device: torch.device | str = "cpu",
 ) -> float:
-    """Return the top-1 accuracy on a split, in percent.
-
-    Args:
-        forward: maps normalised images (B, C, H, W) to logits (B, K).
-        split: raw images and labels.
-        preprocessing: normalises the images.
-        device: where `forward` computes.
-    """
-    correct = 0
-    for start in range(0, len(split), BATCH_SIZE):
-        chosen = slice(start, start + BATCH_SIZE)
-        images = to_tensor(split.images[chosen], preprocessing).to(device)
-        labels = torch.from_numpy(split.labels[chosen]).to(device)
-        correct += int((forward(images).argmax(dim=1) == labels).sum())
-    return 100.0 * correct / len(split)
+    """Return the top-1 accuracy on a split, in percent; arguments as of :class:`PreparedSplit`."""
+    return PreparedSplit(split, preprocessing, device).accuracy_percent(forward)

@@ -11,10 +11,13 @@ import torch
 from fuzz_data import Target
 
 from evolve.search import SearchedPoint
-from evolve.subnet_search.evolution import Candidate
+from evolve.subnet_search.candidate import Candidate
+from evolve.subnet_search.problem import Problem
+from evolve.subnet_search.random_subnets import RandomConfig
 from evolve.subnet_search.study import Study
+from evolve.subnet_search.task import Search, Task
 from mcuformer.data.preprocessing import Preprocessing
-from mcuformer.device import BudgetConfig, Device
+from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.inspection import inspect_run
 from mcuformer.run.artifact import RunDir, Stage, save_arrays, write_json
 from mcuformer.run.presets import load
@@ -218,14 +221,17 @@ def read_metrics(folder: Path) -> None:
     run_threads(RunDir(folder), None)
 
 
-def evaluate(subnet: SubnetConfig) -> Candidate:
+def evaluate(task: Task) -> Candidate:
     """Return a made-up evaluation."""
-    return Candidate(subnet, 50.0, 100, 200)
+    return Candidate(task.proposal, 50.0, 100, 200)
 
 
 def study(folder: Path) -> None:
-    """Open the study in a folder, or make it, and evaluate a subnet."""
-    Study(folder / "journal.log", {"seed": 0}, SPACE, {"threads": 1}).evaluated(SUBNET, evaluate)
+    """Open the study in a folder, or make it, and evaluate two subnets."""
+    limit = Budget.of(BudgetConfig(), load("device", "stm32f100", Device))
+    problem = Problem(SPACE, SPACE.points()[:1], lambda subnet: True, limit)
+    search = Search(RandomConfig(samples=2), problem, seed=0)
+    Study(str(folder / "journal.log"), {"seed": 0}, search, {"threads": 1}).work(evaluate)
 
 
 ARTIFACT_TARGETS: dict[str, Target] = {

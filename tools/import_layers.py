@@ -27,6 +27,7 @@ LAYERS = (  # lowest first; a module belongs to the layer with its longest prefi
     ("oplib",),  # oplib.export
     ("supernet",),
     ("evolve.space_search", "evolve.subnet_search"),
+    ("evolve.evaluation",),
     ("evolve",),  # the commands
     ("mcuformer.report", "mcuformer.inspection", "mcuformer.chain"),
     ("mcuformer.plan", "mcuformer.execution", "mcuformer.__main__"),

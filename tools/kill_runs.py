@@ -31,10 +31,11 @@ import optuna
 import tool
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 from tool import Parser, Table
 
 from mcuformer.errors import ConfigError, McuformerError
-from mcuformer.run.artifact import RunDir, StageRecord, canonical_json, file_digest
+from mcuformer.run.artifact import RunDir, StageRecord, file_digest
 
 SPACE = (
     "space.rank_ratio=[0.5,1.0]",
@@ -239,14 +240,15 @@ def extra_files(folder: Path, other: Path) -> list[str]:
 
 
 def repeated_evaluations(journal: Path) -> int:
-    """Return how many evaluations of an Optuna journal repeat an earlier one of their study."""
+    """Return how many evaluations of an Optuna journal repeat an earlier one of their search."""
     if not journal.exists():
         return 0
     storage = JournalStorage(JournalFileBackend(str(journal)))
     repeated = 0
     for study in storage.get_all_studies():
         trials = optuna.load_study(study_name=study.study_name, storage=storage).trials
-        counts = Counter(canonical_json(trial.user_attrs["subnet"]) for trial in trials)
+        claims = [t.user_attrs["claim"] for t in trials if t.state == TrialState.COMPLETE]
+        counts = Counter((claim["search"], claim["key"]) for claim in claims)
         repeated += sum(counts.values()) - len(counts)
     return repeated
 

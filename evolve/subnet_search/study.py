@@ -1,213 +1,144 @@
-"""The study of a search: every evaluation stands in an Optuna journal as soon as it is known."""
+"""The study of a search: every evaluation stands in an Optuna storage as soon as it is known."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import CategoricalDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
 
-from evolve.subnet_search.evolution import Candidate
+from evolve.subnet_search.candidate import Candidate, Metric
+from evolve.subnet_search.queue import Queue
+from evolve.subnet_search.storage import faults_in_one_line, open_storage
+from evolve.subnet_search.task import Search, Task
+from evolve.subnet_search.trials import TrialReader, metrics_content
 from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import canonical_json, digest
-from mcuformer.run.folder import writing
 from mcuformer.run.progress import say
-from mcuformer.space import SearchSpace
-from mcuformer.subnet import SubnetConfig
+
+MAXIMIZED = "accuracy_percent"  # all other metrics are minimised
 
 
 class Study:
-    """Evaluated subnets in a journal, which an interrupted search continues from.
+    """Evaluated subnets, which any number of searches and workers share.
 
-    A trial of the study is a subnet: its value is the accuracy, its parameters are the genes, its
-    attributes hold SRAM, flash, modelled time and the whole subnet. One line of the journal holds
-    one trial.
+    A trial is the evaluation of a subnet: its values are the objectives, its parameters the genes
+    that have a choice, its attributes the whole subnet and all metrics.
 
     Args:
-        path: journal, which may hold several studies; it is created if it is missing.
-        identity: everything that an evaluation depends on, as plain containers; its digest is the
-            study's name, so that other settings have another study.
-        space: search space, whose choices are the parameters' distributions.
+        location: path of a journal, which is created if it is missing, or the address of a
+            database, for instance ``sqlite:///PATH``. It may hold several studies.
+        evaluation: everything that an evaluation depends on apart from the subnet, as plain
+            containers. Its digest, with the objectives, is the study's name: other settings have
+            another study.
+        search: strategy, problem and seed.
         conditions: what accuracies depend on in their last digit, by name: threads, versions.
         anew: whether to delete the study's earlier trials.
+        shared: whether the user named the location; it must then be for the same space.
 
     Raises:
-        ArtifactError: the journal is damaged, or cannot be written.
+        ArtifactError: the storage is damaged, cannot be written, or is for another space.
     """
 
     def __init__(
         self,
-        path: Path,
-        identity: Mapping[str, Any],
-        space: SearchSpace,
+        location: str,
+        evaluation: Mapping[str, Any],
+        search: Search,
         conditions: Mapping[str, Any],
         *,
         anew: bool = False,
+        shared: bool = False,
     ) -> None:
-        self.path, self.space = path, space
-        name = digest(canonical_json(identity).encode())[:16]
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with faults_in_one_line(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            storage = open_storage(path)
-            names = {study.study_name for study in storage.get_all_studies()}
-            if anew and name in names:
+        self.location, self.search = location, search
+        objectives, space = search.problem.objectives, search.problem.space
+        name = digest(canonical_json([dict(evaluation), list(objectives)]).encode())[:16]
+        space_key = digest(canonical_json(space.dump()).encode())[:16]
+        with faults_in_one_line(location):
+            storage = open_storage(location)
+            present = {study.study_name: study for study in storage.get_all_studies()}
+            if anew and name in present:
                 optuna.delete_study(study_name=name, storage=storage)
-                names.remove(name)
-            if name not in names:
-                self._study = optuna.create_study(
-                    storage=storage, study_name=name, direction="maximize"
-                )
-                self._study.set_user_attr("conditions", dict(conditions))
-            else:
+                del present[name]
+            spaces = {study.user_attrs.get("space") for study in present.values()}
+            if shared and spaces and space_key not in spaces:
+                raise ArtifactError("holds a study of another space", where=location)
+            if name in present:
                 self._study = optuna.load_study(study_name=name, storage=storage)
-            trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            recorded = [_candidate(trial) for trial in trials]
+            else:
+                self._study = self._new_study(storage, name, objectives)
+                self._study.set_user_attr("space", space_key)
+                self._study.set_user_attr("conditions", dict(conditions))
             earlier = dict(self._study.user_attrs.get("conditions", {}))
-        self._recorded = {candidate.subnet.key: candidate for candidate in recorded}
+            self._reader = TrialReader(self._study)
+            self._queue = Queue(search, self._study, self._reader)
+            recorded = self._reader.recorded()
         if recorded:
-            say(f"{len(recorded)} evaluations are recorded in {path} and not repeated")
+            say(f"{len(recorded)} evaluations are recorded in {location} and not repeated")
             changed = [name for name, value in conditions.items() if earlier.get(name) != value]
             for name in changed:
                 say(f"they were made with {name} {earlier.get(name)}, not {conditions[name]}")
 
-    def evaluated(
-        self, subnet: SubnetConfig, evaluate: Callable[[SubnetConfig], Candidate]
-    ) -> Candidate:
-        """Return the recorded evaluation of a subnet or, if there is none, make and record it.
+    def _new_study(
+        self, storage: BaseStorage, name: str, objectives: Sequence[Metric]
+    ) -> optuna.Study:
+        """Create the study, unless another worker has just done so."""
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            directions=["maximize" if m == MAXIMIZED else "minimize" for m in objectives],
+            load_if_exists=True,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(list(objectives))
+        return study
+
+    def work(
+        self,
+        evaluate: Callable[[Task], Candidate],
+        report: Callable[[list[Candidate]], None] = lambda candidates: None,
+    ) -> None:
+        """Evaluate proposals until none is left and other workers have finished theirs.
+
+        Args:
+            evaluate: measures a proposal.
+            report: called after every evaluation with the search's candidates so far.
 
         Raises:
-            ArtifactError: the journal cannot be written.
+            ArtifactError: the storage is damaged, or cannot be written.
+            BudgetError: no subnet keeps the limits.
         """
-        if subnet.key not in self._recorded:
-            candidate = evaluate(subnet)
-            trial = self._trial(candidate)
-            with faults_in_one_line(self.path):
-                self._study.add_trial(trial)
-            self._recorded[subnet.key] = candidate
-        return self._recorded[subnet.key]
-
-    def _trial(self, candidate: Candidate) -> FrozenTrial:
-        """Return a finished trial with the genes that have a choice."""
-        subnet, space = candidate.subnet, self.space
-        genes: dict[str, tuple[Any, tuple[Any, ...]]] = {
-            "embed_dim": (subnet.embed_dim, space.embed_dim),
-            "depth": (subnet.depth, space.depth),
-            "tokenizer": (subnet.tokenizer, space.tokenizer),
-        }
-        for number, block in enumerate(subnet.blocks):
-            for gene, value in space.genes_of(block).items():
-                genes[f"blocks.{number}.{gene}"] = (value, space.block_genes[gene])
-        free = {name: gene for name, gene in genes.items() if len(gene[1]) > 1}
-        return create_trial(
-            value=candidate.accuracy_percent,
-            params={name: value for name, (value, _) in free.items()},
-            distributions={name: CategoricalDistribution(c) for name, (_, c) in free.items()},
-            user_attrs={
-                "sram_bytes": candidate.sram_bytes,
-                "flash_bytes": candidate.flash_bytes,
-                "ms_high": candidate.ms_high,
-                "subnet": subnet.dump(),
-            },
-        )
-
-
-class KernelLock(JournalFileOpenLock):
-    """Optuna's lock of a journal, held by the kernel: it ends with the process that holds it.
-
-    Optuna's own locks are files, which a killed process leaves behind and others then wait for.
-    """
-
-    def __init__(self, filepath: str) -> None:
-        super().__init__(filepath)
-        self.path, self.handle = filepath, -1
-
-    def acquire(self) -> bool:
-        """Wait for the lock."""
-        self.handle = os.open(self.path, os.O_RDWR)
-        fcntl.flock(self.handle, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        """Give the lock back."""
-        os.close(self.handle)
-
-
-def open_storage(path: Path) -> JournalStorage:
-    """Open a journal without the incomplete last line that a killed process may leave in it.
-
-    Raises:
-        Exception: the journal is damaged elsewhere; it is left as it is.
-    """
-    torn = cut_torn_line(path)
-    try:
-        lock = KernelLock(str(path))
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-    except Exception:
-        with path.open("ab") as file:
-            file.write(torn)
-        raise
-
-
-def cut_torn_line(path: Path) -> bytes:
-    """Cut an incomplete last line; return it.
-
-    Raises:
-        ValueError: another line is not JSON; nothing is cut.
-    """
-    with path.open("ab+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        *lines, torn = file.read().split(b"\n")
-        for number, line in enumerate(lines, 1):
+        while True:
+            with faults_in_one_line(self.location):
+                begun = self._queue.begin()
+                known = self._reader.recorded()
+            if begun is None:
+                return
+            trial, task = begun
             try:
-                json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"line {number}: {error}") from error
-        if torn:
-            file.truncate(file.tell() - len(torn))
-    return torn
+                candidate = known.get(task.proposal.key) or evaluate(task)
+            except BaseException:
+                self._study.tell(trial, state=TrialState.FAIL)  # free for other workers
+                raise
+            with faults_in_one_line(self.location):
+                self._finish(trial, candidate)
+                report(self.candidates())
 
+    def candidates(self) -> list[Candidate]:
+        """Return the search's candidates in the order of their completion."""
+        with faults_in_one_line(self.location):
+            return self._reader.progress(self.search.key).by_completion
 
-@contextmanager
-def faults_in_one_line(path: Path) -> Iterator[None]:
-    """Turn whatever Optuna raises about the journal `path` into one line.
-
-    Raises:
-        ArtifactError: the journal is damaged, or cannot be read or written.
-    """
-    try:
-        with writing(path):
-            yield
-    except ArtifactError:
-        raise
-    except Exception as error:  # Optuna trusts its journal: damage shows as any exception
-        raise ArtifactError(
-            f"damaged: {type(error).__name__}: {error}; remove it to evaluate anew", where=path
-        ) from error
-
-
-def _candidate(trial: FrozenTrial) -> Candidate:
-    """Return the evaluation that a trial records.
-
-    Raises:
-        McuformerError: the trial's subnet is not one.
-        KeyError: an attribute is missing.
-    """
-    attributes = trial.user_attrs
-    return Candidate(
-        SubnetConfig.parse(attributes["subnet"], where="subnet"),
-        float(trial.values[0]),
-        int(attributes["sram_bytes"]),
-        int(attributes["flash_bytes"]),
-        None if attributes["ms_high"] is None else float(attributes["ms_high"]),
-    )
+    def _finish(self, trial: int, candidate: Candidate) -> None:
+        """Write an evaluation into the trial with a number."""
+        order = len(self._reader.progress(self.search.key).complete)
+        metrics = {**metrics_content(candidate), "completed": order}
+        storage = self._study._storage
+        trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, trial)
+        storage.set_trial_user_attr(trial_id, "metrics", metrics)
+        values = [candidate.value(metric) for metric in self.search.problem.objectives]
+        self._study.tell(trial, values)

@@ -67,7 +67,11 @@ class Target:
         """Return bytes and time of a subnet's firmware, according to the exporter's own planner."""
         core, limit = self.device.core, self.arena_bytes
         planned = planned_cost(subnet, core, self.forms, limit, self.timing)
-        return Cost(footprint=self._footprint(planned), time=self.timing.time(planned.work))
+        return Cost(
+            footprint=self._footprint(planned),
+            time=self.timing.time(planned.work),
+            macs=subnet.macs,
+        )
 
     def admits(self, subnet: SubnetConfig) -> bool:
         """Return whether a subnet's firmware fits the budget."""

@@ -48,7 +48,10 @@ LATE = {
     "mcuformer/data/timm_reader.py": {"timm"},
     "oplib/codegen/onnx.py": {"onnx"},
     "evolve/qat_network.py": {"torch"},
+    "evolve/subnet_search/queue.py": {"optuna"},
+    "evolve/subnet_search/storage.py": {"optuna"},
     "evolve/subnet_search/study.py": {"optuna"},
+    "evolve/subnet_search/trials.py": {"optuna", "psutil"},
 }
 HEAVY = {"torch", "hydra", "omegaconf", "timm", "matplotlib"}  # never imported before a stage runs
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from evolve.space_search.quality import (
     Admission,
@@ -14,8 +12,10 @@ from evolve.space_search.quality import (
     sample_space,
     score,
 )
-from evolve.subnet_search.evolution import Candidate, EvolutionConfig, evolve
-from evolve.subnet_search.population import Variation
+from evolve.subnet_search.candidate import Candidate
+from evolve.subnet_search.evolution import EvolutionConfig
+from evolve.subnet_search.problem import Problem
+from evolve.subnet_search.task import Search
 from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import BudgetError
 from mcuformer.space import SearchSpace
@@ -28,10 +28,6 @@ def target(stm32f100: Device) -> Target:
     return Target(stm32f100)
 
 
-def variation(space: SearchSpace, target: Target) -> Variation:
-    return Variation(space, space.point_at((1, 0)), target.admits, 0.4, 0.4, 0.2)
-
-
 def worth(subnet: SubnetConfig) -> float:
     """A made-up accuracy that grows with every gene."""
     return 50 + subnet.num_params / 10_000 + 0.1 * sum(b.mlp_ratio for b in subnet.blocks)
@@ -40,45 +36,30 @@ def worth(subnet: SubnetConfig) -> float:
 def test_the_search_finds_nearly_the_best_admissible_subnet(
     digits_space: SearchSpace, target: Target
 ) -> None:
-    vary = variation(digits_space, target)
-    seen: list[Candidate] = []
+    points = (digits_space.point_at((1, 0)),)
+    problem = Problem(digits_space, points, target.admits, target.limit)
+    config = EvolutionConfig(population=40, generations=12, mutants=20, crossovers=15)
 
-    def evaluate(subnet: SubnetConfig) -> Candidate:
-        cost = target.cost(subnet)
-        assert cost.admissible(target.limit)
-        memory = cost.footprint
-        return Candidate(subnet, worth(subnet), memory.sram_bytes, memory.flash_bytes, cost.ms_high)
+    def run(seed: int) -> list[Candidate]:
+        found: list[Candidate] = []
+        while len(found) < config.evaluations:
+            taken = frozenset(candidate.key for candidate in found)
+            for proposal in Search(config, problem, seed).propose(len(found), found, taken):
+                cost = target.cost(proposal.subnet)
+                assert cost.admissible(target.limit)
+                memory = cost.footprint
+                accuracy = worth(proposal.subnet)
+                sizes = memory.sram_bytes, memory.flash_bytes, cost.ms_high
+                found.append(Candidate(proposal, accuracy, *sizes))
+        return found
 
-    def run(seed: int) -> Candidate:
-        rng = np.random.default_rng(seed)
-        config = EvolutionConfig(population=40, generations=12, mutants=20, crossovers=15)
-        return evolve(config, vary, evaluate, rng, range(12), lambda _, new: seen.extend(new))
-
-    best = run(0)
-    assert run(0) == best  # the same seed, the same search
-    assert len({c.subnet.key for c in seen[: len(seen) // 2]}) == len(seen) // 2
+    found = run(0)
+    assert run(0) == found  # the same seed, the same search
+    assert len({candidate.key for candidate in found}) == len(found) == 480
     rng = np.random.default_rng(5)
-    random_best = max(worth(vary.fresh(rng)) for _ in range(2000))
-    assert best.accuracy_percent >= random_best - 0.2
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_children_stay_in_the_space(
-    digits_space: SearchSpace, stm32f100: Device, seed: int
-) -> None:
-    vary = variation(digits_space, Target(stm32f100))
-    rng = np.random.default_rng(seed)
-    mother, father = (digits_space.sample(vary.point, rng) for _ in range(2))
-    child = vary.cross(mother, father, rng)
-    assert digits_space.contains(child)
-    assert digits_space.contains(vary.mutate(mother, rng))
-    assert child.embed_dim in (mother.embed_dim, father.embed_dim)
-    assert child.depth in (mother.depth, father.depth)
-    for index, block in enumerate(child.blocks):
-        parents = [p.blocks[index] for p in (mother, father) if index < p.depth]
-        assert block.num_heads in [p.num_heads for p in parents]
-        assert block.mlp_ratio in [p.mlp_ratio for p in parents]
+    fresh = (problem.fresh(rng, frozenset()) for _ in range(2000))
+    best = config.best(problem, found)
+    assert best.accuracy_percent >= max(map(worth, fresh)) - 0.2
 
 
 def test_admission_of_the_demo_bites(digits_space: SearchSpace, target: Target) -> None:

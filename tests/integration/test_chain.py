@@ -174,7 +174,7 @@ def test_an_interrupted_search_evaluates_nothing_again(
     outputs = ("search.jsonl", "subnet.json", "weights.safetensors")
     for name in (*outputs, "stages/evolve.search.json"):
         (run_dir / name).unlink()
-    accuracy_percent, calls = evaluate.accuracy_percent, []
+    accuracy_percent, calls = evaluate.PreparedSplit.accuracy_percent, []
 
     def interrupted(*arguments: object) -> float:
         calls.append(arguments)
@@ -182,7 +182,7 @@ def test_an_interrupted_search_evaluates_nothing_again(
             raise KeyboardInterrupt
         return accuracy_percent(*arguments)
 
-    monkeypatch.setattr(evaluate, "accuracy_percent", interrupted)
+    monkeypatch.setattr(evaluate.PreparedSplit, "accuracy_percent", interrupted)
     settings = [text for text in SMALL if text.startswith(("threads", "strategy", "budget"))]
     codes = [SEARCH.main([*settings, f"run_dir={run_dir}"]) for _ in range(3)]
     assert codes == [130, 130, 0]

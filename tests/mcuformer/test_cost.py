@@ -15,7 +15,7 @@ MEMORY = Footprint(
 )
 def test_a_time_limit_is_one_on_the_sum(stm32f100: Device, limit: float | None, fits: bool) -> None:
     """240,000 cycles and 120,000 of waiting at 24 MHz: 10 + 5 ms."""
-    cost = Cost(footprint=MEMORY, time=ModelledTime.of(240_000, 120_000, 24_000_000))
+    cost = Cost(footprint=MEMORY, time=ModelledTime.of(240_000, 120_000, 24_000_000), macs=5)
     assert cost.ms_high == 15.0
     budget = Budget.of(BudgetConfig(milliseconds=limit), stm32f100)
     assert cost.admissible(budget) == fits
@@ -24,5 +24,7 @@ def test_a_time_limit_is_one_on_the_sum(stm32f100: Device, limit: float | None, 
 
 def test_memory_alone_refuses(stm32f100: Device) -> None:
     budget = Budget.of(BudgetConfig(sram_bytes=4096), stm32f100)
-    assert not Cost(footprint=MEMORY, time=None).admissible(budget)
-    assert Cost(footprint=MEMORY, time=None).admissible(Budget.of(BudgetConfig(), stm32f100))
+    assert not Cost(footprint=MEMORY, time=None, macs=5).admissible(budget)
+    assert Cost(footprint=MEMORY, time=None, macs=5).admissible(
+        Budget.of(BudgetConfig(), stm32f100)
+    )

@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evolve.subnet_search.evolution import Candidate
+from evolve.subnet_search.candidate import Candidate
+from evolve.subnet_search.problem import Problem
+from evolve.subnet_search.random_subnets import RandomConfig
 from evolve.subnet_search.study import Study
+from evolve.subnet_search.task import Search
+from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.space import SearchSpace
 
 
@@ -20,18 +24,19 @@ def kill_runs(root: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_an_evaluation_that_stands_twice_is_counted(
-    kill_runs, digits_space: SearchSpace, tmp_path: Path
+    kill_runs, digits_space: SearchSpace, stm32f100: Device, tmp_path: Path
 ) -> None:
     journal = tmp_path / "journal.log"
     assert kill_runs.repeated_evaluations(journal) == 0
+    limit = Budget.of(BudgetConfig(), stm32f100)
+    problem = Problem(digits_space, digits_space.points()[:1], lambda s: True, limit)
+    search = Search(RandomConfig(samples=3), problem, seed=0)
     for number in (1, 2):  # two studies: equal subnets in different ones are not repeated
-        study = Study(journal, {"number": number}, digits_space, {})
-        for point in digits_space.points()[:3]:
-            subnet = digits_space.smallest(point)
-            study.evaluated(subnet, lambda s: Candidate(s, 50.0, 1, 1))
+        study = Study(str(journal), {"number": number}, search, {})
+        study.work(lambda task: Candidate(task.proposal, 50.0, 1, 1))
     assert kill_runs.repeated_evaluations(journal) == 0
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join([*lines, lines[-1], lines[-2], lines[-1]]))
+    for trial in (study._study.trials[-1], study._study.trials[-2], study._study.trials[-1]):
+        study._study.add_trial(trial)
     assert kill_runs.repeated_evaluations(journal) == 3
 
 

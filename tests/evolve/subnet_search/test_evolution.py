@@ -1,43 +1,51 @@
-"""The search on a made-up accuracy."""
+"""Evolution on a made-up accuracy."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+from dataclasses import replace
 
-from evolve.subnet_search.evolution import Candidate, EvolutionConfig, evolve
-from evolve.subnet_search.population import Variation
-from mcuformer.space import SearchSpace
+import numpy as np
+import pytest
+
+from evolve.subnet_search.candidate import Candidate, Proposal
+from evolve.subnet_search.evolution import EvolutionConfig
+from evolve.subnet_search.problem import Problem
+from mcuformer.errors import BudgetError
 from mcuformer.subnet import SubnetConfig
 
 CONFIG = EvolutionConfig(population=12, generations=8, parents=4, mutants=6, crossovers=4)
 
 
-def test_it_climbs_and_evaluates_each_subnet_once(
-    digits_space: SearchSpace, rng: np.random.Generator
+def test_it_climbs_and_proposes_each_subnet_once(
+    problem: Problem, run: Callable[..., list[Candidate]]
 ) -> None:
     """Accuracy that grows with the work: the largest subnets win, under the limit on blocks."""
-    variation = Variation(
-        digits_space, digits_space.points()[0], lambda s: s.depth <= 2, 0.4, 0.4, 0.2
-    )
-    evaluated: list[str] = []
-
-    def evaluate(subnet: SubnetConfig) -> Candidate:
-        evaluated.append(subnet.key)
-        return Candidate(subnet, subnet.macs / 1e6, 1, 1)
-
-    rows: list[tuple[int, list[Candidate]]] = []
-    best = evolve(
-        CONFIG, variation, evaluate, rng, range(8), lambda number, new: rows.append((number, new))
-    )
-    assert len(evaluated) == len(set(evaluated)) == sum(len(new) for _, new in rows)
-    assert [number for number, _ in rows] == list(range(8))
-    found = [candidate for _, new in rows for candidate in new]
+    found = run(CONFIG)
+    assert len({candidate.key for candidate in found}) == len(found) == 96
+    assert all(candidate.subnet.depth <= 2 for candidate in found)
+    best = CONFIG.best(problem, found)
     assert best.subnet.macs == max(candidate.subnet.macs for candidate in found)
-    assert best.subnet.depth == 2
-    first = max(candidate.subnet.macs for candidate in rows[0][1])
-    assert best.subnet.macs > first
+    first, second = found[:12], found[12:22]  # drawn at random, and bred from the best of those
+    assert np.mean([c.subnet.macs for c in second]) > np.mean([c.subnet.macs for c in first])
+
+
+def test_a_small_space_is_seen_whole_and_then_left(
+    problem: Problem, run: Callable[..., list[Candidate]]
+) -> None:
+    narrow = replace(problem, admits=lambda s: s.depth == 2 and s.embed_dim == 32)
+    blocks = len(problem.space.num_heads) * len(problem.space.mlp_ratio)
+    found = run(CONFIG, problem=narrow)
+    assert len({candidate.key for candidate in found}) == len(found) == blocks**2
+
+
+def test_nothing_admissible(problem: Problem, run: Callable[..., list[Candidate]]) -> None:
+    barren = replace(problem, admits=lambda _: False)
+    with pytest.raises(BudgetError, match="budget: none of 10000 sampled subnets fits"):
+        run(CONFIG, problem=barren)
 
 
 def test_ties_go_to_the_smaller(small_subnet: SubnetConfig) -> None:
-    equal = [Candidate(small_subnet, 90.0, sram, flash) for sram, flash in ((9, 1), (8, 7), (8, 6))]
+    proposal = Proposal(small_subnet)
+    equal = [Candidate(proposal, 90.0, *memory) for memory in ((9, 1), (8, 7), (8, 6))]
     assert min(equal, key=lambda c: c.rank) == equal[2]

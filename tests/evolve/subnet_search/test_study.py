@@ -1,103 +1,158 @@
-"""A search continues from its journal: it evaluates nothing again and takes nothing foreign."""
+"""A search continues from its study: it evaluates nothing again and takes nothing foreign."""
 
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
+import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import optuna
 import pytest
 
-from evolve.subnet_search.evolution import Candidate, EvolutionConfig, evolve
-from evolve.subnet_search.population import Variation
+from evolve.subnet_search.candidate import Candidate
+from evolve.subnet_search.evolution import EvolutionConfig
+from evolve.subnet_search.problem import Problem
+from evolve.subnet_search.random_subnets import RandomConfig
+from evolve.subnet_search.strategy import Strategy
 from evolve.subnet_search.study import Study
+from evolve.subnet_search.task import Search, Task
+from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.errors import ArtifactError
 from mcuformer.space import SearchSpace
-from mcuformer.subnet import SubnetConfig
+from tests.evolve.subnet_search.conftest import CONDITIONS, MadeUp, candidate
 
 CONFIG = EvolutionConfig(population=12, generations=6, parents=4, mutants=6, crossovers=4)
-CONDITIONS = {"threads": 1}
-
-
-class Evaluator:
-    """A made-up accuracy that counts its calls and may be interrupted."""
-
-    def __init__(self, interrupted_at: int | None = None) -> None:
-        self.keys: list[str] = []
-        self.interrupted_at = interrupted_at
-
-    def __call__(self, subnet: SubnetConfig) -> Candidate:
-        if len(self.keys) == self.interrupted_at:
-            raise KeyboardInterrupt
-        self.keys.append(subnet.key)
-        return Candidate(
-            subnet, subnet.macs / 3e5, subnet.depth, subnet.num_params, subnet.macs / 7
-        )
 
 
 def search(
-    space: SearchSpace, path: Path, evaluator: Evaluator, seed: int = 3, **options: bool
-) -> list[tuple[int, list[Candidate]]]:
-    """Search with a journal; return the generations."""
-    study = Study(path, {"seed": seed}, space, CONDITIONS, **options)
-    variation = Variation(space, space.points()[0], lambda s: s.depth <= 2, 0.4, 0.4, 0.2)
-    rows: list[tuple[int, list[Candidate]]] = []
-    evolve(
-        CONFIG,
-        variation,
-        lambda subnet: study.evaluated(subnet, evaluator),
-        np.random.default_rng(seed),
-        range(CONFIG.generations),
-        lambda number, new: rows.append((number, new)),
-    )
-    return rows
+    problem: Problem, journal: str, made_up: MadeUp, seed: int = 3, **options: bool
+) -> list[Candidate]:
+    """Search with a study; return the candidates."""
+    study = Study(journal, {"seed": seed}, Search(CONFIG, problem, seed), CONDITIONS, **options)
+    study.work(made_up)
+    return study.candidates()
 
 
 def test_an_interrupted_search_repeats_nothing_and_ends_alike(
-    digits_space: SearchSpace, tmp_path: Path
+    problem: Problem, tmp_path: Path
 ) -> None:
-    whole = Evaluator()
-    expected = search(digits_space, tmp_path / "whole" / "journal.log", whole)
+    whole = MadeUp()
+    expected = search(problem, str(tmp_path / "whole" / "journal.log"), whole)
+    assert len(set(whole.keys)) == len(whole.keys) == 72
     path, keys = tmp_path / "parts" / "journal.log", []
     for interrupted_at in (5, 0, 9):
-        part = Evaluator(interrupted_at)
+        part = MadeUp(interrupted_at)
         with pytest.raises(KeyboardInterrupt):
-            search(digits_space, path, part)
+            search(problem, str(path), part)
         keys += part.keys
         with path.open("ab") as file:
             file.write(b'{"op_code":4,"torn')  # as a process leaves it that dies while it writes
-    last = Evaluator()
-    assert search(digits_space, path, last) == expected
+    last = MadeUp()
+    assert search(problem, str(path), last) == expected
     assert keys + last.keys == whole.keys
-    again = Evaluator()
-    assert search(digits_space, path, again) == expected
+    again = MadeUp()
+    assert search(problem, str(path), again) == expected
     assert again.keys == []
-    anew = Evaluator()
-    search(digits_space, path, anew, anew=True)
+    anew = MadeUp()
+    search(problem, str(path), anew, anew=True)
     assert anew.keys == whole.keys
-    other = Evaluator()
-    search(digits_space, path, other, seed=4)
-    assert len(other.keys) > 12  # another identity takes nothing
+    other = MadeUp()
+    search(problem, str(path), other, seed=4)
+    assert len(other.keys) == 72  # another identity takes nothing
 
 
-def test_optuna_reads_the_journal(digits_space: SearchSpace, tmp_path: Path) -> None:
-    """A dashboard sees trials with value, genes and sizes."""
-    path = tmp_path / "journal.log"
-    [*_, (_, new)] = [row for row in search(digits_space, path, Evaluator()) if row[1]]
-    backend = optuna.storages.journal.JournalFileBackend(str(path))
-    [study] = optuna.get_all_study_summaries(optuna.storages.JournalStorage(backend))
-    assert study.best_trial is not None
-    trials = optuna.load_study(
-        study_name=study.study_name, storage=optuna.storages.JournalStorage(backend)
-    ).trials
-    candidate, trial = new[-1], trials[-1]
-    assert trial.value == candidate.accuracy_percent
-    assert trial.params["embed_dim"] == candidate.subnet.embed_dim
-    assert trial.params["blocks.0.num_heads"] == candidate.subnet.blocks[0].num_heads
-    assert trial.user_attrs["sram_bytes"] == candidate.sram_bytes
-    assert study.user_attrs == {"conditions": CONDITIONS}
+def test_another_search_of_the_same_study_takes_what_is_known(
+    problem: Problem, journal: str
+) -> None:
+    search(problem, journal, MadeUp())
+    made_up = MadeUp()
+    longer = CONFIG.model_copy(update={"generations": 7})
+    study = Study(journal, {"seed": 3}, Search(longer, problem, 3), CONDITIONS)
+    study.work(made_up)
+    assert len(study.candidates()) == 84
+    assert len(made_up.keys) == 12  # the first 72 are those of the shorter search
+
+
+def slow(task: Task) -> Candidate:
+    time.sleep(0.02)
+    return candidate(task.proposal)
+
+
+def work(strategy: Strategy, device: Device, space: SearchSpace, location: str) -> None:
+    """Work on a study in a process of its own."""
+    limit = Budget.of(BudgetConfig(), device)
+    problem = Problem(space, space.points()[:1], lambda s: s.depth <= 2, limit)
+    Study(location, {}, Search(strategy, problem, 0), CONDITIONS).work(slow)
+
+
+@pytest.mark.parametrize(
+    "strategy", [CONFIG, RandomConfig(samples=60)], ids=["evolution", "random"]
+)
+def test_killed_workers_and_their_number_change_nothing(
+    strategy: Strategy,
+    problem: Problem,
+    stm32f100: Device,
+    digits_space: SearchSpace,
+    tmp_path: Path,
+) -> None:
+    """Three workers, one killed early, find in any order what one finds alone."""
+    alone = Study(str(tmp_path / "alone.log"), {}, Search(strategy, problem, 0), CONDITIONS)
+    alone.work(MadeUp())
+    location = str(tmp_path / "shared.log")
+    study = Study(location, {}, Search(strategy, problem, 0), CONDITIONS)
+    context = multiprocessing.get_context("spawn")
+    arguments = (strategy, stm32f100, digits_space, location)
+    workers = [context.Process(target=work, args=arguments) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    while len(study.candidates()) < 5:
+        time.sleep(0.01)
+    os.kill(workers[0].pid, signal.SIGKILL)
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [-signal.SIGKILL, 0, 0]
+    by_key = {c.key: c for c in study.candidates()}
+    assert by_key == {c.key: c for c in alone.candidates()}
+    assert len(study.candidates()) == len(by_key) == strategy.evaluations
+
+
+def test_a_database_is_a_study_too(problem: Problem, tmp_path: Path) -> None:
+    location = f"sqlite:///{tmp_path}/study.db"
+    few = Search(RandomConfig(samples=4), problem, 0)
+    made_up = MadeUp(interrupted_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        Study(location, {}, few, CONDITIONS).work(made_up)
+    again = MadeUp()
+    study = Study(location, {}, few, CONDITIONS)
+    study.work(again)
+    assert [c.key for c in study.candidates()] == made_up.keys + again.keys
+    assert len(study.candidates()) == 4
+
+
+def test_optuna_reads_the_journal(problem: Problem, journal: str) -> None:
+    """A dashboard sees trials with values by name, genes and sizes."""
+    two = replace(problem, objectives=("accuracy_percent", "flash_bytes"))
+    found = search(two, journal, MadeUp())
+    backend = optuna.storages.journal.JournalFileBackend(journal)
+    storage = optuna.storages.JournalStorage(backend)
+    [name] = optuna.get_all_study_names(storage)
+    study = optuna.load_study(study_name=name, storage=storage)
+    assert study.metric_names == ["accuracy_percent", "flash_bytes"]
+    last, trial = found[-1], study.trials[-1]
+    assert trial.values == [last.accuracy_percent, last.flash_bytes]
+    assert trial.params["embed_dim"] == last.subnet.embed_dim
+    assert trial.params["blocks.0.num_heads"] == last.subnet.blocks[0].num_heads
+    assert trial.user_attrs["metrics"]["sram_bytes"] == last.sram_bytes
+    front = {(t.values[0], t.values[1]) for t in study.best_trials}
+    values = [(c.accuracy_percent, c.flash_bytes) for c in found]
+    beaten = {
+        (a, f) for a, f in values for b, g in values if b >= a and g <= f and (b, g) != (a, f)
+    }
+    assert front == set(values) - beaten
 
 
 @pytest.mark.parametrize(
@@ -111,28 +166,35 @@ def test_optuna_reads_the_journal(digits_space: SearchSpace, tmp_path: Path) -> 
         lambda lines: [line.replace('"op_code":4', '"op_code":77') for line in lines],
     ],
 )
-def test_a_damaged_journal_is_one_line(damaged, digits_space: SearchSpace, tmp_path: Path) -> None:
-    path = tmp_path / "journal.log"
-    search(digits_space, path, Evaluator())
+def test_a_damaged_journal_is_one_line(damaged, problem: Problem, journal: str) -> None:
+    search(problem, journal, MadeUp())
+    path = Path(journal)
     lines = damaged(path.read_text().splitlines())
     path.write_text("".join(f"{line}\n" for line in lines))
     before = path.read_bytes()
     with pytest.raises(ArtifactError, match=r"journal\.log: damaged: .*remove it") as caught:
-        Study(path, {"seed": 3}, digits_space, CONDITIONS)
+        search(problem, journal, MadeUp())
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == before
 
 
+def test_a_named_study_of_another_space_is_refused(problem: Problem, journal: str) -> None:
+    search(problem, journal, MadeUp(), shared=True)
+    search(problem, journal, MadeUp(), seed=4, shared=True)  # another evaluation is welcome
+    space = problem.space.model_copy(update={"depth": (2,)})
+    with pytest.raises(ArtifactError, match=r"journal\.log: holds a study of another space"):
+        search(replace(problem, space=space), journal, MadeUp(), shared=True)
+
+
 def test_a_full_disk_is_one_line(
-    digits_space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    problem: Problem, journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "journal.log"
-    study = Study(path, {}, digits_space, CONDITIONS)
+    study = Study(journal, {}, Search(CONFIG, problem, 0), CONDITIONS)
 
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ArtifactError, match=r"journal\.log: cannot be written: No space left") as e:
-        study.evaluated(digits_space.smallest(digits_space.points()[0]), Evaluator())
+        study.work(MadeUp())
     assert "\n" not in str(e.value)

@@ -1,60 +1,39 @@
-"""Draw, mutate and cross subnets of one space point.
+"""Mutate and cross subnets.
 
 Source: AutoFormer, section 3.3 (evolution search); MCUFormer's code has the same operators.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from mcuformer.errors import BudgetError
 from mcuformer.space import SearchSpace, SpacePoint, draw
 from mcuformer.subnet import SubnetConfig
-
-MAX_DRAWS = 10_000
 
 
 @dataclass(frozen=True)
 class Variation:
-    """The operators of the evolution.
+    """The operators of the evolution; a child may exceed the budget.
 
     Args:
         space: search space.
-        point: point whose subnets are drawn.
-        admissible: returns whether a subnet fits the budget.
+        points: points whose subnets are searched.
         depth_probability: probability that a mutation changes the depth.
-        embed_dim_probability: probability that it changes the width, and that it changes the
-            tokenizer.
+        embed_dim_probability: probability that it changes the width, that it changes the tokenizer,
+            and that it changes the point, where several are searched.
         block_probability: probability that it changes a gene of a block, for each gene.
     """
 
     space: SearchSpace
-    point: SpacePoint
-    admissible: Callable[[SubnetConfig], bool]
+    points: tuple[SpacePoint, ...]
     depth_probability: float
     embed_dim_probability: float
     block_probability: float
 
-    def fresh(self, rng: np.random.Generator) -> SubnetConfig:
-        """Draw an admissible subnet uniformly, by rejection.
-
-        Raises:
-            BudgetError: none of :data:`MAX_DRAWS` draws fits.
-        """
-        for _ in range(MAX_DRAWS):
-            subnet = self.space.sample(self.point, rng)
-            if self.admissible(subnet):
-                return subnet
-        raise BudgetError(
-            f"none of {MAX_DRAWS} sampled subnets fits; widen the budget or the space",
-            where="budget",
-        )
-
     def mutate(self, parent: SubnetConfig, rng: np.random.Generator) -> SubnetConfig:
-        """Change some genes of `parent`; the child may be inadmissible."""
+        """Change some genes of `parent`."""
         blocks = list(parent.blocks)
         if rng.random() < self.depth_probability:
             depth = draw(self.space.depth, rng)
@@ -72,15 +51,17 @@ class Variation:
             embed_dim = draw(self.space.embed_dim, rng)
         if len(self.space.tokenizer) > 1 and rng.random() < self.embed_dim_probability:
             tokenizer = draw(self.space.tokenizer, rng)
-        return self.space.subnet(self.point, embed_dim, tuple(blocks), tokenizer)
+        point = self.space.point_of(parent)
+        if len(self.points) > 1 and rng.random() < self.embed_dim_probability:
+            point = self.points[int(rng.integers(len(self.points)))]
+        return self.space.subnet(point, embed_dim, tuple(blocks), tokenizer)
 
     def cross(
         self, mother: SubnetConfig, father: SubnetConfig, rng: np.random.Generator
     ) -> SubnetConfig:
         """Take each gene from either parent with equal probability.
 
-        Depth and tokenizer are one parent's, as are the blocks that only the deeper one has. The
-        child may be inadmissible.
+        Depth, tokenizer and point are one parent's, as are the blocks that only the deeper one has.
         """
         parents = (mother, father) if rng.random() < 0.5 else (father, mother)
         blocks = []
@@ -92,7 +73,9 @@ class Variation:
             blocks.append(self.space.block(genes))
         embed_dim = parents[int(rng.integers(2))].embed_dim
         tokenizer = parents[0].tokenizer
-        return self.space.subnet(self.point, embed_dim, tuple(blocks), tokenizer)
+        return self.space.subnet(
+            self.space.point_of(parents[0]), embed_dim, tuple(blocks), tokenizer
+        )
 
     def _free_genes(self) -> list[str]:
         """Return the genes of a block that have more than one choice."""

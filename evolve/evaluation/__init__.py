@@ -1,0 +1,1 @@
+"""Evaluators: how accurate is a subnet?"""
