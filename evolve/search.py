@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -19,7 +23,8 @@ from evolve.subnet_search.strategies import StrategyConfig
 from evolve.subnet_search.task import Search, Task
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.limits import PathText
+from mcuformer.errors import McuformerError
+from mcuformer.limits import PathText, Workers
 from mcuformer.run.artifact import (
     RunDir,
     Stage,
@@ -32,7 +37,8 @@ from mcuformer.run.artifact import (
 )
 from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command
-from mcuformer.run.progress import Meter, say
+from mcuformer.run.entry import fail
+from mcuformer.run.progress import Meter, say, silence
 from mcuformer.run.threads import run_threads
 from mcuformer.space import SearchSpace, SpacePoint
 from oplib.target.target import TargetSettings
@@ -56,9 +62,16 @@ class SearchConfig(TargetSettings):
         objectives: metrics to optimise; with several, ``search.jsonl`` marks the Pareto front.
         study: journal or database of evaluations, which several runs may share; null is
             ``search/journal.log`` of the run.
+        workers: number of processes that evaluate.
+        supernet: run directory whose supernet is searched; null is this run.
     """
 
-    without_effect: ClassVar[tuple[str, ...]] = (*TargetSettings.without_effect, "study")
+    without_effect: ClassVar[tuple[str, ...]] = (
+        *TargetSettings.without_effect,
+        "study",
+        "workers",
+        "supernet",
+    )
 
     data: DataConfig
     strategy: StrategyConfig
@@ -67,11 +80,18 @@ class SearchConfig(TargetSettings):
         "accuracy_percent",
     )
     study: PathText | None = None
+    workers: Workers = 1
+    supernet: PathText | None = None
+
+    @property
+    def source(self) -> RunDir:
+        """The run directory with the supernet, and with the chosen point if that is joint."""
+        return self.run if self.supernet is None else RunDir(self.supernet)
 
 
 def stage(config: SearchConfig) -> Stage:
     """Return what the command reads and writes."""
-    inputs = [config.run.file(name) for name in ("supernet.json", "supernet.safetensors")]
+    inputs = [config.source.file(name) for name in ("supernet.json", "supernet.safetensors")]
     outputs = ("subnet.json", "weights.safetensors", "search.jsonl")
     return Stage(SEARCH.name, config.content(), [*inputs, *config.data.files()], outputs)
 
@@ -119,34 +139,104 @@ def search(config: SearchConfig) -> None:
         ArtifactError: the supernet or the study is missing or damaged.
         BudgetError: no subnet of the point fits.
     """
-    searched, target = SearchedPoint.of_run(config.run), config.target
-    space, point = searched.space, searched.point
-    check_feasible([point], space, target.cost, target.limit)
-    problem = Problem(
-        space, (point,), target.admits, target.limit, config.objectives, config.budget.soft
-    )
-    dataset = load(config.data, space.smallest(point).img_size)
-    bench = _workbench(config, searched, dataset)
-    accuracy = config.evaluator.measure(bench)
-
-    def evaluate(task: Task) -> Candidate:
-        cost = target.cost(task.proposal.subnet)
-        memory = cost.footprint
-        return Candidate(
-            task.proposal, accuracy(task), memory.sram_bytes, memory.flash_bytes, cost.ms_high
-        )
-
-    study = _open_study(config, searched, Search(config.strategy, problem, config.seed), dataset)
-    with Meter("subnet search", config.strategy.evaluations, len(study.candidates())) as meter:
-        study.work(evaluate, lambda candidates: meter.update(len(candidates)))
+    session = Session.open(config)
+    study, total = session.study, config.strategy.evaluations
+    with (
+        workers(config, config.workers - 1),
+        Meter("subnet search", total, len(study.candidates())) as meter,
+    ):
+        study.work(session.evaluate, lambda candidates: meter.update(len(candidates)))
     candidates = study.candidates()
-    best = config.strategy.best(problem, candidates)
+    best = config.strategy.best(session.problem, candidates)
     time = "not modelled" if best.ms_high is None else f"at most {best.ms_high:,.1f} ms (modelled)"
     say(
         f"best of {len(candidates)} subnets: {best.accuracy_percent:.2f} % on steering data, "
         f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash, time {time}"
     )
-    _write(config, bench.supernet, candidates, best)
+    _write(config, session.bench.supernet, candidates, best)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a process needs to evaluate the search's proposals.
+
+    Args:
+        problem: subnets, limits and objectives.
+        bench: what the evaluator works with.
+        study: evaluations so far.
+        evaluate: measures a proposal.
+    """
+
+    problem: Problem
+    bench: Workbench
+    study: Study
+    evaluate: Callable[[Task], Candidate]
+
+    @classmethod
+    def open(cls, config: SearchConfig) -> Session:
+        """Load supernet, data and study.
+
+        Raises:
+            ArtifactError: the supernet or the study is missing or damaged.
+            BudgetError: no subnet of the point fits.
+        """
+        searched, target = SearchedPoint.of_run(config.source), config.target
+        space, point = searched.space, searched.point
+        check_feasible([point], space, target.cost, target.limit)
+        problem = Problem(
+            space, (point,), target.admits, target.limit, config.objectives, config.budget.soft
+        )
+        dataset = load(config.data, space.smallest(point).img_size)
+        bench = _workbench(config, searched, dataset)
+        accuracy = config.evaluator.measure(bench)
+
+        def evaluate(task: Task) -> Candidate:
+            cost = target.cost(task.proposal.subnet)
+            memory = cost.footprint
+            return Candidate(
+                task.proposal, accuracy(task), memory.sram_bytes, memory.flash_bytes, cost.ms_high
+            )
+
+        search = Search(config.strategy, problem, config.seed)
+        return cls(problem, bench, _open_study(config, searched, search, dataset), evaluate)
+
+
+@contextmanager
+def workers(config: SearchConfig, count: int) -> Iterator[None]:
+    """Let so many further processes evaluate the search's proposals.
+
+    They end when nothing is left to do, or with this process. One that is killed loses its
+    evaluation, which another one makes; one that fails leaves its line on standard error.
+    """
+    context = multiprocessing.get_context("spawn")
+    content = json.dumps(config.model_copy(update={"overwrite": False}).dump())
+    processes = [
+        context.Process(target=_work_along, args=(content, os.getpid()), daemon=True)
+        for _ in range(count)
+    ]
+    for process in processes:
+        process.start()
+    yield
+    for process in processes:
+        process.join()
+
+
+def _work_along(content: str, parent: int) -> None:
+    """Evaluate proposals in a process of its own, as long as its parent lives."""
+    silence()  # the parent speaks for all
+    try:
+        session = Session.open(SearchConfig.parse(json.loads(content)))
+
+        def evaluate(task: Task) -> Candidate:
+            if os.getppid() != parent:
+                raise SystemExit
+            return session.evaluate(task)
+
+        session.study.work(evaluate)
+    except McuformerError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        pass  # the parent says so
 
 
 def _write(
@@ -169,7 +259,8 @@ def _workbench(config: SearchConfig, searched: SearchedPoint, dataset: Dataset) 
 
     from supernet.processes import Processes
 
-    torch.set_num_threads(run_threads(config.run, config.threads))
+    threads = run_threads(config.run, config.threads)
+    torch.set_num_threads(max(1, threads // config.workers))
     device = Processes().device
     return Workbench(
         dataset=dataset,
@@ -191,7 +282,7 @@ def _load_supernet(
 
     point = None if searched.joint else searched.point
     supernet = Supernet(searched.space, point, pad_value(dataset.preprocessing))
-    load_model(supernet, config.run.file("supernet.safetensors"))
+    load_model(supernet, config.source.file("supernet.safetensors"))
     return supernet.to(device)
 
 
@@ -207,7 +298,7 @@ def _open_study(
         "version": __version__,
         "point": searched.point.dump(),
         "space": searched.space.dump(),
-        "supernet": file_digest(config.run.file("supernet.safetensors")),
+        "supernet": file_digest(config.source.file("supernet.safetensors")),
         "steering": dataset.steering.digest,
         "preprocessing": dataset.preprocessing.dump(),
         "target": config.target.identity(),

@@ -13,7 +13,7 @@ from evolve.space_search.selectors import SelectorConfig
 from evolve.subnet_search.candidate import Metric
 from evolve.subnet_search.strategies import StrategyConfig
 from mcuformer.data.dataset import DataConfig
-from mcuformer.limits import PathText
+from mcuformer.limits import PathText, Workers
 from mcuformer.report import REPORT
 from mcuformer.run.command import Command, Settings
 from mcuformer.space import SearchSpace
@@ -42,6 +42,7 @@ class ChainConfig(TargetSettings):
         evaluator: how the search finds the accuracy of a subnet.
         objectives: metrics that the search optimises.
         study: journal or database of evaluations; null is one in the run directory.
+        workers: number of processes that evaluate subnets.
         export: settings of the export.
         plan: whether to print the stages with expected time and disk space, and run nothing.
     """
@@ -57,6 +58,7 @@ class ChainConfig(TargetSettings):
     evaluator: EvaluatorConfig = InheritedConfig()
     objectives: tuple[Metric, ...] = ("accuracy_percent",)
     study: PathText | None = None
+    workers: Workers = 1
     export: ExportSettings
     plan: bool = False
 

@@ -35,6 +35,7 @@ Milliseconds = Annotated[float, Field(gt=0.0, le=1e9)]
 Macs = Annotated[int, Field(gt=0, le=10**15)]
 Hertz = Annotated[int, Field(gt=0, le=10**10)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Workers = Annotated[int, Field(ge=1, le=256)]  # processes of one computer
 Threads = Annotated[int, Field(ge=1, le=1024)]
 
 ImgSize = Annotated[int, Field(gt=0, le=2048)]

@@ -129,9 +129,12 @@ class Study:
                 report(self.candidates())
 
     def candidates(self) -> list[Candidate]:
-        """Return the search's candidates in the order of their completion."""
+        """Return the search's candidates in the order that :meth:`Strategy.propose` sees."""
         with faults_in_one_line(self.location):
-            return self._reader.progress(self.search.key).by_completion
+            progress = self._reader.progress(self.search.key)
+        if self.search.strategy.batch == 1:
+            return progress.by_completion
+        return [progress.complete[number] for number in sorted(progress.complete)]
 
     def _finish(self, trial: int, candidate: Candidate) -> None:
         """Write an evaluation into the trial with a number."""

@@ -39,6 +39,11 @@ def say(text: str) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
 
+def silence() -> None:
+    """Print no line of progress from this process any more."""
+    console.quiet = True
+
+
 def duration(seconds: float) -> str:
     """Return a duration in words.
 
