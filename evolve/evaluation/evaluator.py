@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evolve.subnet_search.task import Task
 from mcuformer.data.dataset import Dataset
+from mcuformer.data.images import Split
 from mcuformer.value import Value
 
 if TYPE_CHECKING:
@@ -49,9 +50,13 @@ class Workbench:
     @cached_property
     def steering(self) -> PreparedSplit:
         """The steering split, prepared for evaluations."""
+        return self.prepared(self.dataset.steering)
+
+    def prepared(self, split: Split) -> PreparedSplit:
+        """Return a split with its images normalised on the device that evaluates."""
         from supernet.evaluate import PreparedSplit
 
-        return PreparedSplit(self.dataset.steering, self.dataset.preprocessing, self.device)
+        return PreparedSplit(split, self.dataset.preprocessing, self.device)
 
 
 class Evaluator(Value):

@@ -48,6 +48,7 @@ LATE = {
     "mcuformer/data/timm_reader.py": {"timm"},
     "oplib/codegen/onnx.py": {"onnx"},
     "evolve/qat_network.py": {"torch"},
+    "evolve/subnet_search/distance.py": {"scipy"},
     "evolve/evaluation/evaluator.py": {"torch"},
     "evolve/subnet_search/queue.py": {"optuna"},
     "evolve/subnet_search/storage.py": {"optuna"},
