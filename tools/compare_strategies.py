@@ -1,11 +1,11 @@
 """Search strategies at equal numbers of different evaluations, on one supernet.
 
-    python tools/compare_strategies.py RUN [--evaluations 200] [--seeds 5] [--json] [--markdown]
+    python tools/compare_strategies.py RUN [SETTING ...] [--evaluations 200] [--seeds 5]
         [--objectives accuracy_percent,sram_bytes,flash_bytes] [--strategies NAME ...]
-        [-- SETTING ...]
+        [--json] [--markdown]
 
-RUN is a run directory with a trained supernet, whose device and data are given as for evolve.search
-after `--`. All strategies and seeds share one study, so a subnet is evaluated once. `best accuracy`
+RUN is a run directory with a trained supernet; settings are those of evolve.search, for instance
+`device=stm32f100 data=digits`. All strategies and seeds share one study, so a subnet is evaluated once. `best accuracy`
 is that of the winner on the test part, which plays no part in the search. The hypervolume is that
 of error, SRAM and flash, each divided by its limit, with reference point (1, 1, 1).
 """
@@ -126,7 +126,7 @@ def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
     parser.add_argument("run", type=Path, help="run directory with a trained supernet")
-    parser.add_argument("overrides", nargs="*", help="settings of evolve.search, after --")
+    parser.add_argument("overrides", nargs="*", help="settings of evolve.search")
     parser.add_argument("--evaluations", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--objectives", default="accuracy_percent", help="comma-separated")
