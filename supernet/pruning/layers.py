@@ -13,7 +13,7 @@ from supernet.elastic import Linear
 from supernet.modules import ModuleT
 from supernet.rounding import straight_through
 
-INITIAL_LOG_ALPHA = -8.0
+INITIAL_LOG_VARIANCE = -8.0  # of a scale or weight; in sparse dropout, relative to its square
 K1, K2, K3 = 0.63576, 1.87320, 1.48695  # Molchanov et al., 2017, equation 14
 
 
@@ -79,10 +79,10 @@ class BayesianLinear(RandomLinear):
 
     def __init__(self, replaced: Linear, groups: int) -> None:
         super().__init__(replaced, groups)
-        start = torch.full((groups,), INITIAL_LOG_ALPHA, device=replaced.weight.device)
+        start = torch.full((groups,), INITIAL_LOG_VARIANCE, device=replaced.weight.device)
         self.scale = nn.Parameter(torch.ones_like(start))
         self.scale_log_variance = nn.Parameter(start)
-        self.weight_log_variance = nn.Parameter(torch.full_like(self.weight, INITIAL_LOG_ALPHA))
+        self.weight_log_variance = nn.Parameter(torch.full_like(self.weight, INITIAL_LOG_VARIANCE))
 
     @property
     def log_alpha(self) -> Tensor:
@@ -123,7 +123,7 @@ class SparseLinear(RandomLinear):
     def __init__(self, replaced: Linear, log_alpha: float) -> None:
         super().__init__(replaced, 1)
         self.threshold = log_alpha
-        start = torch.log(self.weight.detach().square() + 1e-8) + INITIAL_LOG_ALPHA
+        start = torch.log(self.weight.detach().square() + 1e-8) + INITIAL_LOG_VARIANCE
         self.weight_log_variance = nn.Parameter(start)
 
     @property
@@ -154,7 +154,7 @@ def noisy(x: Tensor, mean: Tensor, weight_variance: Tensor) -> Tensor:
 
 
 def scale_free_divergence(log_alpha: Tensor) -> Tensor:
-    """Return the summed divergence from the log-uniform prior, approximated within 0.009 each.
+    """Return the summed divergence from the log-uniform prior, approximated within 0.01 each.
 
     It is 0 for an infinite alpha. Source: Molchanov et al., 2017, equation 14, with the constant
     that makes it so.

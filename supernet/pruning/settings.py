@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Protocol, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -49,7 +49,11 @@ class FeedbackPruning(Value):
         return self
 
     def check(self, subnet: SubnetConfig) -> None:
-        """Refuse a share that the groups of `subnet` cannot give; see :class:`Checked`."""
+        """Refuse a network, without full-rank factors, whose groups cannot give the share.
+
+        Raises:
+            ConfigError: they cannot, or there are no groups of a kind.
+        """
         limit = largest_share(subnet, self.kinds(subnet))
         if self.share > limit:
             raise ConfigError(
@@ -96,7 +100,11 @@ class BayesianCompression(Value):
     warmup: Progress = 0.5
 
     def check(self, subnet: SubnetConfig) -> None:
-        """Refuse kinds of groups that `subnet` lacks; see :class:`Checked`."""
+        """Refuse a network, without full-rank factors, that lacks groups of a kind.
+
+        Raises:
+            ConfigError: naming the kind.
+        """
         self.kinds(subnet)
 
     def kinds(self, subnet: SubnetConfig) -> tuple[Kind, ...]:
@@ -131,18 +139,6 @@ class SparseDropout(Value):
 PruningConfig = Annotated[
     FeedbackPruning | BayesianCompression | SparseDropout, Field(discriminator="name")
 ]
-
-
-class Checked(Protocol):
-    """Settings of a method that can refuse a network."""
-
-    def check(self, subnet: SubnetConfig) -> None:
-        """Refuse a network that cannot be pruned as the settings ask.
-
-        Raises:
-            ConfigError: naming the setting.
-        """
-        ...
 
 
 def chosen_kinds(
