@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import Device
@@ -17,8 +18,10 @@ from mcuformer.run.artifact import (
     write_json,
 )
 from mcuformer.run.command import Command, Settings
+from mcuformer.run.progress import say
 from mcuformer.run.threads import run_threads
 from mcuformer.subnet import SubnetConfig
+from supernet.pruning.settings import PruningConfig
 from supernet.recipe import Recipe
 
 
@@ -31,6 +34,7 @@ class FinetuneConfig(Settings):
         recipe: optimiser, schedule and augmentation.
         subnet: ``subnet.json`` of a network to train from scratch; null takes the search's winner
             with its inherited weights.
+        pruning: how the network is pruned while it trains; null is not at all.
     """
 
     without_effect: ClassVar[tuple[str, ...]] = (*Settings.without_effect, "device")
@@ -39,21 +43,25 @@ class FinetuneConfig(Settings):
     data: DataConfig
     recipe: Recipe
     subnet: PathText | None = None
+    pruning: PruningConfig | None = None
 
 
 def stage(config: FinetuneConfig) -> Stage:
     """Return what the command reads and writes.
 
     Raises:
-        McuformerError: the user's subnet is damaged, or for other channels or classes.
+        McuformerError: the user's subnet is damaged, for other channels or classes, or cannot be
+            pruned as asked.
     """
     inputs = [subnet_file(config)]
     if config.subnet is None:
         inputs.append(config.run.file("weights.safetensors"))
     else:
-        config.data.check_network(read_value(inputs[0], "subnet", SubnetConfig))
-    outputs = ("finetuned_subnet.json", "model.safetensors", "config.json")
-    return Stage(FINETUNE.name, config.content(), [*inputs, *config.data.files()], outputs)
+        check_subnet(config, read_value(inputs[0], "subnet", SubnetConfig))
+    outputs = ["finetuned_subnet.json", "model.safetensors", "config.json"]
+    if config.pruning is not None:
+        outputs.append("pruning.json")
+    return Stage(FINETUNE.name, config.content(), [*inputs, *config.data.files()], tuple(outputs))
 
 
 def subnet_file(config: FinetuneConfig) -> Path:
@@ -61,22 +69,38 @@ def subnet_file(config: FinetuneConfig) -> Path:
     return config.run.file("subnet.json") if config.subnet is None else Path(config.subnet)
 
 
+def check_subnet(config: FinetuneConfig, subnet: SubnetConfig) -> None:
+    """Refuse a network that does not suit the data or the pruning.
+
+    Raises:
+        DataError: it is for other channels or classes than the data's.
+        ConfigError: it cannot be pruned as asked.
+    """
+    config.data.check_network(subnet)
+    if config.pruning is not None:
+        config.pruning.check(subnet.merged)
+
+
 def finetune(config: FinetuneConfig) -> None:
     """Train on the training and steering splits; write the subnet and its weights.
 
+    With pruning these are the pruned network's, and ``pruning.json`` counts its weights.
+
     Raises:
         ArtifactError: the subnet or its weights are damaged.
+        ConfigError: the subnet cannot be pruned as asked.
         DataError: the subnet is for other channels or classes than the data's.
     """
     path = subnet_file(config)
     subnet = read_value(path, "subnet", SubnetConfig)
-    config.data.check_network(subnet)
+    check_subnet(config, subnet)
     dataset = load(config.data, subnet.img_size, crops=config.recipe.resized_crop_scale is not None)
 
     import torch
 
     from supernet.checkpoint import load_model, model_arrays
     from supernet.data import pad_value
+    from supernet.pruning.prune import count_nonzero, prune
     from supernet.registry import write_timm_config
     from supernet.task import network_task, seed_everything
     from supernet.trainer import train
@@ -95,11 +119,44 @@ def finetune(config: FinetuneConfig) -> None:
     task = network_task(vit, dataset, config.recipe, config.seed, directory, identity)
     torch.set_num_threads(run_threads(config.run, config.threads))
     measure = TrainingAccuracy(dataset, config.seed)
-    trained = train(task, config.recipe.epochs, "fine-tuning", measure)
-    save_arrays(config.run.file("model.safetensors"), model_arrays(trained.model))
-    write_json(config.run.file("finetuned_subnet.json"), "subnet", subnet.dump())
+    counts = config.run.file("pruning.json")
+    if config.pruning is None:
+        network = train(task, config.recipe.epochs, "fine-tuning", measure).model
+        counts.unlink(missing_ok=True)  # of an earlier run with pruning
+    else:
+        network = prune(task, config.pruning, "fine-tuning", measure).model
+        content = {
+            "pruning": config.pruning.dump(),
+            "parameters_before": subnet.merged.num_params,
+            "parameters": network.subnet.num_params,
+            "nonzero_parameters": count_nonzero(network),
+        }
+        say(describe_pruning(content))
+        write_json(counts, "pruning", content)
+    save_arrays(config.run.file("model.safetensors"), model_arrays(network))
+    write_json(config.run.file("finetuned_subnet.json"), "subnet", network.subnet.dump())
     write_timm_config(
-        config.run.file("config.json"), subnet, dataset.preprocessing, dataset.class_names
+        config.run.file("config.json"), network.subnet, dataset.preprocessing, dataset.class_names
+    )
+
+
+def describe_pruning(content: Mapping[str, Any]) -> str:
+    """Return in one line what ``pruning.json`` tells.
+
+    >>> counts = {"parameters_before": 1200, "parameters": 600, "nonzero_parameters": 600}
+    >>> describe_pruning({"pruning": {"name": "feedback"}, **counts})
+    'pruned by feedback: 1,200 parameters became 600'
+    >>> counts = {"parameters_before": 1200, "parameters": 1200, "nonzero_parameters": 300}
+    >>> describe_pruning({"pruning": {"name": "sparse"}, **counts})
+    'pruned by sparse: 300 of 1,200 parameters are not zero; the matrices keep their size'
+    """
+    before, after = content["parameters_before"], content["parameters"]
+    method = f"pruned by {content['pruning']['name']}"
+    if content["pruning"]["name"] != "sparse":
+        return f"{method}: {before:,} parameters became {after:,}"
+    nonzero = content["nonzero_parameters"]
+    return (
+        f"{method}: {nonzero:,} of {after:,} parameters are not zero; the matrices keep their size"
     )
 
 

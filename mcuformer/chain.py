@@ -19,6 +19,7 @@ from mcuformer.run.command import Command, Settings
 from mcuformer.space import SearchSpace
 from oplib.export import EXPORT, ExportSettings
 from oplib.target.target import TargetSettings
+from supernet.pruning.settings import PruningConfig
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
 from supernet.train import TRAIN
@@ -35,6 +36,7 @@ class ChainConfig(TargetSettings):
         space: search space.
         train: recipe of the supernets.
         finetune: recipe for fine-tuning the winner of the subnet search.
+        pruning: how the winner is pruned while it is fine-tuned; null is not at all.
         sampling: rule that chooses the subnets of each step of supernet training.
         points_dir: directory of recovery points; concurrent jobs may share it.
         space_search: selector of the space point.
@@ -51,6 +53,7 @@ class ChainConfig(TargetSettings):
     space: SearchSpace
     train: Recipe
     finetune: Recipe
+    pruning: PruningConfig | None = None
     sampling: SamplingConfig
     points_dir: PathText
     space_search: SelectorConfig

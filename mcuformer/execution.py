@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcuformer.chain import CHAIN, ChainConfig, stage_config
+from mcuformer.errors import ConfigError
 from mcuformer.plan import show_plan
 from mcuformer.report import show_report
 from mcuformer.run import entry
@@ -22,6 +23,7 @@ def run_chain(config: ChainConfig) -> None:
         command.stage(stage_config(command, config))  # refuses a run that cannot succeed
     if not all(config.run.record_file(command.name).exists() for command in CHAIN):
         check_batches(config)
+        check_pruning(config)
     if config.plan:
         show_plan(config)
         return
@@ -47,6 +49,24 @@ def check_batches(config: ChainConfig) -> None:
     survey = config.data.survey()
     check_batch_size(config.train, survey.train, "train")
     check_batch_size(config.finetune, survey.train + survey.steering, "finetune")
+
+
+def check_pruning(config: ChainConfig) -> None:
+    """Refuse a pruning that suits no point of the space; fine-tuning checks the winner.
+
+    Raises:
+        ConfigError: the largest network of every point is refused.
+    """
+    if config.pruning is None:
+        return
+    faults = []
+    for point in config.space.points():
+        try:
+            config.pruning.check(config.space.largest(point))
+        except ConfigError as error:
+            faults.append(error)
+    if len(faults) == len(config.space.points()):
+        raise faults[0]
 
 
 def main() -> int:

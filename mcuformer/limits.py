@@ -45,8 +45,9 @@ NumClasses = Annotated[int, Field(gt=0, le=MAX_CLASSES)]
 Width = Annotated[int, Field(gt=0, le=4096)]  # of tokens, heads, attention and stems
 Depth = Annotated[int, Field(gt=0, le=MAX_DEPTH)]
 NumHeads = Annotated[int, Field(gt=0, le=64)]
-MlpRatio = Annotated[float, Field(ge=0.01, le=64.0)]
+MlpRatio = Annotated[float, Field(ge=2**-12, le=64.0)]  # from one unit at the largest width
 RankRatio = Annotated[float, Field(gt=0.0, le=1.0)]
+Rank = Annotated[int, Field(gt=0, le=4096)]
 Distance = Annotated[int, Field(gt=0, le=1024)]  # of a relative position, in tokens
 NormEps = Annotated[float, Field(ge=1e-12, le=1.0)]
 

@@ -20,7 +20,7 @@ from mcuformer.run.command import Command
 from mcuformer.run.scratch import scratch
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace
-from mcuformer.subnet import SubnetConfig
+from mcuformer.subnet import LINEARS, BlockConfig, SubnetConfig
 from oplib.network.model_file import load_model
 from oplib.network.reference import run_float
 from oplib.network.source import NetworkSource
@@ -247,10 +247,25 @@ def describe_network(subnet: SubnetConfig) -> str:
     """
     blocks = "; ".join(
         f"{block.num_heads} x {block.head_dim}, {block.mlp_ratio:g} {block.activation}"
+        f"{_describe_ranks(block)}"
         for block in subnet.blocks
     )
     size = f"{subnet.num_tokens} tokens, width {subnet.embed_dim}"
     return f"network: {size}, blocks (heads x width, MLP ratio): {blocks}"
+
+
+def _describe_ranks(block: BlockConfig) -> str:
+    """Return the ranks that are a block's own, or nothing.
+
+    >>> block = {"num_heads": 1, "head_dim": 8, "mlp_ratio": 1.0, "ranks": {"qkv": 17, "fc1": 15}}
+    >>> _describe_ranks(BlockConfig.parse(block))
+    ', ranks qkv 17, fc1 15'
+    """
+    if block.ranks is None:
+        return ""
+    ranks = {name: block.ranks.of(name) for name in LINEARS}
+    own = ", ".join(f"{name} {rank}" for name, rank in ranks.items() if rank is not None)
+    return f", ranks {own}"
 
 
 def _percent(value: float | None) -> str:

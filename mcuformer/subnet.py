@@ -5,9 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from functools import lru_cache
-from typing import Annotated, Literal, NamedTuple
+from math import inf, nextafter
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from mcuformer.limits import (
     MAX_DEPTH,
@@ -22,6 +29,7 @@ from mcuformer.limits import (
     NumClasses,
     NumHeads,
     PatchSize,
+    Rank,
     RankRatio,
     Width,
 )
@@ -36,6 +44,20 @@ LINEARS: tuple[LinearName, ...] = ("qkv", "proj", "fc1", "fc2")
 MAX_CONV_STRIDE = 3  # a 3 x 3 kernel with a larger stride would skip pixels
 
 
+class Ranks(Value):
+    """Ranks of the linear layers of one block; a layer of null follows the subnet's ratio."""
+
+    qkv: Rank | None = None
+    proj: Rank | None = None
+    fc1: Rank | None = None
+    fc2: Rank | None = None
+
+    def of(self, name: LinearName) -> int | None:
+        """Return the rank of one layer, or None if it follows the subnet's ratio."""
+        rank: int | None = getattr(self, name)
+        return rank
+
+
 class BlockConfig(Value):
     """The genes of one transformer block.
 
@@ -44,12 +66,27 @@ class BlockConfig(Value):
         head_dim: width of a head.
         mlp_ratio: hidden units of the MLP per unit of the embedding width.
         activation: activation of the MLP's hidden units.
+        ranks: ranks of layers that do not follow the subnet's rank ratio, as pruning leaves them;
+            null if all follow it. It is written only where it is not null.
     """
 
     num_heads: NumHeads
     head_dim: Width
     mlp_ratio: MlpRatio
     activation: Activation = "gelu"
+    ranks: Ranks | None = None
+
+    @field_validator("ranks")
+    @classmethod
+    def _canonical(cls, ranks: Ranks | None) -> Ranks | None:
+        return None if ranks == Ranks() else ranks
+
+    @model_serializer(mode="wrap")
+    def _without_null_ranks(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if self.ranks is None:
+            del content["ranks"]
+        return content
 
     @property
     def attn_dim(self) -> int:
@@ -78,7 +115,8 @@ class SubnetConfig(Value):
         embed_dim: embedding width D.
         blocks: transformer blocks.
         rank_ratio: rank ratio of the layers in `low_rank`. They are two factors ``x V U`` of rank
-            ``int(rank_ratio * min(in, out))``, at least 1; a ratio of 1 makes them dense.
+            ``int(rank_ratio * min(in, out))``, at least 1; a ratio of 1 makes them dense. A block's
+            :attr:`BlockConfig.ranks` go before it, in any layer.
         mlp_rank_ratio: rank ratio of fc1 and fc2; null takes `rank_ratio`.
         low_rank: names of the low-rank layers.
         full_rank_factors: whether layers of ratio 1 are two factors of full rank, as in subnets of
@@ -215,8 +253,8 @@ class SubnetConfig(Value):
 
     def rank(self, index: int, name: LinearName) -> int | None:
         """Return the rank of one linear of block `index`, or None if it is dense."""
-        ratio = self.ratio(name)
-        return None if ratio is None else factor_rank(ratio, *self.linear_shape(index, name))
+        ranks, shape = self.blocks[index].ranks, self.linear_shape(index, name)
+        return _rank(None if ranks is None else ranks.of(name), self.ratio(name), shape)
 
     @property
     def num_params(self) -> int:
@@ -252,15 +290,15 @@ class SubnetConfig(Value):
 
     def _costs(self) -> list[tuple[int, BlockCost, BlockConfig]]:
         """Return (count, cost, block) of each distinct kind of block."""
-        kinds = Counter((b.num_heads, b.head_dim, b.mlp_ratio) for b in self.blocks)
-        ratios = tuple(self.ratio(name) for name in LINEARS)
+        kinds = Counter((b.num_heads, b.head_dim, b.mlp_ratio, b.ranks) for b in self.blocks)
+        dim, ratios = self.embed_dim, tuple(self.ratio(name) for name in LINEARS)
         return [
             (
                 count,
-                _block_cost(self.embed_dim, heads * head_dim, mlp_ratio, ratios, self.qkv_bias),
+                _block_cost(dim, heads * head_dim, mlp_ratio, ranks, ratios, self.qkv_bias),
                 build_block(heads, head_dim, mlp_ratio),
             )
-            for (heads, head_dim, mlp_ratio), count in kinds.items()
+            for (heads, head_dim, mlp_ratio, ranks), count in kinds.items()
         ]
 
     @property
@@ -288,15 +326,21 @@ def build_block(
 
 @lru_cache(maxsize=65536)
 def _block_cost(
-    dim: int, attn: int, mlp_ratio: float, ratios: tuple[float | None, ...], qkv_bias: bool
+    dim: int,
+    attn: int,
+    mlp_ratio: float,
+    ranks: Ranks | None,
+    ratios: tuple[float | None, ...],
+    qkv_bias: bool,
 ) -> BlockCost:
     """Return the cost of one block; `ratios` are in the order of :data:`LINEARS`."""
     params, macs = 4 * dim, 0  # norm1, norm2
     for name, ratio in zip(LINEARS, ratios, strict=True):
         features_in, features_out = _linear_shape(name, dim, attn, int(dim * mlp_ratio))
         weights = features_in * features_out
-        if ratio is not None:
-            rank = factor_rank(ratio, features_in, features_out)
+        own = None if ranks is None else ranks.of(name)
+        rank = _rank(own, ratio, (features_in, features_out))
+        if rank is not None:
             weights = rank * (features_in + features_out)
         macs += weights
         params += weights + (features_out if name != "qkv" or qkv_bias else 0)
@@ -311,6 +355,13 @@ def _linear_shape(name: LinearName, dim: int, attn: int, hidden: int) -> tuple[i
     return (dim, hidden) if name == "fc1" else (hidden, dim)
 
 
+def _rank(own: int | None, ratio: float | None, shape: tuple[int, int]) -> int | None:
+    """Return a layer's own rank, else that of the subnet's ratio; None is dense."""
+    if own is not None or ratio is None:
+        return own
+    return factor_rank(ratio, *shape)
+
+
 def check_tokenizer(tokenizer: Tokenizer, patch_size: int) -> None:
     """Refuse a convolutional tokenizer whose strides cannot make up `patch_size`.
 
@@ -322,6 +373,16 @@ def check_tokenizer(tokenizer: Tokenizer, patch_size: int) -> None:
     if count and (remainder or not 1 <= stride <= MAX_CONV_STRIDE):
         sizes = [2**count * stride for stride in range(1, MAX_CONV_STRIDE + 1)]
         raise ValueError(f"tokenizer {tokenizer} takes patch_size {sizes}, not {patch_size}")
+
+
+def ratio_of_hidden(hidden: int, embed_dim: int) -> float:
+    """Return an MLP ratio with exactly `hidden` units, so that ``int(embed_dim * ratio)`` is it.
+
+    The quotient itself may give one unit less: 1 / 49 * 49 is 0.9999999999999999 in floats. The
+    next float above it is larger than the exact quotient, and so is its product.
+    """
+    ratio = hidden / embed_dim
+    return ratio if int(embed_dim * ratio) == hidden else nextafter(ratio, inf)
 
 
 def factor_rank(rank_ratio: float, in_features: int, out_features: int) -> int:

@@ -16,7 +16,14 @@ import torch
 from torch import Tensor
 
 from mcuformer.errors import ArtifactError
-from mcuformer.subnet import LINEARS, BlockConfig, LinearName, SubnetConfig, build_block
+from mcuformer.subnet import (
+    LINEARS,
+    BlockConfig,
+    LinearName,
+    SubnetConfig,
+    build_block,
+    ratio_of_hidden,
+)
 from supernet.relative_position import TABLES
 
 Tensors = dict[str, Tensor]
@@ -87,7 +94,7 @@ class ReleasedCheckpoint:
             in_chans=in_chans,
             num_classes=len(self.tensors["head.bias"]),
             embed_dim=dim,
-            blocks=(build_block(attn // head_dim, head_dim, hidden / dim),) * depth,
+            blocks=(build_block(attn // head_dim, head_dim, ratio_of_hidden(hidden, dim)),) * depth,
             class_token=True,
             relative_position=distance,
             norm_eps=1e-5,
@@ -201,7 +208,7 @@ def interleaved(count: int) -> Tensor:
 def _within(subnet: SubnetConfig, largest: SubnetConfig) -> bool:
     """Return whether a dense `subnet` is a slice of `largest`."""
     same = ("patch_size", "in_chans", "num_classes", "class_token", "relative_position")
-    dense = all(subnet.ratio(name) is None for name in LINEARS)
+    dense = all(subnet.rank(i, name) is None for i in range(subnet.depth) for name in LINEARS)
     return (
         dense
         and all(getattr(subnet, name) == getattr(largest, name) for name in same)

@@ -93,8 +93,7 @@ class Supernet(nn.Module):
     @property
     def pad_value(self) -> tuple[float, ...]:
         """Normalised value of the padding pixel, per channel."""
-        tokenizer = next(iter(self.tokenizers.values()))
-        return tuple(tokenizer.pad.flatten().tolist())
+        return next(iter(self.tokenizers.values())).pad_value
 
     def positions(self, subnet: SubnetConfig) -> Tensor | None:
         """Return the position embedding of `subnet` (1, N, D), or None."""
@@ -163,6 +162,6 @@ def drop_rates(rate: float, depth: int, max_depth: int) -> list[float]:
 
 
 def undecayed(model: nn.Module) -> set[str]:
-    """Return the names of position embedding, class token and relative position tables."""
-    parts = ("pos_embed", "cls_token", ".relative.")
+    """Return the names of positions, class token, relative position tables and log variances."""
+    parts = ("pos_embed", "cls_token", ".relative.", "log_variance")
     return {name for name, _ in model.named_parameters() if any(part in name for part in parts)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from torch import nn
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
+ModuleT_contra = TypeVar("ModuleT_contra", bound=nn.Module, contravariant=True)
 
 
 class TypedModuleList(nn.ModuleList, Generic[ModuleT]):

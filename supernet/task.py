@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mcuformer.data.dataset import Dataset
 from mcuformer.run.artifact import canonical_json, digest, file_digest
@@ -20,9 +21,21 @@ from supernet.data import BatchSource, pad_value
 from supernet.distillation import teacher_identity
 from supernet.initialize import initialize
 from supernet.model import Supernet
-from supernet.modules import ModuleT
+from supernet.modules import ModuleT, ModuleT_contra
 from supernet.recipe import Recipe
 from supernet.sampling import Pool, Sampler, SamplingConfig, build_sampler, heeds_budget
+
+
+class Pruner(Protocol[ModuleT_contra]):
+    """Prunes a network while it trains; what it remembers is part of the network's state."""
+
+    def before_step(self, model: ModuleT_contra, step: int) -> None:
+        """Prepare the network for step `step`, counted from the start of the training."""
+        ...
+
+    def penalty(self, model: ModuleT_contra, step: int) -> Tensor | None:
+        """Return what the step adds to the loss, a scalar, or None."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,7 @@ class Task(Generic[ModuleT]):
         identity: what the weights depend on apart from recipe, seed, number of images and teacher,
             as plain containers.
         sampler: draws the subnets of a step; None trains `model` as a single network.
+        pruner: prunes `model` while it trains, or None.
         trackers: names of accelerate's trackers; ``metrics.jsonl`` is always written.
     """
 
@@ -50,6 +64,7 @@ class Task(Generic[ModuleT]):
     directory: Path
     identity: dict[str, Any]
     sampler: Sampler | None = None
+    pruner: Pruner[ModuleT] | None = None
     trackers: tuple[str, ...] = ()
 
     @property

@@ -28,6 +28,11 @@ class Tokenizer(nn.Module, ABC):
         super().__init__()
         self.register_buffer("pad", torch.tensor(pad_value).view(1, -1, 1, 1), persistent=False)
 
+    @property
+    def pad_value(self) -> tuple[float, ...]:
+        """Normalised value of the padding pixel, per channel."""
+        return tuple(self.pad.flatten().tolist())
+
     @abstractmethod
     def sliced(self, subnet: SubnetConfig) -> dict[str, Tensor]:
         """Return the weights of `subnet`, by their names in its own tokenizer."""

@@ -191,6 +191,8 @@ class _Training(Generic[ModuleT]):
         for group in self.optimizer.param_groups:
             group["lr"] *= self.state["lr_scale"]
         self.optimizer.zero_grad()
+        if self.task.pruner is not None:
+            self.task.pruner.before_step(self.model, epoch * self.steps_per_epoch + step)
         # The averaged loss and gradients are the same in all processes, so each finds the same
         # fault and clips by the same norm.
         own_loss = self._backward(inputs, target, epoch, step)
@@ -217,7 +219,8 @@ class _Training(Generic[ModuleT]):
 
         where v_s = 0 for the first subnet and v for the others. Dividing by S keeps the scale of
         the gradient, and so the learning rate, independent of the sampler. Each subnet runs
-        backward at once, so that only one subnet's activations are held.
+        backward at once, so that only one subnet's activations are held. A pruner's penalty joins
+        the gradient, but not the loss that is told and watched for spikes.
         """
         teacher_logits = None
         if self.teacher is not None:
@@ -244,6 +247,10 @@ class _Training(Generic[ModuleT]):
             first_logits = logits.detach() if first_logits is None else first_logits
             self.processes.accelerator.backward(loss / len(arguments))
             total += loss.detach() / len(arguments)
+        if self.task.pruner is not None:
+            penalty = self.task.pruner.penalty(self.model, epoch * self.steps_per_epoch + step)
+            if penalty is not None:
+                self.processes.accelerator.backward(penalty)
         return total
 
     def _label_loss(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -112,6 +112,11 @@ class Vit(nn.Module):
         self.fc_norm = norm if subnet.fc_norm else nn.Identity()
         self.head = Linear(subnet.embed_dim, subnet.num_classes)
 
+    @property
+    def pad_value(self) -> tuple[float, ...]:
+        """Normalised value of the padding pixel, per channel."""
+        return self.patch_embed.pad_value
+
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that must not decay; timm's factory adds 1-D ones."""
         return undecayed(self)

@@ -31,7 +31,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAIN_FOLDERS = ("integration", "tools")
-TRAINER = "supernet.trainer"
+TRAINERS = {"supernet.trainer", "supernet.pruning.prune"}
 TOOL_FIXTURES = {"host_tools", "emulator_tools"}
 
 
@@ -41,7 +41,7 @@ def tier_of(item: pytest.Item) -> str:
         return "tiny"  # the doctests of the packages
     folder = item.path.relative_to(ROOT / "tests").parts[0]
     names = vars(item.getparent(pytest.Module).obj).values()
-    trains = any(getattr(value, "__module__", None) == TRAINER for value in names)
+    trains = any(getattr(value, "__module__", None) in TRAINERS for value in names)
     if folder in CHAIN_FOLDERS or trains:
         return "chain"
     return "firmware" if TOOL_FIXTURES & set(item.fixturenames) else "tiny"

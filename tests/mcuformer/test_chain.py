@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from evolve.finetune import FINETUNE
 from evolve.space import SPACE
 from mcuformer.chain import CHAIN, ChainConfig, stage_config
+from mcuformer.errors import ConfigError
+from mcuformer.execution import check_pruning
 from mcuformer.run.entry import compose
 from oplib.export import EXPORT
 from supernet.train import TRAIN
@@ -34,6 +37,17 @@ def test_stages_take_the_fields_of_their_names(config: ChainConfig) -> None:
     epochs = {command: stages[command].recipe.epochs for command in (SPACE, TRAIN, FINETUNE)}
     assert epochs == {SPACE: 70, TRAIN: 70, FINETUNE: 9}
     assert stages[EXPORT].network.name == "search"
+
+
+def test_a_pruning_that_no_winner_could_have_is_refused_before_the_search() -> None:
+    """Rank components: none in a dense space, some where a point has a rank ratio below 1."""
+    pruning = ["pruning=feedback", "pruning.groups=[rank]", "pruning.share=0.1"]
+    for ratios, refused in (("[0.5,1.0]", False), ("[1.0]", True)):
+        changes = [*pruning, f"space.rank_ratio={ratios}"]
+        config = ChainConfig.parse(compose("mcuformer", changes, ChainConfig))
+        with pytest.raises(ConfigError, match=r"pruning\.groups") if refused else nullcontext():
+            check_pruning(config)
+    assert stage_config(FINETUNE, config).pruning == config.pruning
 
 
 def test_names_are_modules_and_configurations(root: Path) -> None:

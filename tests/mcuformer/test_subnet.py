@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from mcuformer.errors import ConfigError
 from mcuformer.subnet import (
     BlockConfig,
+    Ranks,
     SubnetConfig,
     build_block,
     factor_rank,
+    ratio_of_hidden,
 )
 
 BLOCK = BlockConfig(num_heads=3, head_dim=64, mlp_ratio=4.0)
@@ -88,6 +92,46 @@ def test_low_rank_counts_by_hand() -> None:
     # qkv 8 -> 24, rank 4; proj dense 8 -> 8; fc1 8 -> 16 and fc2 16 -> 8, rank 4
     block_weights = 4 * (8 + 24) + 24 + 64 + 8 + 4 * 24 + 16 + 4 * 24 + 8 + 4 * 8
     assert subnet.num_params == 4 * 8 + 8 + 4 * 8 + block_weights + 16 + 8 * 3 + 3
+
+
+def test_ranks_of_a_block_go_before_the_ratio() -> None:
+    """Layers by hand: qkv 8 -> 24 of rank 3, proj 8 -> 8 of rank 2, fc1 by the ratio, fc2 dense."""
+    ranks = Ranks(qkv=3, proj=2)
+    block = BlockConfig(num_heads=2, head_dim=4, mlp_ratio=2.0, ranks=ranks)
+    subnet = SubnetConfig(
+        img_size=4,
+        patch_size=2,
+        in_chans=1,
+        num_classes=3,
+        embed_dim=8,
+        rank_ratio=0.5,
+        low_rank=("qkv", "fc1"),
+        blocks=(block,),
+    )
+    assert [subnet.rank(0, name) for name in ("qkv", "proj", "fc1", "fc2")] == [3, 2, 4, None]
+    linears = 3 * (8 + 24) + 24 + 2 * (8 + 8) + 8 + 4 * (8 + 16) + 16 + 16 * 8 + 8
+    rest = 4 * 8 + 8 + 4 * 8 + 4 * 8 + 16 + 8 * 3 + 3  # patches, positions, norms, head
+    assert subnet.num_params == linears + rest
+    assert subnet.macs == 4 * (96 + 32 + 96 + 128) + 4 * 2 * 4 * 8 + 4 * 4 * 8 + 8 * 3
+    assert SubnetConfig.parse(subnet.dump()) == subnet
+
+
+def test_ranks_leave_the_digests_of_other_subnets_alone() -> None:
+    """The key that version 0.1 gave DeiT-Tiny before there were ranks."""
+    assert DEIT_TINY.key == "428715555f747618"
+    assert BLOCK.model_copy(update={"ranks": None}).dump() == {
+        "num_heads": 3,
+        "head_dim": 64,
+        "mlp_ratio": 4.0,
+        "activation": "gelu",
+    }
+    assert BlockConfig.parse(BLOCK.dump() | {"ranks": {"qkv": None}}) == BLOCK
+
+
+@given(hidden=st.integers(1, 16_384), embed_dim=st.integers(1, 4096))
+@example(hidden=1, embed_dim=49)
+def test_any_number_of_hidden_units_has_a_ratio(hidden: int, embed_dim: int) -> None:
+    assert int(embed_dim * ratio_of_hidden(hidden, embed_dim)) == hidden
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from mcuformer.run.artifact import write_json
+from mcuformer.subnet import SubnetConfig
 from oplib.target import qemu
 
 
@@ -92,6 +94,29 @@ def test_compare_sampling(root: Path, tmp_path: Path) -> None:
     assert all(set(row) >= {"smallest", "median", "largest"} for row in rows)
     epochs = {row["sampling"]: row["epochs"] for row in rows if row["seed"] == 0}
     assert epochs["sandwich"] < epochs["uniform"] < epochs["budget_aware"]  # equal compute
+
+
+@pytest.mark.usefixtures("emulator_tools")
+def test_compare_pruning(root: Path, tmp_path: Path, small_subnet: SubnetConfig) -> None:
+    path = tmp_path / "subnet.json"
+    write_json(path, "subnet", small_subnet.dump())
+    short = ["recipe.epochs=2", "recipe.warmup_epochs=0", "threads=1", "--seeds", "1"]
+    options = [f"subnet={path}", "device=stm32f405", *short, "--share", "0.5", "--images", "640"]
+    found = run_tool(root, "compare_pruning", *options, "--out", str(tmp_path / "out"))
+    whole, pruned = found["rows"]
+    assert [(row["method"], row["share"], row["seed"]) for row in found["rows"]] == [
+        ("none", None, 0),
+        ("feedback", 0.5, 0),
+    ]
+    assert whole["parameters"] == small_subnet.num_params >= 2 * pruned["parameters"]
+    assert whole["from_scratch_int8"] is None
+    assert 0 < pruned["from_scratch_int8"] <= 100
+    saved = whole["weights_bytes"] - pruned["weights_bytes"]
+    assert whole["flash_bytes"] - pruned["flash_bytes"] == pytest.approx(saved, rel=0.1)
+    for checkpoint in (tmp_path / "out").rglob("epoch_*"):
+        shutil.rmtree(checkpoint)  # finished rows are read, not trained again
+    assert run_tool(root, "compare_pruning", *options, "--out", str(tmp_path / "out")) == found
+    assert not list((tmp_path / "out").rglob("epoch_*"))
 
 
 GEMM_SHAPES = [

@@ -108,6 +108,10 @@ OTHER_ACTIVATIONS = [
     {"num_heads": 2, "head_dim": 16, "mlp_ratio": 2.0, "activation": "relu"},
     {"num_heads": 3, "head_dim": 16, "mlp_ratio": 1.5, "activation": "hard_swish"},
 ]
+PRUNED = [  # one head, odd hidden units, layers that follow the ratio beside others
+    {"num_heads": 1, "head_dim": 16, "mlp_ratio": 13 / 32, "ranks": {"qkv": 5, "proj": 3}},
+    {"num_heads": 3, "head_dim": 16, "mlp_ratio": 1 / 32, "ranks": {"fc2": 1, "fc1": 7}},
+]
 EVERY_FORM = {  # tools/compare_operators.py switches them on one at a time
     "sigmoid, shift, three steps": ({}, {"gelu": "sigmoid", "softmax": "shift", "sqrt": "newton3"}),
     "polynomials, exact root": (
@@ -118,6 +122,7 @@ EVERY_FORM = {  # tools/compare_operators.py switches them on one at a time
     "wide residual and factors": ({}, {"residual": "int16", "low_rank": "int16"}),
     "wide residual, norm last": ({"fc_norm": True}, {"residual": "int16"}),
     "other activations": ({"blocks": OTHER_ACTIVATIONS}, {}),
+    "pruned blocks": ({"blocks": PRUNED}, {}),
     "class token": (CLASS_TOKEN | {"global_pool": "token"}, {}),
     "relative": (RELATIVE, {}),
     "relative, class token, no absolute": (
