@@ -90,6 +90,13 @@ NETWORKS = {
         "stm32f405",
         30_000,
     ),
+    "cifar_conv2": Network(
+        vit((32, 4, 3), 128, BlockConfig(num_heads=2, head_dim=64, mlp_ratio=2.0), 6).model_copy(
+            update={"tokenizer": "conv2", "stem_dim": 64}
+        ),
+        "stm32f405",
+        29_000,
+    ),
     "digits": Network(
         vit((8, 2, 1), 48, BlockConfig(num_heads=3, head_dim=16, mlp_ratio=2.0), 3),
         "stm32f100",

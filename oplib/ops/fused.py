@@ -31,8 +31,8 @@ class FusedOperator(Operator[AttributesT]):
         """Return how many times a part is computed per token."""
         return 1
 
-    def passes(self, node: Node[AttributesT], role: str, tokens: int) -> Fraction:
-        """Return how many times the call reads all constants of a part."""
+    def passes(self, node: Node[AttributesT], role: str, tokens: int) -> Fraction | None:
+        """Return how many times the call reads all constants of a part; None: as the part alone."""
         raise NotImplementedError
 
 

@@ -11,6 +11,12 @@ from oplib.ops.attention_block import AttentionBlock
 from oplib.ops.base import Operator
 from oplib.ops.classifier import Classifier
 from oplib.ops.conv_pool import ConvPool
+from oplib.ops.conv_tokens import (
+    ConvTokens,
+    ConvTokensS16,
+    ConvTokensStrips,
+    ConvTokensStripsS16,
+)
 from oplib.ops.embed_tokens import EmbedTokens, EmbedTokensS16
 from oplib.ops.fused import BlockOperator
 from oplib.ops.gelu import Gelu, GeluPolynomial, GeluSigmoid
@@ -36,6 +42,9 @@ BLOCKS: dict[Branch, tuple[str, BlockOperator[Any]]] = {
     "mlp": ("mlp_block", MlpBlock()),
 }
 
+# The operator that streams a convolutional tokenizer, by the one that embeds its tokens.
+TOKENIZERS = {"embed_tokens": "conv_tokens", "embed_tokens_s16": "conv_tokens_s16"}
+
 OPERATORS: dict[str, Operator[Any]] = {
     "add": Add(),
     "add_s16": AddS16(),
@@ -43,6 +52,10 @@ OPERATORS: dict[str, Operator[Any]] = {
     "attention_relative": AttentionRelative(),
     "classifier": Classifier(),
     "conv_pool": ConvPool(),
+    "conv_tokens": ConvTokens(),
+    "conv_tokens_s16": ConvTokensS16(),
+    "conv_tokens_strips": ConvTokensStrips(),
+    "conv_tokens_strips_s16": ConvTokensStripsS16(),
     "embed_tokens": EmbedTokens(),
     "embed_tokens_s16": EmbedTokensS16(),
     "gelu": Gelu(),

@@ -19,6 +19,7 @@ from oplib.plan.passes.decompose_patch_embed import decompose_patch_embed
 from oplib.plan.passes.integrate_operators import integrate_operators
 from oplib.plan.passes.overwrite_image import overwrite_image
 from oplib.plan.passes.overwrite_tokens import overwrite_tokens
+from oplib.plan.passes.stream_tokenizer import stream_tokenizer
 from oplib.plan.passes.stream_tokens import Variant, stream_tokens, streamable
 from oplib.plan.passes.strip_input import strip_input
 from oplib.plan.time_model import DEFAULT_TIMING, TimeModel, least_work
@@ -236,7 +237,7 @@ def _candidates(subnet: SubnetConfig, forms: Forms) -> tuple[_Candidate, ...]:
 def _can_overwrite_image(graph: Graph, forms: Forms) -> bool:
     wanted = forms.passes.overwrite_tokens and forms.passes.stream_tokens
     whole = forms.passes.input == "image" and forms.patch_kernel is None
-    return wanted and whole and overwrite_image(graph) is not None
+    return wanted and whole and overwrite_image(stream_tokenizer(graph)) is not None
 
 
 def outside_blocks(choices: Collection[Choice]) -> tuple[bool, tuple[int, ...]]:
@@ -263,6 +264,8 @@ def _run_passes(
 ) -> Graph:
     """Run the passes that are switched on."""
     graph = decompose_patch_embed(graph, forms.patch_kernel)
+    if forms.passes.stream_tokens:
+        graph = stream_tokenizer(graph)
     if forms.passes.input == "strip":
         graph = strip_input(graph)
     graph = stream_tokens(graph, variants)

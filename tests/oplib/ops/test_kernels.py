@@ -82,10 +82,11 @@ def patch_case(rng: np.random.Generator, op: str) -> Case:
 
 
 def conv_case(rng: np.random.Generator, op: str) -> Case:
-    size, out = int(rng.integers(1, 10)), int(rng.integers(1, 7))
+    size, out = int(rng.integers(1, 18)), int(rng.integers(1, 10))
     pixels = rng.random() < 0.5
     chans = 3 if pixels else int(rng.integers(1, 6))
-    attrs = ConvPoolAttributes(out_features=out, stride=int(rng.integers(1, 4)))
+    stride = int(rng.integers(1, 4))
+    attrs = ConvPoolAttributes(out_features=out, stride=stride, panel=draw_panel(rng))
     params = linear_params(rng, out, 9 * chans)
     pad = np.array(PRE.pad_value, dtype=np.uint8)[None, None]
     params["pad"] = PRE.normalize(pad)[0, 0] if pixels else np.zeros(chans, np.float32)
@@ -248,6 +249,10 @@ CASES: dict[str, tuple[Maker, Bound | None]] = {
 def test_every_operator_has_a_case() -> None:
     fused = {
         "attention_block",
+        "conv_tokens",  # test_conv_tokens.py
+        "conv_tokens_s16",
+        "conv_tokens_strips",
+        "conv_tokens_strips_s16",
         "linear_add",
         "linear_table",
         "mlp_block",

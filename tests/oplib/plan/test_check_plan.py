@@ -173,6 +173,14 @@ SMALL_HEAD = {
     "embed_dim": 16,
     "blocks": ({"num_heads": 1, "head_dim": 8, "mlp_ratio": 1.0},),
 }
+CONVOLUTIONS = {
+    "tokenizer": "conv2",
+    "img_size": 16,
+    "patch_size": 4,
+    "stem_dim": 8,
+    "embed_dim": 8,
+    "blocks": ({"num_heads": 1, "head_dim": 4, "mlp_ratio": 1.0},),
+}
 EXECUTED = {
     "streamed": ({}, Passes(), None),
     "streamed low rank, tokens outer": (LOW_RANK, Passes(), 10**6),
@@ -180,6 +188,8 @@ EXECUTED = {
     "nothing": ({}, SEPARATE, None),
     "image overwritten": (SMALL_HEAD, Passes(), None),
     "strips": ({}, Passes(input="strip"), None),
+    "convolutions, image overwritten": (CONVOLUTIONS, Passes(), None),
+    "convolutions, strips": (CONVOLUTIONS, Passes(input="strip"), None),
 }
 
 
@@ -194,8 +204,8 @@ def test_a_poisoned_arena_gives_the_reference(
     found, expected = network.scheduled, run_integer(network.integer, network.images[:2])
     for image, logits in zip(network.images, expected, strict=False):
         assert np.array_equal(execute(network.integer, found.calls, found.plan, image), logits)
-    if case == "image overwritten":
-        assert found.calls.nodes[0].below > 0
+    if case.endswith("image overwritten"):
+        assert found.calls.nodes[0].overwrites == 0
 
 
 def destroyed(calls: Graph, plan: Plan) -> bool:

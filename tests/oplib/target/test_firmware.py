@@ -125,6 +125,14 @@ EVERY_FORM = {  # tools/compare_operators.py switches them on one at a time
         {"softmax": "shift", "residual": "int16"},
     ),
     "one convolution": ({"tokenizer": "conv1", "patch_size": 4}, {}),
+    "one convolution, layer by layer": (
+        {"tokenizer": "conv1", "patch_size": 4},
+        {"passes": Passes(stream_tokens=False)},
+    ),
+    "convolutions, strips": (
+        {"tokenizer": "conv2", "patch_size": 4, "stem_dim": 8},
+        {"passes": Passes(input="strip")},
+    ),
     "two convolutions": (
         {"tokenizer": "conv2", "patch_size": 4, "stem_dim": 6} | CLASS_TOKEN,
         {"residual": "int16"},
