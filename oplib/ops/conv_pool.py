@@ -87,6 +87,7 @@ class ConvPool(Operator[ConvPoolAttributes]):
     reads_image: ClassVar[bool] = True
     helpers: ClassVar[tuple[str, ...]] = (
         "oplib_conv_pool_row_s8",
+        "oplib_tile_pack_windows_s8",
         "oplib_tile_pack_rows_s8",
         "oplib_tile_linear_s8",
     )

@@ -27,6 +27,7 @@ CONVS = ("conv0", "conv1")
 SHARED = (
     "oplib_conv_token_row_s8",
     "oplib_conv_pool_row_s8",
+    "oplib_tile_pack_windows_s8",
     "oplib_tile_pack_rows_s8",
     "oplib_tile_linear_s8",
 )

@@ -19,6 +19,13 @@ typedef struct {
     int32_t places;
 } oplib_pooled_rows;
 
+/* Pack the windows [column, column + windows) of row `row` of the convolution. x: the rows of the
+ * input, row i at place i % places. gathered: room for four windows, unless channels are whole
+ * quads. */
+void oplib_tile_pack_windows_s8(const uint8_t *x, int32_t places, int32_t row, int32_t column,
+                                int32_t windows, void *panel, int8_t *gathered,
+                                const oplib_conv_pool_s8_params *params);
+
 /* Convolve row `row` and take it into the pooled rows y that it reaches. x: the rows of the input,
  * row i at place i % places. scratch: oplib_conv_pool_s8_scratch_bytes() */
 void oplib_conv_pool_row_s8(const uint8_t *x, int32_t places, int32_t row,

@@ -163,6 +163,22 @@ def test_every_form_agrees(
     assert np.corrcoef(floating.ravel(), integer.ravel())[0, 1] > 0.99
 
 
+def test_convolutions_on_the_smallest_stack(
+    random_network,
+    check_agreement,
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    stm32f100: Device,
+    tmp_path: Path,
+) -> None:
+    """The deepest calls: fetched rows, two stages, int16 tokens, products that are not inlined."""
+    change = {"tokenizer": "conv2", "patch_size": 4, "stem_dim": 8}
+    subnet = SubnetConfig.parse(small_subnet.dump() | change)
+    forms = Forms(residual="int16", passes=Passes(input="strip"))
+    network = random_network(subnet, preprocessing, 4, forms)
+    check_agreement(network, subnet, forms, stm32f100, tmp_path)
+
+
 def test_equal_inputs_give_equal_bytes(
     random_network,
     write: Callable[..., Path],
