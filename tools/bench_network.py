@@ -31,10 +31,12 @@ from mcuformer.run.progress import track
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import Forms, Passes
 from oplib.graph import Graph
-from oplib.network.reference import run_integer
+from oplib.network.reference import IntegerModel, run_integer
 from oplib.network.vit import float_model, random_weights
+from oplib.ops.base import Array
 from oplib.ops.registry import OPERATORS
 from oplib.plan.check_plan import execute
+from oplib.plan.schedule import Schedule
 from oplib.plan.time_model import flash_bytes_read
 from oplib.quantize.lower import quantize
 from oplib.target import board, qemu
@@ -117,6 +119,49 @@ def preprocessing(subnet: SubnetConfig) -> Preprocessing:
     )
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A network with random weights, scheduled for its device, and random images.
+
+    Args:
+        target: device, budget and forms.
+        model: the integer network.
+        scheduled: its calls and their memory.
+        images: raw pixels (B, H, W, C) that it was not calibrated on.
+    """
+
+    target: Target
+    model: IntegerModel
+    scheduled: Schedule
+    images: Array
+
+    def write(self, folder: Path) -> None:
+        """Write the firmware into a folder."""
+        count = self.scheduled.calls.tensors[self.scheduled.calls.output].size
+        classes = [str(index) for index in range(count)]
+        write_firmware(folder, self.model, self.scheduled, self.target.device, classes)
+
+
+def prepare(network: Network, images: int, budget: int) -> Prepared:
+    """Return a network that is ready to be written.
+
+    Args:
+        network: the network.
+        images: number of images.
+        budget: bytes of SRAM for the whole firmware.
+    """
+    subnet, rng = network.subnet, np.random.default_rng(0)
+    forms = Forms(passes=Passes(input="strip" if network.strip else "image"))
+    pre = preprocessing(subnet)
+    floating = float_model(subnet, random_weights(subnet, rng), pre, "random weights", forms)
+    shape = (CALIBRATION_IMAGES + images, subnet.img_size, subnet.img_size, subnet.in_chans)
+    pixels = rng.integers(0, 256, shape).astype(np.uint8)
+    model = quantize(floating, pixels[:CALIBRATION_IMAGES])
+    device = load("device", network.device, Device)
+    target = Target(device, BudgetConfig(sram_bytes=budget), forms)
+    return Prepared(target, model, target.schedule(subnet), pixels[CALIBRATION_IMAGES:])
+
+
 def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
     """Build, run and compare one network.
 
@@ -127,23 +172,18 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
     """
     network = NETWORKS[name]
     limit = network.budget if budget is None else budget
-    device = load("device", network.device, Device)
-    subnet, rng = network.subnet, np.random.default_rng(0)
-    forms = Forms(passes=Passes(input="strip" if network.strip else "image"))
-    pre = preprocessing(subnet)
-    floating = float_model(subnet, random_weights(subnet, rng), pre, "random weights", forms)
-    shape = (CALIBRATION_IMAGES + images, subnet.img_size, subnet.img_size, subnet.in_chans)
-    pixels = rng.integers(0, 256, shape).astype(np.uint8)
-    model = quantize(floating, pixels[:CALIBRATION_IMAGES])
-    tested = pixels[CALIBRATION_IMAGES:]
-    expected = run_integer(model, tested)
-    target = Target(device, BudgetConfig(sram_bytes=limit), forms)
-    scheduled, time = target.schedule(subnet), target.cost(subnet).time
+    ready, subnet = prepare(network, images, limit), network.subnet
+    model, scheduled, device, tested = (
+        ready.model,
+        ready.scheduled,
+        ready.target.device,
+        ready.images,
+    )
+    expected, time = run_integer(model, tested), ready.target.cost(subnet).time
     in_arena = execute(model, scheduled.calls, scheduled.plan, tested[0])
-    classes = [str(index) for index in range(subnet.num_classes)]
     with tempfile.TemporaryDirectory(prefix="mcuformer-bench-") as folder:
         firmware, build = Path(folder) / "firmware", Path(folder) / "build"
-        write_firmware(firmware, model, scheduled, device, classes)
+        ready.write(firmware)
         elf = qemu.build(firmware, build)
         result = qemu.run_images(elf, device, tested, subnet.num_classes)
         built = built_footprint(board.measure(elf), result.stack_high_water_bytes)
