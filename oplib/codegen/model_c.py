@@ -61,7 +61,7 @@ def heading(scheduled: Schedule, device: Device) -> list[str]:
 
 
 class Arena:
-    """Addresses of buffers in the generated C: offsets of the plan into one array."""
+    """Addresses of buffers in the generated C: offsets of the plan into its arrays."""
 
     def __init__(self, scheduled: Schedule) -> None:
         self._plan = scheduled.plan
@@ -69,16 +69,16 @@ class Arena:
 
     def definition(self) -> list[str]:
         """Return the lines that define the memory."""
-        aligned = f"aligned({ALIGNMENT})"
-        section = 'section(".arena")'
         begins, plan = {}, self._plan
+        apart = [_array("scratch", "SCRATCH")] if plan.scratch_bytes else []
         for name, offset in plan.offsets.items():
             begins[f"AT_{c_name(name).upper()}"] = offset
         for node in self._calls.nodes:
             if node.name in plan.scratch:
                 begins[f"SCRATCH_{c_name(node.name).upper()}"] = plan.scratch[node.name]
         return [
-            f"uint8_t model_arena[MODEL_ARENA_BYTES] __attribute__(({aligned}, {section}));",
+            _array("arena", "ARENA"),
+            *apart,
             "",
             "/* The bytes of the arena at which tensors and scratch begin. */",
             "enum {",
@@ -96,9 +96,17 @@ class Arena:
 
     def scratch(self, node: Node) -> str | None:
         """Return the address of a node's scratch, as C, if it needs any."""
+        if node.name in self._plan.apart:
+            return "model_scratch"
         if node.name not in self._plan.scratch:
             return None
         return f"arena + SCRATCH_{c_name(node.name).upper()}"
+
+
+def _array(name: str, macro: str) -> str:
+    """Return the definition of one of the arrays that are the network's memory."""
+    attributes = f'aligned({ALIGNMENT}), section(".{name}")'
+    return f"uint8_t model_{name}[MODEL_{macro}_BYTES] __attribute__(({attributes}));"
 
 
 def emit_model(model: IntegerModel, scheduled: Schedule, memory: Arena, head: Sequence[str]) -> str:
@@ -179,8 +187,9 @@ def _field_value(field: Scalar | Bytes4 | ArrayRef | PartRef, node: Node) -> str
 def _call_lines(scheduled: Schedule, memory: Arena) -> Iterator[str]:
     """Yield the calls, each preceded by a comment with its shapes and its live bytes."""
     calls = scheduled.calls
-    for node, moment in zip(calls.nodes, timeline(calls), strict=True):
-        yield f"    /* {node.name}: {_shapes(calls, node)}, peak {moment.num_bytes:,} B */"
+    for node, moment in zip(calls.nodes, timeline(scheduled), strict=True):
+        apart = f", scratch {moment.scratch_bytes:,} B" if moment.scratch else ""
+        yield f"    /* {node.name}: {_shapes(calls, node)}, peak {moment.arena_bytes:,} B{apart} */"
         yield from _call_line(scheduled, node, memory)
 
 
@@ -244,6 +253,7 @@ def manifest(
         "arena_bytes": plan.arena_bytes,
         "arena_lower_bound_bytes": plan.lower_bound_bytes,
         "arena_optimal": plan.optimal,
+        "scratch_bytes": plan.scratch_bytes,
         "weights_bytes": sum(spec.num_bytes for spec in constants),
         "flash_bytes_read": flash_bytes_read(calls),
         "tensors": {
@@ -265,7 +275,8 @@ def manifest(
                 "output": node.output,
                 "overwrites": None if node.overwrites is None else node.inputs[node.overwrites],
                 "schedule": dict(OPERATORS[node.op].settings(node)),
-                "scratch_offset": plan.scratch.get(node.name),
+                "scratch_memory": "scratch" if node.name in plan.apart else "arena",
+                "scratch_offset": 0 if node.name in plan.apart else plan.scratch.get(node.name),
                 "scratch": dict(OPERATORS[node.op].scratch_parts(node, calls.inputs_of(node))),
             }
             for node in calls.nodes

@@ -1,5 +1,8 @@
 """Memory plans: the offset of every tensor and scratch buffer in the arena.
 
+A device may have a second region for scratch. No two calls use scratch at once, so there the
+scratch of every call for which the region has room begins at its first byte.
+
 A buffer is live from the node that writes it to the last node that reads it. Tensors joined by
 `overwrites` share one item, whose size may change from node to node. Offsets are found greedily;
 where that misses the packing bound, an integer program searches for the optimum.
@@ -8,13 +11,13 @@ where that misses the packing bound, an integer program searches for the optimum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from oplib.graph import Graph
+from oplib.graph import Graph, Node
 from oplib.ops.base import ALIGNMENT, Array, align
 from oplib.ops.registry import OPERATORS
 
@@ -25,15 +28,17 @@ SCRATCH = "scratch:"
 
 @dataclass(frozen=True)
 class Plan:
-    """Byte offsets in the arena.
+    """Byte offsets in the arena, and the scratch apart from it.
 
     Args:
         offsets: offset of each tensor in the arena, by tensor name.
-        scratch: offset of the scratch of each node that needs some, by node name.
+        scratch: offset in the arena of the scratch of each node that has some there, by node name.
         arena_bytes: size of the arena.
         lower_bound_bytes: the packing bound, the largest sum of bytes that are live at a time; no
             placement of these buffers can be smaller, but another schedule may be.
         optimal: whether the arena is proved to be the smallest for these buffers.
+        apart: names of the nodes whose scratch begins the scratch region.
+        scratch_bytes: bytes of that region that they need.
     """
 
     offsets: Mapping[str, int]
@@ -41,6 +46,8 @@ class Plan:
     arena_bytes: int
     lower_bound_bytes: int
     optimal: bool
+    apart: frozenset[str] = frozenset()
+    scratch_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,24 +120,41 @@ def heap_blocks(graph: Graph) -> tuple[dict[str, tuple[int, int]], list[int]]:
         sizes[number] = max(sizes[number], start + graph.tensors[name].num_bytes)
         blocks[name] = number, start
     for node in graph.nodes:
-        scratch = OPERATORS[node.op].scratch_bytes(node, graph.inputs_of(node))
+        scratch = scratch_bytes(graph, node)
         if scratch:
             blocks[f"{SCRATCH}{node.name}"] = len(sizes), 0
             sizes.append(scratch)
     return blocks, sizes
 
 
-def plan_memory(graph: Graph) -> Plan:
+def scratch_bytes(graph: Graph, node: Node) -> int:
+    """Return the bytes of a call's scratch."""
+    return OPERATORS[node.op].scratch_bytes(node, graph.inputs_of(node))
+
+
+def is_apart(num_bytes: int, scratch_room: int) -> bool:
+    """Return whether scratch of so many bytes lies in a scratch region of `scratch_room` bytes."""
+    return 0 < align(num_bytes) <= scratch_room
+
+
+def apart_bytes(graph: Graph, nodes: Iterable[Node], scratch_room: int) -> int:
+    """Return the bytes that the scratch of some nodes needs of a scratch region."""
+    sizes = [align(scratch_bytes(graph, node)) for node in nodes]
+    return max((size for size in sizes if is_apart(size, scratch_room)), default=0)
+
+
+def plan_memory(graph: Graph, scratch_room: int = 0) -> Plan:
     """Place every item greedily, in several orders; exactly where none reaches the packing bound.
 
     Args:
         graph: a scheduled graph, whose nodes are kernel calls.
+        scratch_room: bytes of the scratch region; 0 without one.
     """
     # The bytes that are live at one node must all fit at once: the largest such sum bounds every
     # plan from below. A greedy plan that reaches it is optimal. Otherwise the items that end at the
     # top go first, because they found the low offsets taken, and all are placed again.
     places = _places(graph)
-    items = _items(graph, places)
+    items = _items(graph, places, scratch_room)
     bound = max(_live_bytes(graph, items))
     best: dict[str, int] = {}
     best_bytes = -1
@@ -154,7 +178,10 @@ def plan_memory(graph: Graph) -> Plan:
     scratch = {
         key.removeprefix(SCRATCH): offset for key, offset in best.items() if key.startswith(SCRATCH)
     }
-    return Plan(tensors, scratch, best_bytes, bound, optimal)
+    sizes = {node.name: scratch_bytes(graph, node) for node in graph.nodes}
+    apart = frozenset(name for name, size in sizes.items() if is_apart(size, scratch_room))
+    needed = apart_bytes(graph, graph.nodes, scratch_room)
+    return Plan(tensors, scratch, best_bytes, bound, optimal, apart, needed)
 
 
 ORDERS: tuple[Callable[[Item], tuple[int, int]], ...] = (
@@ -165,9 +192,9 @@ ORDERS: tuple[Callable[[Item], tuple[int, int]], ...] = (
 )
 
 
-def live_bytes(graph: Graph) -> list[int]:
-    """Return the bytes that are live at each node, its scratch included."""
-    return _live_bytes(graph, _items(graph, _places(graph)))
+def tensor_bytes(graph: Graph) -> list[int]:
+    """Return the bytes of the tensors that are live at each node."""
+    return _live_bytes(graph, _tensor_items(graph, _places(graph)))
 
 
 def _live_bytes(graph: Graph, items: Sequence[Item]) -> list[int]:
@@ -189,8 +216,18 @@ def _places(graph: Graph) -> dict[str, tuple[str, int]]:
     return {name: (root, start - lowest[root]) for name, (root, start) in relative.items()}
 
 
-def _items(graph: Graph, places: Mapping[str, tuple[str, int]]) -> list[Item]:
-    """Return the items to place: tensors with their lifetimes, and each node's scratch."""
+def _items(graph: Graph, places: Mapping[str, tuple[str, int]], scratch_room: int) -> list[Item]:
+    """Return what the arena holds: tensors with their lifetimes, and scratch that is not apart."""
+    items = _tensor_items(graph, places)
+    for index, node in enumerate(graph.nodes):
+        size = align(scratch_bytes(graph, node))
+        if size and not is_apart(size, scratch_room):
+            items.append(Item(f"{SCRATCH}{node.name}", (Extent(0, size, index, index),)))
+    return items
+
+
+def _tensor_items(graph: Graph, places: Mapping[str, tuple[str, int]]) -> list[Item]:
+    """Return the tensors of the arena as items, with their lifetimes."""
     first = {graph.input: 0} | {node.output: i for i, node in enumerate(graph.nodes)}
     last = {
         name: index
@@ -202,13 +239,7 @@ def _items(graph: Graph, places: Mapping[str, tuple[str, int]]) -> list[Item]:
     for name, (root, start) in places.items():
         size = align(graph.tensors[name].num_bytes)
         extents.setdefault(root, []).append(Extent(start, size, first[name], last[name]))
-    items = [Item(root, tuple(members)) for root, members in extents.items()]
-    for index, node in enumerate(graph.nodes):
-        scratch = OPERATORS[node.op].scratch_bytes(node, graph.inputs_of(node))
-        if scratch:
-            key = f"{SCRATCH}{node.name}"
-            items.append(Item(key, (Extent(0, align(scratch), index, index),)))
-    return items
+    return [Item(root, tuple(members)) for root, members in extents.items()]
 
 
 def place(order: Sequence[Item]) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Proof of a memory plan, by following every read and write of every kernel.
 
-Each byte of the arena remembers which byte of which tensor it holds. A kernel must find the bytes
+Each byte of the memory remembers which byte of which tensor it holds. A kernel must find the bytes
 that it reads; those that it writes or uses as scratch replace what was there. Any sharing of bytes
 that destroys nothing too early passes, and no other. Only the plan and the list of its tensors come
 from the planner.
@@ -18,7 +18,7 @@ from oplib.graph import Graph, Node
 from oplib.network.reference import IntegerModel, run_node
 from oplib.ops.base import ALIGNMENT, OUTPUT, Array, Span, Touch
 from oplib.ops.registry import OPERATORS
-from oplib.plan.arena import Plan, arena_tensors
+from oplib.plan.arena import Plan, arena_tensors, scratch_bytes
 
 NOTHING = -1
 TENSOR_SHIFT = 32  # the identity of a byte: number of its tensor, then its index in the tensor
@@ -28,16 +28,16 @@ def check_plan(graph: Graph, plan: Plan) -> None:
     """Check that no byte is destroyed before its last reader.
 
     Raises:
-        PlanError: naming the node, the tensor and the byte, or a buffer outside the arena.
+        PlanError: naming the node, the tensor and the byte, or a buffer outside of its memory.
     """
-    # `held` models the arena: the identity of the byte in each place. By induction over the steps,
+    # `held` models the memory: the identity of the byte in each place. By induction over the steps,
     # it is what the memory contains as long as every read matches. Room and scratch hold nothing
     # that may be read, before and after their node. Steps that are not `settled` have no order of
     # reads and writes, so their writes must stay apart from their reads. After its node, an output
     # must be complete: touches that leave out a byte do not pass.
     _check_bounds(graph, plan)
     numbers = {name: number for number, name in enumerate(graph.tensors)}
-    held: npt.NDArray[np.int64] = np.full(plan.arena_bytes, NOTHING, np.int64)
+    held: npt.NDArray[np.int64] = np.full(_memory_bytes(plan), NOTHING, np.int64)
 
     def identities(name: str, start: int, stop: int) -> Array:
         return (numbers[name] << TENSOR_SHIFT) + np.arange(start, stop, dtype=np.int64)
@@ -92,8 +92,15 @@ def _owner(graph: Graph, identity: int) -> str:
     return "scratch" if identity == NOTHING else list(graph.tensors)[int(identity) >> TENSOR_SHIFT]
 
 
+def _memory_bytes(plan: Plan) -> int:
+    """Return the bytes of the memory that is followed: the arena, and behind it scratch apart."""
+    return plan.arena_bytes + plan.scratch_bytes
+
+
 def _scratch_span(graph: Graph, plan: Plan, node: Node) -> tuple[int, int]:
-    size = OPERATORS[node.op].scratch_bytes(node, graph.inputs_of(node))
+    size = scratch_bytes(graph, node)
+    if node.name in plan.apart:
+        return plan.arena_bytes, plan.arena_bytes + size
     start = plan.scratch[node.name] if size else 0
     return start, start + size
 
@@ -106,14 +113,18 @@ def _clear_scratch(graph: Graph, plan: Plan, node: Node, held: Array) -> None:
 def _check_bounds(graph: Graph, plan: Plan) -> None:
     for name in arena_tensors(graph):
         start = plan.offsets[name]
-        _check_inside(plan, name, start, start + graph.tensors[name].num_bytes)
+        _check_inside(name, start, start + graph.tensors[name].num_bytes, plan.arena_bytes)
     for node in graph.nodes:
-        _check_inside(plan, f"{node.name}'s scratch", *_scratch_span(graph, plan, node))
+        apart, name = node.name in plan.apart, f"{node.name}'s scratch"
+        start, stop = (0, scratch_bytes(graph, node)) if apart else _scratch_span(graph, plan, node)
+        _check_inside(name, start, stop, plan.scratch_bytes if apart else plan.arena_bytes)
 
 
-def _check_inside(plan: Plan, name: str, start: int, stop: int) -> None:
-    if start < 0 or start % ALIGNMENT or stop > plan.arena_bytes:
-        raise PlanError(f"bytes [{start}, {stop}) are outside the arena or unaligned", where=name)
+def _check_inside(name: str, start: int, stop: int, size: int) -> None:
+    if start < 0 or start % ALIGNMENT or stop > size:
+        raise PlanError(
+            f"bytes [{start}, {stop}) are unaligned or outside of {size} bytes", where=name
+        )
 
 
 def _check_apart(
@@ -155,7 +166,7 @@ def execute(model: IntegerModel, graph: Graph, plan: Plan, image: Array, seed: i
     # noise where the output will be. The node is computed from the copies, so a byte that was
     # replaced before its read reaches the result.
     rng = np.random.default_rng(seed)
-    arena = rng.integers(0, 256, plan.arena_bytes).astype(np.uint8)
+    arena = rng.integers(0, 256, _memory_bytes(plan)).astype(np.uint8)
     inside = set(arena_tensors(graph))
     outside = {graph.input: image.reshape(-1).view(np.uint8)}
     if graph.input in inside:
@@ -197,7 +208,7 @@ def _poison(graph: Graph, plan: Plan, index: int, arena: Array, rng: np.random.G
     """Fill this node's scratch, and what neither it nor a later node reads, with noise."""
     written = {graph.input, *(node.output for node in graph.nodes[:index])}
     needed = {name for node in graph.nodes[index:] for name in node.inputs}
-    dead = np.ones(plan.arena_bytes, dtype=bool)
+    dead = np.ones(_memory_bytes(plan), dtype=bool)
     for name in written & needed & set(plan.offsets):
         base = plan.offsets[name]
         dead[base : base + graph.tensors[name].num_bytes] = False

@@ -12,8 +12,9 @@ from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph
 from oplib.network.builder import build_graph
+from oplib.ops.base import align
 from oplib.ops.work import Work
-from oplib.plan.arena import Plan, plan_memory
+from oplib.plan.arena import Plan, plan_memory, scratch_bytes
 from oplib.plan.panels import Ladder, ladders, widen, widest
 from oplib.plan.passes.decompose_patch_embed import decompose_patch_embed
 from oplib.plan.passes.integrate_operators import integrate_operators
@@ -47,6 +48,7 @@ def schedule(
     forms: Forms = DEFAULT_FORMS,
     arena_bytes: int | None = None,
     timing: TimeModel = DEFAULT_TIMING,
+    scratch_room: int = 0,
 ) -> Schedule:
     """Return the schedule of a subnet; no weights are needed.
 
@@ -60,18 +62,23 @@ def schedule(
         forms: forms of the integer operators and the passes that are on.
         arena_bytes: largest arena, as a budget leaves it; None asks for the least memory.
         timing: model of the time, by which variants are ranked.
+        scratch_room: bytes of the scratch region; 0 without one.
 
     Raises:
         LoweringError: a pass cannot handle the network.
     """
     graph = build_graph(subnet, forms)
-    chosen = choose(subnet, forms, arena_bytes, timing)
+    chosen = choose(subnet, forms, arena_bytes, timing, scratch_room)
     calls = _apply(graph, forms, [chosen[block] for block in subnet.blocks])
-    return Schedule(graph, calls, plan_memory(calls), subnet.key)
+    return Schedule(graph, calls, plan_memory(calls, scratch_room), subnet.key)
 
 
 def choose(
-    subnet: SubnetConfig, forms: Forms, arena_bytes: int | None, timing: TimeModel
+    subnet: SubnetConfig,
+    forms: Forms,
+    arena_bytes: int | None,
+    timing: TimeModel,
+    scratch_room: int = 0,
 ) -> dict[BlockConfig, Choice]:
     """Return the variant of each distinct block; arguments as for :func:`schedule`.
 
@@ -82,12 +89,32 @@ def choose(
     # largest of the blocks' least ones, and a block that needs less may use up to the limit for
     # speed without raising the peak. Blocks can be chosen independently.
     blocks = {block: one_block(subnet, block) for block in subnet.blocks}
-    least = max(
-        min(candidate.arena_bytes for candidate in _candidates(single, forms))
-        for single in blocks.values()
-    )
+    least = least_arena(subnet, forms, scratch_room)
     limit = least if arena_bytes is None else max(least, arena_bytes)
-    return {block: _best(single, forms, limit, timing) for block, single in blocks.items()}
+    return {
+        block: _best(single, forms, limit, timing, scratch_room) for block, single in blocks.items()
+    }
+
+
+def least_arena(subnet: SubnetConfig, forms: Forms, scratch_room: int) -> int:
+    """Return the bytes of the smallest arena of a subnet beside a scratch region of some size."""
+    return max(
+        min(_least_arenas(one, forms, scratch_room).values())
+        for one in (one_block(subnet, block) for block in dict.fromkeys(subnet.blocks))
+    )
+
+
+def scratch_sizes(subnet: SubnetConfig, forms: Forms) -> list[int]:
+    """Return the sizes of a scratch region that change the smallest arena, in order.
+
+    These are the sizes of the calls' scratch with the least panels.
+    """
+    graphs = (
+        candidate.calls
+        for block in dict.fromkeys(subnet.blocks)
+        for candidate in _candidates(one_block(subnet, block), forms)
+    )
+    return sorted({align(scratch_bytes(graph, node)) for graph in graphs for node in graph.nodes})
 
 
 def block_calls(subnet: SubnetConfig, forms: Forms, choice: Choice) -> Graph:
@@ -133,14 +160,12 @@ class _Candidate:
         variant: schedule of the block.
         over_image: whether the tokens overwrite the image.
         calls: the calls with the least panels.
-        arena_bytes: arena of these calls.
         least_work: no panels make the work smaller: every constant is read at least once.
     """
 
     variant: Variant
     over_image: bool
     calls: Graph
-    arena_bytes: int
     least_work: Work
 
     @cached_property
@@ -148,9 +173,9 @@ class _Candidate:
         """The possible panels of each call."""
         return ladders(self.calls)
 
-    def choice(self, limit: int) -> Choice:
+    def choice(self, limit: int, scratch_room: int) -> Choice:
         """Return the variant with the widest panels whose live bytes are within a limit."""
-        rungs = widest(self.ladders, limit)
+        rungs = widest(self.ladders, limit, scratch_room)
         pairs = list(zip(self.calls.nodes, rungs, strict=True))
         return Choice(
             self.variant,
@@ -163,40 +188,45 @@ class _Candidate:
 
 
 @lru_cache(maxsize=65536)
-def _best(subnet: SubnetConfig, forms: Forms, limit: int, timing: TimeModel) -> Choice:
+def _best(
+    subnet: SubnetConfig, forms: Forms, limit: int, timing: TimeModel, scratch_room: int
+) -> Choice:
     """Return variant and panels of a network with one block: the least time within a limit."""
 
     def rank(choice: Choice) -> tuple[float, int]:
         return timing.cost_of(choice.work), choice.arena_bytes
 
     best: Choice | None = None
+    arenas = _least_arenas(subnet, forms, scratch_room)
     for candidate in _ranked_candidates(subnet, forms, timing):
         if best is not None and timing.cost_of(candidate.least_work) > timing.cost_of(best.work):
             break
-        if candidate.arena_bytes <= limit:
-            choice = _placed(subnet, forms, candidate, limit)
+        if arenas[candidate.variant, candidate.over_image] <= limit:
+            choice = _placed(subnet, forms, candidate, limit, scratch_room)
             best = choice if best is None else min(best, choice, key=rank)
     if best is None:
         raise InternalError("no variant of the block is within the limit", got=limit)
     return best
 
 
-def _placed(subnet: SubnetConfig, forms: Forms, candidate: _Candidate, limit: int) -> Choice:
+def _placed(
+    subnet: SubnetConfig, forms: Forms, candidate: _Candidate, limit: int, scratch_room: int
+) -> Choice:
     """Return a candidate with panels whose plan is within the limit."""
     # A plan can exceed the bytes that are live at a time; then the panels make room for the excess.
     # With the least panels the plan fits, because the candidate's own does.
     room = limit
     while True:
-        choice = candidate.choice(room)
-        arena_bytes = _arena_bytes(subnet, forms, choice)
+        choice = candidate.choice(room, scratch_room)
+        arena_bytes = _arena_bytes(subnet, forms, choice, scratch_room)
         if arena_bytes <= limit:
             return replace(choice, arena_bytes=arena_bytes)
         room -= arena_bytes - limit
 
 
 @lru_cache(maxsize=65536)
-def _arena_bytes(subnet: SubnetConfig, forms: Forms, choice: Choice) -> int:
-    return plan_memory(block_calls(subnet, forms, choice)).arena_bytes
+def _arena_bytes(subnet: SubnetConfig, forms: Forms, choice: Choice, scratch_room: int) -> int:
+    return plan_memory(block_calls(subnet, forms, choice), scratch_room).arena_bytes
 
 
 @lru_cache(maxsize=65536)
@@ -209,6 +239,19 @@ def _ranked_candidates(
         return timing.cost_of(candidate.least_work)
 
     return tuple(sorted(_candidates(subnet, forms), key=rank))
+
+
+@lru_cache(maxsize=65536)
+def _least_arenas(
+    subnet: SubnetConfig, forms: Forms, scratch_room: int
+) -> dict[tuple[Variant, bool], int]:
+    """Return the arena of every variant of a network with one block, with the least panels."""
+    return {
+        (candidate.variant, candidate.over_image): plan_memory(
+            candidate.calls, scratch_room
+        ).arena_bytes
+        for candidate in _candidates(subnet, forms)
+    }
 
 
 @lru_cache(maxsize=65536)
@@ -227,9 +270,7 @@ def _candidates(subnet: SubnetConfig, forms: Forms) -> tuple[_Candidate, ...]:
         for tiled in (True,) if group and mlp else (True, False):
             variant = Variant(group, mlp, tiled)
             calls = _run_passes(graph, forms, {0: variant}, over_image=over_image)
-            arena_bytes = plan_memory(calls).arena_bytes
-            least = least_work(calls)
-            candidates.append(_Candidate(variant, over_image, calls, arena_bytes, least))
+            candidates.append(_Candidate(variant, over_image, calls, least_work(calls)))
     return tuple(candidates)
 
 

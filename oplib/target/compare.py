@@ -95,10 +95,11 @@ def check_linked(linked: LinkedSizes, planned: Footprint) -> None:
     """Check that linked sizes equal the planned ones.
 
     Raises:
-        InternalError: the arena or the weights differ.
+        InternalError: arena, scratch or weights differ.
     """
     for name, got, expected in (
         ("arena", linked.arena, planned.arena_bytes),
+        ("scratch", linked.scratch, planned.scratch_bytes),
         ("weights", linked.weights, planned.weights_bytes),
     ):
         if got != expected:

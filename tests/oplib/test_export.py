@@ -21,7 +21,7 @@ def test_a_plan_that_breaks_the_footprints_promise_is_refused(
     whole, scheduled = export.fitting_schedule(here, small_subnet)
     cost = whole.footprint
     assert cost.arena_bytes == scheduled.plan.arena_bytes
-    planned = PlannedCost(cost.arena_bytes - 8, cost.weights_bytes, cost.code_bytes, Work())
+    planned = PlannedCost(cost.arena_bytes - 8, 0, cost.weights_bytes, cost.code_bytes, Work())
     monkeypatch.setattr(target, "planned_cost", lambda *_: planned)
     with pytest.raises(InternalError, match=rf"got {cost.arena_bytes}, expected {planned.arena}"):
         export.fitting_schedule(here, small_subnet)

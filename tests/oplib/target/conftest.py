@@ -20,10 +20,11 @@ from oplib.ops.registry import OPERATORS
 from oplib.plan.arena import plan_memory
 from oplib.plan.footprint import planned_cost, static_bytes
 from oplib.plan.panels import widen
-from oplib.plan.schedule import Schedule
+from oplib.plan.schedule import Schedule, schedule
 from oplib.target import board, host, qemu
 from oplib.target.firmware import write_firmware
 from oplib.target.qemu import EmulatedRun
+from oplib.target.target import Target
 
 NAMES = (*map(str, range(9)), '"ü"\\')
 Agreement = Callable[[Any, SubnetConfig, Forms, Device, Path], EmulatedRun]
@@ -68,12 +69,17 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def check_agreement(emulator_tools: None) -> Agreement:
-    """Return the check of numpy = host C under the sanitizer = emulated chip, planned = linked."""
+    """Return the check of numpy = host C under the sanitizer = emulated chip, planned = linked.
+
+    Scratch is apart where the device has a region for it.
+    """
 
     def check(
         network: Any, subnet: SubnetConfig, forms: Forms, device: Device, place: Path
     ) -> EmulatedRun:
-        write_firmware(place / "firmware", network.integer, network.scheduled, device, NAMES)
+        room = Target(device, forms=forms).scratch_bytes
+        scheduled = schedule(subnet, forms, scratch_room=room)
+        write_firmware(place / "firmware", network.integer, scheduled, device, NAMES)
         expected = run_integer(network.integer, network.images)
         library = host.build(place / "firmware", place / "host", sanitize="undefined")
         assert np.array_equal(host.run_images(library, network.images, 10), expected)
@@ -81,8 +87,11 @@ def check_agreement(emulator_tools: None) -> Agreement:
         result = qemu.run_images(elf, device, network.images[:8], 10)
         assert np.array_equal(result.logits, expected[:8])
         assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
-        linked, planned = board.measure(elf), planned_cost(subnet, device.core, forms)
+        linked = board.measure(elf)
+        planned = planned_cost(subnet, device.core, forms, scratch_room=room)
         assert (linked.arena, linked.weights) == (planned.arena, planned.weights)
+        assert linked.scratch == planned.scratch
+        assert (linked.scratch > 0) == (room > 0)
         assert linked.static <= static_bytes(forms)
         assert linked.code == pytest.approx(planned.code, rel=0.1)
         return result
