@@ -12,11 +12,11 @@ NOT_MODELLED = "not modelled: the device file has no figures of the weights' mem
 class Footprint(Value):
     """Memory of a firmware, as the exporter's planner predicts it or the linker measures it.
 
-    SRAM = arena + scratch apart from it + static data + stack; flash = weights + code.
+    SRAM = arena + fast arena + static data + stack; flash = weights + code.
 
     Args:
-        arena_bytes: all tensors, and the scratch buffers that are not apart.
-        scratch_bytes: scratch buffers in a region of their own.
+        arena_bytes: tensors and scratch buffers.
+        fast_bytes: those in the fast arena, in a region of its own.
         static_bytes: static data.
         stack_bytes: stack, reserved or measured.
         weights_bytes: weights, tables and requantisation constants.
@@ -24,7 +24,7 @@ class Footprint(Value):
     """
 
     arena_bytes: ByteCount
-    scratch_bytes: ByteCount
+    fast_bytes: ByteCount
     static_bytes: ByteCount
     stack_bytes: ByteCount
     weights_bytes: ByteCount
@@ -40,7 +40,7 @@ class Footprint(Value):
         """Bytes of each use of SRAM."""
         return {
             "arena": self.arena_bytes,
-            "scratch": self.scratch_bytes,
+            "fast": self.fast_bytes,
             "data": self.static_bytes + self.stack_bytes,
         }
 

@@ -21,7 +21,7 @@ from mcuformer.limits import (
 from mcuformer.value import Value
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7"]
-SramUse = Literal["arena", "scratch", "data"]  # data: static data and stack
+SramUse = Literal["arena", "fast", "data"]  # data: static data and stack
 RegionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=32)]
 MAX_REGIONS = 32
 LINKER_WORDS = {"o", "org", "origin", "l", "len", "length"}  # a linker script's own, in MEMORY
@@ -90,10 +90,11 @@ class Device(Value):
         clock_hz: clock at which times are estimated.
         regions: memory map of the chip.
         code_region: flash region of the code.
-        arena_region: SRAM region of the arena, which holds all tensors.
+        arena_region: SRAM region of the arena, which holds the image, other tensors and scratch.
         data_region: SRAM region of static data and stack.
-        scratch_region: second SRAM region (DTCM, CCM) for the working memory of the calls that it
-            has room for; null leaves all of it in the arena.
+        fast_region: second SRAM region, close to the core (DTCM, CCM), of the fast arena, which
+            holds the scratch for which it has room, or the residual stream, and never the image;
+            null leaves all of it in the arena.
         weights_region: memory-mapped flash region of the weights, for instance outside the chip;
             null is `code_region`.
         fast_code_region: region (ITCM) that inner kernels are copied to at start-up; null leaves
@@ -112,7 +113,7 @@ class Device(Value):
     code_region: RegionName
     arena_region: RegionName
     data_region: RegionName
-    scratch_region: RegionName | None = None
+    fast_region: RegionName | None = None
     weights_region: RegionName | None = None
     fast_code_region: RegionName | None = None
     data_cache_bytes: CacheBytes = 0
@@ -132,7 +133,7 @@ class Device(Value):
             ("code_region", "flash"),
             ("arena_region", "sram"),
             ("data_region", "sram"),
-            ("scratch_region", "sram"),
+            ("fast_region", "sram"),
             ("weights_region", "flash"),
             ("fast_code_region", "sram"),
         ):
@@ -143,9 +144,9 @@ class Device(Value):
             if not match or match[0].kind != kind:
                 known = [region.name for region in self.regions if region.kind == kind]
                 raise ValueError(f"{field} {name!r} is not a {kind} region; these are {known}")
-        if self.scratch_region == self.arena_region:
+        if self.fast_region == self.arena_region:
             raise ValueError(
-                f"scratch_region {self.scratch_region!r} holds the arena; null keeps both in one"
+                f"fast_region {self.fast_region!r} holds the arena; null keeps both in one"
             )
         if self.fast_code_region in self.sram_uses.values():
             raise ValueError(f"fast_code_region {self.fast_code_region!r} holds data as well")
@@ -166,9 +167,9 @@ class Device(Value):
 
     @property
     def sram_uses(self) -> dict[SramUse, str]:
-        """Name of the region of each use of SRAM; without `scratch_region`, scratch has none."""
+        """Name of the region of each use of SRAM; without `fast_region`, `fast` has none."""
         uses: dict[SramUse, str] = {"arena": self.arena_region, "data": self.data_region}
-        return uses if self.scratch_region is None else uses | {"scratch": self.scratch_region}
+        return uses if self.fast_region is None else uses | {"fast": self.fast_region}
 
     @property
     def flash_regions(self) -> tuple[str, ...]:
@@ -225,7 +226,7 @@ class Budget(Value):
     """Hard limits on the memory and the time of a whole firmware.
 
     Args:
-        sram_bytes: limit of arena, scratch apart from it, static data and stack together.
+        sram_bytes: limit of both arenas, static data and stack together.
         flash_bytes: limit of weights and code together.
         sram_shares: the regions of SRAM; none may overflow, whatever their sum is.
         code_bytes: size of the code's region.

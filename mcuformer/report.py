@@ -148,7 +148,7 @@ def memory_report(
     """
     limit = config.target.limit
     sram: dict[str, int | None] = dict.fromkeys(
-        ("arena_linked", "scratch_linked", "static", "stack_high_water", "total")
+        ("arena_linked", "fast_arena_linked", "static", "stack_high_water", "total")
     )
     flash: dict[str, int | None] = dict.fromkeys(("weights", "code", "total"))
     if emulated is not None and linked is not None:
@@ -156,7 +156,7 @@ def memory_report(
         built = built_footprint(linked, emulated.stack_high_water_bytes)
         sram = {
             "arena_linked": built.arena_bytes,
-            "scratch_linked": built.scratch_bytes,
+            "fast_arena_linked": built.fast_bytes,
             "static": built.static_bytes,
             "stack_high_water": built.stack_bytes,
             "total": built.sram_bytes,
@@ -170,7 +170,7 @@ def memory_report(
     return {
         "sram_bytes": {
             "arena_planned": planned.arena_bytes,
-            "scratch_planned": planned.scratch_bytes,
+            "fast_arena_planned": planned.fast_bytes,
             **sram,
             "budget": limit.sram_bytes,
         },
@@ -217,7 +217,7 @@ def show_report(report: Mapping[str, Any]) -> None:
     rows = [
         ("SRAM: arena, planned", _count(sram["arena_planned"]), ""),
         ("SRAM: arena, linked", _count(sram["arena_linked"]), ""),
-        *_scratch_rows(sram),
+        *_fast_arena_rows(sram),
         ("SRAM: static data", _count(sram["static"]), ""),
         ("SRAM: stack, measured", _count(sram["stack_high_water"]), ""),
         ("SRAM: total", _count(sram["total"]), f"of {sram['budget']:,}"),
@@ -268,13 +268,13 @@ def _count(value: int | None) -> str:
     return NOT_VERIFIED if value is None else f"{value:,}"
 
 
-def _scratch_rows(sram: Mapping[str, int | None]) -> list[tuple[str, str, str]]:
-    """Return the rows of scratch apart from the arena; none where there is none."""
-    if not sram["scratch_planned"]:
+def _fast_arena_rows(sram: Mapping[str, int | None]) -> list[tuple[str, str, str]]:
+    """Return the rows of the fast arena; none where there is none."""
+    if not sram["fast_arena_planned"]:
         return []
     return [
-        ("SRAM: scratch apart, planned", _count(sram["scratch_planned"]), ""),
-        ("SRAM: scratch apart, linked", _count(sram["scratch_linked"]), ""),
+        ("SRAM: fast arena, planned", _count(sram["fast_arena_planned"]), ""),
+        ("SRAM: fast arena, linked", _count(sram["fast_arena_linked"]), ""),
     ]
 
 

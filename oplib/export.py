@@ -194,12 +194,12 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
         accuracy, count = content["accuracy_percent"], content["calibration_images"]
         exact = [name for name, equal in content["bit_exact"].items() if equal]
         checked, missing = content["check_images"], content["not_verified"]
-        apart = f"scratch apart {cost.scratch_bytes:,}, " if cost.scratch_bytes else ""
+        fast = f"fast arena {cost.fast_bytes:,}, " if cost.fast_bytes else ""
         verified = f"equal to numpy on {checked} images: {', '.join(exact) or 'nothing'}"
         return [
             f"exported {network.describe()} for {device}",
             f"SRAM {cost.sram_bytes:,} of {limits[0]:,} bytes: arena {cost.arena_bytes:,}, "
-            f"{apart}static data {cost.static_bytes:,}, stack {cost.stack_bytes:,}",
+            f"{fast}static data {cost.static_bytes:,}, stack {cost.stack_bytes:,}",
             f"flash {cost.flash_bytes:,} of {limits[1]:,} bytes: weights {cost.weights_bytes:,}, "
             f"code {cost.code_bytes:,}",
             f"time of an image, modelled: {NOT_MODELLED if time is None else time.describe()}",
@@ -219,7 +219,7 @@ def fitting_schedule(target: Target, subnet: SubnetConfig) -> tuple[Cost, Schedu
     """
     cost, scheduled, limit = target.cost(subnet), target.schedule(subnet), target.limit
     footprint = cost.footprint
-    for name in ("arena_bytes", "scratch_bytes"):
+    for name in ("arena_bytes", "fast_bytes"):
         got, expected = getattr(scheduled.plan, name), getattr(footprint, name)
         if got != expected:
             raise InternalError(
@@ -280,11 +280,9 @@ def write_picture(config: ExportConfig, scheduled: Schedule) -> None:
     target, plan, moments = config.target, scheduled.plan, timeline(scheduled)
     arena = [moment.buffers for moment in moments]
     memories = [MemoryUse("arena", arena, target.arena_bytes, plan.arena_bytes)]
-    if plan.scratch_bytes:
-        scratch = [moment.scratch for moment in moments]
-        memories.append(
-            MemoryUse("scratch apart", scratch, target.scratch_bytes, plan.scratch_bytes)
-        )
+    if plan.fast_bytes:
+        fast = [moment.fast for moment in moments]
+        memories.append(MemoryUse("fast arena", fast, target.fast_bytes, plan.fast_bytes))
     try:
         picture = draw_memory([moment.call for moment in moments], memories)
     except ToolMissingError as error:
@@ -354,7 +352,7 @@ def linked_sizes(config: ExportConfig, cost: Footprint, builds: Path) -> dict[st
     check_linked(linked, cost)
     for target, name in ELF_FILES.items():
         write_bytes(config.run.file(name), elves[target].read_bytes())
-    sizes = ("arena", "scratch", "weights", "static", "flash")
+    sizes = ("arena", "fast", "weights", "static", "flash")
     return {name: getattr(linked, name) for name in sizes}
 
 

@@ -149,7 +149,7 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
         **({} if time is None else time.dump()),
         "sram_bytes": built.sram_bytes,
         "arena_bytes": built.arena_bytes,
-        "scratch_bytes": built.scratch_bytes,
+        "fast_arena_bytes": built.fast_bytes,
         "static_bytes": built.static_bytes,
         "stack_bytes": built.stack_bytes,
         "lower_bound_bytes": scheduled.plan.lower_bound_bytes,

@@ -99,20 +99,20 @@ def emit_header(
 
 
 def _memory_lines(plan: Plan) -> list[str]:
-    """Return the declarations of the arena and, where some scratch is apart, of its memory."""
-    scratch = [
-        "/* The rest of it: the kernels' own, which no DMA has to reach. */",
-        f"#define MODEL_SCRATCH_BYTES {plan.scratch_bytes}",
-        "extern uint8_t model_scratch[MODEL_SCRATCH_BYTES];",
+    """Return the declarations of the arena and, if there is one, of the fast arena."""
+    fast = [
+        "/* The rest of it, in a region close to the core, which no DMA has to reach. */",
+        f"#define MODEL_FAST_ARENA_BYTES {plan.fast_bytes}",
+        "extern uint8_t model_fast_arena[MODEL_FAST_ARENA_BYTES];",
         "",
     ]
-    part = "Working memory" if plan.scratch_bytes else "All working memory"
+    part = "Working memory" if plan.fast_bytes else "All working memory"
     return [
         f"/* {part}; it holds the logits, and the image unless that is fetched. */",
         f"#define MODEL_ARENA_BYTES {plan.arena_bytes}",
         "extern uint8_t model_arena[MODEL_ARENA_BYTES];",
         "",
-        *(scratch if plan.scratch_bytes else []),
+        *(fast if plan.fast_bytes else []),
     ]
 
 

@@ -1,7 +1,8 @@
-"""Memory plans: the offset of every tensor and scratch buffer in the arena.
+"""Memory plans: the offset of every tensor and scratch buffer in its arena.
 
-A device may have a second region for scratch. No two calls use scratch at once, so there the
-scratch of every call for which the region has room begins at its first byte.
+A device with a second region of SRAM has two arenas. The fast arena holds the residual stream, if
+it is given that, and behind it the scratch of every call that has room there: no two calls use
+scratch at once. Everything else is placed in the arena.
 
 A buffer is live from the node that writes it to the last node that reads it. Tensors joined by
 `overwrites` share one item, whose size may change from node to node. Offsets are found greedily;
@@ -27,18 +28,35 @@ SCRATCH = "scratch:"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Byte offsets in the arena, and the scratch apart from it.
+class FastRoom:
+    """What a plan may put into the fast arena.
 
     Args:
-        offsets: offset of each tensor in the arena, by tensor name.
-        scratch: offset in the arena of the scratch of each node that has some there, by node name.
+        num_bytes: largest size of the fast arena; 0 without one.
+        stream: whether the residual stream lies there, if it does not share memory with the image.
+    """
+
+    num_bytes: int = 0
+    stream: bool = False
+
+
+ONE_ARENA = FastRoom()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Byte offsets in the arena and the fast arena.
+
+    Args:
+        offsets: offset of each tensor in its arena, by tensor name.
+        scratch: offset of the scratch of each node that needs some, by node name.
         arena_bytes: size of the arena.
         lower_bound_bytes: the packing bound, the largest sum of bytes that are live at a time; no
             placement of these buffers can be smaller, but another schedule may be.
         optimal: whether the arena is proved to be the smallest for these buffers.
-        apart: names of the nodes whose scratch begins the scratch region.
-        scratch_bytes: bytes of that region that they need.
+        fast_tensors: names of the tensors in the fast arena.
+        fast_scratch: names of the nodes whose scratch is there.
+        fast_bytes: size of the fast arena.
     """
 
     offsets: Mapping[str, int]
@@ -46,8 +64,9 @@ class Plan:
     arena_bytes: int
     lower_bound_bytes: int
     optimal: bool
-    apart: frozenset[str] = frozenset()
-    scratch_bytes: int = 0
+    fast_tensors: frozenset[str] = frozenset()
+    fast_scratch: frozenset[str] = frozenset()
+    fast_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +116,7 @@ class Item:
 
 
 def arena_tensors(graph: Graph) -> tuple[str, ...]:
-    """Return the names of the tensors in the arena: all but an image supplied in strips."""
+    """Return the names of the tensors in an arena: all but an image supplied in strips."""
     names = dict.fromkeys(name for node in graph.nodes for name in (*node.inputs, node.output))
     fetched = any(OPERATORS[node.op].fetches_image for node in graph.nodes)
     return tuple(name for name in names if not (fetched and name == graph.input))
@@ -132,29 +151,41 @@ def scratch_bytes(graph: Graph, node: Node) -> int:
     return OPERATORS[node.op].scratch_bytes(node, graph.inputs_of(node))
 
 
-def is_apart(num_bytes: int, scratch_room: int) -> bool:
-    """Return whether scratch of so many bytes lies in a scratch region of `scratch_room` bytes."""
-    return 0 < align(num_bytes) <= scratch_room
+def is_fast(num_bytes: int, room: int) -> bool:
+    """Return whether scratch of so many bytes lies in the fast arena, with so much room for it."""
+    return 0 < align(num_bytes) <= room
 
 
-def apart_bytes(graph: Graph, nodes: Iterable[Node], scratch_room: int) -> int:
-    """Return the bytes that the scratch of some nodes needs of a scratch region."""
+def fast_bytes(graph: Graph, nodes: Iterable[Node], fast: FastRoom) -> int:
+    """Return the bytes of the fast arena that the stream and the scratch of some nodes need."""
+    stream = stream_bytes(graph) if fast.stream else 0
     sizes = [align(scratch_bytes(graph, node)) for node in nodes]
-    return max((size for size in sizes if is_apart(size, scratch_room)), default=0)
+    room = fast.num_bytes - stream
+    return stream + max((size for size in sizes if is_fast(size, room)), default=0)
 
 
-def plan_memory(graph: Graph, scratch_room: int = 0) -> Plan:
+def stream_bytes(graph: Graph) -> int:
+    """Return the bytes of the residual stream, 0 if it shares memory with the image."""
+    stream = _stream(graph, _tensor_items(graph, _places(graph)))
+    return 0 if stream is None else stream.num_bytes
+
+
+def plan_memory(graph: Graph, fast: FastRoom = ONE_ARENA) -> Plan:
     """Place every item greedily, in several orders; exactly where none reaches the packing bound.
 
     Args:
         graph: a scheduled graph, whose nodes are kernel calls.
-        scratch_room: bytes of the scratch region; 0 without one.
+        fast: what the fast arena may hold.
     """
     # The bytes that are live at one node must all fit at once: the largest such sum bounds every
     # plan from below. A greedy plan that reaches it is optimal. Otherwise the items that end at the
     # top go first, because they found the low offsets taken, and all are placed again.
     places = _places(graph)
-    items = _items(graph, places, scratch_room)
+    every = _tensor_items(graph, places)
+    stream = _stream(graph, every) if fast.stream else None
+    begin = 0 if stream is None else stream.num_bytes
+    room = fast.num_bytes - begin
+    items = [item for item in every if item != stream] + _scratch_items(graph, room)
     bound = max(_live_bytes(graph, items))
     best: dict[str, int] = {}
     best_bytes = -1
@@ -174,14 +205,21 @@ def plan_memory(graph: Graph, scratch_room: int = 0) -> Plan:
     optimal = best_bytes == bound
     if not optimal:
         best, best_bytes, optimal = place_exactly(items, bound, best, best_bytes)
-    tensors = {name: best[root] + start for name, (root, start) in places.items()}
+    tensors = {name: best.get(root, 0) + start for name, (root, start) in places.items()}
     scratch = {
         key.removeprefix(SCRATCH): offset for key, offset in best.items() if key.startswith(SCRATCH)
     }
-    sizes = {node.name: scratch_bytes(graph, node) for node in graph.nodes}
-    apart = frozenset(name for name, size in sizes.items() if is_apart(size, scratch_room))
-    needed = apart_bytes(graph, graph.nodes, scratch_room)
-    return Plan(tensors, scratch, best_bytes, bound, optimal, apart, needed)
+    nodes = [node for node in graph.nodes if is_fast(scratch_bytes(graph, node), room)]
+    return Plan(
+        offsets=tensors,
+        scratch=scratch | {node.name: begin for node in nodes},
+        arena_bytes=best_bytes,
+        lower_bound_bytes=bound,
+        optimal=optimal,
+        fast_tensors=frozenset(name for name, (root, _) in places.items() if root not in best),
+        fast_scratch=frozenset(node.name for node in nodes),
+        fast_bytes=fast_bytes(graph, nodes, fast),
+    )
 
 
 ORDERS: tuple[Callable[[Item], tuple[int, int]], ...] = (
@@ -192,9 +230,11 @@ ORDERS: tuple[Callable[[Item], tuple[int, int]], ...] = (
 )
 
 
-def tensor_bytes(graph: Graph) -> list[int]:
-    """Return the bytes of the tensors that are live at each node."""
-    return _live_bytes(graph, _tensor_items(graph, _places(graph)))
+def tensor_bytes(graph: Graph, *, stream_is_fast: bool) -> list[int]:
+    """Return the bytes of the tensors in the arena that are live at each node."""
+    items = _tensor_items(graph, _places(graph))
+    stream = _stream(graph, items) if stream_is_fast else None
+    return _live_bytes(graph, [item for item in items if item != stream])
 
 
 def _live_bytes(graph: Graph, items: Sequence[Item]) -> list[int]:
@@ -216,14 +256,27 @@ def _places(graph: Graph) -> dict[str, tuple[str, int]]:
     return {name: (root, start - lowest[root]) for name, (root, start) in relative.items()}
 
 
-def _items(graph: Graph, places: Mapping[str, tuple[str, int]], scratch_room: int) -> list[Item]:
-    """Return what the arena holds: tensors with their lifetimes, and scratch that is not apart."""
-    items = _tensor_items(graph, places)
-    for index, node in enumerate(graph.nodes):
-        size = align(scratch_bytes(graph, node))
-        if size and not is_apart(size, scratch_room):
-            items.append(Item(f"{SCRATCH}{node.name}", (Extent(0, size, index, index),)))
-    return items
+def _scratch_items(graph: Graph, fast_room: int) -> list[Item]:
+    """Return the scratch in the arena as items: what has no room in the fast arena."""
+    sizes = [align(scratch_bytes(graph, node)) for node in graph.nodes]
+    return [
+        Item(f"{SCRATCH}{node.name}", (Extent(0, size, index, index),))
+        for index, (node, size) in enumerate(zip(graph.nodes, sizes, strict=True))
+        if size and not is_fast(size, fast_room)
+    ]
+
+
+def _stream(graph: Graph, items: Sequence[Item]) -> Item | None:
+    """Return the item of the residual stream: the one that outlives every block.
+
+    There is none where blocks do not write their output over their input, and where the stream
+    takes over the memory of the image, which must stay where DMA reaches it.
+    """
+    inside = [index for index, node in enumerate(graph.nodes) if node.place is not None]
+    if not inside:
+        return None
+    outliving = (item for item in items if item.first < inside[0] and item.last > inside[-1])
+    return next((item for item in outliving if item.key != graph.input), None)
 
 
 def _tensor_items(graph: Graph, places: Mapping[str, tuple[str, int]]) -> list[Item]:

@@ -28,7 +28,7 @@ def check_plan(graph: Graph, plan: Plan) -> None:
     """Check that no byte is destroyed before its last reader.
 
     Raises:
-        PlanError: naming the node, the tensor and the byte, or a buffer outside of its memory.
+        PlanError: naming the node, the tensor and the byte, or a buffer outside of its arena.
     """
     # `held` models the memory: the identity of the byte in each place. By induction over the steps,
     # it is what the memory contains as long as every read matches. Room and scratch hold nothing
@@ -43,11 +43,11 @@ def check_plan(graph: Graph, plan: Plan) -> None:
         return (numbers[name] << TENSOR_SHIFT) + np.arange(start, stop, dtype=np.int64)
 
     def write(name: str, start: int, stop: int) -> None:
-        base = plan.offsets[name]
+        base = _place(plan, name)
         held[base + start : base + stop] = identities(name, start, stop)
 
     def read(name: str, start: int, stop: int, node: Node) -> None:
-        base = plan.offsets[name]
+        base = _place(plan, name)
         wrong = np.flatnonzero(held[base + start : base + stop] != identities(name, start, stop))
         if len(wrong):
             byte = start + int(wrong[0])
@@ -67,7 +67,7 @@ def check_plan(graph: Graph, plan: Plan) -> None:
             if not touch.settled:
                 _check_apart(graph, plan, node, touch, touch.reads)
             for span in touch.room:
-                base = plan.offsets[_tensor(node, span)]
+                base = _place(plan, _tensor(node, span))
                 held[base + span.start : base + span.stop] = NOTHING
             for span in touch.reads:
                 if _tensor(node, span) in arena:
@@ -93,15 +93,20 @@ def _owner(graph: Graph, identity: int) -> str:
 
 
 def _memory_bytes(plan: Plan) -> int:
-    """Return the bytes of the memory that is followed: the arena, and behind it scratch apart."""
-    return plan.arena_bytes + plan.scratch_bytes
+    """Return the bytes of the memory that is followed: the arena, and behind it the fast arena."""
+    return plan.arena_bytes + plan.fast_bytes
+
+
+def _place(plan: Plan, name: str) -> int:
+    """Return the first byte of a tensor in that memory."""
+    return plan.offsets[name] + (plan.arena_bytes if name in plan.fast_tensors else 0)
 
 
 def _scratch_span(graph: Graph, plan: Plan, node: Node) -> tuple[int, int]:
+    """Return the bytes [start, stop) of a node's scratch in that memory."""
     size = scratch_bytes(graph, node)
-    if node.name in plan.apart:
-        return plan.arena_bytes, plan.arena_bytes + size
     start = plan.scratch[node.name] if size else 0
+    start += plan.arena_bytes if node.name in plan.fast_scratch else 0
     return start, start + size
 
 
@@ -111,34 +116,38 @@ def _clear_scratch(graph: Graph, plan: Plan, node: Node, held: Array) -> None:
 
 
 def _check_bounds(graph: Graph, plan: Plan) -> None:
+    if graph.input in plan.fast_tensors:
+        raise PlanError("is in the fast arena, which no DMA need reach", where=graph.input)
     for name in arena_tensors(graph):
-        start = plan.offsets[name]
-        _check_inside(name, start, start + graph.tensors[name].num_bytes, plan.arena_bytes)
+        fast = name in plan.fast_tensors
+        _check_inside(plan, name, plan.offsets[name], graph.tensors[name].num_bytes, fast=fast)
     for node in graph.nodes:
-        apart, name = node.name in plan.apart, f"{node.name}'s scratch"
-        start, stop = (0, scratch_bytes(graph, node)) if apart else _scratch_span(graph, plan, node)
-        _check_inside(name, start, stop, plan.scratch_bytes if apart else plan.arena_bytes)
+        size = scratch_bytes(graph, node)
+        if size:
+            name, fast = f"{node.name}'s scratch", node.name in plan.fast_scratch
+            _check_inside(plan, name, plan.scratch[node.name], size, fast=fast)
 
 
-def _check_inside(name: str, start: int, stop: int, size: int) -> None:
-    if start < 0 or start % ALIGNMENT or stop > size:
-        raise PlanError(
-            f"bytes [{start}, {stop}) are unaligned or outside of {size} bytes", where=name
-        )
+def _check_inside(plan: Plan, name: str, start: int, size: int, *, fast: bool) -> None:
+    memory, end = ("fast arena", plan.fast_bytes) if fast else ("arena", plan.arena_bytes)
+    stop = start + size
+    if start < 0 or start % ALIGNMENT or stop > end:
+        line = f"bytes [{start}, {stop}) are outside the {memory} or unaligned"
+        raise PlanError(line, where=name)
 
 
 def _check_apart(
     graph: Graph, plan: Plan, node: Node, touch: Touch, used: tuple[Span, ...]
 ) -> None:
     """Check that a step writes nothing over bytes in use at the same time."""
-    busy = np.zeros(plan.arena_bytes, dtype=bool)
+    busy = np.zeros(_memory_bytes(plan), dtype=bool)
     arena = arena_tensors(graph)
     for span in used:
         if _tensor(node, span) in arena:
-            base = plan.offsets[_tensor(node, span)]
+            base = _place(plan, _tensor(node, span))
             busy[base + span.start : base + span.stop] = True
     for span in touch.writes:
-        base = plan.offsets[_tensor(node, span)]
+        base = _place(plan, _tensor(node, span))
         if busy[base + span.start : base + span.stop].any():
             raise PlanError(
                 f"writes {node.output} over bytes that are in use; {node.op} cannot",
@@ -170,7 +179,7 @@ def execute(model: IntegerModel, graph: Graph, plan: Plan, image: Array, seed: i
     inside = set(arena_tensors(graph))
     outside = {graph.input: image.reshape(-1).view(np.uint8)}
     if graph.input in inside:
-        base = plan.offsets[graph.input]
+        base = _place(plan, graph.input)
         arena[base : base + image.nbytes] = image.reshape(-1)
     for index, node in enumerate(graph.nodes):
         _poison(graph, plan, index, arena, rng)
@@ -180,15 +189,15 @@ def execute(model: IntegerModel, graph: Graph, plan: Plan, image: Array, seed: i
         }
         for touch in _touches(graph, node):
             for span in touch.room:
-                base = plan.offsets[_tensor(node, span)]
+                base = _place(plan, _tensor(node, span))
                 noise = rng.integers(0, 256, span.stop - span.start)
                 arena[base + span.start : base + span.stop] = noise
             for span in touch.reads:
                 name = _tensor(node, span)
-                source = arena[plan.offsets[name] :] if name in inside else outside[name]
+                source = arena[_place(plan, name) :] if name in inside else outside[name]
                 copies[name][span.start : span.stop] = source[span.start : span.stop]
             for span in touch.writes:
-                base = plan.offsets[node.output]
+                base = _place(plan, node.output)
                 noise = rng.integers(0, 256, span.stop - span.start)
                 arena[base + span.start : base + span.stop] = noise
         values = {
@@ -196,11 +205,11 @@ def execute(model: IntegerModel, graph: Graph, plan: Plan, image: Array, seed: i
             for name, raw in copies.items()
         }
         result = np.ascontiguousarray(run_node(model, node, values)[0])
-        base = plan.offsets[node.output]
+        base = _place(plan, node.output)
         arena[base : base + result.nbytes] = result.reshape(-1).view(np.uint8)
         start, stop = _scratch_span(graph, plan, node)
         arena[start:stop] = rng.integers(0, 256, stop - start)
-    base, logits = plan.offsets[graph.output], graph.tensors[graph.output]
+    base, logits = _place(plan, graph.output), graph.tensors[graph.output]
     return arena[base : base + logits.num_bytes].view(logits.dtype).copy()
 
 
@@ -210,7 +219,7 @@ def _poison(graph: Graph, plan: Plan, index: int, arena: Array, rng: np.random.G
     needed = {name for node in graph.nodes[index:] for name in node.inputs}
     dead = np.ones(_memory_bytes(plan), dtype=bool)
     for name in written & needed & set(plan.offsets):
-        base = plan.offsets[name]
+        base = _place(plan, name)
         dead[base : base + graph.tensors[name].num_bytes] = False
     start, stop = _scratch_span(graph, plan, graph.nodes[index])
     dead[start:stop] = True

@@ -21,14 +21,14 @@ class Moment:
         reads_image: whether the operator turns the image into tokens or feature maps.
         buffers: bytes of each tensor and each part of scratch in the arena; for a tensor that is
             being overwritten, only those that the output does not cover.
-        scratch: bytes of each part of scratch that is apart.
+        fast: the same in the fast arena.
     """
 
     call: str
     op: str
     reads_image: bool
     buffers: Mapping[str, int]
-    scratch: Mapping[str, int]
+    fast: Mapping[str, int]
 
     @property
     def arena_bytes(self) -> int:
@@ -36,14 +36,14 @@ class Moment:
         return sum(self.buffers.values())
 
     @property
-    def scratch_bytes(self) -> int:
-        """Sum of the bytes that are apart."""
-        return sum(self.scratch.values())
+    def fast_bytes(self) -> int:
+        """Sum of the live bytes in the fast arena."""
+        return sum(self.fast.values())
 
 
 def timeline(scheduled: Schedule) -> list[Moment]:
     """Return the live buffers of each call of a schedule."""
-    calls = scheduled.calls
+    calls, plan = scheduled.calls, scheduled.plan
     names = arena_tensors(calls)
     last = {name: calls.last_use(name) for name in names}
     first = dict.fromkeys(names, 0) | {n.output: i for i, n in enumerate(calls.nodes)}
@@ -61,10 +61,12 @@ def timeline(scheduled: Schedule) -> list[Moment]:
         operator = OPERATORS[node.op]
         parts = operator.scratch_parts(node, calls.inputs_of(node))
         scratch = {f"scratch: {part}": size for part, size in parts.items() if size}
-        buffers = {name: size for name, size in live.items() if size}
-        if node.name not in scheduled.plan.apart:
-            buffers, scratch = buffers | scratch, {}
-        moments.append(Moment(node.name, node.op, operator.reads_image, buffers, scratch))
+        memories: tuple[dict[str, int], dict[str, int]] = ({}, {})  # the arena, the fast arena
+        for name, size in live.items():
+            if size:
+                memories[name in plan.fast_tensors][name] = size
+        memories[node.name in plan.fast_scratch].update(scratch)
+        moments.append(Moment(node.name, node.op, operator.reads_image, *memories))
     return moments
 
 

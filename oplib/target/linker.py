@@ -97,7 +97,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
     leaves the memory and faults instead of overwriting the arena.
 
     Args:
-        device: device whose regions receive code, weights, arena, scratch, stack and data.
+        device: device whose regions receive code, weights, arenas, stack and data.
         regions: memory map by region name: the device's own, or the emulated machine's.
     """
     memory = [
@@ -130,9 +130,12 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
             f"    .ARM.exidx : {{ *(.ARM.exidx*) }} > {code}",
             *_data(device),
             *(
-                f"    .{use} (NOLOAD) : {{ . = ALIGN(8); *(.{use}*) }} > {region}"
-                for use, region in device.sram_uses.items()
-                if use != "data"
+                f"    .{section} (NOLOAD) : {{ . = ALIGN(8); *(.{section}*) }} > {region}"
+                for section, region in (
+                    ("arena", device.arena_region),
+                    ("fast_arena", device.fast_region),
+                )
+                if region is not None
             ),
             "    /DISCARD/ : { *(.comment) *(.ARM.attributes) }",
             "}",

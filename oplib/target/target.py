@@ -17,10 +17,24 @@ from mcuformer.run.command import Settings
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.ops.work import Work
+from oplib.plan.arena import ONE_ARENA, FastRoom
 from oplib.plan.footprint import PlannedCost, planned_cost, static_bytes
-from oplib.plan.schedule import Schedule, least_arena, schedule, scratch_sizes
+from oplib.plan.schedule import Schedule, fast_sizes, least_arena, schedule
 from oplib.plan.time_model import TimeModel
 from oplib.target.board import LinkedSizes
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a schedule may take of both arenas.
+
+    Args:
+        arena_bytes: largest arena.
+        fast: what the fast arena may hold.
+    """
+
+    arena_bytes: int
+    fast: FastRoom
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class Target:
 
     @cached_property
     def planned_bytes(self) -> int:
-        """Bytes that the budget leaves for the arena and scratch apart from it."""
+        """Bytes that the budget leaves for the arena and the fast arena."""
         return max(0, self.limit.sram_bytes - self._empty.sram_bytes)
 
     @cached_property
@@ -60,9 +74,9 @@ class Target:
         return self._room("arena")
 
     @cached_property
-    def scratch_bytes(self) -> int:
-        """Most scratch apart from the arena that the budget leaves, within its region."""
-        return self._room("scratch")
+    def fast_bytes(self) -> int:
+        """Largest fast arena in bytes that the budget leaves, within its memory region."""
+        return self._room("fast")
 
     def _room(self, use: SramUse) -> int:
         """Return the bytes that one use of SRAM may take; none if the device has no region for it.
@@ -77,36 +91,53 @@ class Target:
     def _empty(self) -> Footprint:
         return self._footprint(PlannedCost(0, 0, 0, 0, Work()))
 
-    def rooms(self, subnet: SubnetConfig) -> tuple[int, int]:
-        """Return the largest arena, and the largest scratch apart from it, of a subnet's schedule.
+    def room(self, subnet: SubnetConfig) -> Room:
+        """Return what a subnet's schedule may take of both arenas.
 
-        Both are what their regions leave, unless the budget is less than their sum.
+        The fast arena holds scratch, and the residual stream only of a network that does not fit
+        otherwise. If nothing fits, the schedule is the one of least SRAM.
         """
-        # The sum is least without scratch apart: a call then needs its tensors and its scratch, but
-        # no room for scratch that only another call has. So under such a budget either as little
-        # is apart as the arena's region allows, or as much as the least arena leaves, if that is
-        # not slower. Where nothing fits, the least sum tells what is needed.
-        arena, apart, total = self.arena_bytes, self.scratch_bytes, self.planned_bytes
-        if apart == 0 or arena + apart <= total:
-            return arena, apart
+        if self.fast_bytes == 0:
+            return Room(self.arena_bytes, ONE_ARENA)
+        for stream in (False, True):
+            rooms = [room for room in self._rooms(subnet, stream) if self._holds(subnet, room)]
+            if rooms:
+                return min(rooms, key=lambda room: self._cycles(subnet, room))
+        return self._rooms(subnet, stream=False)[-1]
 
-        def least(scratch_room: int) -> int:
-            return least_arena(subnet, self.forms, scratch_room)
+    def _rooms(self, subnet: SubnetConfig, stream: bool) -> list[Room]:
+        """Return the ways in which the budget can be divided between both arenas."""
+        # In sum, both arenas are least if the fast one is: what only one call needs may otherwise
+        # lie where another call has something else. So if the budget is less than what the regions
+        # leave, the fast arena gets either as much as the least arena leaves, if that is not
+        # slower, or as little as the arena's region allows.
+        arena, fast, total = self.arena_bytes, self.fast_bytes, self.planned_bytes
 
-        sizes = [size for size in (0, *scratch_sizes(subnet, self.forms)) if size <= apart]
+        def least(size: int) -> int:
+            return least_arena(subnet, self.forms, FastRoom(size, stream))
+
+        sizes = [size for size in fast_sizes(subnet, self.forms, stream=stream) if size <= fast]
+        if not sizes:
+            return []
+        if arena + fast <= total:
+            return [Room(arena, FastRoom(fast, stream))]
         index = bisect_left(sizes, True, key=lambda size: least(size) <= arena)
-        smallest = sizes[min(index, len(sizes) - 1)]
-        largest = max(0, min(apart, total - least(apart)))
-        options = [(min(arena, total - room), room) for room in (largest, smallest)]
-        fitting = [option for option in options if least(option[1]) <= option[0]]
-        return min(fitting, key=lambda rooms: self._rank(subnet, rooms), default=options[1])
+        smallest, largest = sizes[min(index, len(sizes) - 1)], min(fast, total - least(fast))
+        return [
+            Room(min(arena, total - size), FastRoom(size, stream))
+            for size in (largest, smallest)
+            if size >= sizes[0]
+        ]
 
-    def _rank(self, subnet: SubnetConfig, rooms: tuple[int, int]) -> float:
-        return self.timing.cost_of(self._planned(subnet, rooms).work)
+    def _holds(self, subnet: SubnetConfig, room: Room) -> bool:
+        return least_arena(subnet, self.forms, room.fast) <= room.arena_bytes
 
-    def _planned(self, subnet: SubnetConfig, rooms: tuple[int, int]) -> PlannedCost:
-        arena, apart = rooms
-        return planned_cost(subnet, self.device.core, self.forms, arena, self.timing, apart)
+    def _cycles(self, subnet: SubnetConfig, room: Room) -> float:
+        return self.timing.cost_of(self._planned(subnet, room).work)
+
+    def _planned(self, subnet: SubnetConfig, room: Room) -> PlannedCost:
+        limit, core = room.arena_bytes, self.device.core
+        return planned_cost(subnet, core, self.forms, limit, self.timing, room.fast)
 
     @cached_property
     def timing(self) -> TimeModel:
@@ -115,7 +146,7 @@ class Target:
 
     def cost(self, subnet: SubnetConfig) -> Cost:
         """Return bytes and time of a subnet's firmware, according to the exporter's own planner."""
-        planned = self._planned(subnet, self.rooms(subnet))
+        planned = self._planned(subnet, self.room(subnet))
         return Cost(footprint=self._footprint(planned), time=self.timing.time(planned.work))
 
     def admits(self, subnet: SubnetConfig) -> bool:
@@ -128,8 +159,8 @@ class Target:
         Raises:
             LoweringError: a pass cannot handle the network.
         """
-        arena, apart = self.rooms(subnet)
-        return schedule(subnet, self.forms, arena, self.timing, apart)
+        room = self.room(subnet)
+        return schedule(subnet, self.forms, room.arena_bytes, self.timing, room.fast)
 
     def identity(self) -> dict[str, Any]:
         """Return everything that :meth:`cost` and :meth:`admits` depend on, as plain containers."""
@@ -143,7 +174,7 @@ class Target:
         """Return the planned bytes together with static data and the stack reserve."""
         return Footprint(
             arena_bytes=planned.arena,
-            scratch_bytes=planned.scratch,
+            fast_bytes=planned.fast,
             static_bytes=static_bytes(self.forms),
             stack_bytes=self.device.stack_reserve_bytes,
             weights_bytes=planned.weights,
@@ -183,7 +214,7 @@ def built_footprint(linked: LinkedSizes, stack_bytes: int) -> Footprint:
     """
     return Footprint(
         arena_bytes=linked.arena,
-        scratch_bytes=linked.scratch,
+        fast_bytes=linked.fast,
         static_bytes=linked.static,
         stack_bytes=stack_bytes,
         weights_bytes=linked.weights,

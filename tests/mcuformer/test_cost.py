@@ -7,7 +7,7 @@ from mcuformer.device import Budget, BudgetConfig, Device
 
 MEMORY = Footprint(
     arena_bytes=3000,
-    scratch_bytes=1000,
+    fast_bytes=1000,
     static_bytes=4,
     stack_bytes=640,
     weights_bytes=70_000,

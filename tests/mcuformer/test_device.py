@@ -23,11 +23,11 @@ def test_shipped_devices(name: str) -> None:
     assert (device.sram_bytes, device.flash_bytes) == BOARDS[name]
 
 
-def sram(arena: int, scratch: int) -> Footprint:
+def sram(arena: int, fast: int) -> Footprint:
     """Return a footprint with 4 bytes of static data and 1,024 of stack."""
     return Footprint(
         arena_bytes=arena,
-        scratch_bytes=scratch,
+        fast_bytes=fast,
         static_bytes=4,
         stack_bytes=1024,
         weights_bytes=1,
@@ -36,21 +36,21 @@ def sram(arena: int, scratch: int) -> Footprint:
 
 
 @pytest.mark.parametrize(
-    ("name", "arena", "scratch"),
+    ("name", "arena", "fast"),
     [
         ("stm32f405", 128 * 1024 - 1028, 64 * 1024),  # static data and stack beside the arena
-        ("stm32f427", 192 * 1024, 64 * 1024 - 1028),  # and beside scratch
+        ("stm32f427", 192 * 1024, 64 * 1024 - 1028),  # and beside fast
         ("stm32f746", 320 * 1024 - 1028, 0),
     ],
 )
-def test_what_shares_a_region_is_counted_together(name: str, arena: int, scratch: int) -> None:
+def test_what_shares_a_region_is_counted_together(name: str, arena: int, fast: int) -> None:
     """A byte more in one region does not fit, however much is left in the other."""
     budget = Budget.of(BudgetConfig(), load("device", name, Device))
-    assert sram(arena, scratch).sram_bytes == budget.sram_bytes
-    assert sram(arena, scratch).exceeds(budget) == (False, False)
+    assert sram(arena, fast).sram_bytes == budget.sram_bytes
+    assert sram(arena, fast).exceeds(budget) == (False, False)
     assert sram(arena + 8, 0).exceeds(budget) == (True, False)
-    if scratch:
-        assert sram(0, scratch + 8).exceeds(budget) == (True, False)
+    if fast:
+        assert sram(0, fast + 8).exceeds(budget) == (True, False)
 
 
 def test_regions_are_checked(stm32f100: Device) -> None:
@@ -65,9 +65,9 @@ def test_regions_are_checked(stm32f100: Device) -> None:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"scratch_region": "sram"}, "scratch_region 'sram' holds the arena; null keeps both in"),
-        ({"scratch_region": "flash"}, "scratch_region 'flash' is not a sram region; these are"),
-        ({"scratch_region": "dtcm"}, "scratch_region 'dtcm' is not a sram region; these are"),
+        ({"fast_region": "sram"}, "fast_region 'sram' holds the arena; null keeps both in"),
+        ({"fast_region": "flash"}, "fast_region 'flash' is not a sram region; these are"),
+        ({"fast_region": "dtcm"}, "fast_region 'dtcm' is not a sram region; these are"),
         ({"fast_code_region": "ccm"}, "fast_code_region 'ccm' holds data as well"),
         ({"fast_code_region": "sram"}, "fast_code_region 'sram' holds data as well"),
         (

@@ -15,4 +15,4 @@ def test_a_memory_picture_is_drawn_twice_alike() -> None:
     assert picture.startswith(b"\x89PNG\r\n")
     assert picture == draw_memory(calls, [arena])
     assert picture != draw_memory(calls, [replace(arena, limit=100)])
-    assert picture != draw_memory(calls, [arena, MemoryUse("scratch apart", [{}, {"x": 8}], 9, 8)])
+    assert picture != draw_memory(calls, [arena, MemoryUse("fast arena", [{}, {"x": 8}], 9, 8)])

@@ -50,7 +50,7 @@ def test_a_ladder_tells_what_the_widened_calls_need(deit_tiny: SubnetConfig) -> 
     for pick in (0, 1, -1):
         rungs = [ladder[min(pick, len(ladder) - 1)] for ladder in steps]
         wider = widen(calls, [rung.panel for rung in rungs])
-        live = max(rung.arena_bytes(scratch_room=0) for rung in rungs)
+        live = max(rung.arena_bytes(fast_room=0) for rung in rungs)
         assert live == plan_memory(wider).lower_bound_bytes
         assert sum((rung.work for rung in rungs), Work()) == work_of(wider, wider.nodes)
         check_plan(wider, plan_memory(wider))
@@ -63,10 +63,10 @@ def test_the_widest_panels_within_the_limit() -> None:
     assert [rung.panel for rung in widest((ladder, alone), 350)] == [8, 0]
     assert [rung.panel for rung in widest((ladder,), 400)] == [12]
     assert [rung.panel for rung in widest((ladder,), 0)] == [4]
-    # two panels fit the scratch region; three have to lie in the arena, whole
-    assert [rung.panel for rung in widest((ladder,), 399, scratch_room=208)] == [8]
-    assert [rung.panel for rung in widest((ladder,), 400, scratch_room=208)] == [12]
-    assert [rung.panel for rung in widest((ladder,), 100, scratch_room=96)] == [4]
+    # the fast arena has room for two tiles, which are better there than three in the arena
+    assert [rung.panel for rung in widest((ladder,), 100, fast_room=208)] == [8]
+    assert [rung.panel for rung in widest((ladder,), 400, fast_room=208)] == [8]
+    assert [rung.panel for rung in widest((ladder,), 400, fast_room=96)] == [12]
 
 
 def test_panels_of_a_streamed_block(deit_tiny: SubnetConfig) -> None:

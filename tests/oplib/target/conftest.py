@@ -17,7 +17,7 @@ from oplib.codegen.weights_c import WeightsForm
 from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.ops.registry import OPERATORS
-from oplib.plan.arena import plan_memory
+from oplib.plan.arena import FastRoom, plan_memory
 from oplib.plan.footprint import planned_cost, static_bytes
 from oplib.plan.panels import widen
 from oplib.plan.schedule import Schedule, schedule
@@ -71,14 +71,14 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 def check_agreement(emulator_tools: None) -> Agreement:
     """Return the check of numpy = host C under the sanitizer = emulated chip, planned = linked.
 
-    Scratch is apart where the device has a region for it.
+    Scratch is in the fast arena where the device has one.
     """
 
     def check(
         network: Any, subnet: SubnetConfig, forms: Forms, device: Device, place: Path
     ) -> EmulatedRun:
-        room = Target(device, forms=forms).scratch_bytes
-        scheduled = schedule(subnet, forms, scratch_room=room)
+        fast = FastRoom(Target(device, forms=forms).fast_bytes)
+        scheduled = schedule(subnet, forms, fast=fast)
         write_firmware(place / "firmware", network.integer, scheduled, device, NAMES)
         expected = run_integer(network.integer, network.images)
         library = host.build(place / "firmware", place / "host", sanitize="undefined")
@@ -88,10 +88,10 @@ def check_agreement(emulator_tools: None) -> Agreement:
         assert np.array_equal(result.logits, expected[:8])
         assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
         linked = board.measure(elf)
-        planned = planned_cost(subnet, device.core, forms, scratch_room=room)
+        planned = planned_cost(subnet, device.core, forms, fast=fast)
         assert (linked.arena, linked.weights) == (planned.arena, planned.weights)
-        assert linked.scratch == planned.scratch
-        assert (linked.scratch > 0) == (room > 0)
+        assert linked.fast == planned.fast
+        assert (linked.fast > 0) == (device.fast_region is not None)
         assert linked.static <= static_bytes(forms)
         assert linked.code == pytest.approx(planned.code, rel=0.1)
         return result
