@@ -3,7 +3,7 @@
     python tools/bench_network.py [NAME ...] [--images 2] [--budget BYTES] [--json] [--markdown]
 
 `deit_tiny` and `paper_320k` (the paper's network for 320 KB) keep their weights in memory-mapped
-external flash; the image is in SRAM or, for `_strip`, supplied in strips. SRAM is the sum of arena,
+external flash; the image is in SRAM or, for `_strip`, supplied in strips. SRAM is the sum of arenas,
 static data and the stack as measured; every schedule is chosen under the budget shown. Instructions
 are those executed in QEMU. Milliseconds are modelled, as an interval: the core may wait for its
 weights while it computes, or apart from that. Bytes read are those of weights and constants: once
@@ -89,6 +89,11 @@ NETWORKS = {
         vit((32, 4, 3), 128, BlockConfig(num_heads=2, head_dim=64, mlp_ratio=2.0), 6),
         "stm32f405",
         30_000,
+    ),
+    "patch_484": Network(  # fills both regions of the F405
+        vit((176, 8, 3), 128, BlockConfig(num_heads=2, head_dim=64, mlp_ratio=2.0), 4),
+        "stm32f405",
+        192 * 1024,
     ),
     "digits": Network(
         vit((8, 2, 1), 48, BlockConfig(num_heads=3, head_dim=16, mlp_ratio=2.0), 3),

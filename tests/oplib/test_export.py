@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from mcuformer.device import BudgetConfig, Device
@@ -12,6 +14,8 @@ from oplib.ops.work import Work
 from oplib.plan.footprint import PlannedCost
 from oplib.target import target
 from oplib.target.target import Target
+
+Devices = Callable[[str], Device]
 
 
 def test_a_plan_that_breaks_the_footprints_promise_is_refused(
@@ -32,6 +36,16 @@ def test_a_network_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(BudgetError, match=r"^budget: the network does not fit .* at most 1200 "):
         export.fitting_schedule(Target(stm32f100, BudgetConfig(sram_bytes=1200)), small_subnet)
+
+
+def test_a_region_that_overflows_is_named(small_subnet: SubnetConfig, device: Devices) -> None:
+    """The image of 64 pixels and the stack need more, whatever the CCM has left."""
+    chip = device("stm32f405")
+    regions = [r.dump() | ({"size_bytes": 1064} if r.name == "sram" else {}) for r in chip.regions]
+    small = Device.parse(chip.dump() | {"regions": regions})
+    line = r"^budget: the network does not fit .*, \d{4} in region sram, expected .* 1064 in region"
+    with pytest.raises(BudgetError, match=line):
+        export.fitting_schedule(Target(small), small_subnet)
 
 
 def test_a_network_that_is_too_slow_is_refused(
