@@ -3,12 +3,13 @@
     python tools/bench_network.py [NAME ...] [--images 2] [--budget BYTES] [--json] [--markdown]
 
 `deit_tiny` and `paper_320k` (the paper's network for 320 KB) keep their weights in memory-mapped
-external flash; the image is in SRAM or, for `_strip`, supplied in strips. SRAM is the sum of arenas,
-static data and the stack as measured; every schedule is chosen under the budget shown. Instructions
-are those executed in QEMU. Milliseconds are modelled, as an interval: the core may wait for its
-weights while it computes, or apart from that. Bytes read are those of weights and constants: once
-per panel of tokens, because a data cache holds two rows of weights. The packing bound is the least
-arena that any placement of this schedule's buffers could have; another schedule has another.
+external flash; the image is in SRAM or, for `_strip`, supplied in strips. SRAM is the sum of both
+arenas, static data and the stack as measured; every schedule is chosen under the budget shown.
+Instructions are those executed in QEMU. Milliseconds are modelled, as an interval: the core may
+wait for its weights while it computes, or apart from that. Bytes read are those of weights and
+constants: once per panel of tokens, because a data cache holds two rows of weights. The packing
+bound is the least arena that any placement of this schedule's buffers could have; another schedule
+has another.
 """
 
 from __future__ import annotations
