@@ -95,10 +95,11 @@ def check_linked(linked: LinkedSizes, planned: Footprint) -> None:
     """Check that linked sizes equal the planned ones.
 
     Raises:
-        InternalError: the arena or the weights differ.
+        InternalError: an arena or the weights differ.
     """
     for name, got, expected in (
         ("arena", linked.arena, planned.arena_bytes),
+        ("fast arena", linked.fast, planned.fast_bytes),
         ("weights", linked.weights, planned.weights_bytes),
     ):
         if got != expected:

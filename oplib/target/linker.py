@@ -97,7 +97,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
     leaves the memory and faults instead of overwriting the arena.
 
     Args:
-        device: device whose regions receive code, weights, arena, stack and data.
+        device: device whose regions receive code, weights, arenas, stack and data.
         regions: memory map by region name: the device's own, or the emulated machine's.
     """
     memory = [
@@ -105,7 +105,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
         f"ORIGIN = {region.origin:#010x}, LENGTH = {region.size_bytes}"
         for name, region in regions.items()
     ]
-    code, arena = device.code_region, device.arena_region
+    code = device.code_region
     weights = device.weights_region or code
     outside = [f"    .weights : {{ . = ALIGN(8); *(.rodata.model_weights) }} > {weights}"]
     if weights == code:
@@ -129,7 +129,14 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
             f"    }} > {code}",
             f"    .ARM.exidx : {{ *(.ARM.exidx*) }} > {code}",
             *_data(device),
-            f"    .arena (NOLOAD) : {{ . = ALIGN(8); *(.arena*) }} > {arena}",
+            *(
+                f"    .{section} (NOLOAD) : {{ . = ALIGN(8); *(.{section}*) }} > {region}"
+                for section, region in (
+                    ("arena", device.arena_region),
+                    ("fast_arena", device.fast_region),
+                )
+                if region is not None
+            ),
             "    /DISCARD/ : { *(.comment) *(.ARM.attributes) }",
             "}",
             "",

@@ -17,9 +17,10 @@ from mcuformer.errors import ArtifactError
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms, Passes
 from oplib.network.reference import run_float, run_integer
-from oplib.plan.check_plan import check_plan
+from oplib.plan.check_plan import check_plan, execute
 from oplib.plan.schedule import Schedule
 from oplib.target import board, host, qemu
+from oplib.target.target import Target
 
 
 @pytest.mark.parametrize("name", ["stm32f100", "stm32f405", "stm32f427", "stm32f746", "stm32h743"])
@@ -177,6 +178,57 @@ def test_convolutions_on_the_smallest_stack(
     forms = Forms(residual="int16", passes=Passes(input="strip"))
     network = random_network(subnet, preprocessing, 4, forms)
     check_agreement(network, subnet, forms, stm32f100, tmp_path)
+
+
+def with_sizes(chip: Device, sizes: dict[str, int]) -> Device:
+    """Return a device with other sizes of the regions named."""
+    regions = [r.dump() | {"size_bytes": sizes.get(r.name, r.size_bytes)} for r in chip.regions]
+    return Device.parse(chip.dump() | {"regions": regions})
+
+
+TWO_REGIONS = {
+    "all scratch fast": (5, "stm32h743", {}),
+    "some scratch fast": (1, "stm32f405", {"ccm": 320}),
+    "scratch beside the stack": (4, "stm32f427", {"ccm": 2048}),
+    "stream fast": (6, "stm32f405", {"sram": 1920, "ccm": 288}),
+    "stream beside the stack": (9, "stm32f427", {"sram": 1248, "ccm": 1312}),
+}
+
+
+@pytest.mark.usefixtures("emulator_tools")
+@pytest.mark.parametrize("case", TWO_REGIONS)
+def test_random_exports_in_two_regions(
+    random_network,
+    preprocessing: Preprocessing,
+    device: Callable[[str], Device],
+    write: Callable[..., Path],
+    case: str,
+) -> None:
+    """What the target plans is what the linker measures, and every logit is numpy's."""
+    seed, name, sizes = TWO_REGIONS[case]
+    chip, subnet = with_sizes(device(name), sizes), odd_subnet(seed)
+    chans = subnet.in_chans
+    change = {"img_size": subnet.img_size, "channel_order": "RGB" if chans == 3 else "L"}
+    change |= {"mean": (0.4,) * chans, "std": (0.5,) * chans}
+    network = random_network(subnet, preprocessing.model_copy(update=change), seed)
+    target = Target(chip)
+    scheduled, planned = target.schedule(subnet), target.cost(subnet).footprint
+    expected = run_integer(network.integer, network.images[:3])
+    for image, logits in zip(network.images, expected, strict=False):
+        found = execute(network.integer, scheduled.calls, scheduled.plan, image)
+        assert np.array_equal(found, logits)
+    plan, needs = scheduled.plan, len(scheduled.plan.scratch)
+    assert bool(plan.fast_tensors) == case.startswith("stream")
+    assert (len(plan.fast_scratch) == needs) == case.startswith("all")
+    firmware = write(replace(network, scheduled=scheduled), chip)
+    library = host.build(firmware, firmware.parent / "host", sanitize="undefined")
+    assert np.array_equal(host.run_images(library, network.images[:3], 10), expected)
+    elf = qemu.build(firmware, firmware.parent / "emulated")
+    linked = board.measure(elf)
+    assert (linked.arena, linked.fast) == (planned.arena_bytes, planned.fast_bytes)
+    assert not planned.exceeds(target.limit)[0]
+    result = qemu.run_images(elf, chip, network.images[:3], 10)
+    assert np.array_equal(result.logits, expected)
 
 
 def test_equal_inputs_give_equal_bytes(
