@@ -146,7 +146,7 @@ oplib_attention_block_s8_scratch_bytes(int32_t tokens,
  *
  * @param[in,out] x        (tokens, features)
  * @param         scratch  oplib_attention_block_s8_scratch_bytes()
- * @param         tokens   number of tokens, at most 511
+ * @param         tokens   number of tokens, at most 1024
  * @param[in]     params   the layers
  */
 void oplib_attention_block_s8(int8_t *x, void *scratch, int32_t tokens,

@@ -50,8 +50,8 @@ static const oplib_patch_embed_s8_params patch_embed = {
 
 static const oplib_layer_norm_s8_params blocks_0_norm1 = {
     .features = 12,
-    .eps = 2u,
     .sqrt_steps = 4,
+    .eps = 2ull,
     .affine = model_weights.blocks_0_norm1_affine,
 };
 
@@ -101,6 +101,7 @@ static const oplib_attention_s8_params blocks_0_attn = {
         .form = 0,
         .normalized = 0,
         .exponent = 0u,
+        .dropped_bits = 0,
         .exp_table = model_weights.blocks_0_attn_exp_table,
     },
 };
@@ -145,8 +146,8 @@ static const oplib_attention_block_s8_params blocks_0_attn_block = {
 
 static const oplib_layer_norm_s8_params blocks_0_norm2 = {
     .features = 12,
-    .eps = 0u,
     .sqrt_steps = 4,
+    .eps = 0ull,
     .affine = model_weights.blocks_0_norm2_affine,
 };
 
@@ -207,8 +208,8 @@ static const oplib_mlp_block_s8_params blocks_0_mlp_block = {
 
 static const oplib_layer_norm_s8_params norm = {
     .features = 12,
-    .eps = 0u,
     .sqrt_steps = 4,
+    .eps = 0ull,
     .affine = model_weights.norm_affine,
 };
 
