@@ -326,6 +326,12 @@ class Operator(Generic[AttributesT]):
         """Return the output's scale where the operator chooses it, None where calibration does."""
         return None
 
+    def finest_scale(
+        self, node: Node[AttributesT], params: Params, context: LoweringContext
+    ) -> float:
+        """Return the finest scale of the output that the integers can express; 0 if any."""
+        return 0.0
+
     def flash_arrays(self, node: Node[AttributesT], lowered: Lowered) -> Mapping[str, Array]:
         """Return the lowered arrays in the kernel's layout, as :meth:`array_specs` describes."""
         return lowered.arrays

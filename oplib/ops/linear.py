@@ -46,6 +46,7 @@ from oplib.ops.quant import (
     quantize_weight,
     requantize,
     saturate16,
+    weight_scales,
 )
 from oplib.ops.work import Work
 
@@ -134,6 +135,16 @@ def corrected_bias(weight: Array, bias: Array, source: QuantParams, mean: Array)
     codes, scale = quantize_weight(weight, smallest_weight_scale(bias, source))
     corrected: Array = bias + (weight - codes * scale[:, None]) @ mean
     return corrected
+
+
+def finest_scale(weight: Array, bias: Array, source: QuantParams, shift: int = 0) -> float:
+    """Return the finest scale of a layer's output for which all multipliers exist.
+
+    For an int8 output that is two steps of the coarsest channel's accumulator. The arguments are
+    those of :func:`lower_linear`.
+    """
+    steps = weight_scales(weight, smallest_weight_scale(bias, source)) * source.scale
+    return float(steps.max()) * 2.0 ** (32 - shift) / (2**31 - 1)
 
 
 def smallest_weight_scale(bias: Array, source: QuantParams) -> Array:
@@ -272,6 +283,12 @@ class LinearLayer(Operator[LinearAttributes]):
             bias = corrected_bias(weight, bias, source, mean)
         arrays = lower_linear(weight, bias, source, target.scale, node.name, self.shift)
         return Lowered(arrays, {"zero_point": target.zero_point})
+
+    def finest_scale(
+        self, node: Node[LinearAttributes], params: Params, context: LoweringContext
+    ) -> float:
+        source = context.of(node.inputs[0])
+        return finest_scale(params["weight"], params["bias"], source, self.shift)
 
     def run_integer(
         self, node: Node[LinearAttributes], lowered: Lowered, inputs: Sequence[Array]
