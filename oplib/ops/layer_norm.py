@@ -79,6 +79,7 @@ class LayerNorm(Operator[LayerNormAttributes]):
     kernel: ClassVar[str] = "oplib_layer_norm_s8"
     params: ClassVar[str | None] = "oplib_layer_norm_s8_params"
     streamable: ClassVar[bool] = True
+    panel_kernel: ClassVar[str | None] = "oplib_tile_layer_norm_s8"
     scales_channels: ClassVar[bool] = True
     largest_code: ClassVar[float] = 127.5  # largest distance from the middle of the codes
     in_place: ClassVar[tuple[int, ...]] = (0,)
@@ -202,7 +203,7 @@ class LayerNormS16(LayerNorm):
     """Layer norm of an int16 residual stream; the output is int8."""
 
     kernel: ClassVar[str] = "oplib_layer_norm_s16"
-    streamable: ClassVar[bool] = False
+    panel_kernel: ClassVar[str | None] = "oplib_tile_layer_norm_s16"
     in_place: ClassVar[tuple[int, ...]] = ()
     largest_code: ClassVar[float] = 32767.5
 

@@ -321,6 +321,7 @@ class Linear(LinearLayer):
     )
     in_place: ClassVar[tuple[int, ...]] = (0,)
     streamable: ClassVar[bool] = True
+    panel_kernel: ClassVar[str | None] = "oplib_tile_linear_tile_s8"
 
     def can_overwrite(
         self, node: Node[LinearAttributes], source: TensorType, target: TensorType
@@ -360,6 +361,8 @@ class LinearToS16(LinearLayer):
         "oplib_tile_pack_rows_s8",
         "oplib_tile_pack_s8",
     )
+    streamable: ClassVar[bool] = True
+    panel_kernel: ClassVar[str | None] = "oplib_tile_linear_tile_s16"
     shift: ClassVar[int] = SHIFT_S16
 
     def output_type(self, node: Node[LinearAttributes], inputs: Sequence[TensorType]) -> TensorType:
@@ -377,6 +380,7 @@ class LinearFromS16(LinearLayer):
 
     kernel: ClassVar[str] = "oplib_linear_s16_s8"
     helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_linear_s8",)
+    streamable: ClassVar[bool] = True
 
     def lower(
         self, node: Node[LinearAttributes], params: Params, context: LoweringContext

@@ -29,9 +29,10 @@ static void normalise_row(const int8_t *x, char *tile, const oplib_layer_norm_s8
 }
 
 OPLIB_FAST(oplib_tile_layer_norm_s8)
-void oplib_tile_layer_norm_s8(const int8_t *x, int32_t tokens, void *panel,
+void oplib_tile_layer_norm_s8(const void *stream, int32_t tokens, void *panel,
                               const oplib_layer_norm_s8_params *params)
 {
+    const int8_t *x = stream;
     char *tile = panel;
     for (int32_t t = 0; t < tokens; t += OPLIB_TILE_TOKENS) {
         const oplib_tile_rows at = oplib_rows(params->features, oplib_tile_tokens(t, tokens));

@@ -73,6 +73,8 @@ def scratch_in_c(subnet: SubnetConfig, forms: Forms, limit: int | None, place: P
         names = {"kernel": kernel, "params": params, "tokens": tokens, "panel": panel}
         lines.append(LAYOUTS.get(kernel, "").format(**names))
         lines.append(f'    printf("%d\\n", (int){EXPRESSIONS[kernel].format(**names)});')
+    kernels = {operator.panel_kernel for operator in OPERATORS.values()} - {None}
+    unlinked = [f"#define {kernel} NULL" for kernel in sorted(kernels)]
     structs = emit_structs(scheduled.calls, {})
     weights = emit_weights_header(scheduled, [])
     source = place / "scratch.c"
@@ -83,6 +85,7 @@ def scratch_in_c(subnet: SubnetConfig, forms: Forms, limit: int | None, place: P
                 '#include "oplib.h"',
                 weights,
                 "const struct model_weights model_weights;",
+                *unlinked,
                 *structs,
                 "int main(void)\n{",
                 *lines,
@@ -123,7 +126,7 @@ CASES: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({}, {"passes": {"input": "strip"}}),
     ({}, {"passes": {"input": "strip"}, "patch_kernel": 1}),
     ({}, {"patch_kernel": 3, "passes": LAYERS}),
-    ({}, {"residual": "int16", "low_rank": "int16"}),
+    ({}, {"residual": "int16", "low_rank": "int16", "passes": LAYERS}),
     ({"relative_position": 2}, {}),
     ({"tokenizer": "conv1", "patch_size": 4}, {}),
 )
