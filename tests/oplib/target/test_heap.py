@@ -15,7 +15,7 @@ import pytest
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.subnet import SubnetConfig
-from oplib.forms import Forms, Passes
+from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.plan.schedule import Schedule
 from oplib.target import host
@@ -29,7 +29,15 @@ RUN = (
 
 @pytest.mark.usefixtures("host_tools")
 @pytest.mark.parametrize("seed", [None, 0, 1])
-@pytest.mark.parametrize("passes", [{}, {"stream_tokens": False}, {"input": "strip"}])
+@pytest.mark.parametrize(
+    "forms",
+    [
+        {},
+        {"passes": {"stream_tokens": False}},
+        {"passes": {"input": "strip"}},
+        {"residual": "int16", "low_rank": "int16", "gelu": "sigmoid"},
+    ],
+)
 def test_sanitizers_are_silent(
     random_network,
     write: Callable[..., Path],
@@ -38,14 +46,14 @@ def test_sanitizers_are_silent(
     preprocessing: Preprocessing,
     stm32f100: Device,
     with_panels: Callable[[Schedule, int], Schedule],
-    passes: dict[str, Any],
+    forms: dict[str, Any],
     seed: int | None,
 ) -> None:
     """The planner's panels and random ones; the sanitizer must be loaded before Python.
 
     It guards the weights' end where the compiler lays them out, hence their text.
     """
-    network = random_network(small_subnet, preprocessing, 0, Forms(passes=Passes(**passes)))
+    network = random_network(small_subnet, preprocessing, 0, Forms.parse(forms))
     if seed is not None:
         network = replace(network, scheduled=with_panels(network.scheduled, seed))
     firmware = write(network, stm32f100, weights="text")
