@@ -94,4 +94,33 @@ OPLIB_INLINE int32_t oplib_normal_value(int32_t x, oplib_normal normal, const in
     return oplib_saturate_shifted_s8(value, 7);
 }
 
+/* Put a row, normalised, into its place in a tile. The row holds int16 if `wide`, which is a
+ * constant where this is inlined, and int8 otherwise. */
+OPLIB_INLINE void oplib_normalise_row(const void *row, int wide, oplib_normal normal, char *tile,
+                                      const oplib_layer_norm_s8_params *params)
+{
+    const int8_t *x = row;
+    const oplib_memory_s16 *xs = row;
+    const int32_t *affine = params->affine;
+#define OPLIB_NORMAL(i) oplib_normal_value(wide != 0 ? xs[i] : x[i], normal, affine + 2 * (i))
+    for (int32_t quads = params->features / OPLIB_QUAD; quads > 0; quads--) {
+        const int32_t a = OPLIB_NORMAL(0), b = OPLIB_NORMAL(1);
+        const int32_t c = OPLIB_NORMAL(2), d = OPLIB_NORMAL(3);
+        oplib_store_u32(tile, oplib_halves(a, c));
+        oplib_store_u32(tile + OPLIB_QUAD_ODD, oplib_halves(b, d));
+        x += OPLIB_QUAD;
+        xs += OPLIB_QUAD;
+        affine += 2 * OPLIB_QUAD;
+        tile += OPLIB_QUAD_BYTES;
+    }
+    const int32_t rest = params->features % OPLIB_QUAD;
+    if (rest != 0) {
+        const int32_t a = OPLIB_NORMAL(0);
+        const int32_t b = rest > 1 ? OPLIB_NORMAL(1) : 0, c = rest > 2 ? OPLIB_NORMAL(2) : 0;
+        oplib_store_u32(tile, oplib_halves(a, c));
+        oplib_store_u32(tile + OPLIB_QUAD_ODD, oplib_halves(b, 0));
+    }
+#undef OPLIB_NORMAL
+}
+
 #endif

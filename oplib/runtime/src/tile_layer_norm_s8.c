@@ -2,30 +2,11 @@
 #include "layer_norm.h"
 #include "tile.h"
 
-/* Put a normalised row into its place in a tile. */
 OPLIB_FAST(normalise_row)
 OPLIB_MICRO_KERNEL
 static void normalise_row(const int8_t *x, char *tile, const oplib_layer_norm_s8_params *params)
 {
-    const oplib_normal normal = oplib_normal_s8(x, params);
-    const int32_t *affine = params->affine;
-    for (int32_t quads = params->features / OPLIB_QUAD; quads > 0;
-         quads--, x += OPLIB_QUAD, affine += 2 * OPLIB_QUAD, tile += OPLIB_QUAD_BYTES) {
-        const int32_t a = oplib_normal_value(x[0], normal, affine);
-        const int32_t b = oplib_normal_value(x[1], normal, affine + 2);
-        const int32_t c = oplib_normal_value(x[2], normal, affine + 4);
-        const int32_t d = oplib_normal_value(x[3], normal, affine + 6);
-        oplib_store_u32(tile, oplib_halves(a, c));
-        oplib_store_u32(tile + OPLIB_QUAD_ODD, oplib_halves(b, d));
-    }
-    const int32_t rest = params->features % OPLIB_QUAD;
-    if (rest != 0) {
-        const int32_t a = oplib_normal_value(x[0], normal, affine);
-        const int32_t b = rest > 1 ? oplib_normal_value(x[1], normal, affine + 2) : 0;
-        const int32_t c = rest > 2 ? oplib_normal_value(x[2], normal, affine + 4) : 0;
-        oplib_store_u32(tile, oplib_halves(a, c));
-        oplib_store_u32(tile + OPLIB_QUAD_ODD, oplib_halves(b, 0));
-    }
+    oplib_normalise_row(x, 0, oplib_normal_s8(x, params), tile, params);
 }
 
 OPLIB_FAST(oplib_tile_layer_norm_s8)
