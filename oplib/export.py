@@ -11,6 +11,7 @@ import numpy as np
 
 from mcuformer.cost import NOT_MODELLED, Cost, Footprint, ModelledTime
 from mcuformer.data.dataset import DataConfig, Dataset, load
+from mcuformer.device import Device
 from mcuformer.errors import BudgetError, InternalError, ToolMissingError
 from mcuformer.limits import ImageCount, PathText
 from mcuformer.pictures import MemoryUse, draw_memory
@@ -35,6 +36,7 @@ from oplib.quantize.lower import lower, lower_with, prepare
 from oplib.target import board
 from oplib.target.compare import Comparison, check_linked, compare
 from oplib.target.firmware import refuse_foreign_files, write_firmware
+from oplib.target.linker import is_emulated
 from oplib.target.predict import image_brightness
 from oplib.target.target import Target, TargetSettings
 from oplib.target.tools import installed
@@ -102,7 +104,7 @@ def stage(config: ExportConfig) -> Stage:
         "model_int8.safetensors",
         "layers.json",
         "export.json",
-        *(ELF_FILES.values() if builds_elf() else ()),
+        *(elf_files(config.device).values() if builds_elf() else ()),
     )
     inputs = [*config.network.files(config.run), *config.data.files()]
     content = {**config.content(), "programs": installed()}
@@ -321,6 +323,14 @@ def compare_built(
     return result
 
 
+def elf_files(device: Device) -> dict[board.CrossTarget, str]:
+    """Return the names of the ELF files of a device; one if no emulated board is large enough."""
+    names = dict(ELF_FILES)
+    if not is_emulated(device):
+        del names["emulated"]
+    return names
+
+
 def builds_elf() -> bool:
     """Return whether the programs that build for a board are installed."""
     return set(board.TOOLS) <= set(installed())
@@ -342,15 +352,18 @@ def linked_sizes(config: ExportConfig, cost: Footprint, builds: Path) -> dict[st
     """
     firmware = config.run.file("firmware")
     try:
-        elves = {name: board.cross_build(firmware, builds / name, name) for name in ELF_FILES}
-        linked = board.measure(elves["emulated"])
+        elves = {
+            name: board.cross_build(firmware, builds / name, name)
+            for name in elf_files(config.device)
+        }
+        linked = board.measure(elves.get("emulated", elves["device"]))
     except ToolMissingError as error:
         say(f"sizes not verified: {error}")
         for name in ELF_FILES.values():
             config.run.file(name).unlink(missing_ok=True)  # an earlier export's
         return None
     check_linked(linked, cost)
-    for target, name in ELF_FILES.items():
+    for target, name in elf_files(config.device).items():
         write_bytes(config.run.file(name), elves[target].read_bytes())
     sizes = ("arena", "fast", "weights", "static", "flash")
     return {name: getattr(linked, name) for name in sizes}

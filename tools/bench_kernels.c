@@ -38,7 +38,7 @@ static int run(const header *h)
     const int32_t *n = h->size;
     const oplib_linear_s8_params linear = {n[1],        n[2],        h->value[0],
                                            array(h, 1), array(h, 2), array(h, 3)};
-    const oplib_softmax_s8_params softmax = {OPLIB_SOFTMAX_TABLE, 0, 0, array(h, 3)};
+    const oplib_softmax_s8_params softmax = {OPLIB_SOFTMAX_TABLE, 0, 0, 0, array(h, 3)};
     const oplib_attention_s8_params attention = {n[1],
                                                  n[2],
                                                  h->value[1],
@@ -46,7 +46,7 @@ static int run(const header *h)
                                                  (uint64_t)(uint32_t)h->value[2] |
                                                      (uint64_t)(uint32_t)h->value[3] << 32,
                                                  softmax};
-    const oplib_layer_norm_s8_params norm = {n[1], (uint32_t)h->value[0], 4, array(h, 1)};
+    const oplib_layer_norm_s8_params norm = {n[1], 4, (uint64_t)h->value[0], array(h, 1)};
     const oplib_patch_embed_s8_params patches = {n[3], 3, n[4], n[5], 0, 0,
                                                  1,    0, 4,    {0},  0, linear};
     const oplib_add_s8_params add = {h->value[0], h->value[1], h->value[2], h->value[3], 1};

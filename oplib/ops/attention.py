@@ -34,6 +34,7 @@ from oplib.ops.quant import INT8_MAX, integer_matmul, multiplier, requantize
 from oplib.ops.softmax import (
     MAX_TOKENS,
     SoftmaxAttributes,
+    dropped_bits,
     lower_softmax,
     softmax_fields,
     softmax_specs,
@@ -194,19 +195,19 @@ class AttentionOperator(Operator[AttrsT]):
                 "too many tokens for a 32-bit accumulator",
                 where=node.name,
                 got=tokens,
-                expected=f"at most {MAX_TOKENS}",
+                expected=f"at most {MAX_TOKENS}, class token included",
             )
         head_dim = width // node.attrs.num_heads
         ratio = q.scale * k.scale / (np.sqrt(head_dim) * scores.scale)
         # y = (v.scale / y.scale) sum(w v) / sum(w). The kernel divides once per row: the multiplier
         # of a row is numerator / sum(w), with the 32 fraction bits of every requantisation. It must
-        # stay below 2^31. Unnormalised, sum(w) >= 32767, the weight of the largest score, and
-        # 2^45 / 32767 < 2^31; normalised, sum(w) counts as 127, and 2^37 / 127 < 2^31.
+        # stay below 2^31. Unnormalised, sum(w) >= 32767, the weight of the largest score, or half
+        # of it, and 2^45 / 32767 < 2^31; normalised, sum(w) counts as 127, and 2^37 / 127 < 2^31.
         numerator = round(v.scale / target.scale * 2**32)
-        limit = 2**37 if node.attrs.normalized else 2**45
+        limit = 2**37 if node.attrs.normalized else 2**45 >> dropped_bits(tokens)
         if numerator >= limit:
             raise LoweringError("output scale too fine for the values", where=node.name)
-        arrays, exponent = lower_softmax(node.attrs, scores.scale, node.name)
+        arrays, exponent = lower_softmax(node.attrs, scores.scale, tokens, node.name)
         scalars = {
             "score_multiplier": int(multiplier(ratio, scores_name(node))[0]),
             "value_numerator": numerator,
@@ -234,13 +235,13 @@ class AttentionOperator(Operator[AttrsT]):
     def fields(
         self, node: Node[AttrsT], inputs: Sequence[TensorType], scalars: Mapping[str, int]
     ) -> tuple[Field, ...]:
-        heads = node.attrs.num_heads
+        (tokens, width), heads = inputs[0].shape, node.attrs.num_heads
         return (
-            *int32(num_heads=heads, head_dim=inputs[0].shape[-1] // heads),
+            *int32(num_heads=heads, head_dim=width // heads),
             Scalar("score_multiplier", "int32_t", scalars["score_multiplier"]),
             Scalar("zero_point", "int32_t", scalars["zero_point"]),
             Scalar("value_numerator", "uint64_t", scalars["value_numerator"]),
-            Nested("softmax", softmax_fields(node.attrs, scalars["exponent"])),
+            Nested("softmax", softmax_fields(node.attrs, scalars["exponent"], tokens)),
         )
 
     def call_arguments(

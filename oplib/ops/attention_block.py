@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import ClassVar
 
-from oplib.graph import Node, TensorType
+from oplib.graph import ITEM_BYTES, Node, TensorType
 from oplib.ops.attention import AttentionAttributes, weights_bytes
 from oplib.ops.base import OUTPUT, Buffers, Field, Tensors, Touch, align, int32, rows_of, whole
 from oplib.ops.fused import BlockOperator, factor_rank, part_fields
@@ -61,8 +61,6 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         "oplib_softmax_s8",
         "oplib_tile_attention_rows_s8",
         "oplib_tile_attention_tile_s8",
-        "oplib_tile_layer_norm_s8",
-        "oplib_tile_linear_add_s8",
         "oplib_tile_linear_key_s8",
         "oplib_tile_linear_s8",
         "oplib_tile_linear_tile_s8",
@@ -73,6 +71,7 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         "oplib_tile_softmax_s8",
     )
     in_place: ClassVar[tuple[int, ...]] = (0,)
+    chosen: ClassVar[tuple[str, ...]] = ("norm", "qkv_factor", "proj_factor", "add")
 
     def fused_attributes(
         self, parts: Mapping[str, Node], tensors: Tensors, group: int
@@ -209,7 +208,8 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
             end += align(size)
         offsets["outputs_offset"] = self._outputs_offset(node, inputs[0].shape[0])
         return (
-            *part_fields(node, roles),
+            *part_fields(node, roles, self.chosen),
+            *int32(item_bytes=ITEM_BYTES[inputs[0].dtype]),
             *int32(group=attrs.group, read_panel=attrs.read_panel, panel=attrs.panel, **offsets),
         )
 

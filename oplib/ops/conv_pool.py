@@ -27,6 +27,7 @@ from oplib.ops.base import (
 )
 from oplib.ops.linear import (
     accumulate,
+    finest_scale,
     linear_fields,
     linear_specs,
     lower_linear,
@@ -173,6 +174,16 @@ class ConvPool(Operator[ConvPoolAttributes]):
             code = np.int8(source.zero_point)
             pad = np.full(context.inputs[0].shape[-1], code, np.int8).view(np.uint8)
         return Lowered({**arrays, "pad": pad}, {"zero_point": target.zero_point})
+
+    def finest_scale(
+        self, node: Node[ConvPoolAttributes], params: Params, context: LoweringContext
+    ) -> float:
+        weight, bias, source = params["weight"], params["bias"], PIXELS
+        if context.inputs[0].dtype == "uint8":
+            weight, bias = fold_normalisation(weight, bias, context.preprocessing)
+        else:
+            source = context.of(node.inputs[0])
+        return finest_scale(weight, bias, source)
 
     def run_integer(
         self, node: Node[ConvPoolAttributes], lowered: Lowered, inputs: Sequence[Array]

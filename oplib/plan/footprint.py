@@ -11,6 +11,7 @@ from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph, Node
 from oplib.ops.base import Field, Nested, Scalar
+from oplib.ops.fused import FusedOperator
 from oplib.ops.registry import OPERATORS
 from oplib.ops.work import Work
 from oplib.plan.arena import ONE_ARENA, FastRoom, fast_bytes
@@ -126,9 +127,15 @@ def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice, fast: FastRoom) -
 
 def kernels_of(graph: Graph) -> set[str]:
     """Return the C functions that a graph calls, directly or inside another kernel."""
-    operators = [OPERATORS[node.op] for node in graph.nodes]
-    kernels = {name for operator in operators for name in (operator.kernel, *operator.helpers)}
-    return kernels | {PRODUCT}
+    kernels = {PRODUCT}
+    for node in graph.nodes:
+        operator = OPERATORS[node.op]
+        kernels |= {operator.kernel, *operator.helpers}
+        if isinstance(operator, FusedOperator):
+            parts = [node.parts[role] for role in operator.chosen if role in node.parts]
+            chosen = (OPERATORS[part.op].panel_kernel for part in parts)
+            kernels |= {name for name in chosen if name is not None}
+    return kernels
 
 
 def calls_bytes(graph: Graph, nodes: Iterable[Node]) -> int:

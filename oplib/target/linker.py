@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcuformer.device import Core, Device, MemoryRegion
-from mcuformer.errors import FirmwareError
+from mcuformer.errors import FirmwareError, ToolMissingError
 from oplib.codegen.model_c import GENERATED
 
 CPU_FLAGS: dict[Core, str] = {
@@ -63,7 +63,7 @@ def emulated_machine(device: Device) -> Machine:
     On a generic board of the same core, the regions keep their sizes and take other addresses.
 
     Raises:
-        FirmwareError: the device has more memory than the generic board.
+        ToolMissingError: the device has more memory than the generic board.
     """
     regions = {name: device.region(name) for name in device.used_regions}
     if device.emulation is not None:
@@ -78,7 +78,7 @@ def emulated_machine(device: Device) -> Machine:
         origin = next_free[memory]
         end = origin + region.size_bytes
         if end > limits[memory]:
-            raise FirmwareError(
+            raise ToolMissingError(
                 "more memory than the emulated board has",
                 where=f"device.regions.{name}",
                 got=region.size_bytes,
@@ -88,6 +88,15 @@ def emulated_machine(device: Device) -> Machine:
         next_free[memory] = -(-end // 0x100000) * 0x100000
     executable = () if device.fast_code_region is None else (device.fast_code_region,)
     return Machine(GENERIC_MACHINES[device.core], GENERIC_CLOCK_HZ, relocated, True, executable)
+
+
+def is_emulated(device: Device) -> bool:
+    """Return whether an emulated machine has as much memory as the device."""
+    try:
+        emulated_machine(device)
+    except ToolMissingError:
+        return False
+    return True
 
 
 def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:

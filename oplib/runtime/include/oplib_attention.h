@@ -21,14 +21,16 @@ typedef struct {
     int32_t form;              /* OPLIB_SOFTMAX_... */
     int32_t normalized;        /* 1: weights are rounded to 127 * e / sum(e) */
     uint32_t exponent;         /* score scale (times log2(e) for the polynomial) * 2^16 */
+    int32_t dropped_bits;      /* 1 beyond 512 scores: weights have a bit less, as has the table */
     const uint16_t *exp_table; /* (256,), or NULL */
 } oplib_softmax_s8_params;
 
 /**
- * @brief Softmax of one row: weights[j] = e^(scores[j] - max(scores)) with 15 fraction bits.
+ * @brief Softmax of one row: weights[j] = e^(scores[j] - max(scores)) with 15 fraction bits,
+ * less those dropped.
  * @param[in]  scores   (n,)
  * @param[out] weights  (n,)
- * @param      n        number of scores, at most 511
+ * @param      n        number of scores, at most 1024
  * @param[in]  params   the form
  * @return the sum of the weights, or 127 if they are normalized
  */
@@ -85,7 +87,7 @@ static inline int32_t oplib_attention_s8_scratch_bytes(int32_t tokens,
  * @param[in]  v        the same shape
  * @param[out] y        the same shape; may be q
  * @param      scratch  oplib_attention_s8_scratch_bytes()
- * @param      tokens   number of tokens, at most 511
+ * @param      tokens   number of tokens, at most 1024
  * @param[in]  params   constants
  */
 void oplib_attention_s8(const int8_t *q, const int8_t *k, const int8_t *v, int8_t *y, void *scratch,
@@ -122,7 +124,7 @@ oplib_attention_relative_s8_scratch_bytes(int32_t tokens,
  * @param[in]  v        the same shape
  * @param[out] y        the same shape; may be q
  * @param      scratch  oplib_attention_relative_s8_scratch_bytes()
- * @param      tokens   number of tokens, at most 511
+ * @param      tokens   number of tokens, at most 1024
  * @param[in]  params   constants
  */
 void oplib_attention_relative_s8(const int8_t *q, const int8_t *k, const int8_t *v, int8_t *y,

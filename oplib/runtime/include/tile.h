@@ -64,22 +64,13 @@ void oplib_tile_pack_patches_s8(const uint8_t *rows, int32_t first_row, int32_t 
                                 int32_t tokens, void *tile,
                                 const oplib_patch_embed_s8_params *params);
 
-/* Layer norm of `tokens` rows. */
-void oplib_tile_layer_norm_s8(const int8_t *x, int32_t tokens, void *panel,
-                              const oplib_layer_norm_s8_params *params);
-
 /* Channels [first, first + count) of a linear layer; `first` is even. linear_s8: into rows,
- * `stride` bytes apart. linear_tile_s8: into a panel other than the input. linear_add_s8: all
- * channels, added to rows of the residual stream. linear_key_s8, linear_value_s8: one head's keys
- * and values, count = head_dim a multiple of 4, packed as weights: tokens are the channels of keys
- * and the features of values. Keys and values are those of the panel's first token; `all` is the
- * number of tokens of all panels. */
+ * `stride` bytes apart. linear_key_s8, linear_value_s8: one head's keys and values, count =
+ * head_dim a multiple of 4, packed as weights: tokens are the channels of keys and the features of
+ * values. Keys and values are those of the panel's first token; `all` is the number of tokens of
+ * all panels. Into panels and the residual stream: oplib_blocks.h. */
 void oplib_tile_linear_s8(const void *panel, int8_t *y, int32_t stride, int32_t tokens,
                           int32_t first, int32_t count, const oplib_linear_s8_params *params);
-void oplib_tile_linear_tile_s8(const void *panel, void *out, int32_t tokens, int32_t first,
-                               int32_t count, const oplib_linear_s8_params *params);
-void oplib_tile_linear_add_s8(const void *panel, int8_t *x, int32_t stride, int32_t tokens,
-                              const oplib_linear_s8_params *params, const oplib_add_s8_params *add);
 void oplib_tile_linear_key_s8(const void *panel, int8_t *keys, int32_t tokens, int32_t first,
                               int32_t count, const oplib_linear_s8_params *params);
 void oplib_tile_linear_value_s8(const void *panel, int8_t *values, int32_t tokens, int32_t all,

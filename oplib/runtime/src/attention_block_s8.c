@@ -9,29 +9,29 @@ typedef struct {
 } scratch_areas;
 
 /* Normalise tokens and, if there is a factor, multiply them by it; return the panel. */
-static const char *read_tokens(const int8_t *x, int32_t rows, char *work,
+static const char *read_tokens(const char *x, int32_t rows, char *work,
                                const oplib_attention_block_s8_params *params)
 {
     char *const rank = work + oplib_panel_bytes(rows, params->norm->features);
-    oplib_tile_layer_norm_s8(x, rows, work, params->norm);
+    params->norm_kernel(x, rows, work, params->norm);
     if (params->qkv_factor == NULL)
         return work;
-    oplib_tile_linear_tile_s8(work, rank, rows, 0, params->qkv_factor->out_features,
+    params->qkv_factor_kernel(work, rank, rows, 0, params->qkv_factor->out_features,
                               params->qkv_factor);
     return rank;
 }
 
 /* Project keys and values of the heads [head, head + heads) for all tokens, and their queries into
  * slots unless they are the last group's. */
-static void project_heads(const int8_t *x, int32_t tokens, int32_t head, int32_t heads,
+static void project_heads(const char *x, int32_t tokens, int32_t head, int32_t heads,
                           const scratch_areas *areas, const oplib_attention_block_s8_params *params)
 {
     const int32_t dim = params->attention->head_dim, head_bytes = oplib_padded(tokens) * dim;
     const int32_t before = params->attention->num_heads - params->group;
+    const int32_t row = params->norm->features * params->item_bytes;
     for (int32_t t = 0; t < tokens; t += params->read_panel) {
         const int32_t rows = oplib_panel_tokens(t, tokens, params->read_panel);
-        const char *panel =
-            read_tokens(x + t * params->norm->features, rows, areas->queries, params);
+        const char *panel = read_tokens(x + t * row, rows, areas->queries, params);
         for (int32_t h = 0; h < heads; h++) {
             const int32_t first = (head + h) * dim;
             oplib_tile_linear_key_s8(panel, areas->keys + h * head_bytes + t * dim, rows, first,
@@ -81,14 +81,14 @@ static void attend_last(const char *queries, int32_t token, int32_t tokens, char
 }
 
 /* The last group, panel by panel: queries, outputs, projection of all heads, residual in place. */
-static void project_outputs(int8_t *x, int32_t tokens, const scratch_areas *areas,
+static void project_outputs(char *x, int32_t tokens, const scratch_areas *areas,
                             const oplib_attention_block_s8_params *params)
 {
     const int32_t width = params->attention->num_heads * params->attention->head_dim;
     const int32_t last = params->group * params->attention->head_dim;
     const int32_t features = params->norm->features;
     char *const outputs = areas->work + params->outputs_offset;
-    for (int32_t t = 0; t < tokens; t += params->panel, x += params->panel * features) {
+    for (int32_t t = 0; t < tokens; t += params->panel) {
         const int32_t rows = oplib_panel_tokens(t, tokens, params->panel);
         const char *panel = read_tokens(x, rows, areas->work, params);
         oplib_tile_linear_tile_s8(panel, areas->queries, rows, width - last, last, params->q);
@@ -97,15 +97,16 @@ static void project_outputs(int8_t *x, int32_t tokens, const scratch_areas *area
                         outputs + oplib_panel_bytes(i, width), areas, params);
         panel = outputs;
         if (params->proj_factor != NULL) {
-            oplib_tile_linear_tile_s8(outputs, areas->work, rows, 0,
-                                      params->proj_factor->out_features, params->proj_factor);
+            params->proj_factor_kernel(outputs, areas->work, rows, 0,
+                                       params->proj_factor->out_features, params->proj_factor);
             panel = areas->work;
         }
-        oplib_tile_linear_add_s8(panel, x, features, rows, params->proj, params->add);
+        params->add_kernel(panel, x, features, rows, params->proj, params->add);
+        x += rows * features * params->item_bytes;
     }
 }
 
-void oplib_attention_block_s8(int8_t *x, void *scratch, int32_t tokens,
+void oplib_attention_block_s8(void *x, void *scratch, int32_t tokens,
                               const oplib_attention_block_s8_params *params)
 {
     int8_t *const base = scratch;

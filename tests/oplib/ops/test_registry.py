@@ -54,7 +54,9 @@ def test_kernels_are_declared(name: str) -> None:
     assert re.search(rf"\b{operator.kernel}\(", HEADERS)
     assert re.search(rf"\b{operator.params or operator.kernel + '_params'}\b", HEADERS)
     sources = {f"oplib_{path.stem}" for path in (RUNTIME / "src").glob("*.c")}
-    assert {operator.kernel, *operator.helpers} <= sources
+    panel = {operator.panel_kernel} - {None}
+    assert {operator.kernel, *operator.helpers} | panel <= sources
+    assert all(re.search(rf"\b{kernel}\(", HEADERS) for kernel in panel)
 
 
 def concrete(kind: type[Operator]) -> set[type[Operator]]:

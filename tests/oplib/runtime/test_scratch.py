@@ -77,6 +77,8 @@ def scratch_in_c(subnet: SubnetConfig, forms: Forms, limit: int | None, place: P
         names["fetches"] = int(OPERATORS[node.op].fetches_image)
         lines.append(LAYOUTS.get(kernel, "").format(**names))
         lines.append(f'    printf("%d\\n", (int){EXPRESSIONS[kernel].format(**names)});')
+    kernels = {operator.panel_kernel for operator in OPERATORS.values()} - {None}
+    unlinked = [f"#define {kernel} NULL" for kernel in sorted(kernels)]
     structs = emit_structs(scheduled.calls, {})
     weights = emit_weights_header(scheduled, [])
     source = place / "scratch.c"
@@ -87,6 +89,7 @@ def scratch_in_c(subnet: SubnetConfig, forms: Forms, limit: int | None, place: P
                 '#include "oplib.h"',
                 weights,
                 "const struct model_weights model_weights;",
+                *unlinked,
                 *structs,
                 "int main(void)\n{",
                 *lines,
@@ -127,7 +130,7 @@ CASES: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({}, {"passes": {"input": "strip"}}),
     ({}, {"passes": {"input": "strip"}, "patch_kernel": 1}),
     ({}, {"patch_kernel": 3, "passes": LAYERS}),
-    ({}, {"residual": "int16", "low_rank": "int16"}),
+    ({}, {"residual": "int16", "low_rank": "int16", "passes": LAYERS}),
     ({"relative_position": 2}, {}),
     ({"tokenizer": "conv1", "patch_size": 4}, {"passes": LAYERS}),
     ({"tokenizer": "conv1", "patch_size": 4}, {"passes": {"input": "strip"}}),

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,18 +63,28 @@ def odd_subnet(seed: int) -> SubnetConfig:
     )
 
 
-ODD_SCHEDULES = (
-    ({}, None, None),
-    ({"input": "strip"}, None, 10**6),
-    ({"merge_low_rank": True, "input": "strip"}, 1, None),
-    ({"stream_tokens": False}, None, None),
-    ({"stream_tokens": False, "overwrite_tokens": False}, 1, 10**6),
-    ({"stream_tokens": False, "integrate_operators": False}, None, None),
-)
+WIDE = {"residual": "int16", "low_rank": "int16"}
+LAYERS = {"stream_tokens": False}
+# by seed, which also chooses the core; from 6 on networks that stream whole blocks, or none
+ODD_SCHEDULES: dict[int, tuple[dict[str, Any], dict[str, Any], int | None]] = {
+    0: ({}, {}, None),
+    1: ({"input": "strip"}, {}, 10**6),
+    2: ({"merge_low_rank": True, "input": "strip"}, {"patch_kernel": 1}, None),
+    3: (LAYERS, {}, None),
+    4: (LAYERS | {"overwrite_tokens": False}, {"patch_kernel": 1}, 10**6),
+    5: (LAYERS | {"integrate_operators": False}, {}, None),
+    6: ({}, WIDE | {"gelu": "sigmoid"}, None),
+    9: (LAYERS, WIDE | {"gelu": "polynomial"}, None),
+    10: (LAYERS, WIDE | {"gelu": "sigmoid"}, None),
+    11: ({"input": "strip"}, {"low_rank": "int16", "gelu": "sigmoid"}, None),
+    21: ({}, {"residual": "int16", "gelu": "polynomial"}, 10**6),
+    31: ({}, WIDE | {"gelu": "polynomial"}, None),
+    47: ({}, WIDE | {"gelu": "polynomial"}, 10**6),
+}
 
 
 @pytest.mark.usefixtures("emulator_tools")
-@pytest.mark.parametrize("seed", range(len(ODD_SCHEDULES)))
+@pytest.mark.parametrize("seed", ODD_SCHEDULES)
 def test_odd_shapes_agree_in_every_schedule(
     random_network,
     preprocessing: Preprocessing,
@@ -85,14 +96,16 @@ def test_odd_shapes_agree_in_every_schedule(
     """Portable C on the host, dual products on Cortex-M7 and M4, portable C on Cortex-M3."""
     chip = device(("stm32f746", "stm32f405", "stm32f100")[seed % 3])
     chip = chip.model_copy(update={"stack_reserve_bytes": 1024})
-    subnet, (passes, kernel, limit) = odd_subnet(seed), ODD_SCHEDULES[seed]
-    forms = Forms(passes=Passes(**passes), patch_kernel=kernel)
+    subnet, (passes, others, limit) = odd_subnet(seed), ODD_SCHEDULES[seed]
+    forms = Forms(passes=Passes(**passes), **others)
     chans = subnet.in_chans
     change = {"img_size": subnet.img_size, "channel_order": "RGB" if chans == 3 else "L"}
     change |= {"mean": (0.4,) * chans, "std": (0.5,) * chans}
     pre = preprocessing.model_copy(update=change)
     network = random_network(subnet, pre, seed, forms, limit)
     network = replace(network, scheduled=with_panels(network.scheduled, seed))
+    blocks = {"attention_block", "mlp_block"} & {node.op for node in network.scheduled.calls.nodes}
+    assert seed < 6 or len(blocks) == (2 if forms.passes.stream_tokens else 0)
     check_plan(network.scheduled.calls, network.scheduled.plan)
     firmware = write(network, chip)
     expected = run_integer(network.integer, network.images[:3])

@@ -15,7 +15,7 @@ import pytest
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.subnet import SubnetConfig
-from oplib.forms import Forms, Passes
+from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.plan.schedule import Schedule
 from oplib.target import host
@@ -31,13 +31,14 @@ RUN = (
 @pytest.mark.usefixtures("host_tools")
 @pytest.mark.parametrize("seed", [None, 0, 1])
 @pytest.mark.parametrize(
-    ("change", "passes"),
+    ("change", "forms"),
     [
         ({}, {}),
-        ({}, {"stream_tokens": False}),
-        ({}, {"input": "strip"}),
+        ({}, {"passes": {"stream_tokens": False}}),
+        ({}, {"passes": {"input": "strip"}}),
+        ({}, {"residual": "int16", "low_rank": "int16", "gelu": "sigmoid"}),
         (CONVOLUTIONS, {}),
-        (CONVOLUTIONS, {"input": "strip"}),
+        (CONVOLUTIONS, {"passes": {"input": "strip"}}),
     ],
 )
 def test_sanitizers_are_silent(
@@ -49,7 +50,7 @@ def test_sanitizers_are_silent(
     stm32f100: Device,
     with_panels: Callable[[Schedule, int], Schedule],
     change: dict[str, Any],
-    passes: dict[str, Any],
+    forms: dict[str, Any],
     seed: int | None,
 ) -> None:
     """The planner's panels and random ones; the sanitizer must be loaded before Python.
@@ -57,7 +58,7 @@ def test_sanitizers_are_silent(
     It guards the weights' end where the compiler lays them out, hence their text.
     """
     subnet = SubnetConfig.parse(small_subnet.dump() | change)
-    network = random_network(subnet, preprocessing, 0, Forms(passes=Passes(**passes)))
+    network = random_network(subnet, preprocessing, 0, Forms.parse(forms))
     if seed is not None:
         network = replace(network, scheduled=with_panels(network.scheduled, seed))
     firmware = write(network, stm32f100, weights="text")

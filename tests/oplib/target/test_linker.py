@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from mcuformer.device import Core, Device
-from mcuformer.errors import FirmwareError
+from mcuformer.errors import FirmwareError, ToolMissingError
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS
 from oplib.target import qemu
@@ -20,6 +20,7 @@ from oplib.target.linker import (
     GENERIC_OUTSIDE,
     board_header,
     emulated_machine,
+    is_emulated,
     linker_script,
 )
 
@@ -47,8 +48,12 @@ def test_more_memory_than_the_emulated_board_has(stm32f746: Device) -> None:
         r.model_copy(update={"size_bytes": 5 << 20}) if r.name == stm32f746.arena_region else r
         for r in stm32f746.regions
     )
-    with pytest.raises(FirmwareError, match=r"got 5242880, expected at most 4194304 bytes of sram"):
-        emulated_machine(stm32f746.model_copy(update={"regions": regions}))
+    chip = stm32f746.model_copy(update={"regions": regions})
+    assert is_emulated(stm32f746)
+    assert not is_emulated(chip)
+    message = r"got 5242880, expected at most 4194304 bytes of sram"
+    with pytest.raises(ToolMissingError, match=message):
+        emulated_machine(chip)
 
 
 def addresses(elf: Path) -> dict[str, int]:
