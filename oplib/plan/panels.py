@@ -17,6 +17,8 @@ from oplib.ops.work import Work
 from oplib.plan.arena import is_fast, scratch_bytes, tensor_bytes
 from oplib.plan.time_model import node_work
 
+EVICTION = 4  # DeiT-Tiny with panels in cached memory: 25 MB are counted and 112 MB read
+
 
 @dataclass(frozen=True)
 class Rung:
@@ -75,16 +77,17 @@ def widest(calls: Iterable[Ladder], limit: int, fast_room: int = 0) -> tuple[Run
         limit: largest number of bytes that are live in the arena.
         fast_room: bytes of the fast arena that are left for scratch.
     """
+    return tuple(_widest(ladder, limit, fast_room) for ladder in calls)
 
-    # Work falls from rung to rung, so the last that fits is the cheapest. A panel in the fast arena
-    # is preferred to a wider one: it does not drive the weights out of a data cache.
-    def rank(rung: Rung) -> tuple[bool, int]:
-        return is_fast(rung.scratch_bytes, fast_room), rung.panel
 
-    return tuple(
-        max((r for r in ladder if r.arena_bytes(fast_room) <= limit), key=rank, default=ladder[0])
-        for ladder in calls
-    )
+def _widest(ladder: Ladder, limit: int, fast_room: int) -> Rung:
+    # Work falls from rung to rung, so the last that fits is the cheapest. But a panel in the arena
+    # drives weights out of a data cache, so one in the fast arena is preferred to a wider one.
+    fitting = [rung for rung in ladder if rung.arena_bytes(fast_room) <= limit] or [ladder[0]]
+    fast = [rung for rung in fitting if is_fast(rung.scratch_bytes, fast_room)]
+    if fast and fast[-1].work.bytes_read <= EVICTION * fitting[-1].work.bytes_read:
+        return fast[-1]
+    return fitting[-1]
 
 
 def widen(calls: Graph, panels: Sequence[int]) -> Graph:

@@ -107,8 +107,8 @@ class Target:
 
     def _rooms(self, subnet: SubnetConfig, stream: bool) -> list[Room]:
         """Return the ways in which the budget can be divided between both arenas."""
-        # In sum, both arenas are least if the fast one is: what only one call needs may otherwise
-        # lie where another call has something else. So if the budget is less than what the regions
+        # In sum, both arenas are least if the fast one is: what only one call needs may then lie
+        # where another call has something else. So if the budget is less than what the regions
         # leave, the fast arena gets either as much as the least arena leaves, if that is not
         # slower, or as little as the arena's region allows.
         arena, fast, total = self.arena_bytes, self.fast_bytes, self.planned_bytes
@@ -116,12 +116,16 @@ class Target:
         def least(size: int) -> int:
             return least_arena(subnet, self.forms, FastRoom(size, stream))
 
+        def suffices(size: int) -> bool:
+            return least(size) <= arena
+
         sizes = [size for size in fast_sizes(subnet, self.forms, stream=stream) if size <= fast]
         if not sizes:
             return []
         if arena + fast <= total:
             return [Room(arena, FastRoom(fast, stream))]
-        index = bisect_left(sizes, True, key=lambda size: least(size) <= arena)
+        # the first mostly does, and every other takes a while to plan
+        index = 0 if suffices(sizes[0]) else bisect_left(sizes, True, 1, key=suffices)
         smallest, largest = sizes[min(index, len(sizes) - 1)], min(fast, total - least(fast))
         return [
             Room(min(arena, total - size), FastRoom(size, stream))

@@ -58,7 +58,7 @@ def test_a_ladder_tells_what_the_widened_calls_need(deit_tiny: SubnetConfig) -> 
 
 def test_the_widest_panels_within_the_limit() -> None:
     """100 bytes of tensors, and 100 of scratch for every four tokens."""
-    ladder = tuple(Rung(4 * n, 100, 100 * n, Work(1.0, 12 // n)) for n in (1, 2, 3))
+    ladder = tuple(Rung(4 * n, 100, 100 * n, Work(bytes_read=12 // n)) for n in (1, 2, 3))
     alone = (Rung(0, 900, 0, Work(1.0)),)
     assert [rung.panel for rung in widest((ladder, alone), 350)] == [8, 0]
     assert [rung.panel for rung in widest((ladder,), 400)] == [12]
@@ -67,6 +67,11 @@ def test_the_widest_panels_within_the_limit() -> None:
     assert [rung.panel for rung in widest((ladder,), 100, fast_room=208)] == [8]
     assert [rung.panel for rung in widest((ladder,), 400, fast_room=208)] == [8]
     assert [rung.panel for rung in widest((ladder,), 400, fast_room=96)] == [12]
+    # unless that reads the weights more than four times as often
+    for least, panel in ((4, 4), (3, 64)):
+        narrow = Rung(4, 100, 100, Work(bytes_read=16))
+        steep = (narrow, Rung(64, 100, 1600, Work(bytes_read=least)))
+        assert [rung.panel for rung in widest((steep,), 1700, fast_room=208)] == [panel]
 
 
 def test_panels_of_a_streamed_block(deit_tiny: SubnetConfig) -> None:
