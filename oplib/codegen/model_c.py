@@ -30,11 +30,11 @@ from oplib.ops.base import (
     Buffers,
     Bytes4,
     Field,
-    KernelRef,
     Nested,
     PartRef,
     Scalar,
 )
+from oplib.ops.fused import KernelRef
 from oplib.ops.registry import OPERATORS
 from oplib.plan.param_structs import Struct, call_structs
 from oplib.plan.schedule import Schedule
@@ -170,20 +170,20 @@ def _field_lines(fields: Sequence[Field], node: Node, depth: int) -> Iterator[st
             yield f"{indent}.{field.name} = {_field_value(field, node)},"
 
 
-def _field_value(field: Scalar | Bytes4 | ArrayRef | PartRef | KernelRef, node: Node) -> str:
+def _field_value(field: Scalar | Bytes4 | ArrayRef | PartRef, node: Node) -> str:
     match field:
         case Scalar(ctype=ctype, value=value):
             return literal(value) + {"uint32_t": "u", "uint64_t": "ull"}.get(ctype, "")
         case Bytes4(values=values):
             return "{" + ", ".join(map(str, values)) + "}"
-        case ArrayRef(array=None) | PartRef(role=None) | KernelRef(role=None):
+        case ArrayRef(array=None) | PartRef(role=None):
             return "NULL"
         case ArrayRef(array=str(array), owner=owner):
             return f"model_weights.{c_name(owner or node.name)}_{array}"
-        case PartRef(role=str(role)):
-            return f"&{c_name(node.parts[role].name)}"
         case KernelRef(role=str(role)):
             return OPERATORS[node.parts[role].op].panel_kernel or "NULL"
+        case PartRef(role=str(role)):
+            return f"&{c_name(node.parts[role].name)}"
     raise InternalError("unknown type of field", got=field)
 
 

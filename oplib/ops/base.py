@@ -89,19 +89,6 @@ class PartRef:
 
 
 @dataclass(frozen=True)
-class KernelRef:
-    """A pointer to the kernel of one of the node's parts (:attr:`Operator.panel_kernel`).
-
-    Args:
-        name: name of the member.
-        role: role of the part; None for a null pointer.
-    """
-
-    name: str
-    role: str | None
-
-
-@dataclass(frozen=True)
 class Nested:
     """A struct inside the struct."""
 
@@ -109,7 +96,7 @@ class Nested:
     fields: tuple[Field, ...]
 
 
-Field = Scalar | Bytes4 | ArrayRef | PartRef | KernelRef | Nested
+Field = Scalar | Bytes4 | ArrayRef | PartRef | Nested
 
 
 def int32(**values: int) -> tuple[Scalar, ...]:

@@ -7,7 +7,11 @@ from fractions import Fraction
 from typing import ClassVar
 
 from oplib.graph import Node
-from oplib.ops.base import AttributesT, KernelRef, Operator, PartRef, Tensors
+from oplib.ops.base import AttributesT, Operator, PartRef, Tensors
+
+
+class KernelRef(PartRef):
+    """A pointer to the kernel of a part (:attr:`Operator.panel_kernel`), null without one."""
 
 
 class FusedOperator(Operator[AttributesT]):
@@ -68,12 +72,12 @@ def factor_rank(parts: Mapping[str, Node], layer: str, tensors: Tensors) -> int:
 
 def part_fields(
     node: Node, roles: Sequence[str], chosen: Sequence[str] = ()
-) -> tuple[PartRef | KernelRef, ...]:
+) -> tuple[PartRef, ...]:
     """Return a pointer to the struct of each role's part, null for a part that is absent.
 
     Behind those of `chosen` stands a pointer to the kernel that computes the part.
     """
-    members: list[PartRef | KernelRef] = []
+    members: list[PartRef] = []
     for role in roles:
         part = role if role in node.parts else None
         members.append(PartRef(role, part))
