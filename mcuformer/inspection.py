@@ -8,7 +8,9 @@ from mcuformer.errors import ArtifactError
 from mcuformer.report import NOT_VERIFIED, print_table, show_report, table
 from mcuformer.run.artifact import RunDir, parsing, read_json
 from oplib.export import summary
+from oplib.graph import Graph
 from oplib.network.model_file import load_model
+from oplib.plan.order import MUNAS, PLANNER, peak_in_order, peak_over_orders
 from oplib.target.predict import ExportedNetwork, image_brightness, predict, softmax
 
 UNUSUAL_SPREADS = 4.0  # standard deviations from which a picture's brightness is remarked on
@@ -87,5 +89,17 @@ def inspect_run(run_dir: str) -> None:
     if run.file("export.json").exists():
         saved = load_model(run.path)
         print(*summary(read_json(run.file("export.json"), "export"), run), sep="\n")
-        print(f"subnet: {saved.subnet.model_dump_json()}")
+        print(
+            f"subnet: {saved.subnet.model_dump_json()}", order_line(saved.integer.graph), sep="\n"
+        )
         print(f"classes: {', '.join(saved.class_names)}")
+
+
+def order_line(graph: Graph) -> str:
+    """Return a line on the least peak that a graph's order of execution allows, layer by layer."""
+    own, least = peak_in_order(graph, PLANNER), peak_over_orders(graph, PLANNER).peak_bytes
+    munas = peak_over_orders(graph, MUNAS).peak_bytes
+    return (
+        f"layer by layer, least peak over all orders of execution: {least:,} bytes, "
+        f"{own:,} in its own; {munas:,} as muNAS counts, without image and working memory"
+    )

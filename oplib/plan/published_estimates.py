@@ -1,4 +1,4 @@
-"""Memory and parameter counts of the paper and of its released code, for published tables.
+"""Memory and parameter counts of the paper, of its released code and of muNAS, for comparisons.
 
 The planner alone decides what is admissible (:mod:`oplib.target.target`).
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from mcuformer.subnet import LINEARS, SubnetConfig, factor_rank
+from oplib.network.builder import build_graph
+from oplib.plan.order import MUNAS, peak_over_orders
 
 
 def released_code_bytes(subnet: SubnetConfig) -> float:
@@ -42,6 +44,15 @@ def paper_criterion_bytes(subnet: SubnetConfig) -> float:
             weights = max(weights, *(a * b for a, b in pairs))
             activations = max(activations, *(tokens * width for width in widths))
     return weights + activations
+
+
+def munas_peak_bytes(subnet: SubnetConfig) -> int:
+    """Return muNAS's peak memory usage (Liberis et al., 2021), in bytes at int8.
+
+    The least peak of live activations over all orders of execution, layer by layer. Weights, the
+    image and working memory do not count.
+    """
+    return peak_over_orders(build_graph(subnet), MUNAS).peak_bytes
 
 
 def released_num_params(subnet: SubnetConfig, super_embed_dim: int) -> int:

@@ -48,6 +48,7 @@ LATE = {
     "mcuformer/data/timm_reader.py": {"timm"},
     "oplib/codegen/onnx.py": {"onnx"},
     "evolve/qat_network.py": {"torch"},
+    "evolve/subnet_search/distance.py": {"scipy"},
     "evolve/subnet_search/study.py": {"optuna"},
 }
 HEAVY = {"torch", "hydra", "omegaconf", "timm", "matplotlib"}  # never imported before a stage runs

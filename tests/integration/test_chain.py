@@ -279,6 +279,7 @@ def test_predict_and_inspect(finished: Path, tmp_path: Path) -> None:
         [*call, "inspect", finished], capture_output=True, text=True, check=True
     )
     assert "firmware" in result.stdout
+    assert "least peak over all orders of execution" in result.stdout
     for arguments, message in (
         (["predict", finished], "wrong arguments"),
         (["predict", finished, tmp_path / "absent.png"], "absent.png: no such image"),

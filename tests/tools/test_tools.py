@@ -49,6 +49,15 @@ def test_admission_map(root: Path, tmp_path: Path) -> None:
     assert picture.read_bytes()[1:4] == b"PNG"
 
 
+def test_compare_orders(root: Path) -> None:
+    """No order of a transformer's layers beats the one that is built: the planner searches none."""
+    found = run_tool(root, "compare_orders", "space=digits", "--samples", "20")
+    assert found["samples"] == 20
+    assert found["lowered"] == {"layers": 0, "calls": 0, "munas": 0}
+    for counts in found["networks"].values():
+        assert all(count["least"] == count["built"] > 0 for count in counts.values())
+
+
 @pytest.mark.parametrize("argument", ["space=absent", "--devices=absent"])
 def test_admission_map_refuses(root: Path, argument: str) -> None:
     command = [sys.executable, str(root / "tools" / "admission_map.py"), argument]

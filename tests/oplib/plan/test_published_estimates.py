@@ -11,6 +11,7 @@ from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import BlockConfig, SubnetConfig, build_block
 from oplib.forms import Forms, Passes
 from oplib.plan.published_estimates import (
+    munas_peak_bytes,
     paper_criterion_bytes,
     released_code_bytes,
     released_num_params,
@@ -76,6 +77,11 @@ def test_golden_paper_criterion() -> None:
     144 tokens and a class token are the largest activation.
     """
     assert paper_criterion_bytes(PAPER_NETWORK) == 194 * 864 + 145 * 864
+
+
+def test_munas_peak(deit_tiny: SubnetConfig) -> None:
+    """In an MLP: the stream, and a layer from 192 to 768 wide. The activation takes no tensor."""
+    assert munas_peak_bytes(deit_tiny) == 196 * (192 + 192 + 768)
 
 
 def test_an_arena_needs_contiguous_memory() -> None:
