@@ -171,8 +171,9 @@ def _field_value(field: Scalar | Bytes4 | ArrayRef | PartRef, node: Node) -> str
             return "NULL"
         case ArrayRef(array=str(array), owner=owner):
             return f"model_weights.{c_name(owner or node.name)}_{array}"
-        case PartRef(role=str(role)):
-            return f"&{c_name(node.parts[role].name)}"
+        case PartRef(role=str(role), member=member):
+            part = c_name(node.parts[role].name)
+            return f"&{part}.{member}" if member else f"&{part}"
     raise InternalError("unknown type of field", got=field)
 
 
