@@ -81,6 +81,9 @@ DEIT_TINY = vit((224, 16, 3), 192, BlockConfig(num_heads=3, head_dim=64, mlp_rat
 PAPER = vit((240, 20, 3), 216, BlockConfig(num_heads=4, head_dim=64, mlp_ratio=4.0), 14).model_copy(
     update={"low_rank": ("qkv", "fc1", "fc2"), "rank_ratio": 0.9}
 )
+AUTOFORMER = vit(
+    (224, 16, 3), 256, BlockConfig(num_heads=4, head_dim=64, mlp_ratio=4.0), 14
+).model_copy(update={"class_token": True, "relative_position": 14, "norm_eps": 1e-5})
 NETWORKS = {
     "deit_tiny": Network(DEIT_TINY, "stm32f746_qspi", 154_000),
     "deit_tiny_strip": Network(DEIT_TINY, "stm32f746_qspi", 93_700, strip=True),
@@ -88,6 +91,7 @@ NETWORKS = {
     "paper_320k": Network(PAPER, "stm32f746_qspi", 176_300),
     "paper_320k_strip": Network(PAPER, "stm32f746_qspi", 92_700, strip=True),
     "paper_320k_strip_110k": Network(PAPER, "stm32f746_qspi", 110_400, strip=True),
+    "autoformer_t": Network(AUTOFORMER, "stm32f746_qspi", 175_000),
     "cifar_patch": Network(
         vit((32, 4, 3), 128, BlockConfig(num_heads=2, head_dim=64, mlp_ratio=2.0), 6),
         "stm32f405",

@@ -182,8 +182,9 @@ def _field_value(field: Scalar | Bytes4 | ArrayRef | PartRef, node: Node) -> str
             return f"model_weights.{c_name(owner or node.name)}_{array}"
         case KernelRef(role=str(role)):
             return OPERATORS[node.parts[role].op].panel_kernel or "NULL"
-        case PartRef(role=str(role)):
-            return f"&{c_name(node.parts[role].name)}"
+        case PartRef(role=str(role), member=member):
+            part = c_name(node.parts[role].name)
+            return f"&{part}.{member}" if member else f"&{part}"
     raise InternalError("unknown type of field", got=field)
 
 

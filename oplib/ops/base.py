@@ -82,10 +82,12 @@ class PartRef:
     Args:
         name: name of the member.
         role: role of the part; None for a null pointer.
+        member: member of that struct to point to; empty for the struct itself.
     """
 
     name: str
     role: str | None
+    member: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import Any
 
 from oplib.graph import Branch
 from oplib.ops.add import Add, AddS16
-from oplib.ops.attention import Attention, AttentionRelative
-from oplib.ops.attention_block import AttentionBlock
+from oplib.ops.attention import Attention
+from oplib.ops.attention_block import AttentionBlock, AttentionRelativeBlock
+from oplib.ops.attention_relative import AttentionRelative
 from oplib.ops.base import Operator
 from oplib.ops.classifier import Classifier
 from oplib.ops.conv_pool import ConvPool
@@ -36,10 +37,13 @@ from oplib.ops.patch_embed_passes import (
 from oplib.ops.relu import Relu
 from oplib.ops.take_token import TakeToken
 
-# The operator that streams each half of a transformer block.
-BLOCKS: dict[Branch, tuple[str, BlockOperator[Any]]] = {
-    "attention": ("attention_block", AttentionBlock()),
-    "mlp": ("mlp_block", MlpBlock()),
+# The operators that stream each half of a transformer block, each for some forms of it.
+BLOCKS: dict[Branch, dict[str, BlockOperator[Any]]] = {
+    "attention": {
+        "attention_block": AttentionBlock(),
+        "attention_relative_block": AttentionRelativeBlock(),
+    },
+    "mlp": {"mlp_block": MlpBlock()},
 }
 
 # The operator that streams a convolutional tokenizer, by the one that embeds its tokens.
@@ -79,5 +83,5 @@ OPERATORS: dict[str, Operator[Any]] = {
     "patch_embed_strips": PatchEmbedStrips(),
     "relu": Relu(),
     "take_token": TakeToken(),
-    **dict(BLOCKS.values()),
+    **{op: operator for operators in BLOCKS.values() for op, operator in operators.items()},
 }

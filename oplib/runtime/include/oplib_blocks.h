@@ -146,8 +146,9 @@ typedef struct {
     const oplib_linear_s8_params *q;
     const oplib_linear_s8_params *k;
     const oplib_linear_s8_params *v;
-    const oplib_attention_s8_params *attention; /* head_dim a multiple of 4 */
-    const oplib_linear_s8_params *proj_factor;  /* NULL if proj is dense, as its kernel */
+    const oplib_attention_s8_params *attention;         /* head_dim a multiple of 4 */
+    const oplib_attention_relative_s8_params *relative; /* its owner, or NULL without positions */
+    const oplib_linear_s8_params *proj_factor;          /* NULL if proj is dense, as its kernel */
     oplib_factor_kernel proj_factor_kernel;
     const oplib_linear_s8_params *proj;
     const void *add;
@@ -159,6 +160,7 @@ typedef struct {
     /* bytes of scratch at which its parts begin; oplib_attention_block_s8_lay_out() sets them */
     int32_t keys_offset;    /* one group's keys, packed as weights */
     int32_t values_offset;  /* one group's values, packed as weights */
+    int32_t vectors_offset; /* packed vectors of relative positions, if there are any */
     int32_t slots_offset;   /* (tokens, heads before the last group): queries, then outputs */
     int32_t queries_offset; /* panel of the last group's queries; a read panel begins here too */
     int32_t work_offset; /* panels of normalised tokens and factors; working memory of attention */
@@ -173,6 +175,13 @@ oplib_attention_block_s8_reading_bytes(int32_t panel, const oplib_attention_bloc
            oplib_factor_bytes(panel, params->qkv_factor);
 }
 
+/** @brief Rows of a head's values: those of tokens, and of the class token's vectors. */
+static inline int32_t oplib_block_values(int32_t tokens,
+                                         const oplib_attention_block_s8_params *params)
+{
+    return params->relative == NULL ? tokens : oplib_relative_values(tokens, params->relative);
+}
+
 /**
  * @brief Set the offsets, which the other members and the number of tokens determine.
  * @return bytes of scratch of oplib_attention_block_s8()
@@ -182,18 +191,24 @@ static inline int32_t oplib_attention_block_s8_lay_out(int32_t tokens,
 {
     const oplib_attention_s8_params *attention = params->attention;
     const int32_t before = attention->num_heads - params->group, dim = attention->head_dim;
-    const int32_t packed = params->group * dim * oplib_padded(tokens);
+    const oplib_attention_relative_s8_params *relative = params->relative;
+    const int32_t keys = params->group * dim * oplib_padded(tokens);
+    const int32_t values = params->group * dim * oplib_padded(oplib_block_values(tokens, params));
+    const int32_t vectors = relative == NULL ? 0 : oplib_relative_bytes(relative);
     const int32_t read = oplib_attention_block_s8_reading_bytes(params->read_panel, params);
     const int32_t reading = oplib_attention_block_s8_reading_bytes(params->panel, params);
     /* the projection's factor reuses the attention's working memory */
-    const int32_t attending = oplib_attention_work_bytes(tokens, attention);
+    const int32_t attending = relative == NULL
+                                ? oplib_attention_work_bytes(tokens, attention)
+                                : oplib_attention_relative_work_bytes(tokens, relative);
     const int32_t factor = oplib_factor_bytes(params->panel, params->proj_factor);
     params->outputs_offset = oplib_aligned(attending > factor ? attending : factor);
     const int32_t projecting =
         params->outputs_offset + oplib_panel_bytes(params->panel, attention->num_heads * dim);
     params->keys_offset = 0;
-    params->values_offset = oplib_aligned(packed);
-    params->slots_offset = params->values_offset + oplib_aligned(packed);
+    params->values_offset = oplib_aligned(keys);
+    params->vectors_offset = params->values_offset + oplib_aligned(values);
+    params->slots_offset = params->vectors_offset + oplib_aligned(vectors);
     params->queries_offset = params->slots_offset + oplib_aligned(tokens * before * dim);
     params->work_offset =
         params->queries_offset + oplib_panel_bytes(params->panel, params->group * dim);
@@ -224,6 +239,10 @@ oplib_attention_block_s8_scratch_bytes(int32_t tokens,
  */
 void oplib_attention_block_s8(void *x, void *scratch, int32_t tokens,
                               const oplib_attention_block_s8_params *params);
+
+/** @brief The same with relative positions. */
+void oplib_attention_relative_block_s8(void *x, void *scratch, int32_t tokens,
+                                       const oplib_attention_block_s8_params *params);
 
 #ifdef __cplusplus
 }

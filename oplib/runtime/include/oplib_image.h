@@ -60,14 +60,14 @@ void oplib_patch_embed_s8(const uint8_t *rows, int32_t first_row, int8_t *y, voi
 /**
  * @brief oplib_patch_embed_s8() of a whole image, without scratch and over the image itself.
  *
- * For direct patches without a class token. Tokens before tile_from are computed in pairs without a
- * tile. Later ones are packed into the image, directly below the strip of patches they begin in:
- * those pixels have been read. A panel has as many tiles as fit between there and the tokens. y may
- * begin below the image and overlap it as far as the memory planner proves that a pixel is read
- * before it is overwritten (SPEC.md).
+ * For direct patches. Tokens before tile_from are computed in pairs without a tile. Later ones are
+ * packed into the image, directly below the strip of patches they begin in: those pixels have been
+ * read. A panel has as many tiles as fit between there and the tokens. y may begin below the image
+ * and overlap it as far as the memory planner proves that a pixel is read before it is overwritten
+ * (SPEC.md).
  *
  * @param[in,out] image   raw pixels (img_size, img_size, in_chans); overwritten
- * @param[out]    y       (grid_size^2, out_features)
+ * @param[out]    y       (first + grid_size^2, out_features)
  * @param[in]     params  the layer and the image's geometry
  */
 void oplib_patch_embed_in_place_s8(uint8_t *image, int8_t *y,

@@ -14,12 +14,8 @@ from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.errors import LoweringError
 from oplib.forms import SOFTMAX_FORMS, SoftmaxForm
 from oplib.graph import NO_ATTRIBUTES, Node, TensorType
-from oplib.ops.attention import (
-    TABLES,
-    AttentionAttributes,
-    RelativeAttributes,
-    scores_name,
-)
+from oplib.ops.attention import AttentionAttributes, scores_name
+from oplib.ops.attention_relative import TABLES, RelativeAttributes
 from oplib.ops.base import LoweringContext
 from oplib.ops.conv_pool import ConvPoolAttributes
 from oplib.ops.embed_tokens import EmbeddingAttributes
@@ -125,7 +121,7 @@ def attention_case(rng: np.random.Generator, op: str) -> Case:
     )
     params = {}
     if op == "attention_relative":
-        grid, distance = int(rng.integers(1, 5)), int(rng.integers(1, 6))
+        grid, distance = int(rng.integers(1, 11)), int(rng.integers(1, 12))
         attrs = RelativeAttributes(
             **vars(attrs), grid_size=grid, max_distance=distance, first=int(rng.integers(2))
         )
@@ -252,6 +248,7 @@ CASES: dict[str, tuple[Maker, Bound | None]] = {
 def test_every_operator_has_a_case() -> None:
     fused = {
         "attention_block",
+        "attention_relative_block",
         "conv_tokens",  # test_conv_tokens.py
         "conv_tokens_s16",
         "conv_tokens_strips",

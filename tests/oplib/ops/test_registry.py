@@ -45,7 +45,8 @@ def test_every_activation_has_an_operator() -> None:
 
 def test_both_halves_of_a_block_stream() -> None:
     assert set(BLOCKS) == set(get_args(Branch))
-    assert all(isinstance(operator, BlockOperator) for _, operator in BLOCKS.values())
+    operators = [operator for forms in BLOCKS.values() for operator in forms.values()]
+    assert all(isinstance(operator, BlockOperator) for operator in operators)
 
 
 @pytest.mark.parametrize("name", sorted(OPERATORS))

@@ -25,8 +25,10 @@ LINEAR = "oplib_linear_s8_scratch_bytes({panel}, &{params})"
 WITH_TOKENS = "{kernel}_scratch_bytes({tokens}, &{params})"
 TOKENIZER = "oplib_conv_tokens_scratch_bytes({fetches}, {params}.conv0, {params}.conv1)"
 PLAIN = "{kernel}_scratch_bytes(&{params})"
+BLOCK_BYTES = "oplib_attention_block_s8_scratch_bytes({tokens}, &{params})"
 EXPRESSIONS = {
-    "oplib_attention_block_s8": WITH_TOKENS,
+    "oplib_attention_block_s8": BLOCK_BYTES,
+    "oplib_attention_relative_block_s8": BLOCK_BYTES,
     "oplib_attention_relative_s8": WITH_TOKENS,
     "oplib_attention_s8": WITH_TOKENS,
     "oplib_conv_pool_s8": PLAIN,
@@ -44,16 +46,18 @@ EXPRESSIONS = {
     "oplib_patch_embed_strips_s8": PLAIN,
 }
 # the offsets that the planner stores are those that the header's layout gives
-LAYOUTS = {
-    "oplib_attention_block_s8": """
+ATTENTION_LAYOUT = """
     {{
         oplib_attention_block_s8_params copy = {params};
-        copy.keys_offset = copy.values_offset = copy.slots_offset = -1;
+        copy.keys_offset = copy.values_offset = copy.vectors_offset = copy.slots_offset = -1;
         copy.queries_offset = copy.work_offset = copy.outputs_offset = -1;
         oplib_attention_block_s8_lay_out({tokens}, &copy);
         if (memcmp(&copy, &{params}, sizeof copy) != 0)
             return 1;
-    }}""",
+    }}"""
+LAYOUTS = {
+    "oplib_attention_block_s8": ATTENTION_LAYOUT,
+    "oplib_attention_relative_block_s8": ATTENTION_LAYOUT,
     "oplib_mlp_block_s8": """
     if (oplib_mlp_block_s8_hidden_offset(&{params}) != {params}.hidden_offset)
         return 1;""",
@@ -132,6 +136,7 @@ CASES: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({}, {"patch_kernel": 3, "passes": LAYERS}),
     ({}, {"residual": "int16", "low_rank": "int16", "passes": LAYERS}),
     ({"relative_position": 2}, {}),
+    ({"relative_position": 1, "class_token": True}, {"passes": LAYERS}),
     ({"tokenizer": "conv1", "patch_size": 4}, {"passes": LAYERS}),
     ({"tokenizer": "conv1", "patch_size": 4}, {"passes": {"input": "strip"}}),
     ({"tokenizer": "conv2", "patch_size": 4, "stem_dim": 5}, {"residual": "int16"}),

@@ -134,6 +134,7 @@ EVERY_FORM = {  # tools/compare_operators.py switches them on one at a time
     "other activations": ({"blocks": OTHER_ACTIVATIONS}, {}),
     "class token": (CLASS_TOKEN | {"global_pool": "token"}, {}),
     "relative": (RELATIVE, {}),
+    "relative, class token": (RELATIVE | CLASS_TOKEN, {"attention_weights": "int8"}),
     "relative, class token, no absolute": (
         RELATIVE | CLASS_TOKEN | {"absolute_position": False, "global_pool": "token"},
         {"softmax": "shift", "residual": "int16"},

@@ -29,6 +29,12 @@ def test_the_distance_by_hand(deit_tiny: SubnetConfig, paper_subnet: SubnetConfi
         assert found.plan.arena_bytes == subnet.img_size**2 * 3 + below
 
 
+def test_a_class_token_comes_first(deit_tiny: SubnetConfig) -> None:
+    """It is one more token before all others, while the whole image is still needed."""
+    subnet = deit_tiny.model_copy(update={"class_token": True})
+    assert schedule(subnet).calls.nodes[0].below == 15 * 192 - 12 * 16 * 3
+
+
 def test_one_step_closer_destroys_a_pixel(paper_subnet: SubnetConfig) -> None:
     calls = schedule(paper_subnet).calls
     node = calls.nodes[0]
@@ -73,7 +79,6 @@ def test_a_tokenizer_over_the_image(paper_subnet: SubnetConfig, name: str) -> No
     "change",
     [
         {"patch_size": 15},  # 225 pixels: patches reach beyond the image
-        {"class_token": True},
         {"patch_size": 14, "in_chans": 1},  # rows of 14 bytes: no whole words
     ],
 )

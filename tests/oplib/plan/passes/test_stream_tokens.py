@@ -56,6 +56,16 @@ def test_every_form_streams(deit_tiny: SubnetConfig, change: dict[str, str]) -> 
     assert streamable(graph, 0) == {"attention": 3, "mlp": 1}
 
 
+def test_relative_positions_stream(deit_tiny: SubnetConfig) -> None:
+    change = {"relative_position": 14, "class_token": True}
+    graph = build_graph(deit_tiny.model_copy(update=change))
+    assert streamable(graph, 0) == {"attention": 3, "mlp": 1}
+    calls = stream_tokens(graph, {0: Variant(group=2, mlp=True)})
+    block = next(node for node in calls.nodes if node.name == "blocks.0.attn.block")
+    assert block.op == "attention_relative_block"
+    assert block.parts["attention"].op == "attention_relative"
+
+
 def test_heads_of_no_whole_quads_do_not_stream(deit_tiny: SubnetConfig) -> None:
     """The kernel packs four features of a key at a time; the MLP has no such rule."""
     block = deit_tiny.blocks[0].model_copy(update={"head_dim": 30})
