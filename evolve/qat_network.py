@@ -13,12 +13,8 @@ from torch.nn import functional
 from oplib.graph import Node
 from oplib.network.model_file import SEPARATOR
 from oplib.network.reference import FloatModel
-from oplib.ops.attention import (
-    AttentionAttributes,
-    RelativeAttributes,
-    pair_rows,
-    scores_name,
-)
+from oplib.ops.attention import AttentionAttributes, scores_name
+from oplib.ops.attention_relative import RelativeAttributes, pair_rows
 from oplib.ops.conv_pool import ConvPoolAttributes
 from oplib.ops.embed_tokens import EmbeddingAttributes
 from oplib.ops.layer_norm import LayerNormAttributes

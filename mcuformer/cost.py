@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcuformer.device import Budget
+from mcuformer.device import Budget, SramShare, SramUse
 from mcuformer.limits import ByteCount
 from mcuformer.value import Value
 
@@ -12,10 +12,11 @@ NOT_MODELLED = "not modelled: the device file has no figures of the weights' mem
 class Footprint(Value):
     """Memory of a firmware, as the exporter's planner predicts it or the linker measures it.
 
-    SRAM = arena + static data + stack; flash = weights + code.
+    SRAM = arena + fast arena + static data + stack; flash = weights + code.
 
     Args:
-        arena_bytes: all tensors and scratch buffers.
+        arena_bytes: tensors and scratch buffers.
+        fast_bytes: those in the fast arena, in a region of its own.
         static_bytes: static data.
         stack_bytes: stack, reserved or measured.
         weights_bytes: weights, tables and requantisation constants.
@@ -23,6 +24,7 @@ class Footprint(Value):
     """
 
     arena_bytes: ByteCount
+    fast_bytes: ByteCount
     static_bytes: ByteCount
     stack_bytes: ByteCount
     weights_bytes: ByteCount
@@ -31,7 +33,16 @@ class Footprint(Value):
     @property
     def sram_bytes(self) -> int:
         """SRAM of the whole firmware."""
-        return self.arena_bytes + self.static_bytes + self.stack_bytes
+        return sum(self._sram_uses.values())
+
+    @property
+    def _sram_uses(self) -> dict[SramUse, int]:
+        """Bytes of each use of SRAM."""
+        return {
+            "arena": self.arena_bytes,
+            "fast": self.fast_bytes,
+            "data": self.static_bytes + self.stack_bytes,
+        }
 
     @property
     def flash_bytes(self) -> int:
@@ -40,12 +51,20 @@ class Footprint(Value):
 
     def exceeds(self, budget: Budget) -> tuple[bool, bool]:
         """Return whether (SRAM, flash) exceed the budget, in sum or in a region of theirs."""
-        over_sram = self.sram_bytes > budget.sram_bytes or self.arena_bytes > budget.arena_bytes
+        over_sram = self.sram_bytes > budget.sram_bytes or bool(self.overflowing(budget))
         over_flash = self.flash_bytes > budget.flash_bytes
         over_region = (
             self.code_bytes > budget.code_bytes or self.weights_bytes > budget.weights_bytes
         )
         return over_sram, over_flash or over_region
+
+    def held_by(self, share: SramShare) -> int:
+        """Return the bytes of a firmware that lie in a region of SRAM."""
+        return sum(self._sram_uses[use] for use in share.uses)
+
+    def overflowing(self, budget: Budget) -> list[SramShare]:
+        """Return the regions of SRAM that are too small for what they would hold."""
+        return [share for share in budget.sram_shares if self.held_by(share) > share.size_bytes]
 
 
 class ModelledTime(Value):

@@ -22,6 +22,7 @@ from mcuformer.limits import (
 from mcuformer.value import Value
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7"]
+SramUse = Literal["arena", "fast", "data"]  # data: static data and stack
 RegionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=32)]
 MAX_REGIONS = 32
 LINKER_WORDS = {"o", "org", "origin", "l", "len", "length"}  # a linker script's own, in MEMORY
@@ -90,8 +91,11 @@ class Device(Value):
         clock_hz: clock at which times are estimated.
         regions: memory map of the chip.
         code_region: flash region of the code.
-        arena_region: SRAM region of the arena, which holds all tensors.
+        arena_region: SRAM region of the arena, which holds the image, other tensors and scratch.
         data_region: SRAM region of static data and stack.
+        fast_region: second SRAM region, close to the core (DTCM, CCM), of the fast arena, which
+            holds the scratch for which it has room, or the residual stream, and never the image;
+            null leaves all of it in the arena.
         weights_region: memory-mapped flash region of the weights, for instance outside the chip;
             null is `code_region`.
         fast_code_region: region (ITCM) that inner kernels are copied to at start-up; null leaves
@@ -110,6 +114,7 @@ class Device(Value):
     code_region: RegionName
     arena_region: RegionName
     data_region: RegionName
+    fast_region: RegionName | None = None
     weights_region: RegionName | None = None
     fast_code_region: RegionName | None = None
     data_cache_bytes: CacheBytes = 0
@@ -129,6 +134,7 @@ class Device(Value):
             ("code_region", "flash"),
             ("arena_region", "sram"),
             ("data_region", "sram"),
+            ("fast_region", "sram"),
             ("weights_region", "flash"),
             ("fast_code_region", "sram"),
         ):
@@ -139,6 +145,12 @@ class Device(Value):
             if not match or match[0].kind != kind:
                 known = [region.name for region in self.regions if region.kind == kind]
                 raise ValueError(f"{field} {name!r} is not a {kind} region; these are {known}")
+        if self.fast_region == self.arena_region:
+            raise ValueError(
+                f"fast_region {self.fast_region!r} holds the arena; null keeps both in one"
+            )
+        if self.fast_code_region in self.sram_uses.values():
+            raise ValueError(f"fast_code_region {self.fast_code_region!r} holds data as well")
         if self.stack_reserve_bytes % 8 != 0:
             raise ValueError("stack_reserve_bytes must be a multiple of 8")
         if self.stack_reserve_bytes >= self.region(self.data_region).size_bytes:
@@ -151,9 +163,14 @@ class Device(Value):
 
     @property
     def sram_bytes(self) -> int:
-        """SRAM that a firmware can use: the sum of `arena_region` and `data_region`."""
-        names = {self.arena_region, self.data_region}
-        return sum(region.size_bytes for region in self.regions if region.name in names)
+        """SRAM that a firmware can use: the sum of its regions, each counted once."""
+        return sum(self.region(name).size_bytes for name in dict.fromkeys(self.sram_uses.values()))
+
+    @property
+    def sram_uses(self) -> dict[SramUse, str]:
+        """Name of the region of each use of SRAM; without `fast_region`, `fast` has none."""
+        uses: dict[SramUse, str] = {"arena": self.arena_region, "data": self.data_region}
+        return uses if self.fast_region is None else uses | {"fast": self.fast_region}
 
     @property
     def flash_regions(self) -> tuple[str, ...]:
@@ -165,9 +182,7 @@ class Device(Value):
     def used_regions(self) -> tuple[str, ...]:
         """Names of all regions that a firmware uses, each once."""
         fast = () if self.fast_code_region is None else (self.fast_code_region,)
-        return tuple(
-            dict.fromkeys((*self.flash_regions, self.arena_region, self.data_region, *fast))
-        )
+        return tuple(dict.fromkeys((*self.flash_regions, *self.sram_uses.values(), *fast)))
 
     @property
     def flash_bytes(self) -> int:
@@ -218,13 +233,27 @@ class BudgetConfig(Value):
     soft: SoftBounds | None = None
 
 
+class SramShare(Value):
+    """A region of SRAM, and what of a firmware it holds.
+
+    Args:
+        region: name of the region.
+        size_bytes: its size.
+        uses: what shares it.
+    """
+
+    region: RegionName
+    size_bytes: PositiveBytes
+    uses: tuple[SramUse, ...]
+
+
 class Budget(Value):
     """Hard limits on the memory, the work and the time of a whole firmware.
 
     Args:
-        sram_bytes: limit of arena, static data and stack together.
+        sram_bytes: limit of both arenas, static data and stack together.
         flash_bytes: limit of weights and code together.
-        arena_bytes: size of the arena's region.
+        sram_shares: the regions of SRAM; none may overflow, whatever their sum is.
         code_bytes: size of the code's region.
         weights_bytes: size of the weights' region.
         milliseconds: limit of the modelled time of an image, at its upper end; null is none.
@@ -233,7 +262,7 @@ class Budget(Value):
 
     sram_bytes: PositiveInt
     flash_bytes: PositiveInt
-    arena_bytes: PositiveInt
+    sram_shares: tuple[SramShare, ...]
     code_bytes: PositiveInt
     weights_bytes: PositiveInt
     milliseconds: Milliseconds | None = None
@@ -255,7 +284,7 @@ class Budget(Value):
                 got=config.milliseconds,
                 expected="null",
             )
-        limits = {}
+        limits, uses = {}, device.sram_uses
         for field in ("sram_bytes", "flash_bytes"):
             allowed, size = getattr(config, field), getattr(device, field)
             if allowed is not None and allowed > size:
@@ -268,7 +297,14 @@ class Budget(Value):
             limits[field] = size if allowed is None else allowed
         return cls(
             **limits,
-            arena_bytes=device.region(device.arena_region).size_bytes,
+            sram_shares=tuple(
+                SramShare(
+                    region=name,
+                    size_bytes=device.region(name).size_bytes,
+                    uses=tuple(use for use, region in uses.items() if region == name),
+                )
+                for name in dict.fromkeys(uses.values())
+            ),
             code_bytes=device.region(device.flash_regions[0]).size_bytes,
             weights_bytes=device.region(device.flash_regions[-1]).size_bytes,
             milliseconds=config.milliseconds,

@@ -71,7 +71,7 @@ class BudgetError(McuformerError):
 
 
 class ToolMissingError(McuformerError):
-    """A program that a step needs is not installed; the message says what to install."""
+    """A step needs a program that is not installed, or a larger emulated board than there is."""
 
 
 class LoweringError(McuformerError):

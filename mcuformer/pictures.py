@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mcuformer.errors import ToolMissingError
@@ -179,17 +180,30 @@ def _draw_admitted(
     _grid_labels(axis, space, "admitted fraction (rho)")
 
 
-def draw_memory(
-    calls: Sequence[str], buffers: Sequence[Mapping[str, int]], limit: int, arena_bytes: int
-) -> bytes:
-    """Draw the live bytes of each call, stacked by buffer, with the arena and the device's limit.
+@dataclass(frozen=True)
+class MemoryUse:
+    """What a network needs of one of its memories.
+
+    Args:
+        name: name of the memory.
+        buffers: for each call, the bytes of each live buffer by name. Names that differ only in the
+            number of the block share a colour.
+        limit: bytes that device and budget allow.
+        size: bytes that are planned.
+    """
+
+    name: str
+    buffers: Sequence[Mapping[str, int]]
+    limit: int
+    size: int
+
+
+def draw_memory(calls: Sequence[str], memories: Sequence[MemoryUse]) -> bytes:
+    """Draw the live bytes of each call, stacked by buffer, with the planned size and the limit.
 
     Args:
         calls: names of the calls, in order.
-        buffers: for each call, the bytes of each live buffer by name. Names that differ only in the
-            number of the block share a colour.
-        limit: largest arena that device and budget allow, in bytes.
-        arena_bytes: size of the planned arena in bytes.
+        memories: what the calls use of each memory, drawn one below the other.
 
     Returns:
         A PNG.
@@ -197,37 +211,47 @@ def draw_memory(
     Raises:
         ToolMissingError: matplotlib is not installed.
     """
-    plt = _pyplot()
+    plt, rows = _pyplot(), len(memories)
+    width = max(min(18.0, 4.0 + 0.16 * len(calls)), 8.0)
+    figure, axes = plt.subplots(
+        rows, sharex=True, squeeze=False, figsize=(width, 3.2 * rows + 1.6), layout="constrained"
+    )
+    for axis, memory in zip(axes[:, 0], memories, strict=True):
+        _draw_use(axis, memory, plt.get_cmap("tab20").colors)
+    step = -(-len(calls) // 60)
+    axis = axes[-1, 0]
+    axis.set_xlim(-0.6, len(calls) - 0.4)
+    axis.set_xticks(range(0, len(calls), step), calls[::step], rotation=90, fontsize=6)
+    return _png(figure)
+
+
+def _draw_use(axis: Any, memory: MemoryUse, colors: Sequence[Any]) -> None:
+    """Draw the bars of one memory."""
     totals: Counter[str] = Counter()
-    merged = [Counter[str]() for _ in calls]
-    for moment, sizes in zip(merged, buffers, strict=True):
+    merged = [Counter[str]() for _ in memory.buffers]
+    for moment, sizes in zip(merged, memory.buffers, strict=True):
         for name, size in sizes.items():
             moment[_without_number(name)] += size
         totals.update(moment)
     names = sorted(totals, key=lambda name: (name.startswith("scratch"), -totals[name]))
-    kept, colors = names[:MEMORY_COLORS], plt.get_cmap("tab20").colors
-    width = min(18.0, 4.0 + 0.16 * len(calls))
-    figure, axis = plt.subplots(figsize=(max(width, 8.0), 4.8), layout="constrained")
-    bottom = [0] * len(calls)
+    kept = names[:MEMORY_COLORS]
+    bottom = [0] * len(merged)
     for index, name in enumerate([*kept, *(["others"] if len(names) > len(kept) else [])]):
         members = [name] if name in totals and index < len(kept) else names[len(kept) :]
         heights = [sum(moment[member] for member in members) for moment in merged]
         color = colors[index % len(colors)]
-        axis.bar(range(len(calls)), heights, 0.95, bottom, label=name, color=color)
+        axis.bar(range(len(merged)), heights, 0.95, bottom, label=name, color=color)
         bottom = [start + height for start, height in zip(bottom, heights, strict=True)]
-    axis.axhline(arena_bytes, color="black", linewidth=1, label=f"arena {arena_bytes:,}")
-    shown = limit <= 3 * arena_bytes
-    axis.set_ylim(0, 1.05 * max(arena_bytes, limit if shown else 0))
+    size, limit = memory.size, memory.limit
+    axis.axhline(size, color="black", linewidth=1, label=f"{memory.name} {size:,}")
+    shown = limit <= 3 * size
+    axis.set_ylim(0, 1.05 * max(size, limit if shown else 0))
     if shown:
         axis.axhline(limit, color="red", linestyle="--", label=f"limit {limit:,}")
     else:
         axis.plot([], [], color="red", linestyle="--", label=f"limit {limit:,}, beyond the picture")
     axis.set_ylabel("live bytes")
-    axis.set_xlim(-0.6, len(calls) - 0.4)
-    step = -(-len(calls) // 60)
-    axis.set_xticks(range(0, len(calls), step), calls[::step], rotation=90, fontsize=6)
     axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return _png(figure)
 
 
 def _without_number(name: str) -> str:

@@ -148,7 +148,7 @@ def memory_report(
     """
     limit = config.target.limit
     sram: dict[str, int | None] = dict.fromkeys(
-        ("arena_linked", "static", "stack_high_water", "total")
+        ("arena_linked", "fast_arena_linked", "static", "stack_high_water", "total")
     )
     flash: dict[str, int | None] = dict.fromkeys(("weights", "code", "total"))
     if emulated is not None and linked is not None:
@@ -156,6 +156,7 @@ def memory_report(
         built = built_footprint(linked, emulated.stack_high_water_bytes)
         sram = {
             "arena_linked": built.arena_bytes,
+            "fast_arena_linked": built.fast_bytes,
             "static": built.static_bytes,
             "stack_high_water": built.stack_bytes,
             "total": built.sram_bytes,
@@ -167,7 +168,12 @@ def memory_report(
         }
         check_built(built, config.device, limit)
     return {
-        "sram_bytes": {"arena_planned": planned.arena_bytes, **sram, "budget": limit.sram_bytes},
+        "sram_bytes": {
+            "arena_planned": planned.arena_bytes,
+            "fast_arena_planned": planned.fast_bytes,
+            **sram,
+            "budget": limit.sram_bytes,
+        },
         "flash_bytes": {**flash, "budget": limit.flash_bytes},
     }
 
@@ -211,6 +217,7 @@ def show_report(report: Mapping[str, Any]) -> None:
     rows = [
         ("SRAM: arena, planned", _count(sram["arena_planned"]), ""),
         ("SRAM: arena, linked", _count(sram["arena_linked"]), ""),
+        *_fast_arena_rows(sram),
         ("SRAM: static data", _count(sram["static"]), ""),
         ("SRAM: stack, measured", _count(sram["stack_high_water"]), ""),
         ("SRAM: total", _count(sram["total"]), f"of {sram['budget']:,}"),
@@ -274,6 +281,16 @@ def _percent(value: float | None) -> str:
 
 def _count(value: int | None) -> str:
     return NOT_VERIFIED if value is None else f"{value:,}"
+
+
+def _fast_arena_rows(sram: Mapping[str, int | None]) -> list[tuple[str, str, str]]:
+    """Return the rows of the fast arena; none where there is none."""
+    if not sram["fast_arena_planned"]:
+        return []
+    return [
+        ("SRAM: fast arena, planned", _count(sram["fast_arena_planned"]), ""),
+        ("SRAM: fast arena, linked", _count(sram["fast_arena_linked"]), ""),
+    ]
 
 
 def _time_rows(time: Mapping[str, float] | None, limit: float | None) -> list[tuple[str, str, str]]:

@@ -11,9 +11,10 @@ import numpy as np
 
 from mcuformer.cost import NOT_MODELLED, Cost, Footprint, ModelledTime
 from mcuformer.data.dataset import DataConfig, Dataset, load
+from mcuformer.device import Device
 from mcuformer.errors import BudgetError, InternalError, ToolMissingError
 from mcuformer.limits import ImageCount, PathText
-from mcuformer.pictures import draw_memory
+from mcuformer.pictures import MemoryUse, draw_memory
 from mcuformer.run.artifact import RunDir, Stage, parsing, write_bytes, write_json
 from mcuformer.run.command import Command
 from mcuformer.run.progress import say
@@ -35,6 +36,7 @@ from oplib.quantize.lower import lower, lower_with, prepare
 from oplib.target import board
 from oplib.target.compare import Comparison, check_linked, compare
 from oplib.target.firmware import refuse_foreign_files, write_firmware
+from oplib.target.linker import is_emulated
 from oplib.target.predict import image_brightness
 from oplib.target.target import Target, TargetSettings
 from oplib.target.tools import installed
@@ -102,7 +104,7 @@ def stage(config: ExportConfig) -> Stage:
         "model_int8.safetensors",
         "layers.json",
         "export.json",
-        *(ELF_FILES.values() if builds_elf() else ()),
+        *(elf_files(config.device).values() if builds_elf() else ()),
     )
     inputs = [*config.network.files(config.run), *config.data.files()]
     content = {**config.content(), "programs": installed()}
@@ -194,11 +196,12 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
         accuracy, count = content["accuracy_percent"], content["calibration_images"]
         exact = [name for name, equal in content["bit_exact"].items() if equal]
         checked, missing = content["check_images"], content["not_verified"]
+        fast = f"fast arena {cost.fast_bytes:,}, " if cost.fast_bytes else ""
         verified = f"equal to numpy on {checked} images: {', '.join(exact) or 'nothing'}"
         return [
             f"exported {network.describe()} for {device}",
             f"SRAM {cost.sram_bytes:,} of {limits[0]:,} bytes: arena {cost.arena_bytes:,}, "
-            f"static data {cost.static_bytes:,}, stack {cost.stack_bytes:,}",
+            f"{fast}static data {cost.static_bytes:,}, stack {cost.stack_bytes:,}",
             f"flash {cost.flash_bytes:,} of {limits[1]:,} bytes: weights {cost.weights_bytes:,}, "
             f"code {cost.code_bytes:,}",
             f"time of an image, modelled: {NOT_MODELLED if time is None else time.describe()}",
@@ -218,20 +221,27 @@ def fitting_schedule(target: Target, subnet: SubnetConfig) -> tuple[Cost, Schedu
     """
     cost, scheduled, limit = target.cost(subnet), target.schedule(subnet), target.limit
     footprint = cost.footprint
-    if footprint.arena_bytes != scheduled.plan.arena_bytes:
-        raise InternalError(
-            "the network's plan needs another arena than its footprint promised",
-            got=scheduled.plan.arena_bytes,
-            expected=footprint.arena_bytes,
-        )
+    for name in ("arena_bytes", "fast_bytes"):
+        got, expected = getattr(scheduled.plan, name), getattr(footprint, name)
+        if got != expected:
+            raise InternalError(
+                f"the network's plan needs other {name} than its footprint promised",
+                got=got,
+                expected=expected,
+            )
     over_sram, over_flash = footprint.exceeds(limit)
     if over_sram or over_flash:
         reason = f"; {explain(scheduled, target.forms)}" if over_sram else ""
+        got = f"{footprint.sram_bytes} bytes of SRAM and {footprint.flash_bytes} of flash"
+        expected = f"at most {limit.sram_bytes} and {limit.flash_bytes}"
+        for share in footprint.overflowing(limit):
+            got += f", {footprint.held_by(share)} in region {share.region}"
+            expected += f", {share.size_bytes} in region {share.region}"
         raise BudgetError(
             f"the network does not fit {target.device.name}{reason}",
             where="budget",
-            got=f"{footprint.sram_bytes} bytes of SRAM and {footprint.flash_bytes} of flash",
-            expected=f"at most {limit.sram_bytes} and {limit.flash_bytes}",
+            got=got,
+            expected=expected,
         )
     if cost.too_slow(limit):
         raise BudgetError(
@@ -269,12 +279,14 @@ def calibration_images(config: ExportConfig, dataset: Dataset) -> Array:
 
 def write_picture(config: ExportConfig, scheduled: Schedule) -> None:
     """Write ``memory.png``, live bytes at each call and the limit; say so if it cannot be drawn."""
-    limit, moments = config.target.arena_bytes, timeline(scheduled.calls)
-    names = [moment.call for moment in moments]
+    target, plan, moments = config.target, scheduled.plan, timeline(scheduled)
+    arena = [moment.buffers for moment in moments]
+    memories = [MemoryUse("arena", arena, target.arena_bytes, plan.arena_bytes)]
+    if plan.fast_bytes:
+        fast = [moment.fast for moment in moments]
+        memories.append(MemoryUse("fast arena", fast, target.fast_bytes, plan.fast_bytes))
     try:
-        picture = draw_memory(
-            names, [moment.buffers for moment in moments], limit, scheduled.plan.arena_bytes
-        )
+        picture = draw_memory([moment.call for moment in moments], memories)
     except ToolMissingError as error:
         say(f"memory.png not drawn: {error}")
         return
@@ -311,6 +323,14 @@ def compare_built(
     return result
 
 
+def elf_files(device: Device) -> dict[board.CrossTarget, str]:
+    """Return the names of the ELF files of a device; one if no emulated board is large enough."""
+    names = dict(ELF_FILES)
+    if not is_emulated(device):
+        del names["emulated"]
+    return names
+
+
 def builds_elf() -> bool:
     """Return whether the programs that build for a board are installed."""
     return set(board.TOOLS) <= set(installed())
@@ -332,17 +352,21 @@ def linked_sizes(config: ExportConfig, cost: Footprint, builds: Path) -> dict[st
     """
     firmware = config.run.file("firmware")
     try:
-        elves = {name: board.cross_build(firmware, builds / name, name) for name in ELF_FILES}
-        linked = board.measure(elves["emulated"])
+        elves = {
+            name: board.cross_build(firmware, builds / name, name)
+            for name in elf_files(config.device)
+        }
+        linked = board.measure(elves.get("emulated", elves["device"]))
     except ToolMissingError as error:
         say(f"sizes not verified: {error}")
         for name in ELF_FILES.values():
             config.run.file(name).unlink(missing_ok=True)  # an earlier export's
         return None
     check_linked(linked, cost)
-    for target, name in ELF_FILES.items():
+    for target, name in elf_files(config.device).items():
         write_bytes(config.run.file(name), elves[target].read_bytes())
-    return {name: getattr(linked, name) for name in ("arena", "weights", "static", "flash")}
+    sizes = ("arena", "fast", "weights", "static", "flash")
+    return {name: getattr(linked, name) for name in sizes}
 
 
 EXPORT = Command("oplib.export", ExportConfig, stage, export)

@@ -20,7 +20,8 @@ class Passes(Value):
         integrate_operators: whether activation and residual addition run in the epilogue of the
             layer before.
         overwrite_tokens: whether an output takes the place of an input that dies with it.
-        stream_tokens: whether a block's attention and MLP run in place, a tile of tokens at a time.
+        stream_tokens: whether a block's attention and MLP run in place, a tile of tokens at a time,
+            and a convolutional tokenizer row by row.
         merge_low_rank: whether two factors become one dense matrix where that is not larger. The
             float network stays the same, its integers do not.
         input: ``image`` keeps the whole image in the arena; with ``strip`` the application supplies

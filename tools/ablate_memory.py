@@ -58,8 +58,8 @@ def peaks(subnet: SubnetConfig, forms: Forms) -> dict[str, int]:
     scheduled = schedule(subnet, forms)
     check_plan(scheduled.calls, scheduled.plan)
     staged = max(
-        moment.num_bytes + staged_bytes(scheduled.calls, node)
-        for moment, node in zip(timeline(scheduled.calls), scheduled.calls.nodes, strict=True)
+        moment.arena_bytes + staged_bytes(scheduled.calls, node)
+        for moment, node in zip(timeline(scheduled), scheduled.calls.nodes, strict=True)
     )
     return {"flash": scheduled.plan.arena_bytes, "staged": staged}
 

@@ -13,15 +13,16 @@
 #include "semihosting.h"
 #include "tile.h"
 
-enum { LINEAR, PAIRS, ATTENTION, SOFTMAX, LAYER_NORM, PATCH_EMBED, ADD };
+enum { LINEAR, PAIRS, ATTENTION, ATTENTION_RELATIVE, SOFTMAX, LAYER_NORM, PATCH_EMBED, ADD };
+enum { MAX_ARRAYS = 8 };
 enum { OK, NO_CASES, NO_RESULTS, READ_FAILED, WRITE_FAILED, TOO_LARGE, UNKNOWN };
 enum { DATA_BYTES = 1 << 20, OUTPUT_BYTES = 1 << 19, SCRATCH_BYTES = 1 << 16 };
 
 typedef struct {
     int32_t kind, data_bytes, output_bytes;
-    int32_t size[6];   /* counts, by kind */
-    int32_t offset[4]; /* of arrays, by kind; -1 for none */
-    int32_t value[4];  /* scalars, by kind */
+    int32_t size[6];            /* counts, by kind */
+    int32_t offset[MAX_ARRAYS]; /* of arrays, by kind; -1 for none */
+    int32_t value[4];           /* scalars, by kind */
 } header;
 
 static uint8_t data[DATA_BYTES] __attribute__((aligned(8)));
@@ -38,7 +39,7 @@ static int run(const header *h)
     const int32_t *n = h->size;
     const oplib_linear_s8_params linear = {n[1],        n[2],        h->value[0],
                                            array(h, 1), array(h, 2), array(h, 3)};
-    const oplib_softmax_s8_params softmax = {OPLIB_SOFTMAX_TABLE, 0, 0, array(h, 3)};
+    const oplib_softmax_s8_params softmax = {OPLIB_SOFTMAX_TABLE, 0, 0, 0, array(h, 3)};
     const oplib_attention_s8_params attention = {n[1],
                                                  n[2],
                                                  h->value[1],
@@ -46,7 +47,9 @@ static int run(const header *h)
                                                  (uint64_t)(uint32_t)h->value[2] |
                                                      (uint64_t)(uint32_t)h->value[3] << 32,
                                                  softmax};
-    const oplib_layer_norm_s8_params norm = {n[1], (uint32_t)h->value[0], 4, array(h, 1)};
+    const oplib_attention_relative_s8_params relative = {
+        n[3], n[4], array(h, 4), array(h, 5), array(h, 6), array(h, 7), attention};
+    const oplib_layer_norm_s8_params norm = {n[1], 4, (uint64_t)h->value[0], array(h, 1)};
     const oplib_patch_embed_s8_params patches = {n[3], 3, n[4], n[5], 0, 0,
                                                  1,    0, 4,    {0},  0, linear};
     const oplib_add_s8_params add = {h->value[0], h->value[1], h->value[2], h->value[3], 1};
@@ -62,9 +65,13 @@ static int run(const header *h)
         oplib_attention_s8(array(h, 0), array(h, 1), array(h, 2), (int8_t *)output, scratch, n[0],
                            &attention);
         return OK;
+    case ATTENTION_RELATIVE:
+        oplib_attention_relative_s8(array(h, 0), array(h, 1), array(h, 2), (int8_t *)output,
+                                    scratch, n[0], &relative);
+        return OK;
     case SOFTMAX:
         oplib_tile_softmax_s8(array(h, 0), n[0], output + 16, NULL, (int32_t *)(void *)output,
-                              &attention);
+                              &softmax);
         return OK;
     case LAYER_NORM:
         for (int32_t t = 0; t < n[0]; t += OPLIB_TILE_TOKENS)

@@ -3,12 +3,13 @@
     python tools/bench_network.py [NAME ...] [--images 2] [--budget BYTES] [--json] [--markdown]
 
 `deit_tiny` and `paper_320k` (the paper's network for 320 KB) keep their weights in memory-mapped
-external flash; the image is in SRAM or, for `_strip`, supplied in strips. SRAM is the sum of arena,
-static data and the stack as measured; every schedule is chosen under the budget shown. Instructions
-are those executed in QEMU. Milliseconds are modelled, as an interval: the core may wait for its
-weights while it computes, or apart from that. Bytes read are those of weights and constants: once
-per panel of tokens, because a data cache holds two rows of weights. The packing bound is the least
-arena that any placement of this schedule's buffers could have; another schedule has another.
+external flash; the image is in SRAM or, for `_strip`, supplied in strips. SRAM is the sum of both
+arenas, static data and the stack as measured; every schedule is chosen under the budget shown.
+Instructions are those executed in QEMU. Milliseconds are modelled, as an interval: the core may
+wait for its weights while it computes, or apart from that. Bytes read are those of weights and
+constants: once per panel of tokens, because a data cache holds two rows of weights. The packing
+bound is the least arena that any placement of this schedule's buffers could have; another schedule
+has another.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ from mcuformer.run.progress import track
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import Forms, Passes
 from oplib.graph import Graph
-from oplib.network.reference import run_integer
+from oplib.network.reference import IntegerModel, run_integer
 from oplib.network.vit import float_model, random_weights
+from oplib.ops.base import Array
 from oplib.ops.registry import OPERATORS
 from oplib.plan.check_plan import execute
+from oplib.plan.schedule import Schedule
 from oplib.plan.time_model import flash_bytes_read
 from oplib.quantize.lower import quantize
 from oplib.target import board, qemu
@@ -78,6 +81,9 @@ DEIT_TINY = vit((224, 16, 3), 192, BlockConfig(num_heads=3, head_dim=64, mlp_rat
 PAPER = vit((240, 20, 3), 216, BlockConfig(num_heads=4, head_dim=64, mlp_ratio=4.0), 14).model_copy(
     update={"low_rank": ("qkv", "fc1", "fc2"), "rank_ratio": 0.9}
 )
+AUTOFORMER = vit(
+    (224, 16, 3), 256, BlockConfig(num_heads=4, head_dim=64, mlp_ratio=4.0), 14
+).model_copy(update={"class_token": True, "relative_position": 14, "norm_eps": 1e-5})
 NETWORKS = {
     "deit_tiny": Network(DEIT_TINY, "stm32f746_qspi", 154_000),
     "deit_tiny_strip": Network(DEIT_TINY, "stm32f746_qspi", 93_700, strip=True),
@@ -85,10 +91,23 @@ NETWORKS = {
     "paper_320k": Network(PAPER, "stm32f746_qspi", 176_300),
     "paper_320k_strip": Network(PAPER, "stm32f746_qspi", 92_700, strip=True),
     "paper_320k_strip_110k": Network(PAPER, "stm32f746_qspi", 110_400, strip=True),
+    "autoformer_t": Network(AUTOFORMER, "stm32f746_qspi", 175_000),
     "cifar_patch": Network(
         vit((32, 4, 3), 128, BlockConfig(num_heads=2, head_dim=64, mlp_ratio=2.0), 6),
         "stm32f405",
         30_000,
+    ),
+    "cifar_conv2": Network(
+        vit((32, 4, 3), 128, BlockConfig(num_heads=2, head_dim=64, mlp_ratio=2.0), 6).model_copy(
+            update={"tokenizer": "conv2", "stem_dim": 64}
+        ),
+        "stm32f405",
+        29_000,
+    ),
+    "patch_484": Network(  # fills both regions of the F405
+        vit((176, 8, 3), 128, BlockConfig(num_heads=2, head_dim=64, mlp_ratio=2.0), 4),
+        "stm32f405",
+        192 * 1024,
     ),
     "digits": Network(
         vit((8, 2, 1), 48, BlockConfig(num_heads=3, head_dim=16, mlp_ratio=2.0), 3),
@@ -110,6 +129,49 @@ def preprocessing(subnet: SubnetConfig) -> Preprocessing:
     )
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A network with random weights, scheduled for its device, and random images.
+
+    Args:
+        target: device, budget and forms.
+        model: the integer network.
+        scheduled: its calls and their memory.
+        images: raw pixels (B, H, W, C) that it was not calibrated on.
+    """
+
+    target: Target
+    model: IntegerModel
+    scheduled: Schedule
+    images: Array
+
+    def write(self, folder: Path) -> None:
+        """Write the firmware into a folder."""
+        count = self.scheduled.calls.tensors[self.scheduled.calls.output].size
+        classes = [str(index) for index in range(count)]
+        write_firmware(folder, self.model, self.scheduled, self.target.device, classes)
+
+
+def prepare(network: Network, images: int, budget: int) -> Prepared:
+    """Return a network that is ready to be written.
+
+    Args:
+        network: the network.
+        images: number of images.
+        budget: bytes of SRAM for the whole firmware.
+    """
+    subnet, rng = network.subnet, np.random.default_rng(0)
+    forms = Forms(passes=Passes(input="strip" if network.strip else "image"))
+    pre = preprocessing(subnet)
+    floating = float_model(subnet, random_weights(subnet, rng), pre, "random weights", forms)
+    shape = (CALIBRATION_IMAGES + images, subnet.img_size, subnet.img_size, subnet.in_chans)
+    pixels = rng.integers(0, 256, shape).astype(np.uint8)
+    model = quantize(floating, pixels[:CALIBRATION_IMAGES])
+    device = load("device", network.device, Device)
+    target = Target(device, BudgetConfig(sram_bytes=budget), forms)
+    return Prepared(target, model, target.schedule(subnet), pixels[CALIBRATION_IMAGES:])
+
+
 def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
     """Build, run and compare one network.
 
@@ -120,23 +182,18 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
     """
     network = NETWORKS[name]
     limit = network.budget if budget is None else budget
-    device = load("device", network.device, Device)
-    subnet, rng = network.subnet, np.random.default_rng(0)
-    forms = Forms(passes=Passes(input="strip" if network.strip else "image"))
-    pre = preprocessing(subnet)
-    floating = float_model(subnet, random_weights(subnet, rng), pre, "random weights", forms)
-    shape = (CALIBRATION_IMAGES + images, subnet.img_size, subnet.img_size, subnet.in_chans)
-    pixels = rng.integers(0, 256, shape).astype(np.uint8)
-    model = quantize(floating, pixels[:CALIBRATION_IMAGES])
-    tested = pixels[CALIBRATION_IMAGES:]
-    expected = run_integer(model, tested)
-    target = Target(device, BudgetConfig(sram_bytes=limit), forms)
-    scheduled, time = target.schedule(subnet), target.cost(subnet).time
+    ready, subnet = prepare(network, images, limit), network.subnet
+    model, scheduled, device, tested = (
+        ready.model,
+        ready.scheduled,
+        ready.target.device,
+        ready.images,
+    )
+    expected, time = run_integer(model, tested), ready.target.cost(subnet).time
     in_arena = execute(model, scheduled.calls, scheduled.plan, tested[0])
-    classes = [str(index) for index in range(subnet.num_classes)]
     with tempfile.TemporaryDirectory(prefix="mcuformer-bench-") as folder:
         firmware, build = Path(folder) / "firmware", Path(folder) / "build"
-        write_firmware(firmware, model, scheduled, device, classes)
+        ready.write(firmware)
         elf = qemu.build(firmware, build)
         result = qemu.run_images(elf, device, tested, subnet.num_classes)
         built = built_footprint(board.measure(elf), result.stack_high_water_bytes)
@@ -149,6 +206,7 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
         **({} if time is None else time.dump()),
         "sram_bytes": built.sram_bytes,
         "arena_bytes": built.arena_bytes,
+        "fast_arena_bytes": built.fast_bytes,
         "static_bytes": built.static_bytes,
         "stack_bytes": built.stack_bytes,
         "lower_bound_bytes": scheduled.plan.lower_bound_bytes,

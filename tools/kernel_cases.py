@@ -9,6 +9,7 @@ import numpy as np
 
 from oplib.graph import NO_ATTRIBUTES, Node
 from oplib.ops.attention import AttentionAttributes
+from oplib.ops.attention_relative import TABLES, RelativeAttributes
 from oplib.ops.base import Array, Lowered
 from oplib.ops.layer_norm import LayerNorm, LayerNormAttributes
 from oplib.ops.linear import LinearAttributes
@@ -17,14 +18,24 @@ from oplib.ops.patch_operator import PatchAttributes
 from oplib.ops.registry import OPERATORS
 from oplib.ops.softmax import exp_table
 
-KINDS = ("linear", "pairs", "attention", "softmax", "layer_norm", "patch_embed", "add")
+KINDS = (
+    "linear",
+    "pairs",
+    "attention",
+    "attention_relative",
+    "softmax",
+    "layer_norm",
+    "patch_embed",
+    "add",
+)
+MAX_ARRAYS = 8
 HEADER = np.dtype(
     [
         ("kind", "<i4"),
         ("data_bytes", "<i4"),
         ("output_bytes", "<i4"),
         ("size", "<i4", (6,)),
-        ("offset", "<i4", (4,)),
+        ("offset", "<i4", (MAX_ARRAYS,)),
         ("value", "<i4", (4,)),
     ]
 )
@@ -60,7 +71,7 @@ class Case:
         header["kind"], header["data_bytes"] = KINDS.index(self.kind), len(data)
         header["output_bytes"] = len(self.expected)
         header["size"][: len(self.size)] = self.size
-        header["offset"] = [*offsets, *[-1] * (4 - len(offsets))]
+        header["offset"] = [*offsets, *[-1] * (MAX_ARRAYS - len(offsets))]
         header["value"][: len(self.value)] = self.value
         return header.tobytes() + data
 
@@ -100,16 +111,27 @@ def linear(
     return Case(kind, shape, (x, flash["weight"], flash["requant"], gelu), (-3,), y.tobytes())
 
 
-def attention(rng: np.random.Generator, tokens: int, head_dim: int) -> Case:
-    """Return the case of one attention head."""
-    node = Node("n", "attention", ("q", "k", "v"), "y", AttentionAttributes(num_heads=1))
+def attention(
+    rng: np.random.Generator,
+    tokens: int,
+    head_dim: int,
+    relative: RelativeAttributes | None = None,
+) -> Case:
+    """Return the case of one attention head, by choice with relative positions."""
+    kind = "attention" if relative is None else "attention_relative"
+    node = Node("n", kind, ("q", "k", "v"), "y", relative or AttentionAttributes(num_heads=1))
     q, k, v = (codes(rng, tokens, head_dim) for _ in range(3))
-    multiplier, numerator, table = 2**32 // 1200, 2**33, exp_table(0.05)
+    multiplier, numerator = 2**32 // 1200, 2**33
+    arrays, size = {"exp_table": exp_table(0.05)}, [tokens, 1, head_dim]
+    if relative is not None:
+        rows = 2 * relative.max_distance + 2
+        arrays |= {name: codes(rng, rows, head_dim) for name in TABLES}
+        size += [relative.grid_size, relative.max_distance]
     scalars = {"score_multiplier": multiplier, "value_numerator": numerator}
-    lowered = Lowered({"exp_table": table}, {**scalars, "zero_point": 0, "exponent": 0})
-    y = OPERATORS["attention"].run_integer(node, lowered, [x[None] for x in (q, k, v)])[0]
+    lowered = Lowered(arrays, {**scalars, "zero_point": 0, "exponent": 0})
+    y = OPERATORS[kind].run_integer(node, lowered, [x[None] for x in (q, k, v)])[0]
     value = (0, multiplier, numerator % 2**32, numerator >> 32)
-    return Case("attention", (tokens, 1, head_dim), (q, k, v, table), value, y.tobytes())
+    return Case(kind, size, (q, k, v, *arrays.values()), value, y.tobytes())
 
 
 def tiles(rows: np.ndarray) -> np.ndarray:
@@ -122,15 +144,13 @@ def tiles(rows: np.ndarray) -> np.ndarray:
 
 def softmax(rng: np.random.Generator, tokens: int) -> Case:
     """Return the case of the softmax of four rows of scores."""
-    table, numerator = exp_table(0.05), 2**33
+    table = exp_table(0.05)
     scores = codes(rng, 4, tokens)
     weights = table[scores.max(axis=1, keepdims=True).astype(np.int64) - scores]
-    total = weights.sum(axis=1, dtype=np.int64)
-    multipliers = ((numerator + total // 2) // total).astype(np.int32)
+    total = weights.sum(axis=1, dtype=np.uint32)
     padded = np.pad(scores, ((0, 0), (0, -tokens % 4)))
-    value = (0, 0, numerator % 2**32, numerator >> 32)
-    expected = multipliers.tobytes() + tiles(weights.astype(np.int16)).tobytes()
-    return Case("softmax", (tokens, 1, 64), (padded, None, None, table), value, expected)
+    expected = total.tobytes() + tiles(weights.astype(np.int16)).tobytes()
+    return Case("softmax", (tokens,), (padded, None, None, table), (), expected)
 
 
 def layer_norm(rng: np.random.Generator, tokens: int, features: int) -> Case:
@@ -177,11 +197,15 @@ def addition(rng: np.random.Generator, size: int) -> Case:
     return Case("add", (size,), (a, b), (3, 40_000, -5, 30_000), y.tobytes())
 
 
+AUTOFORMER = RelativeAttributes(num_heads=1, grid_size=14, max_distance=14, first=1)
+
+
 def all_cases(shapes: Sequence[tuple[int, int, int]]) -> dict[str, Case]:
     """Return the cases by name; linear layers of some shapes (tokens, inputs, outputs) by them."""
     rng, fc1 = np.random.default_rng(0), (196, 192, 768)
     cases = {str(shape): linear(rng, shape) for shape in shapes}
     cases["attention"] = attention(rng, 197, 64)
+    cases["attention_relative"] = attention(rng, 197, 64, AUTOFORMER)
     cases["softmax"] = softmax(rng, 197)
     cases["layer_norm"] = layer_norm(rng, 197, 192)
     cases["layer_norm, odd width"] = layer_norm(rng, 9, 21)

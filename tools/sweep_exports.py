@@ -5,7 +5,8 @@
 
 Subnets of the digits and Fashion-MNIST spaces, in turn, with random weights: dense and low rank,
 every tokenizer, relative positions, class tokens, patch sizes that do not divide the image, every
-operator form. Half of the images are noise, half are smooth.
+operator form. One in two uses both regions of SRAM, half of those for the residual stream. Half of
+the images are noise, half are smooth.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.network.vit import float_model, random_weights
+from oplib.plan.arena import ONE_ARENA, FastRoom
 from oplib.plan.schedule import schedule
 from oplib.quantize.lower import quantize
 from oplib.target import host, qemu
@@ -57,6 +59,7 @@ FORMS: tuple[dict[str, Any], ...] = (
     {"sqrt": "newton3", "residual": "int16", "low_rank": "int16"},
     {"sqrt": "exact", "patch_kernel": 1},
 )
+FAST = (ONE_ARENA, FastRoom(65_536), ONE_ARENA, FastRoom(65_536, stream=True))
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def run(export: Export, number: int, device: Device, images: int, emulated: int)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         names = [str(label) for label in range(subnet.num_classes)]
-        scheduled = schedule(subnet, forms)
+        scheduled = schedule(subnet, forms, fast=FAST[(number // 2 + number // 16) % len(FAST)])
         write_firmware(folder / "firmware", integer, scheduled, device, names)
         library = host.build(folder / "firmware", folder / "host")
         on_host = host.run_images(library, pixels, subnet.num_classes)

@@ -34,6 +34,7 @@ from oplib.ops.base import (
     PartRef,
     Scalar,
 )
+from oplib.ops.fused import KernelRef
 from oplib.ops.registry import OPERATORS
 from oplib.plan.param_structs import Struct, call_structs
 from oplib.plan.schedule import Schedule
@@ -61,7 +62,7 @@ def heading(scheduled: Schedule, device: Device) -> list[str]:
 
 
 class Arena:
-    """Addresses of buffers in the generated C: offsets of the plan into one array."""
+    """Addresses of buffers in the generated C: offsets of the plan into its arrays."""
 
     def __init__(self, scheduled: Schedule) -> None:
         self._plan = scheduled.plan
@@ -69,16 +70,16 @@ class Arena:
 
     def definition(self) -> list[str]:
         """Return the lines that define the memory."""
-        aligned = f"aligned({ALIGNMENT})"
-        section = 'section(".arena")'
         begins, plan = {}, self._plan
+        fast = [_array("fast_arena")] if plan.fast_bytes else []
         for name, offset in plan.offsets.items():
             begins[f"AT_{c_name(name).upper()}"] = offset
         for node in self._calls.nodes:
             if node.name in plan.scratch:
                 begins[f"SCRATCH_{c_name(node.name).upper()}"] = plan.scratch[node.name]
         return [
-            f"uint8_t model_arena[MODEL_ARENA_BYTES] __attribute__(({aligned}, {section}));",
+            _array("arena"),
+            *fast,
             "",
             "/* The bytes of the arena at which tensors and scratch begin. */",
             "enum {",
@@ -92,13 +93,21 @@ class Arena:
 
     def tensor(self, name: str) -> str:
         """Return the address of a tensor, as C."""
-        return f"arena + AT_{c_name(name).upper()}"
+        base = "model_fast_arena" if name in self._plan.fast_tensors else "arena"
+        return f"{base} + AT_{c_name(name).upper()}"
 
     def scratch(self, node: Node) -> str | None:
         """Return the address of a node's scratch, as C, if it needs any."""
         if node.name not in self._plan.scratch:
             return None
-        return f"arena + SCRATCH_{c_name(node.name).upper()}"
+        base = "model_fast_arena" if node.name in self._plan.fast_scratch else "arena"
+        return f"{base} + SCRATCH_{c_name(node.name).upper()}"
+
+
+def _array(name: str) -> str:
+    """Return the definition of one of the arrays that are the network's memory."""
+    attributes = f'aligned({ALIGNMENT}), section(".{name}")'
+    return f"uint8_t model_{name}[MODEL_{name.upper()}_BYTES] __attribute__(({attributes}));"
 
 
 def emit_model(model: IntegerModel, scheduled: Schedule, memory: Arena, head: Sequence[str]) -> str:
@@ -171,16 +180,20 @@ def _field_value(field: Scalar | Bytes4 | ArrayRef | PartRef, node: Node) -> str
             return "NULL"
         case ArrayRef(array=str(array), owner=owner):
             return f"model_weights.{c_name(owner or node.name)}_{array}"
-        case PartRef(role=str(role)):
-            return f"&{c_name(node.parts[role].name)}"
+        case KernelRef(role=str(role)):
+            return OPERATORS[node.parts[role].op].panel_kernel or "NULL"
+        case PartRef(role=str(role), member=member):
+            part = c_name(node.parts[role].name)
+            return f"&{part}.{member}" if member else f"&{part}"
     raise InternalError("unknown type of field", got=field)
 
 
 def _call_lines(scheduled: Schedule, memory: Arena) -> Iterator[str]:
     """Yield the calls, each preceded by a comment with its shapes and its live bytes."""
     calls = scheduled.calls
-    for node, moment in zip(calls.nodes, timeline(calls), strict=True):
-        yield f"    /* {node.name}: {_shapes(calls, node)}, peak {moment.num_bytes:,} B */"
+    for node, moment in zip(calls.nodes, timeline(scheduled), strict=True):
+        fast = f", fast {moment.fast_bytes:,} B" if moment.fast else ""
+        yield f"    /* {node.name}: {_shapes(calls, node)}, peak {moment.arena_bytes:,} B{fast} */"
         yield from _call_line(scheduled, node, memory)
 
 
@@ -244,12 +257,14 @@ def manifest(
         "arena_bytes": plan.arena_bytes,
         "arena_lower_bound_bytes": plan.lower_bound_bytes,
         "arena_optimal": plan.optimal,
+        "fast_arena_bytes": plan.fast_bytes,
         "weights_bytes": sum(spec.num_bytes for spec in constants),
         "flash_bytes_read": flash_bytes_read(calls),
         "tensors": {
             name: {
                 "shape": list(calls.tensors[name].shape),
                 "dtype": calls.tensors[name].dtype,
+                "memory": "fast_arena" if name in plan.fast_tensors else "arena",
                 "offset": offset,
                 **_quantisation(model, name),
             }
@@ -265,6 +280,7 @@ def manifest(
                 "output": node.output,
                 "overwrites": None if node.overwrites is None else node.inputs[node.overwrites],
                 "schedule": dict(OPERATORS[node.op].settings(node)),
+                "scratch_memory": "fast_arena" if node.name in plan.fast_scratch else "arena",
                 "scratch_offset": plan.scratch.get(node.name),
                 "scratch": dict(OPERATORS[node.op].scratch_parts(node, calls.inputs_of(node))),
             }

@@ -8,6 +8,7 @@ from zlib import crc32
 from mcuformer.data.preprocessing import Preprocessing
 from oplib.network.reference import IntegerModel
 from oplib.ops.registry import OPERATORS
+from oplib.plan.arena import Plan
 from oplib.plan.schedule import Schedule
 
 
@@ -80,10 +81,7 @@ def emit_header(
             *(f"    {c_string(name)}, \\" for name in class_names),
             "}",
             "",
-            "/* All working memory; it holds the logits, and the image unless that is fetched. */",
-            f"#define MODEL_ARENA_BYTES {scheduled.plan.arena_bytes}",
-            "extern uint8_t model_arena[MODEL_ARENA_BYTES];",
-            "",
+            *_memory_lines(scheduled.plan),
             *_weights_lines(weights),
             *(STRIP_INPUT if fetches_image(scheduled) else IMAGE_INPUT),
             "",
@@ -98,6 +96,24 @@ def emit_header(
             "",
         ]
     )
+
+
+def _memory_lines(plan: Plan) -> list[str]:
+    """Return the declarations of the arena and, if there is one, of the fast arena."""
+    fast = [
+        "/* The rest of it, in a region close to the core, which no DMA has to reach. */",
+        f"#define MODEL_FAST_ARENA_BYTES {plan.fast_bytes}",
+        "extern uint8_t model_fast_arena[MODEL_FAST_ARENA_BYTES];",
+        "",
+    ]
+    part = "Working memory" if plan.fast_bytes else "All working memory"
+    return [
+        f"/* {part}; it holds the logits, and the image unless that is fetched. */",
+        f"#define MODEL_ARENA_BYTES {plan.arena_bytes}",
+        "extern uint8_t model_arena[MODEL_ARENA_BYTES];",
+        "",
+        *(fast if plan.fast_bytes else []),
+    ]
 
 
 def _weights_lines(weights: bytes) -> list[str]:

@@ -22,12 +22,8 @@ import numpy as np
 from mcuformer.errors import ToolMissingError
 from oplib.graph import Node
 from oplib.network.reference import FloatModel, IntegerModel
-from oplib.ops.attention import (
-    AttentionAttributes,
-    RelativeAttributes,
-    pair_rows,
-    scores_name,
-)
+from oplib.ops.attention import AttentionAttributes, scores_name
+from oplib.ops.attention_relative import RelativeAttributes, pair_rows
 from oplib.ops.base import Array
 from oplib.ops.conv_pool import ConvPoolAttributes
 from oplib.ops.embed_tokens import EmbeddingAttributes

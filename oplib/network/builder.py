@@ -8,7 +8,8 @@ from mcuformer.subnet import LinearName, SubnetConfig
 from oplib.forms import DEFAULT_FORMS, SQRT_STEPS, Forms
 from oplib.graph import NO_ATTRIBUTES, Attributes, Branch, Graph, Node, Place, TensorType
 from oplib.network.low_rank import deployed_rank
-from oplib.ops.attention import AttentionAttributes, RelativeAttributes
+from oplib.ops.attention import AttentionAttributes
+from oplib.ops.attention_relative import RelativeAttributes
 from oplib.ops.conv_pool import ConvPoolAttributes
 from oplib.ops.embed_tokens import EmbeddingAttributes
 from oplib.ops.layer_norm import LayerNormAttributes

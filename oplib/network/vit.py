@@ -13,7 +13,7 @@ from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.network.builder import PATHS, QKV_PARTS, build_graph
 from oplib.network.low_rank import deployed_rank
 from oplib.network.reference import FloatModel
-from oplib.ops.attention import TABLES
+from oplib.ops.attention_relative import TABLES
 from oplib.ops.base import Array
 
 NORM_PARTS = ("weight", "bias", "running_mean", "running_var")

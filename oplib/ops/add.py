@@ -36,6 +36,7 @@ class Add(Operator):
     in_place: ClassVar[tuple[int, ...]] = (0, 1)
     epilogue: ClassVar[Epilogue | None] = "add"
     streamable: ClassVar[bool] = True
+    panel_kernel: ClassVar[str | None] = "oplib_tile_linear_add_s8"
 
     def output_type(self, node: Node, inputs: Sequence[TensorType]) -> TensorType:
         return inputs[0]
@@ -89,7 +90,7 @@ class AddS16(Add):
     kernel: ClassVar[str] = "oplib_add_s16"
     in_place: ClassVar[tuple[int, ...]] = (0,)
     epilogue: ClassVar[Epilogue | None] = None
-    streamable: ClassVar[bool] = False
+    panel_kernel: ClassVar[str | None] = "oplib_tile_linear_add_s16"
 
     def lower(self, node: Node, params: Params, context: LoweringContext) -> Lowered:
         stream, branch = (context.of(name) for name in node.inputs)

@@ -13,7 +13,6 @@ from oplib.graph import Node, TensorType
 from oplib.ops.base import (
     OUTPUT,
     Array,
-    ArrayRef,
     ArraySpec,
     Buffers,
     Field,
@@ -30,18 +29,17 @@ from oplib.ops.base import (
     whole,
 )
 from oplib.ops.packing import QUAD, TILE, even, panels, quads, tile_bytes
-from oplib.ops.quant import INT8_MAX, integer_matmul, multiplier, requantize
+from oplib.ops.quant import integer_matmul, multiplier, requantize
 from oplib.ops.softmax import (
     MAX_TOKENS,
     SoftmaxAttributes,
+    dropped_bits,
     lower_softmax,
     softmax_fields,
     softmax_specs,
     softmax_weights,
 )
 from oplib.ops.work import Work
-
-TABLES = ("key_rows", "key_columns", "value_rows", "value_columns")
 
 
 def scores_name(node: Node) -> str:
@@ -59,30 +57,22 @@ class AttentionAttributes(SoftmaxAttributes):
 
     num_heads: int = field(kw_only=True)
 
+    def value_rows(self, tokens: int) -> int:
+        """Return the number of rows that a head's packed values have."""
+        return tokens
 
-@dataclass(frozen=True)
-class RelativeAttributes(AttentionAttributes):
-    """Attributes of attention with relative positions.
+    def vectors_bytes(self, head_dim: int) -> int:
+        """Return the bytes of packed vectors that all heads share."""
+        return 0
 
-    Args:
-        grid_size: patches along one side of the image.
-        max_distance: largest distance with vectors of its own; greater ones are clipped to it.
-        first: 1 with a class token, 0 without.
-    """
+    def work_bytes(self, tokens: int, head_dim: int) -> int:
+        """Return the bytes of working memory for four queries of one head.
 
-    grid_size: int = field(kw_only=True)
-    max_distance: int = field(kw_only=True)
-    first: int = field(kw_only=True)
-
-
-def weights_bytes(attrs: SoftmaxAttributes, tokens: int) -> int:
-    """Return the bytes of four rows of scores and of their softmax weights, for one head.
-
-    A score takes one byte and a weight two: 12 bytes per token, padded to whole quads. Forms other
-    than the table, and normalisation, need two more bytes per token as working memory.
-    """
-    plain = attrs.softmax == "table" and not attrs.normalized
-    return (12 if plain else 14) * QUAD * quads(tokens)
+        A score takes one byte and a weight two: 12 bytes per token, padded to whole quads. Forms
+        other than the table, and normalisation, need two more bytes per token.
+        """
+        plain = self.softmax == "table" and not self.normalized
+        return (12 if plain else 14) * QUAD * quads(tokens)
 
 
 def attention_work(attrs: AttentionAttributes, tokens: int, width: int, *, packed: bool) -> Work:
@@ -152,13 +142,18 @@ class AttentionOperator(Operator[AttrsT]):
 
         Args:
             node: the attention node.
-            tables: float or int8 arrays by the names in :data:`TABLES`.
+            tables: the node's float or int8 arrays.
             kind: ``key`` or ``value``.
 
         Returns:
             An array (N, N, head_dim), by query and key.
         """
         return None
+
+    def numerator_bits(self, tokens: int) -> int:
+        """Return the bits of a numerator that, divided by any sum of weights, is below 2^31."""
+        # The sum is at least the weight of the largest score: 32767, or half of it.
+        return 45 - dropped_bits(tokens)
 
     def _float_scores(self, node: Node[AttrsT], params: Params, inputs: Sequence[Array]) -> Array:
         """Return the scaled scores (B, heads, N, N) of each query with each key."""
@@ -194,19 +189,18 @@ class AttentionOperator(Operator[AttrsT]):
                 "too many tokens for a 32-bit accumulator",
                 where=node.name,
                 got=tokens,
-                expected=f"at most {MAX_TOKENS}",
+                expected=f"at most {MAX_TOKENS}, class token included",
             )
         head_dim = width // node.attrs.num_heads
         ratio = q.scale * k.scale / (np.sqrt(head_dim) * scores.scale)
         # y = (v.scale / y.scale) sum(w v) / sum(w). The kernel divides once per row: the multiplier
         # of a row is numerator / sum(w), with the 32 fraction bits of every requantisation. It must
-        # stay below 2^31. Unnormalised, sum(w) >= 32767, the weight of the largest score, and
-        # 2^45 / 32767 < 2^31; normalised, sum(w) counts as 127, and 2^37 / 127 < 2^31.
+        # stay below 2^31. Normalised, sum(w) counts as 127, and 2^37 / 127 < 2^31.
         numerator = round(v.scale / target.scale * 2**32)
-        limit = 2**37 if node.attrs.normalized else 2**45
+        limit = 2**37 if node.attrs.normalized else 2 ** self.numerator_bits(tokens)
         if numerator >= limit:
             raise LoweringError("output scale too fine for the values", where=node.name)
-        arrays, exponent = lower_softmax(node.attrs, scores.scale, node.name)
+        arrays, exponent = lower_softmax(node.attrs, scores.scale, tokens, node.name)
         scalars = {
             "score_multiplier": int(multiplier(ratio, scores_name(node))[0]),
             "value_numerator": numerator,
@@ -215,6 +209,10 @@ class AttentionOperator(Operator[AttrsT]):
         }
         return Lowered(arrays, scalars)
 
+    def weights(self, node: Node[AttrsT], scores: Array, lowered: Lowered) -> tuple[Array, Array]:
+        """Return the weights (B, heads, N, N) of int8 scores, and the sums (B, heads, N, 1)."""
+        return softmax_weights(node.attrs, scores, lowered.arrays, lowered.scalars["exponent"])
+
     def run_integer(self, node: Node[AttrsT], lowered: Lowered, inputs: Sequence[Array]) -> Array:
         q, k, v = (split_heads(x, node.attrs.num_heads) for x in inputs)
         dots = integer_matmul(q, k.transpose(0, 1, 3, 2))
@@ -222,8 +220,7 @@ class AttentionOperator(Operator[AttrsT]):
         if added is not None:
             dots = dots + _integer_einsum("bhid,ijd->bhij", q, added)
         scores = requantize(dots, lowered.scalars["score_multiplier"], 0)
-        exponent = lowered.scalars["exponent"]
-        weights, total = softmax_weights(node.attrs, scores, lowered.arrays, exponent)
+        weights, total = self.weights(node, scores, lowered)
         factor = (lowered.scalars["value_numerator"] + total // 2) // total
         sums = integer_matmul(weights, v)
         added = self.relative(node, lowered.arrays, "value")
@@ -234,13 +231,13 @@ class AttentionOperator(Operator[AttrsT]):
     def fields(
         self, node: Node[AttrsT], inputs: Sequence[TensorType], scalars: Mapping[str, int]
     ) -> tuple[Field, ...]:
-        heads = node.attrs.num_heads
+        (tokens, width), heads = inputs[0].shape, node.attrs.num_heads
         return (
-            *int32(num_heads=heads, head_dim=inputs[0].shape[-1] // heads),
+            *int32(num_heads=heads, head_dim=width // heads),
             Scalar("score_multiplier", "int32_t", scalars["score_multiplier"]),
             Scalar("zero_point", "int32_t", scalars["zero_point"]),
             Scalar("value_numerator", "uint64_t", scalars["value_numerator"]),
-            Nested("softmax", softmax_fields(node.attrs, scalars["exponent"])),
+            Nested("softmax", softmax_fields(node.attrs, scalars["exponent"], tokens)),
         )
 
     def call_arguments(
@@ -256,8 +253,10 @@ class Attention(AttentionOperator[AttentionAttributes]):
     helpers: ClassVar[tuple[str, ...]] = (
         "oplib_softmax_s8",
         "oplib_tile_attention_rows_s8",
+        "oplib_tile_pack_keys_s8",
         "oplib_tile_pack_rows_s8",
         "oplib_tile_pack_s8",
+        "oplib_tile_pack_values_s8",
         "oplib_tile_scores_s8",
         "oplib_tile_softmax_s8",
     )
@@ -284,100 +283,8 @@ class Attention(AttentionOperator[AttentionAttributes]):
             "keys": even(tokens) * QUAD * quads(head_dim),
             "values": even(head_dim) * QUAD * quads(tokens),
             "queries": tile_bytes(head_dim),
-            "weights": weights_bytes(node.attrs, tokens),
+            "weights": node.attrs.work_bytes(tokens, head_dim),
         }
-
-
-class AttentionRelative(AttentionOperator[RelativeAttributes]):
-    """Attention with AutoFormer's two-dimensional relative positions in keys and values.
-
-    ``softmax(q (k + r_k)^T / sqrt(head_dim)) (v + r_v)``, where r of a pair of tokens is the sum of
-    a vector for their row distance and one for their column distance; every table is
-    (2 * max_distance + 2, head_dim) (AutoFormer, Chen et al., 2021).
-    """
-
-    kernel: ClassVar[str] = "oplib_attention_relative_s8"
-    helpers: ClassVar[tuple[str, ...]] = ("oplib_softmax_s8",)
-
-    def array_specs(
-        self, node: Node[RelativeAttributes], inputs: Sequence[TensorType]
-    ) -> tuple[ArraySpec, ...]:
-        shape = (self._rows(node), inputs[0].shape[-1] // node.attrs.num_heads)
-        return (*softmax_specs(node.attrs), *(ArraySpec(name, "int8", shape) for name in TABLES))
-
-    def _rows(self, node: Node[RelativeAttributes]) -> int:
-        return 2 * node.attrs.max_distance + 2
-
-    def work(
-        self, node: Node[RelativeAttributes], tensors: Tensors, *, inside: bool = False
-    ) -> Work:
-        tokens, width = tensors[node.output].shape
-        constants = sum(
-            spec.num_bytes for spec in self.array_specs(node, (tensors[node.inputs[0]],))
-        )
-        return attention_work(node.attrs, tokens, width, packed=False) + Work(bytes_read=constants)
-
-    def scratch_parts(
-        self, node: Node[RelativeAttributes], inputs: Sequence[TensorType]
-    ) -> Mapping[str, int]:
-        return {"weights": 8 * node.attrs.grid_size + 3 * inputs[0].shape[0]}
-
-    def relative(
-        self, node: Node[RelativeAttributes], tables: Mapping[str, Array], kind: str
-    ) -> Array | None:
-        rows, cols = pair_rows(node.attrs.grid_size, node.attrs.max_distance, node.attrs.first)
-        by_row, by_col = tables[f"{kind}_rows"], tables[f"{kind}_columns"]
-        if by_row.dtype == np.int8:
-            by_row, by_col = by_row.astype(np.int64), by_col.astype(np.int64)
-        result: Array = by_row[rows] + by_col[cols]
-        return result
-
-    def internals(
-        self, node: Node[RelativeAttributes], params: Params, inputs: Sequence[Array]
-    ) -> dict[str, Array]:
-        keys = np.concatenate([params["key_rows"], params["key_columns"]])
-        values = np.concatenate([params["value_rows"], params["value_columns"]])
-        scores = super().internals(node, params, inputs)
-        # Tables are quantised at the scales of keys and values, whose ranges must hold them.
-        return {**scores, node.inputs[1]: keys, node.inputs[2]: values}
-
-    def lower(
-        self, node: Node[RelativeAttributes], params: Params, context: LoweringContext
-    ) -> Lowered:
-        lowered = super().lower(node, params, context)
-        for name in TABLES:
-            source = context.of(node.inputs[1 if name.startswith("key") else 2])
-            codes = np.rint(params[name].astype(np.float64) / source.scale)
-            lowered.arrays[name] = np.clip(codes, -INT8_MAX, INT8_MAX).astype(np.int8)
-        return lowered
-
-    def fields(
-        self,
-        node: Node[RelativeAttributes],
-        inputs: Sequence[TensorType],
-        scalars: Mapping[str, int],
-    ) -> tuple[Field, ...]:
-        return (
-            *int32(grid_size=node.attrs.grid_size, max_distance=node.attrs.max_distance),
-            *(ArrayRef(name, name) for name in TABLES),
-            Nested("attention", super().fields(node, inputs, scalars)),
-        )
-
-
-def pair_rows(grid_size: int, max_distance: int, first: int) -> tuple[Array, Array]:
-    """Return the table rows of every pair of tokens, by row and by column distance, each (N, N).
-
-    Args:
-        grid_size: patches along one side of the image.
-        max_distance: largest distance with a table row of its own.
-        first: 1 with a class token, whose pairs take row 0; 0 without.
-    """
-    patches = np.arange(grid_size**2)
-    table_rows = []
-    for coordinate in (patches // grid_size, patches % grid_size):
-        distance = np.clip(coordinate[None] - coordinate[:, None], -max_distance, max_distance)
-        table_rows.append(np.pad(distance + max_distance + 1, ((first, 0), (first, 0))))
-    return table_rows[0], table_rows[1]
 
 
 def _integer_einsum(equation: str, x: Array, added: Array) -> Array:

@@ -7,9 +7,21 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import ClassVar
 
-from oplib.graph import Node, TensorType
-from oplib.ops.attention import AttentionAttributes, weights_bytes
-from oplib.ops.base import OUTPUT, Buffers, Field, Tensors, Touch, align, int32, rows_of, whole
+from oplib.graph import ITEM_BYTES, Node, TensorType
+from oplib.ops.attention import AttentionAttributes
+from oplib.ops.attention_relative import RelativeAttributes
+from oplib.ops.base import (
+    OUTPUT,
+    Buffers,
+    Field,
+    PartRef,
+    Tensors,
+    Touch,
+    align,
+    int32,
+    rows_of,
+    whole,
+)
 from oplib.ops.fused import BlockOperator, factor_rank, part_fields
 from oplib.ops.packing import QUAD, TILE, panel_bytes, panel_sizes, panels, quads
 
@@ -40,6 +52,11 @@ class AttentionBlockAttributes(AttentionAttributes):
         return -(-self.num_heads // self.group)
 
 
+@dataclass(frozen=True)
+class RelativeBlockAttributes(AttentionBlockAttributes, RelativeAttributes):
+    """Attributes of a block's attention with relative positions."""
+
+
 class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
     """``x + proj(attention(norm(x)))`` in place, ``group`` heads at a time.
 
@@ -54,6 +71,10 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
 
     Parts: ``norm``, ``qkv_factor`` where q, k and v are of low rank, ``q``, ``k``, ``v``,
     ``attention``, ``proj_factor`` where proj is of low rank, ``proj``, ``add``.
+
+    Attributes:
+        attention: operator of the attention that the kernel computes.
+        attributes: type of the fused node's attributes.
     """
 
     kernel: ClassVar[str] = "oplib_attention_block_s8"
@@ -61,8 +82,6 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         "oplib_softmax_s8",
         "oplib_tile_attention_rows_s8",
         "oplib_tile_attention_tile_s8",
-        "oplib_tile_layer_norm_s8",
-        "oplib_tile_linear_add_s8",
         "oplib_tile_linear_key_s8",
         "oplib_tile_linear_s8",
         "oplib_tile_linear_tile_s8",
@@ -73,6 +92,9 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         "oplib_tile_softmax_s8",
     )
     in_place: ClassVar[tuple[int, ...]] = (0,)
+    chosen: ClassVar[tuple[str, ...]] = ("norm", "qkv_factor", "proj_factor", "add")
+    attention: ClassVar[str] = "attention"
+    attributes: ClassVar[type[AttentionBlockAttributes]] = AttentionBlockAttributes
 
     def fused_attributes(
         self, parts: Mapping[str, Node], tensors: Tensors, group: int
@@ -80,9 +102,9 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         attention = parts["attention"]
         attrs = attention.attributes(AttentionAttributes)
         head_dim = tensors[attention.output].shape[1] // attrs.num_heads
-        if head_dim % QUAD:
+        if head_dim % QUAD or attention.op != self.attention:
             return None
-        return AttentionBlockAttributes(
+        return self.attributes(
             **vars(attrs),
             head_dim=head_dim,
             group=min(group, attrs.num_heads),
@@ -112,7 +134,7 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         intermediate takes their place, while the panel of outputs is still being read.
         """
         rank = panel_bytes(node.attrs.panel, node.attrs.proj_rank)
-        return align(max(weights_bytes(node.attrs, tokens), rank))
+        return align(max(node.attrs.work_bytes(tokens, node.attrs.head_dim), rank))
 
     def scratch_parts(
         self, node: Node[AttentionBlockAttributes], inputs: Sequence[TensorType]
@@ -120,7 +142,7 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         tokens, dim = inputs[0].shape
         heads, group = node.attrs.num_heads, node.attrs.group
         head_dim = node.attrs.head_dim
-        packed = group * head_dim * QUAD * quads(tokens)
+        value_rows = node.attrs.value_rows(tokens)
         queries = panel_bytes(node.attrs.panel, group * head_dim)
         # The work area serves two phases in turn. Reading: the normalised panel, then the low-rank
         # intermediate of q, k and v; both are dead once the queries are computed. Attending: scores
@@ -131,8 +153,9 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         attending = self._outputs_offset(node, tokens) + outputs
         earlier = self._reading_bytes(node, dim, node.attrs.read_panel) - queries
         return {
-            "keys": packed,
-            "values": packed,
+            "keys": group * head_dim * QUAD * quads(tokens),
+            "values": group * head_dim * QUAD * quads(value_rows),
+            "vectors": node.attrs.vectors_bytes(head_dim),
             "slots": tokens * (heads - group) * head_dim,
             "queries": queries,
             "work": max(reading, attending, earlier),
@@ -201,7 +224,6 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
         inputs: Sequence[TensorType],
         scalars: Mapping[str, int],
     ) -> tuple[Field, ...]:
-        roles = ("norm", "qkv_factor", "q", "k", "v", "attention", "proj_factor", "proj", "add")
         attrs = node.attrs
         offsets, end = {}, 0
         for name, size in self.scratch_parts(node, inputs).items():
@@ -209,11 +231,55 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
             end += align(size)
         offsets["outputs_offset"] = self._outputs_offset(node, inputs[0].shape[0])
         return (
-            *part_fields(node, roles),
+            *part_fields(node, ("norm", "qkv_factor", "q", "k", "v"), self.chosen),
+            *self._attention_fields(),
+            *part_fields(node, ("proj_factor", "proj", "add"), self.chosen),
+            *int32(item_bytes=ITEM_BYTES[inputs[0].dtype]),
             *int32(group=attrs.group, read_panel=attrs.read_panel, panel=attrs.panel, **offsets),
         )
+
+    def _attention_fields(self) -> tuple[PartRef, ...]:
+        """Return the pointers to the structs of attention and of relative positions."""
+        return PartRef("attention", "attention"), PartRef("relative", None)
 
     def call_arguments(
         self, node: Node[AttentionBlockAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
         return buffers.output, buffers.scratch, str(types[0].shape[0])
+
+
+class AttentionRelativeBlock(AttentionBlock):
+    """The same with relative positions, whose tables are packed like weights once per call."""
+
+    kernel: ClassVar[str] = "oplib_attention_relative_block_s8"
+    params: ClassVar[str | None] = "oplib_attention_block_s8_params"
+    helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_attention_block_s8",
+        "oplib_softmax_s8",
+        "oplib_tile_attention_relative_s8",
+        "oplib_tile_class_values_s8",
+        "oplib_tile_linear_key_s8",
+        "oplib_tile_linear_s8",
+        "oplib_tile_linear_tile_s8",
+        "oplib_tile_linear_value_s8",
+        "oplib_tile_pack_keys_s8",
+        "oplib_tile_pack_relative_s8",
+        "oplib_tile_pack_rows_s8",
+        "oplib_tile_pack_s8",
+        "oplib_tile_pack_values_s8",
+        "oplib_tile_products_s32",
+        "oplib_tile_relative_products_s8",
+        "oplib_tile_relative_scores_s8",
+        "oplib_tile_relative_weights_s8",
+        "oplib_tile_softmax_s8",
+    )
+    attention: ClassVar[str] = "attention_relative"
+    attributes: ClassVar[type[AttentionBlockAttributes]] = RelativeBlockAttributes
+
+    def passes(self, node: Node[AttentionBlockAttributes], role: str, tokens: int) -> Fraction:
+        # The tables, nearly all of the attention's constants, are read once.
+        return Fraction(1) if role == "attention" else super().passes(node, role, tokens)
+
+    def _attention_fields(self) -> tuple[PartRef, ...]:
+        owner = PartRef("relative", "attention")
+        return PartRef("attention", "attention", member="attention"), owner

@@ -82,10 +82,12 @@ class PartRef:
     Args:
         name: name of the member.
         role: role of the part; None for a null pointer.
+        member: member of that struct to point to; empty for the struct itself.
     """
 
     name: str
     role: str | None
+    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,8 @@ class Operator(Generic[AttributesT]):
         epilogue: how the layer before may do this operator's work in its own epilogue; None where
             it cannot.
         streamable: whether a block's streamed kernel can compute it, tile by tile.
+        panel_kernel: name of the C function that a block calls for it by a pointer; None where the
+            block knows the function, or the layer before does the work.
         scales_channels: whether weight and bias belong to output channels, so that each channel can
             be scaled.
         weighs_channels: whether a matrix multiplies the channels of the input.
@@ -219,6 +223,7 @@ class Operator(Generic[AttributesT]):
     reads_image: ClassVar[bool] = False
     epilogue: ClassVar[Epilogue | None] = None
     streamable: ClassVar[bool] = False
+    panel_kernel: ClassVar[str | None] = None
     scales_channels: ClassVar[bool] = False
     weighs_channels: ClassVar[bool] = False
 
@@ -325,6 +330,12 @@ class Operator(Generic[AttributesT]):
     ) -> QuantParams | None:
         """Return the output's scale where the operator chooses it, None where calibration does."""
         return None
+
+    def finest_scale(
+        self, node: Node[AttributesT], params: Params, context: LoweringContext
+    ) -> float:
+        """Return the finest scale of the output that the integers can express; 0 if any."""
+        return 0.0
 
     def flash_arrays(self, node: Node[AttributesT], lowered: Lowered) -> Mapping[str, Array]:
         """Return the lowered arrays in the kernel's layout, as :meth:`array_specs` describes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -27,13 +27,14 @@ from oplib.ops.base import (
 )
 from oplib.ops.linear import (
     accumulate,
+    finest_scale,
     linear_fields,
     linear_specs,
     lower_linear,
     pack_linear,
     product_work,
 )
-from oplib.ops.packing import tile_bytes
+from oplib.ops.packing import QUAD, TILE, panel_bytes, panel_sizes, panels
 from oplib.ops.patch_operator import PIXELS, fold_normalisation
 from oplib.ops.quant import requantize
 from oplib.ops.work import Work
@@ -68,10 +69,12 @@ class ConvPoolAttributes(Attributes):
     Args:
         out_features: output channels.
         stride: stride of the convolution; that of the pooling is 2.
+        panel: windows per pass over the weights; a row of the convolution is whole panels.
     """
 
     out_features: int
     stride: int
+    panel: int = TILE
 
 
 class ConvPool(Operator[ConvPoolAttributes]):
@@ -84,18 +87,20 @@ class ConvPool(Operator[ConvPoolAttributes]):
     kernel: ClassVar[str] = "oplib_conv_pool_s8"
     reads_image: ClassVar[bool] = True
     helpers: ClassVar[tuple[str, ...]] = (
+        "oplib_conv_pool_row_s8",
+        "oplib_tile_pack_windows_s8",
         "oplib_tile_pack_rows_s8",
-        "oplib_tile_pack_s8",
         "oplib_tile_linear_s8",
     )
 
-    def _conv_size(self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType]) -> int:
+    def conv_size(self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType]) -> int:
+        """Return the rows, and columns, of the convolution's output."""
         return -(-inputs[0].shape[0] // node.attrs.stride)
 
     def output_type(
         self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType]
     ) -> TensorType:
-        pooled = -(-self._conv_size(node, inputs) // 2)
+        pooled = -(-self.conv_size(node, inputs) // 2)
         return TensorType((pooled, pooled, node.attrs.out_features))
 
     def array_specs(
@@ -111,18 +116,42 @@ class ConvPool(Operator[ConvPoolAttributes]):
     def scratch_parts(
         self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType]
     ) -> Mapping[str, int]:
-        row = self._conv_size(node, inputs) * node.attrs.out_features
-        features = 9 * inputs[0].shape[-1]
-        return {"tile": tile_bytes(features), "rows": 4 * features + 3 * row}
+        chans, panel = inputs[0].shape[-1], node.attrs.panel
+        windows = TILE * 9 * chans if chans % QUAD else 0
+        results = max(panel * node.attrs.out_features, windows)
+        return {"panel": panel_bytes(panel, 9 * chans), "results": results}
+
+    def panel_sizes(
+        self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType]
+    ) -> tuple[int, ...]:
+        return panel_sizes(self.conv_size(node, inputs))
+
+    def with_panel(
+        self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType], panel: int
+    ) -> Node[ConvPoolAttributes]:
+        return replace(node, attrs=replace(node.attrs, panel=panel))
+
+    def settings(self, node: Node[ConvPoolAttributes]) -> Mapping[str, int]:
+        return {"panel": node.attrs.panel}
+
+    def passes(self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType]) -> int:
+        """Return how many times the weights are read."""
+        size = self.conv_size(node, inputs)
+        return size * len(panels(size, node.attrs.panel))
 
     def work(
         self, node: Node[ConvPoolAttributes], tensors: Tensors, *, inside: bool = False
     ) -> Work:
-        target = tensors[node.output]
-        specs = self.array_specs(node, (tensors[node.inputs[0]],))
-        positions = target.size // node.attrs.out_features
-        work = product_work(positions, target.size, specs[0].num_bytes)
-        return work + Work(bytes_read=sum(spec.num_bytes for spec in specs))
+        source = (tensors[node.inputs[0]],)
+        specs, size = self.array_specs(node, source), self.conv_size(node, source)
+        outputs = size**2 * node.attrs.out_features
+        constants = sum(spec.num_bytes for spec in specs)
+        read, loaded = self.passes(node, source), size * len(panels(size, TILE))
+        return product_work(size**2, outputs, specs[0].num_bytes) + Work(
+            epilogue_elements=outputs,  # pooled
+            bytes_read=read * constants,
+            bytes_reread=(loaded - read) * constants,
+        )
 
     def run_float(
         self, node: Node[ConvPoolAttributes], params: Params, inputs: Sequence[Array]
@@ -146,6 +175,16 @@ class ConvPool(Operator[ConvPoolAttributes]):
             pad = np.full(context.inputs[0].shape[-1], code, np.int8).view(np.uint8)
         return Lowered({**arrays, "pad": pad}, {"zero_point": target.zero_point})
 
+    def finest_scale(
+        self, node: Node[ConvPoolAttributes], params: Params, context: LoweringContext
+    ) -> float:
+        weight, bias, source = params["weight"], params["bias"], PIXELS
+        if context.inputs[0].dtype == "uint8":
+            weight, bias = fold_normalisation(weight, bias, context.preprocessing)
+        else:
+            source = context.of(node.inputs[0])
+        return finest_scale(weight, bias, source)
+
     def run_integer(
         self, node: Node[ConvPoolAttributes], lowered: Lowered, inputs: Sequence[Array]
     ) -> Array:
@@ -168,8 +207,8 @@ class ConvPool(Operator[ConvPoolAttributes]):
         chans, out = inputs[0].shape[-1], node.attrs.out_features
         return (
             *int32(in_size=inputs[0].shape[0], in_chans=chans, stride=node.attrs.stride),
-            Scalar("conv_size", "int32_t", self._conv_size(node, inputs)),
-            Scalar("flip", "uint32_t", 0x80 if inputs[0].dtype == "uint8" else 0),
+            *int32(conv_size=self.conv_size(node, inputs), panel=node.attrs.panel),
+            Scalar("flip", "uint32_t", 0x80808080 if inputs[0].dtype == "uint8" else 0),
             ArrayRef("pad", "pad"),
             Nested("linear", linear_fields(9 * chans, out, scalars["zero_point"])),
         )

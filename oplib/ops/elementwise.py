@@ -51,7 +51,8 @@ class Elementwise(Operator):
 
     def work(self, node: Node, tensors: Tensors, *, inside: bool = False) -> Work:
         source = tensors[node.inputs[0]]
-        work = Work(epilogue_elements=source.size) if inside else Work(elements=source.size)
+        joined = inside and self.epilogue is not None
+        work = Work(epilogue_elements=source.size) if joined else Work(elements=source.size)
         constants = sum(spec.num_bytes for spec in self.array_specs(node, (source,)))
         return work + Work(bytes_read=constants)
 

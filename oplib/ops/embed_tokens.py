@@ -163,7 +163,8 @@ class EmbedTokens(Operator[EmbeddingAttributes]):
     def call_arguments(
         self, node: Node[EmbeddingAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return buffers.inputs[0], buffers.output, str(types[0].shape[0] * types[0].shape[1])
+        count = types[0].shape[0] * types[0].shape[1]
+        return buffers.inputs[0], buffers.output, "0", str(count)
 
 
 class EmbedTokensS16(EmbedTokens):

@@ -10,6 +10,10 @@ from oplib.graph import Node
 from oplib.ops.base import AttributesT, Operator, PartRef, Tensors
 
 
+class KernelRef(PartRef):
+    """A pointer to the kernel of a part (:attr:`Operator.panel_kernel`), null without one."""
+
+
 class FusedOperator(Operator[AttributesT]):
     """An operator whose node has parts, each with its own constants and numbers.
 
@@ -17,13 +21,17 @@ class FusedOperator(Operator[AttributesT]):
     over the parts.
 
     Attributes:
-        tables: by the role of a layer, the role of the part whose table its epilogue looks up.
+        tables: by the role of a layer, the role of the part whose table its epilogue looks up, if
+            that part is a table (:attr:`Operator.epilogue`).
+        chosen: roles of the parts that say themselves by which kernel they are computed
+            (:attr:`Operator.panel_kernel`).
         struct_of: role of the part whose struct the call receives; None where the call has a struct
             of its own.
         packs: roles of the parts whose inputs the call packs into a tile; all others read a tile.
     """
 
     tables: ClassVar[Mapping[str, str]] = {}
+    chosen: ClassVar[tuple[str, ...]] = ()
     struct_of: ClassVar[str | None] = None
     packs: ClassVar[tuple[str, ...]] = ()
 
@@ -31,8 +39,8 @@ class FusedOperator(Operator[AttributesT]):
         """Return how many times a part is computed per token."""
         return 1
 
-    def passes(self, node: Node[AttributesT], role: str, tokens: int) -> Fraction:
-        """Return how many times the call reads all constants of a part."""
+    def passes(self, node: Node[AttributesT], role: str, tokens: int) -> Fraction | None:
+        """Return how many times the call reads all constants of a part; None: as the part alone."""
         raise NotImplementedError
 
 
@@ -62,6 +70,17 @@ def factor_rank(parts: Mapping[str, Node], layer: str, tensors: Tensors) -> int:
     return 0 if factor is None else tensors[factor.output].shape[1]
 
 
-def part_fields(node: Node, roles: Sequence[str]) -> tuple[PartRef, ...]:
-    """Return a pointer to the struct of each role's part, null for a part that is absent."""
-    return tuple(PartRef(role, role if role in node.parts else None) for role in roles)
+def part_fields(
+    node: Node, roles: Sequence[str], chosen: Sequence[str] = ()
+) -> tuple[PartRef, ...]:
+    """Return a pointer to the struct of each role's part, null for a part that is absent.
+
+    Behind those of `chosen` stands a pointer to the kernel that computes the part.
+    """
+    members: list[PartRef] = []
+    for role in roles:
+        part = role if role in node.parts else None
+        members.append(PartRef(role, part))
+        if role in chosen:
+            members.append(KernelRef(f"{role}_kernel", part))
+    return tuple(members)

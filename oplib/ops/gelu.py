@@ -48,7 +48,6 @@ class GeluInteger(Gelu):
     """
 
     epilogue: ClassVar[Epilogue | None] = None
-    streamable: ClassVar[bool] = False
     input_factor: ClassVar[float]
     bits: ClassVar[int]
 
@@ -100,6 +99,7 @@ class GeluSigmoid(GeluInteger):
     """``x sigmoid(1.702 x)``, the sigmoid as softmax over {1.702 x, 0} (MCUFormer, supplement)."""
 
     kernel: ClassVar[str] = "oplib_gelu_sigmoid_s8"
+    panel_kernel: ClassVar[str | None] = "oplib_tile_gelu_sigmoid_s8"
     input_factor: ClassVar[float] = 1.702 * float(np.log2(np.e))
     bits: ClassVar[int] = 15
 
@@ -116,6 +116,7 @@ class GeluPolynomial(GeluInteger):
     """``x (1 + erf) / 2`` with a second-order erf (I-BERT, Kim et al., 2021, section 3.4)."""
 
     kernel: ClassVar[str] = "oplib_gelu_polynomial_s8"
+    panel_kernel: ClassVar[str | None] = "oplib_tile_gelu_polynomial_s8"
     input_factor: ClassVar[float] = float(1 / np.sqrt(2.0))
     bits: ClassVar[int] = 16
 

@@ -27,7 +27,8 @@ from oplib.ops.base import (
 from oplib.ops.quant import multiply_high, saturate
 from oplib.ops.work import Work
 
-MAX_FEATURES = 511
+MAX_FEATURES = 1024  # centred values stay below sqrt(features - 1) 2^26 < 2^31
+STATISTICS_BITS = 52  # the shift s >= -20, so that 2^(s / 2 + 10) is an integer
 SQRT_STEPS = SQRT_FORMS["newton4"]
 
 
@@ -76,10 +77,11 @@ class LayerNorm(Operator[LayerNormAttributes]):
 
     family: ClassVar[str] = "layer_norm"
     kernel: ClassVar[str] = "oplib_layer_norm_s8"
+    params: ClassVar[str | None] = "oplib_layer_norm_s8_params"
     streamable: ClassVar[bool] = True
+    panel_kernel: ClassVar[str | None] = "oplib_tile_layer_norm_s8"
     scales_channels: ClassVar[bool] = True
     largest_code: ClassVar[float] = 127.5  # largest distance from the middle of the codes
-    statistics_bits: ClassVar[int] = 32
     in_place: ClassVar[tuple[int, ...]] = (0,)
 
     def output_type(
@@ -125,16 +127,22 @@ class LayerNorm(Operator[LayerNormAttributes]):
     ) -> Lowered:
         features = context.inputs[0].shape[-1]
         source, target = context.of(node.inputs[0]), context.of(node.output)
-        # Codes within +-127.5 of their middle have at most that standard deviation (Popoviciu's
-        # inequality), so features^2 * 127.5^2 bounds the statistics: 511 features fit 32 bits.
-        eps = round(node.attrs.eps * features**2 / source.scale**2)
-        largest = features**2 * self.largest_code**2 + eps
-        if features > MAX_FEATURES or largest >= 2**self.statistics_bits:
+        if features > MAX_FEATURES:
             raise LoweringError(
-                f"integer statistics would overflow {self.statistics_bits} bits",
+                "too many features for a layer norm in integers",
                 where=node.name,
-                got=f"{features} features, eps {eps} units",
-                expected=f"at most {MAX_FEATURES} features and a small eps",
+                got=features,
+                expected=f"at most {MAX_FEATURES}",
+            )
+        # Codes within a distance of their middle have at most that standard deviation (Popoviciu's
+        # inequality), so features^2 times its square, plus eps, bounds the statistics.
+        eps = round(node.attrs.eps * features**2 / source.scale**2)
+        if features**2 * self.largest_code**2 + eps >= 2**STATISTICS_BITS:
+            raise LoweringError(
+                f"integer statistics would overflow {STATISTICS_BITS} bits",
+                where=node.name,
+                got=f"eps {eps} units",
+                expected="a smaller norm_eps, or a wider range of the norm's input",
             )
         # In run_integer, gamma takes 23 fraction bits to 7, and beta includes half a code.
         gamma = np.rint(params["weight"].astype(np.float64) / target.scale * 2**16)
@@ -151,11 +159,12 @@ class LayerNorm(Operator[LayerNormAttributes]):
     ) -> Array:
         # In code units, and all multiplied by n = features so that nothing is divided:
         #   V = n sum x^2 - (sum x)^2 + eps = n^2 (variance + eps), exact.
-        #   V 2^s in [2^30, 2^32) for an even s, so r = isqrt(V 2^s) = sqrt(V) 2^(s/2) has 16 bits.
+        #   V 2^s in [2^30, 2^32) for an even s, which is negative where V has more than 32 bits; so
+        #   r = isqrt(V 2^s) = sqrt(V) 2^(s/2) has 16 bits.
         #   inverse = 2^45 / r;  centred = (n x - sum x) 2^(s/2 + 10).
         # The high product centred * inverse / 2^32 is the normalised value with 23 fraction bits.
         # It fits: |n x - sum x| <= sqrt(n - 1) sqrt(V) (Samuelson's inequality), hence
-        # |centred| < sqrt(n) 2^26 < 2^31.
+        # |centred| < sqrt(n - 1) 2^26 < 2^31 for n <= 1024.
         x = inputs[0].astype(np.int64)
         features = x.shape[-1]
         total = x.sum(axis=-1, keepdims=True)
@@ -178,8 +187,8 @@ class LayerNorm(Operator[LayerNormAttributes]):
     ) -> tuple[Field, ...]:
         return (
             Scalar("features", "int32_t", inputs[0].shape[-1]),
-            Scalar("eps", "uint32_t", scalars["eps"]),
             Scalar("sqrt_steps", "int32_t", node.attrs.sqrt_steps),
+            Scalar("eps", "uint64_t", scalars["eps"]),
             ArrayRef("affine", "affine"),
         )
 
@@ -191,28 +200,14 @@ class LayerNorm(Operator[LayerNormAttributes]):
 
 
 class LayerNormS16(LayerNorm):
-    """Layer norm of an int16 residual stream, with 64-bit statistics; the output is int8."""
+    """Layer norm of an int16 residual stream; the output is int8."""
 
     kernel: ClassVar[str] = "oplib_layer_norm_s16"
-    streamable: ClassVar[bool] = False
+    panel_kernel: ClassVar[str | None] = "oplib_tile_layer_norm_s16"
     in_place: ClassVar[tuple[int, ...]] = ()
     largest_code: ClassVar[float] = 32767.5
-    statistics_bits: ClassVar[int] = 52  # s >= -20, so that 2^(s/2 + 10) stays an integer
 
     def output_type(
         self, node: Node[LayerNormAttributes], inputs: Sequence[TensorType]
     ) -> TensorType:
         return TensorType(inputs[0].shape)
-
-    def fields(
-        self,
-        node: Node[LayerNormAttributes],
-        inputs: Sequence[TensorType],
-        scalars: Mapping[str, int],
-    ) -> tuple[Field, ...]:
-        return (
-            Scalar("features", "int32_t", inputs[0].shape[-1]),
-            Scalar("sqrt_steps", "int32_t", node.attrs.sqrt_steps),
-            Scalar("eps", "uint64_t", scalars["eps"]),
-            ArrayRef("affine", "affine"),
-        )

@@ -46,6 +46,7 @@ from oplib.ops.quant import (
     quantize_weight,
     requantize,
     saturate16,
+    weight_scales,
 )
 from oplib.ops.work import Work
 
@@ -134,6 +135,16 @@ def corrected_bias(weight: Array, bias: Array, source: QuantParams, mean: Array)
     codes, scale = quantize_weight(weight, smallest_weight_scale(bias, source))
     corrected: Array = bias + (weight - codes * scale[:, None]) @ mean
     return corrected
+
+
+def finest_scale(weight: Array, bias: Array, source: QuantParams, shift: int = 0) -> float:
+    """Return the finest scale of a layer's output for which all multipliers exist.
+
+    For an int8 output that is two steps of the coarsest channel's accumulator. The arguments are
+    those of :func:`lower_linear`.
+    """
+    steps = weight_scales(weight, smallest_weight_scale(bias, source)) * source.scale
+    return float(steps.max()) * 2.0 ** (32 - shift) / (2**31 - 1)
 
 
 def smallest_weight_scale(bias: Array, source: QuantParams) -> Array:
@@ -273,6 +284,12 @@ class LinearLayer(Operator[LinearAttributes]):
         arrays = lower_linear(weight, bias, source, target.scale, node.name, self.shift)
         return Lowered(arrays, {"zero_point": target.zero_point})
 
+    def finest_scale(
+        self, node: Node[LinearAttributes], params: Params, context: LoweringContext
+    ) -> float:
+        source = context.of(node.inputs[0])
+        return finest_scale(params["weight"], params["bias"], source, self.shift)
+
     def run_integer(
         self, node: Node[LinearAttributes], lowered: Lowered, inputs: Sequence[Array]
     ) -> Array:
@@ -304,6 +321,7 @@ class Linear(LinearLayer):
     )
     in_place: ClassVar[tuple[int, ...]] = (0,)
     streamable: ClassVar[bool] = True
+    panel_kernel: ClassVar[str | None] = "oplib_tile_linear_tile_s8"
 
     def can_overwrite(
         self, node: Node[LinearAttributes], source: TensorType, target: TensorType
@@ -343,6 +361,8 @@ class LinearToS16(LinearLayer):
         "oplib_tile_pack_rows_s8",
         "oplib_tile_pack_s8",
     )
+    streamable: ClassVar[bool] = True
+    panel_kernel: ClassVar[str | None] = "oplib_tile_linear_tile_s16"
     shift: ClassVar[int] = SHIFT_S16
 
     def output_type(self, node: Node[LinearAttributes], inputs: Sequence[TensorType]) -> TensorType:
@@ -360,6 +380,7 @@ class LinearFromS16(LinearLayer):
 
     kernel: ClassVar[str] = "oplib_linear_s16_s8"
     helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_linear_s8",)
+    streamable: ClassVar[bool] = True
 
     def lower(
         self, node: Node[LinearAttributes], params: Params, context: LoweringContext

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import ClassVar
 
-from oplib.graph import Attributes, Node, TensorType
+from oplib.graph import ITEM_BYTES, Attributes, Node, TensorType
 from oplib.ops.base import OUTPUT, Buffers, Field, Tensors, Touch, int32, rows_of
 from oplib.ops.fused import BlockOperator, factor_rank, part_fields
 from oplib.ops.packing import TILE, panel_bytes, panel_sizes, panels
@@ -38,13 +38,10 @@ class MlpBlock(BlockOperator[MlpAttributes]):
     """
 
     kernel: ClassVar[str] = "oplib_mlp_block_s8"
-    helpers: ClassVar[tuple[str, ...]] = (
-        "oplib_tile_layer_norm_s8",
-        "oplib_tile_linear_tile_s8",
-        "oplib_tile_linear_add_s8",
-    )
+    helpers: ClassVar[tuple[str, ...]] = ("oplib_tile_linear_tile_s8",)
     in_place: ClassVar[tuple[int, ...]] = (0,)
     tables: ClassVar[Mapping[str, str]] = {"fc1": "activation"}
+    chosen: ClassVar[tuple[str, ...]] = ("norm", "fc1_factor", "activation", "fc2_factor", "add")
 
     def fused_attributes(
         self, parts: Mapping[str, Node], tensors: Tensors, group: int
@@ -101,9 +98,10 @@ class MlpBlock(BlockOperator[MlpAttributes]):
     def fields(
         self, node: Node[MlpAttributes], inputs: Sequence[TensorType], scalars: Mapping[str, int]
     ) -> tuple[Field, ...]:
-        roles = ("norm", "fc1_factor", "fc1", "fc2_factor", "fc2", "add")
+        roles = ("norm", "fc1_factor", "fc1", "activation", "fc2_factor", "fc2", "add")
         return (
-            *part_fields(node, roles),
+            *part_fields(node, roles, self.chosen),
+            *int32(item_bytes=ITEM_BYTES[inputs[0].dtype]),
             *int32(panel=node.attrs.panel, hidden_offset=self._front_bytes(node, inputs)),
         )
 

@@ -83,12 +83,17 @@ class PatchEmbed(PatchOperator[PatchAttributes]):
         It is the last that leaves the panel inside the image and above the tokens written by then.
         One tile always fits.
         """
-        tokens, out = node.attrs.patches, node.attrs.out_features
+        tokens = node.attrs.patches
         for most in range(node.attrs.panel, TILE, -TILE):
             stop = min(token + most, tokens)
-            if self._room(node, inputs, token, stop).start >= max(0, stop * out - node.below):
+            written = self._written(node, stop) - node.below
+            if self._room(node, inputs, token, stop).start >= max(0, written):
                 return stop
         return min(token + TILE, tokens)
+
+    def _written(self, node: Node[PatchAttributes], stop: int) -> int:
+        """Return the bytes of the class token, if there is one, and of the tokens before `stop`."""
+        return (node.attrs.first + stop) * node.attrs.out_features
 
     def _corner(self, node: Node[PatchAttributes], inputs: Sequence[TensorType], token: int) -> int:
         """Return the byte of a patch's first pixel: no image byte before it is read again."""
@@ -114,16 +119,16 @@ class PatchEmbed(PatchOperator[PatchAttributes]):
         That is in steps of one tile: wider panels take only what room there is. None if no distance
         is enough, because some tile would begin below the image.
         """
-        # In bytes of the image, the tokens before `stop` end at stop * out - below. That must not
-        # pass the first byte still in use while they are written, for every step: the tile, which
-        # is packed first and then read, or the first pixel of a pair, read in place.
-        out, needed = node.attrs.out_features, 0
+        # In bytes of the image, the tokens written before `stop` end at written - below. That must
+        # not pass the first byte still in use while they are written, for every step: the tile,
+        # which is packed first and then read, or the first pixel of a pair, read in place.
+        needed = 0
         for token, stop, tiled in self._steps(node, inputs):
             room = self._room(node, inputs, token, stop)
             in_use = room.start if tiled else self._corner(node, inputs, token)
             if tiled and room.start < 0:
                 return None
-            needed = max(needed, stop * out - in_use)
+            needed = max(needed, self._written(node, stop) - in_use)
         return align(needed)
 
     def touches(
@@ -139,11 +144,14 @@ class PatchEmbed(PatchOperator[PatchAttributes]):
             return
         size, chans = inputs[0].shape[0], inputs[0].shape[-1]
         length, rows = node.attrs.patch_size * chans, range(node.attrs.patch_size)
+        first = node.attrs.first
+        if first:
+            yield Touch((), (rows_of(OUTPUT, output, 0, first),))
         for token, stop, tiled in self._steps(node, inputs):
             corners = [self._corner(node, inputs, t) for t in range(token, stop)]
             starts = [corner + row * size * chans for corner in corners for row in rows]
             reads = tuple(Span(0, start, start + length) for start in starts)
-            writes = (rows_of(OUTPUT, output, token, stop),)
+            writes = (rows_of(OUTPUT, output, first + token, first + stop),)
             room = (self._room(node, inputs, token, stop),) if tiled else ()
             if tiled:
                 yield Touch(reads, (), room=room)
@@ -173,10 +181,10 @@ class PatchEmbed(PatchOperator[PatchAttributes]):
     ) -> Node[PatchAttributes] | None:
         """Return the node that begins the least below its image, with the earliest tile.
 
-        Tokens overwrite the image where all patches are inside it, their rows are whole words and
-        there is no class token; otherwise the result is None.
+        Tokens overwrite the image where all patches are inside it and their rows are whole words;
+        otherwise the result is None.
         """
-        if node.attrs.first or not self.direct(node, inputs):
+        if not self.direct(node, inputs):
             return None
         choices = []
         # A tile takes 8 bytes per input of a patch and needs that many dead bytes of the image; a

@@ -35,6 +35,7 @@ from oplib.ops.embed_tokens import (
 from oplib.ops.linear import (
     SHIFT_S16,
     accumulate,
+    finest_scale,
     linear_fields,
     lower_linear,
     product_work,
@@ -163,6 +164,11 @@ class PatchOperator(Operator[AttrsT]):
         scalars = {"zero_point": target.zero_point}
         scalars |= {f"pad{c}": pre.pad_value[c] for c in range(pre.in_chans)}
         return Lowered(arrays, scalars)
+
+    def finest_scale(self, node: Node[AttrsT], params: Params, context: LoweringContext) -> float:
+        pre = context.preprocessing
+        weight, bias = fold_normalisation(params["weight"], params["bias"], pre)
+        return finest_scale(weight, bias, PIXELS, SHIFT_S16 if self.dtype == "int16" else 0)
 
     def _accumulators(self, node: Node[AttrsT], lowered: Lowered, images: Array) -> Array:
         chans = images.shape[-1]

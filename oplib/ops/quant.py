@@ -53,19 +53,30 @@ def affine(low: float, high: float) -> QuantParams:
     return QuantParams(scale, int(np.clip(zero_point, INT8_MIN, INT8_MAX)))
 
 
-def quantize_weight(weight: Array, smallest_scale: Array | float) -> tuple[Array, Array]:
-    """Quantise weights symmetrically, with one scale per output channel.
+def weight_scales(weight: Array, smallest_scale: Array | float) -> Array:
+    """Return the float64 scale of each output channel's weights, (out,).
 
     Args:
         weight: float weights (out, in).
         smallest_scale: positive lower limit of the scales, (out,) or one for all; a channel of
             zeros gets it.
+    """
+    limit = np.abs(weight.astype(np.float64)).max(axis=1)
+    scales: Array = np.maximum(limit / INT8_MAX, smallest_scale)
+    return scales
+
+
+def quantize_weight(weight: Array, smallest_scale: Array | float) -> tuple[Array, Array]:
+    """Quantise weights symmetrically, with one scale per output channel.
+
+    Args:
+        weight: float weights (out, in).
+        smallest_scale: as for :func:`weight_scales`.
 
     Returns:
         int8 weights in [-127, 127] and float64 scales (out,).
     """
-    limit = np.abs(weight.astype(np.float64)).max(axis=1)
-    scale = np.maximum(limit / INT8_MAX, smallest_scale)
+    scale = weight_scales(weight, smallest_scale)
     codes = np.rint(weight / scale[:, None])
     return np.clip(codes, -INT8_MAX, INT8_MAX).astype(np.int8), scale
 

@@ -6,11 +6,18 @@ from typing import Any
 
 from oplib.graph import Branch
 from oplib.ops.add import Add, AddS16
-from oplib.ops.attention import Attention, AttentionRelative
-from oplib.ops.attention_block import AttentionBlock
+from oplib.ops.attention import Attention
+from oplib.ops.attention_block import AttentionBlock, AttentionRelativeBlock
+from oplib.ops.attention_relative import AttentionRelative
 from oplib.ops.base import Operator
 from oplib.ops.classifier import Classifier
 from oplib.ops.conv_pool import ConvPool
+from oplib.ops.conv_tokens import (
+    ConvTokens,
+    ConvTokensS16,
+    ConvTokensStrips,
+    ConvTokensStripsS16,
+)
 from oplib.ops.embed_tokens import EmbedTokens, EmbedTokensS16
 from oplib.ops.fused import BlockOperator
 from oplib.ops.gelu import Gelu, GeluPolynomial, GeluSigmoid
@@ -30,11 +37,17 @@ from oplib.ops.patch_embed_passes import (
 from oplib.ops.relu import Relu
 from oplib.ops.take_token import TakeToken
 
-# The operator that streams each half of a transformer block.
-BLOCKS: dict[Branch, tuple[str, BlockOperator[Any]]] = {
-    "attention": ("attention_block", AttentionBlock()),
-    "mlp": ("mlp_block", MlpBlock()),
+# The operators that stream each half of a transformer block, each for some forms of it.
+BLOCKS: dict[Branch, dict[str, BlockOperator[Any]]] = {
+    "attention": {
+        "attention_block": AttentionBlock(),
+        "attention_relative_block": AttentionRelativeBlock(),
+    },
+    "mlp": {"mlp_block": MlpBlock()},
 }
+
+# The operator that streams a convolutional tokenizer, by the one that embeds its tokens.
+TOKENIZERS = {"embed_tokens": "conv_tokens", "embed_tokens_s16": "conv_tokens_s16"}
 
 OPERATORS: dict[str, Operator[Any]] = {
     "add": Add(),
@@ -43,6 +56,10 @@ OPERATORS: dict[str, Operator[Any]] = {
     "attention_relative": AttentionRelative(),
     "classifier": Classifier(),
     "conv_pool": ConvPool(),
+    "conv_tokens": ConvTokens(),
+    "conv_tokens_s16": ConvTokensS16(),
+    "conv_tokens_strips": ConvTokensStrips(),
+    "conv_tokens_strips_s16": ConvTokensStripsS16(),
     "embed_tokens": EmbedTokens(),
     "embed_tokens_s16": EmbedTokensS16(),
     "gelu": Gelu(),
@@ -66,5 +83,5 @@ OPERATORS: dict[str, Operator[Any]] = {
     "patch_embed_strips": PatchEmbedStrips(),
     "relu": Relu(),
     "take_token": TakeToken(),
-    **dict(BLOCKS.values()),
+    **{op: operator for operators in BLOCKS.values() for op, operator in operators.items()},
 }

@@ -14,14 +14,20 @@ from oplib.ops.base import Array, ArrayRef, ArraySpec, Field, Scalar
 
 TABLE_SIZE = 256
 ONE = 32767
-MAX_TOKENS = 511  # a row of weights times values: 511 * 32767 * 128 < 2^31
+ACCUMULATED = 512  # tokens whose weights, of 15 bits, times values fit: 512 * 32767 * 128 < 2^31
+MAX_TOKENS = 1024  # class token included; with one bit less, 1024 * 16383 * 128 < 2^31
 NORMALIZED_SUM = 127  # what the weights of a row add up to, but for rounding
 
 
-def exp_table(score_scale: float) -> Array:
-    """Return ``round(32767 * exp(-d * score_scale))`` for d = max - score in [0, 255], uint16."""
+def dropped_bits(tokens: int) -> int:
+    """Return by how many bits the weights of a row are narrower than 15."""
+    return int(tokens > ACCUMULATED)
+
+
+def exp_table(score_scale: float, one: int = ONE) -> Array:
+    """Return ``round(one * exp(-d * score_scale))`` for d = max - score in [0, 255], uint16."""
     steps = np.arange(TABLE_SIZE, dtype=np.float64)
-    table: Array = np.rint(ONE * np.exp(-steps * score_scale)).astype(np.uint16)
+    table: Array = np.rint(one * np.exp(-steps * score_scale)).astype(np.uint16)
     return table
 
 
@@ -75,20 +81,21 @@ def softmax_specs(attrs: SoftmaxAttributes) -> tuple[ArraySpec, ...]:
 
 
 def lower_softmax(
-    attrs: SoftmaxAttributes, score_scale: float, where: str
+    attrs: SoftmaxAttributes, score_scale: float, tokens: int, where: str
 ) -> tuple[dict[str, Array], int]:
     """Return the arrays of a softmax, and the exponent of one score step with 16 fraction bits.
 
     Args:
         attrs: attributes of the node.
         score_scale: scale of the int8 scores.
+        tokens: scores in a row.
         where: name of the layer, for messages.
 
     Raises:
         LoweringError: the scores are too coarse for the exponent.
     """
     if attrs.softmax == "table":
-        return {"exp_table": exp_table(score_scale)}, 0
+        return {"exp_table": exp_table(score_scale, ONE >> dropped_bits(tokens))}, 0
     base = np.log2(np.e) if attrs.softmax == "polynomial" else 1.0
     exponent = round(score_scale * 2**16 * base)
     if exponent >= 2**22:  # scores differ by at most 255: exponents stay below 2^30
@@ -96,12 +103,13 @@ def lower_softmax(
     return {}, exponent
 
 
-def softmax_fields(attrs: SoftmaxAttributes, exponent: int) -> tuple[Field, ...]:
-    """Return the members of ``oplib_softmax_s8_params``."""
+def softmax_fields(attrs: SoftmaxAttributes, exponent: int, tokens: int) -> tuple[Field, ...]:
+    """Return the members of ``oplib_softmax_s8_params`` for rows of `tokens` scores."""
     return (
         Scalar("form", "int32_t", SOFTMAX_FORMS.index(attrs.softmax)),
         Scalar("normalized", "int32_t", int(attrs.normalized)),
         Scalar("exponent", "uint32_t", exponent),
+        Scalar("dropped_bits", "int32_t", dropped_bits(tokens)),
         ArrayRef("exp_table", "exp_table" if attrs.softmax == "table" else None),
     )
 
@@ -122,14 +130,15 @@ def softmax_weights(
     """
     wide = scores.astype(np.int64)
     distance = wide.max(axis=-1, keepdims=True) - wide
+    narrower = dropped_bits(scores.shape[-1])
     weights: Array
     match attrs.softmax:
         case "table":
             weights = arrays["exp_table"].astype(np.int64)[distance]
         case "polynomial":
-            weights = exp2_polynomial(distance * exponent)
+            weights = exp2_polynomial(distance * exponent) >> narrower
         case "shift":
-            weights = exp_shift(distance * exponent)
+            weights = exp_shift(distance * exponent) >> narrower
     total: Array = weights.sum(axis=-1, keepdims=True)
     if not attrs.normalized:
         return weights, total

@@ -11,8 +11,10 @@ from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Graph, Node
 from oplib.ops.base import Field, Nested, Scalar
+from oplib.ops.fused import FusedOperator
 from oplib.ops.registry import OPERATORS
 from oplib.ops.work import Work
+from oplib.plan.arena import ONE_ARENA, FastRoom, fast_bytes
 from oplib.plan.code_size import CALL_BYTES, KERNEL_BYTES, PORT_BYTES, STATIC_BYTES
 from oplib.plan.param_structs import call_structs
 from oplib.plan.schedule import Choice, block_calls, choose, one_block, outside_blocks
@@ -28,12 +30,14 @@ class PlannedCost:
 
     Args:
         arena: activations and working memory.
+        fast: those in the fast arena.
         weights: constant arrays, with tables and requantisation constants.
         code: all other bytes of flash.
         work: modelled work of an image.
     """
 
     arena: int
+    fast: int
     weights: int
     code: int
     work: Work
@@ -45,11 +49,12 @@ def planned_cost(
     forms: Forms = DEFAULT_FORMS,
     arena_bytes: int | None = None,
     timing: TimeModel = DEFAULT_TIMING,
+    fast: FastRoom = ONE_ARENA,
 ) -> PlannedCost:
     """Return the bytes and the work of a subnet's firmware.
 
-    Arena and weights equal the linker's figures; code is estimated from a table by kernel and core.
-    Blocks are planned one at a time (:func:`oplib.plan.schedule.one_block`).
+    Arenas and weights equal the linker's figures; code is estimated from a table by kernel
+    and core. Blocks are planned one at a time (:func:`oplib.plan.schedule.one_block`).
 
     Args:
         subnet: the network's shape.
@@ -58,17 +63,23 @@ def planned_cost(
         arena_bytes: largest arena, as for :func:`oplib.plan.schedule.schedule`; None asks for the
             least memory.
         timing: model of the time, by which schedules are ranked.
+        fast: what the fast arena may hold.
     """
-    chosen = choose(subnet, forms, arena_bytes, timing)
-    costs = {block: _costs(one_block(subnet, block), forms, c) for block, c in chosen.items()}
+    chosen = choose(subnet, forms, arena_bytes, timing, fast)
+    costs = {
+        block: _costs(one_block(subnet, block), forms, choice, fast)
+        for block, choice in chosen.items()
+    }
     parts = [costs[block] for block in subnet.blocks]
     over_image, panels = outside_blocks(chosen.values())
     block, choice = next((b, c) for b, c in chosen.items() if c.over_image == over_image)
-    rest = _costs(one_block(subnet, block), forms, replace(choice, rest_panels=panels))
+    rest_choice = replace(choice, rest_panels=panels)
+    rest = _costs(one_block(subnet, block), forms, rest_choice, fast)
     kernels = set().union(*(cost.kernels for cost in costs.values()))
     code = PORT_BYTES[core] + sum(KERNEL_BYTES[core][name] for name in kernels)
     return PlannedCost(
         arena=max(choice.arena_bytes for choice in chosen.values()),
+        fast=max(rest.rest_fast, *(part.block_fast for part in parts)),
         weights=rest.rest_weights + sum(part.block_weights for part in parts),
         code=code + rest.rest_code + sum(part.block_code for part in parts),
         work=sum((part.block_work for part in parts), rest.rest_work),
@@ -82,8 +93,10 @@ def static_bytes(forms: Forms) -> int:
 
 @dataclass(frozen=True)
 class _Costs:
-    """Flash and work of a network with one block: the block's own, and the rest."""
+    """What the calls of a network with one block need: those of the block, and the rest."""
 
+    block_fast: int
+    rest_fast: int
     block_weights: int
     rest_weights: int
     block_code: int
@@ -94,12 +107,14 @@ class _Costs:
 
 
 @lru_cache(maxsize=65536)
-def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice) -> _Costs:
-    """Return flash and work of a network with one block, inside and outside of the block."""
+def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice, fast: FastRoom) -> _Costs:
+    """Return fast memory, flash and work of a network with one block, inside and outside of it."""
     calls = block_calls(subnet, forms, choice)
     block = [node for node in calls.nodes if node.place is not None]
     rest = [node for node in calls.nodes if node.place is None]
     return _Costs(
+        fast_bytes(calls, block, fast),
+        fast_bytes(calls, rest, fast),
         weights_bytes(calls, block),
         weights_bytes(calls, rest),
         calls_bytes(calls, block),
@@ -112,9 +127,15 @@ def _costs(subnet: SubnetConfig, forms: Forms, choice: Choice) -> _Costs:
 
 def kernels_of(graph: Graph) -> set[str]:
     """Return the C functions that a graph calls, directly or inside another kernel."""
-    operators = [OPERATORS[node.op] for node in graph.nodes]
-    kernels = {name for operator in operators for name in (operator.kernel, *operator.helpers)}
-    return kernels | {PRODUCT}
+    kernels = {PRODUCT}
+    for node in graph.nodes:
+        operator = OPERATORS[node.op]
+        kernels |= {operator.kernel, *operator.helpers}
+        if isinstance(operator, FusedOperator):
+            parts = [node.parts[role] for role in operator.chosen if role in node.parts]
+            chosen = (OPERATORS[part.op].panel_kernel for part in parts)
+            kernels |= {name for name in chosen if name is not None}
+    return kernels
 
 
 def calls_bytes(graph: Graph, nodes: Iterable[Node]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from oplib.graph import Graph, Node
-from oplib.ops.base import ArrayRef, Field
+from oplib.ops.base import ArrayRef, Field, PartRef
 from oplib.ops.fused import FusedOperator
 from oplib.ops.registry import OPERATORS
 
@@ -47,16 +47,22 @@ def call_structs(
     if not isinstance(operator, FusedOperator):
         return (_struct(graph, node, scalars),)
     # A table has no struct: the layer whose epilogue looks it up points to it.
+    tables = {
+        layer: table
+        for layer, table in operator.tables.items()
+        if OPERATORS[node.parts[table].op].epilogue == "table"
+    }
     structs = {
-        role: _with_table(
-            _struct(graph, part, scalars), node.parts.get(operator.tables.get(role, ""))
-        )
+        role: _with_table(_struct(graph, part, scalars), node.parts.get(tables.get(role, "")))
         for role, part in node.parts.items()
-        if role not in operator.tables.values()
+        if role not in tables.values()
     }
     if operator.struct_of is not None:
         return (structs[operator.struct_of],)
-    return (*structs.values(), _struct(graph, node, scalars))
+    own = _struct(graph, node, scalars)
+    absent = {PartRef(role, role): PartRef(role, None) for role in tables.values()}
+    fields = tuple(absent.get(f, f) if isinstance(f, PartRef) else f for f in own.fields)
+    return (*structs.values(), replace(own, fields=fields))
 
 
 def _struct(graph: Graph, node: Node, scalars: Mapping[str, Mapping[str, int]]) -> Struct:

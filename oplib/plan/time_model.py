@@ -81,9 +81,12 @@ def node_work(graph: Graph, node: Node) -> Work:
     for role, part in node.parts.items():
         own, inputs = OPERATORS[part.op], graph.inputs_of(part)
         work = own.work(part, graph.tensors, inside=role not in operator.packs)
-        constants = sum(spec.num_bytes for spec in own.array_specs(part, inputs))
-        read = int(constants * operator.passes(node, role, tokens))
-        total += work.times(operator.repeats(node, role)).reading(read)
+        work = work.times(operator.repeats(node, role))
+        passes = operator.passes(node, role, tokens)
+        if passes is not None:
+            constants = sum(spec.num_bytes for spec in own.array_specs(part, inputs))
+            work = work.reading(int(constants * passes))
+        total += work
     return total
 
 

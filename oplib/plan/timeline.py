@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from oplib.forms import Forms
-from oplib.graph import Graph
 from oplib.ops.registry import OPERATORS
 from oplib.plan.arena import arena_tensors
 from oplib.plan.schedule import Schedule
@@ -20,23 +19,31 @@ class Moment:
         call: name of the node.
         op: key of its operator.
         reads_image: whether the operator turns the image into tokens or feature maps.
-        buffers: bytes of each tensor and each part of scratch; for a tensor that is being
-            overwritten, only those that the output does not cover.
+        buffers: bytes of each tensor and each part of scratch in the arena; for a tensor that is
+            being overwritten, only those that the output does not cover.
+        fast: the same in the fast arena.
     """
 
     call: str
     op: str
     reads_image: bool
     buffers: Mapping[str, int]
+    fast: Mapping[str, int]
 
     @property
-    def num_bytes(self) -> int:
-        """Sum of the live bytes."""
+    def arena_bytes(self) -> int:
+        """Sum of the live bytes in the arena."""
         return sum(self.buffers.values())
 
+    @property
+    def fast_bytes(self) -> int:
+        """Sum of the live bytes in the fast arena."""
+        return sum(self.fast.values())
 
-def timeline(calls: Graph) -> list[Moment]:
-    """Return the live buffers of each call of a scheduled graph."""
+
+def timeline(scheduled: Schedule) -> list[Moment]:
+    """Return the live buffers of each call of a schedule."""
+    calls, plan = scheduled.calls, scheduled.plan
     names = arena_tensors(calls)
     last = {name: calls.last_use(name) for name in names}
     first = dict.fromkeys(names, 0) | {n.output: i for i, n in enumerate(calls.nodes)}
@@ -52,21 +59,25 @@ def timeline(calls: Graph) -> list[Moment]:
             covered = max(0, live[node.output] - node.below)
             live[source] = max(0, live[source] - covered)
         operator = OPERATORS[node.op]
-        scratch = operator.scratch_parts(node, calls.inputs_of(node))
-        live |= {f"scratch: {part}": size for part, size in scratch.items() if size}
-        buffers = {name: size for name, size in live.items() if size}
-        moments.append(Moment(node.name, node.op, operator.reads_image, buffers))
+        parts = operator.scratch_parts(node, calls.inputs_of(node))
+        scratch = {f"scratch: {part}": size for part, size in parts.items() if size}
+        memories: tuple[dict[str, int], dict[str, int]] = ({}, {})  # the arena, the fast arena
+        for name, size in live.items():
+            if size:
+                memories[name in plan.fast_tensors][name] = size
+        memories[node.name in plan.fast_scratch].update(scratch)
+        moments.append(Moment(node.name, node.op, operator.reads_image, *memories))
     return moments
 
 
-def peak(calls: Graph) -> Moment:
-    """Return the call with the most live bytes."""
-    return max(timeline(calls), key=lambda moment: moment.num_bytes)
+def peak(scheduled: Schedule) -> Moment:
+    """Return the call with the most live bytes in the arena."""
+    return max(timeline(scheduled), key=lambda moment: moment.arena_bytes)
 
 
 def explain(scheduled: Schedule, forms: Forms) -> str:
     """Return one line: the call that peaks, what is live then, and what would help."""
-    moment = peak(scheduled.calls)
+    moment = peak(scheduled)
     live = sorted(moment.buffers.items(), key=lambda item: -item[1])
     parts = ", ".join(f"{name} {size}" for name, size in live)
     advice = _advice(moment, forms)

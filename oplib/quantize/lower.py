@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from oplib.graph import Node
 from oplib.network.reference import FloatModel, IntegerModel
 from oplib.ops.base import Array, LoweringContext
 from oplib.ops.quant import QuantParams
@@ -69,10 +71,25 @@ def lower_with(
     graph, scales = model.graph, dict(quant)
     lowered = {}
     for node in graph.nodes:
-        context = LoweringContext(graph.inputs_of(node), quant, model.preprocessing, means)
+        context = LoweringContext(graph.inputs_of(node), scales, model.preprocessing, means)
         operator, params = OPERATORS[node.op], model.params.get(node.name, {})
+        scales[node.output] = _output_quant(node, params, context)
         lowered[node.name] = operator.lower(node, params, context)
-        output_quant = operator.output_quant(node, params, context)
-        if output_quant is not None:
-            scales[node.output] = output_quant
     return IntegerModel(graph, scales, lowered, model.preprocessing)
+
+
+def _output_quant(node: Node, params: Mapping[str, Array], context: LoweringContext) -> QuantParams:
+    """Return the scale and zero point of a node's output.
+
+    A scale finer than the integers can express is made coarser. With the same zero point the codes
+    still hold the whole range.
+    """
+    operator = OPERATORS[node.op]
+    if operator.keeps_scale:
+        return context.of(node.inputs[0])
+    chosen = operator.output_quant(node, params, context)
+    if chosen is not None:
+        return chosen
+    calibrated = context.of(node.output)
+    finest = operator.finest_scale(node, params, context)
+    return replace(calibrated, scale=max(calibrated.scale, finest))

@@ -25,13 +25,15 @@ class LinkedSizes:
 
     Args:
         arena: size of the symbol ``model_arena``.
+        fast: size of the symbol ``model_fast_arena``; 0 where it is not used.
         weights: size of the symbol ``model_weights``.
-        static: size of initialised and zeroed data, without arena and stack.
+        static: size of initialised and zeroed data, without arenas and stack.
         flash: size of everything that is flashed, initial values of data included.
         symbols: size of every symbol by name.
     """
 
     arena: int
+    fast: int
     weights: int
     static: int
     flash: int
@@ -103,11 +105,14 @@ def measure(elf: Path) -> LinkedSizes:
     for name in ("model_arena", "model_weights"):
         if name not in symbols:
             raise FirmwareError(f"no symbol {name}", where=elf)
-    data, bss = sections.get(".data", 0), sections.get(".bss", 0)
+    arena, fast = symbols["model_arena"], symbols.get("model_fast_arena", 0)
+    data = sections.get(".data", 0)
+    zeroed = sum(sections.get(name, 0) for name in (".bss", ".arena", ".fast_arena"))
     return LinkedSizes(
-        arena=symbols["model_arena"],
+        arena=arena,
+        fast=fast,
         weights=symbols["model_weights"],
-        static=data + bss + sections.get(".arena", 0) - symbols["model_arena"],
+        static=data + zeroed - arena - fast,
         flash=data + sum(sections.get(name, 0) for name in FLASHED),
         symbols=symbols,
     )

@@ -18,6 +18,7 @@ from oplib.network.reference import IntegerModel, run_integer
 from oplib.ops.base import Array
 from oplib.target import host, qemu
 from oplib.target.board import LinkedSizes
+from oplib.target.linker import emulated_machine
 from oplib.target.qemu import EmulatedRun
 
 
@@ -62,8 +63,8 @@ def compare(
 ) -> Comparison:
     """Build a firmware for host and emulator and run the same images through both.
 
-    A missing tool leaves its computation unverified, with a message in the result; every other
-    fault is an error.
+    A missing tool, or an emulated board that is too small, leaves its computation unverified, with
+    a message in the result; every other fault is an error.
 
     Args:
         model: the integer network that the firmware was generated from.
@@ -84,6 +85,7 @@ def compare(
     except ToolMissingError as error:
         missing.append(f"host C not verified: {error}")
     try:
+        emulated_machine(device)
         elf = qemu.build(firmware, build_dir / "emulated")
         emulated = qemu.run_images(elf, device, images, num_classes)
     except ToolMissingError as error:
@@ -95,10 +97,11 @@ def check_linked(linked: LinkedSizes, planned: Footprint) -> None:
     """Check that linked sizes equal the planned ones.
 
     Raises:
-        InternalError: the arena or the weights differ.
+        InternalError: an arena or the weights differ.
     """
     for name, got, expected in (
         ("arena", linked.arena, planned.arena_bytes),
+        ("fast arena", linked.fast, planned.fast_bytes),
         ("weights", linked.weights, planned.weights_bytes),
     ):
         if got != expected:

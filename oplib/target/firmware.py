@@ -19,7 +19,7 @@ from oplib.network.reference import IntegerModel
 from oplib.plan.check_plan import check_plan
 from oplib.plan.schedule import Schedule
 from oplib.target.board import TARGET_SETTINGS, target_settings
-from oplib.target.linker import board_header, emulated_machine, linker_script
+from oplib.target.linker import board_header, emulated_machine, is_emulated, linker_script
 
 RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
 MANIFEST = "manifest.json"
@@ -49,15 +49,16 @@ def write_firmware(
         PlanError: the plan breaks a rule; nothing is written.
     """
     check_plan(scheduled.calls, scheduled.plan)
-    machine = emulated_machine(device)
     own_regions = {name: device.region(name) for name in device.used_regions}
     texts = {
         TARGET_SETTINGS: target_settings(device),
         "device.ld": linker_script(device, own_regions),
         "device/board.h": board_header(None),
-        "emulated.ld": linker_script(device, machine.regions),
-        "emulated/board.h": board_header(machine),
     }
+    if is_emulated(device):
+        machine = emulated_machine(device)
+        texts["emulated.ld"] = linker_script(device, machine.regions)
+        texts["emulated/board.h"] = board_header(machine)
     files = {name: (RUNTIME / name).read_bytes() for name in _files_below(RUNTIME)}
     files |= emit(model, scheduled, device, class_names, weights)
     files |= {name: text.encode() for name, text in texts.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcuformer.device import Core, Device, MemoryRegion
-from mcuformer.errors import FirmwareError
+from mcuformer.errors import FirmwareError, ToolMissingError
 from oplib.codegen.model_c import GENERATED
 
 CPU_FLAGS: dict[Core, str] = {
@@ -63,7 +63,7 @@ def emulated_machine(device: Device) -> Machine:
     On a generic board of the same core, the regions keep their sizes and take other addresses.
 
     Raises:
-        FirmwareError: the device has more memory than the generic board.
+        ToolMissingError: the device has more memory than the generic board.
     """
     regions = {name: device.region(name) for name in device.used_regions}
     if device.emulation is not None:
@@ -78,7 +78,7 @@ def emulated_machine(device: Device) -> Machine:
         origin = next_free[memory]
         end = origin + region.size_bytes
         if end > limits[memory]:
-            raise FirmwareError(
+            raise ToolMissingError(
                 "more memory than the emulated board has",
                 where=f"device.regions.{name}",
                 got=region.size_bytes,
@@ -90,6 +90,15 @@ def emulated_machine(device: Device) -> Machine:
     return Machine(GENERIC_MACHINES[device.core], GENERIC_CLOCK_HZ, relocated, True, executable)
 
 
+def is_emulated(device: Device) -> bool:
+    """Return whether an emulated machine has as much memory as the device."""
+    try:
+        emulated_machine(device)
+    except ToolMissingError:
+        return False
+    return True
+
+
 def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
     """Return the linker script for a memory map.
 
@@ -97,7 +106,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
     leaves the memory and faults instead of overwriting the arena.
 
     Args:
-        device: device whose regions receive code, weights, arena, stack and data.
+        device: device whose regions receive code, weights, arenas, stack and data.
         regions: memory map by region name: the device's own, or the emulated machine's.
     """
     memory = [
@@ -105,7 +114,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
         f"ORIGIN = {region.origin:#010x}, LENGTH = {region.size_bytes}"
         for name, region in regions.items()
     ]
-    code, arena = device.code_region, device.arena_region
+    code = device.code_region
     weights = device.weights_region or code
     outside = [f"    .weights : {{ . = ALIGN(8); *(.rodata.model_weights) }} > {weights}"]
     if weights == code:
@@ -129,7 +138,14 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
             f"    }} > {code}",
             f"    .ARM.exidx : {{ *(.ARM.exidx*) }} > {code}",
             *_data(device),
-            f"    .arena (NOLOAD) : {{ . = ALIGN(8); *(.arena*) }} > {arena}",
+            *(
+                f"    .{section} (NOLOAD) : {{ . = ALIGN(8); *(.{section}*) }} > {region}"
+                for section, region in (
+                    ("arena", device.arena_region),
+                    ("fast_arena", device.fast_region),
+                )
+                if region is not None
+            ),
             "    /DISCARD/ : { *(.comment) *(.ARM.attributes) }",
             "}",
             "",

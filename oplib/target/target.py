@@ -6,20 +6,35 @@ and nowhere else.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from mcuformer.cost import Cost, Footprint
-from mcuformer.device import Budget, BudgetConfig, Device
+from mcuformer.device import Budget, BudgetConfig, Device, SramUse
 from mcuformer.run.command import Settings
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.ops.work import Work
+from oplib.plan.arena import ONE_ARENA, FastRoom
 from oplib.plan.footprint import PlannedCost, planned_cost, static_bytes
-from oplib.plan.schedule import Schedule, schedule
+from oplib.plan.schedule import Schedule, fast_sizes, least_arena, schedule
 from oplib.plan.time_model import TimeModel
 from oplib.target.board import LinkedSizes
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a schedule may take of both arenas.
+
+    Args:
+        arena_bytes: largest arena.
+        fast: what the fast arena may hold.
+    """
+
+    arena_bytes: int
+    fast: FastRoom
 
 
 @dataclass(frozen=True)
@@ -49,14 +64,84 @@ class Target:
         return Budget.of(self.budget, self.device)
 
     @cached_property
-    def arena_bytes(self) -> int:
-        """Largest arena in bytes that the budget leaves, within the arena's memory region.
+    def planned_bytes(self) -> int:
+        """Bytes that the budget leaves for the arena and the fast arena."""
+        return max(0, self.limit.sram_bytes - self._empty.sram_bytes)
 
-        The SRAM of a firmware with an empty arena (:attr:`Footprint.sram_bytes`) is what static
-        data and stack take.
+    @cached_property
+    def arena_bytes(self) -> int:
+        """Largest arena in bytes that the budget leaves, within the arena's memory region."""
+        return self._room("arena")
+
+    @cached_property
+    def fast_bytes(self) -> int:
+        """Largest fast arena in bytes that the budget leaves, within its memory region."""
+        return self._room("fast")
+
+    def _room(self, use: SramUse) -> int:
+        """Return the bytes that one use of SRAM may take; none if the device has no region for it.
+
+        The footprint of a firmware with nothing planned is what static data and stack take.
         """
-        without_arena = self._footprint(PlannedCost(0, 0, 0, Work())).sram_bytes
-        return max(0, min(self.limit.sram_bytes - without_arena, self.limit.arena_bytes))
+        shares = [share for share in self.limit.sram_shares if use in share.uses]
+        rooms = [share.size_bytes - self._empty.held_by(share) for share in shares]
+        return max(0, min(self.planned_bytes, *rooms)) if rooms else 0
+
+    @cached_property
+    def _empty(self) -> Footprint:
+        return self._footprint(PlannedCost(0, 0, 0, 0, Work()))
+
+    def room(self, subnet: SubnetConfig) -> Room:
+        """Return what a subnet's schedule may take of both arenas.
+
+        The fast arena holds scratch, and the residual stream only of a network that does not fit
+        otherwise. If nothing fits, the schedule is the one of least SRAM.
+        """
+        if self.fast_bytes == 0:
+            return Room(self.arena_bytes, ONE_ARENA)
+        for stream in (False, True):
+            rooms = [room for room in self._rooms(subnet, stream) if self._holds(subnet, room)]
+            if rooms:
+                return min(rooms, key=lambda room: self._cycles(subnet, room))
+        return self._rooms(subnet, stream=False)[-1]
+
+    def _rooms(self, subnet: SubnetConfig, stream: bool) -> list[Room]:
+        """Return the ways in which the budget can be divided between both arenas."""
+        # In sum, both arenas are least if the fast one is: what only one call needs may then lie
+        # where another call has something else. So if the budget is less than what the regions
+        # leave, the fast arena gets either as much as the least arena leaves, if that is not
+        # slower, or as little as the arena's region allows.
+        arena, fast, total = self.arena_bytes, self.fast_bytes, self.planned_bytes
+
+        def least(size: int) -> int:
+            return least_arena(subnet, self.forms, FastRoom(size, stream))
+
+        def suffices(size: int) -> bool:
+            return least(size) <= arena
+
+        sizes = [size for size in fast_sizes(subnet, self.forms, stream=stream) if size <= fast]
+        if not sizes:
+            return []
+        if arena + fast <= total:
+            return [Room(arena, FastRoom(fast, stream))]
+        # the first mostly does, and every other takes a while to plan
+        index = 0 if suffices(sizes[0]) else bisect_left(sizes, True, 1, key=suffices)
+        smallest, largest = sizes[min(index, len(sizes) - 1)], min(fast, total - least(fast))
+        return [
+            Room(min(arena, total - size), FastRoom(size, stream))
+            for size in (largest, smallest)
+            if size >= sizes[0]
+        ]
+
+    def _holds(self, subnet: SubnetConfig, room: Room) -> bool:
+        return least_arena(subnet, self.forms, room.fast) <= room.arena_bytes
+
+    def _cycles(self, subnet: SubnetConfig, room: Room) -> float:
+        return self.timing.cost_of(self._planned(subnet, room).work)
+
+    def _planned(self, subnet: SubnetConfig, room: Room) -> PlannedCost:
+        limit, core = room.arena_bytes, self.device.core
+        return planned_cost(subnet, core, self.forms, limit, self.timing, room.fast)
 
     @cached_property
     def timing(self) -> TimeModel:
@@ -65,8 +150,7 @@ class Target:
 
     def cost(self, subnet: SubnetConfig) -> Cost:
         """Return bytes and time of a subnet's firmware, according to the exporter's own planner."""
-        core, limit = self.device.core, self.arena_bytes
-        planned = planned_cost(subnet, core, self.forms, limit, self.timing)
+        planned = self._planned(subnet, self.room(subnet))
         return Cost(
             footprint=self._footprint(planned),
             time=self.timing.time(planned.work),
@@ -83,7 +167,8 @@ class Target:
         Raises:
             LoweringError: a pass cannot handle the network.
         """
-        return schedule(subnet, self.forms, self.arena_bytes, self.timing)
+        room = self.room(subnet)
+        return schedule(subnet, self.forms, room.arena_bytes, self.timing, room.fast)
 
     def identity(self) -> dict[str, Any]:
         """Return everything that :meth:`cost` and :meth:`admits` depend on, as plain containers."""
@@ -97,6 +182,7 @@ class Target:
         """Return the planned bytes together with static data and the stack reserve."""
         return Footprint(
             arena_bytes=planned.arena,
+            fast_bytes=planned.fast,
             static_bytes=static_bytes(self.forms),
             stack_bytes=self.device.stack_reserve_bytes,
             weights_bytes=planned.weights,
@@ -136,6 +222,7 @@ def built_footprint(linked: LinkedSizes, stack_bytes: int) -> Footprint:
     """
     return Footprint(
         arena_bytes=linked.arena,
+        fast_bytes=linked.fast,
         static_bytes=linked.static,
         stack_bytes=stack_bytes,
         weights_bytes=linked.weights,

@@ -107,6 +107,7 @@ def test_the_report_is_whole(finished: Path) -> None:
     sram, flash = content["sram_bytes"], content["flash_bytes"]
     if have_arm:
         assert sram["arena_planned"] == sram["arena_linked"]
+        assert sram["fast_arena_planned"] == sram["fast_arena_linked"] == 0
         assert sram["total"] == sram["arena_linked"] + sram["static"] + sram["stack_high_water"]
         assert sram["total"] <= sram["budget"] == 3400
         assert flash["total"] == flash["weights"] + flash["code"] <= flash["budget"]

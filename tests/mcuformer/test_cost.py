@@ -6,7 +6,12 @@ from mcuformer.cost import Cost, Footprint, ModelledTime
 from mcuformer.device import Budget, BudgetConfig, Device
 
 MEMORY = Footprint(
-    arena_bytes=4000, static_bytes=4, stack_bytes=640, weights_bytes=70_000, code_bytes=15_000
+    arena_bytes=3000,
+    fast_bytes=1000,
+    static_bytes=4,
+    stack_bytes=640,
+    weights_bytes=70_000,
+    code_bytes=15_000,
 )
 
 

@@ -9,10 +9,10 @@ from mcuformer.run.presets import load
 
 BOARDS = {
     "stm32f100": (8 * 1024, 128 * 1024),
-    "stm32f405": (128 * 1024, 1024 * 1024),
+    "stm32f405": (192 * 1024, 1024 * 1024),
     "stm32f427": (256 * 1024, 1024 * 1024),
     "stm32f746": (320 * 1024, 1024 * 1024),
-    "stm32h743": (512 * 1024, 2048 * 1024),
+    "stm32h743": (640 * 1024, 2048 * 1024),
 }
 
 
@@ -23,15 +23,34 @@ def test_shipped_devices(name: str) -> None:
     assert (device.sram_bytes, device.flash_bytes) == BOARDS[name]
 
 
-def test_arena_must_fit_its_own_region() -> None:
-    """An STM32F427 has 256 KB, but only 192 of them are contiguous."""
-    device = load("device", "stm32f427", Device)
-    budget = Budget.of(BudgetConfig(), device)
-    cost = Footprint(
-        arena_bytes=200_000, static_bytes=4, stack_bytes=1024, weights_bytes=1, code_bytes=1
+def sram(arena: int, fast: int) -> Footprint:
+    """Return a footprint with 4 bytes of static data and 1,024 of stack."""
+    return Footprint(
+        arena_bytes=arena,
+        fast_bytes=fast,
+        static_bytes=4,
+        stack_bytes=1024,
+        weights_bytes=1,
+        code_bytes=1,
     )
-    assert cost.sram_bytes < budget.sram_bytes
-    assert cost.exceeds(budget) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "arena", "fast"),
+    [
+        ("stm32f405", 128 * 1024 - 1028, 64 * 1024),  # static data and stack beside the arena
+        ("stm32f427", 192 * 1024, 64 * 1024 - 1028),  # and beside fast
+        ("stm32f746", 320 * 1024 - 1028, 0),
+    ],
+)
+def test_what_shares_a_region_is_counted_together(name: str, arena: int, fast: int) -> None:
+    """A byte more in one region does not fit, however much is left in the other."""
+    budget = Budget.of(BudgetConfig(), load("device", name, Device))
+    assert sram(arena, fast).sram_bytes == budget.sram_bytes
+    assert sram(arena, fast).exceeds(budget) == (False, False)
+    assert sram(arena + 8, 0).exceeds(budget) == (True, False)
+    if fast:
+        assert sram(0, fast + 8).exceeds(budget) == (True, False)
 
 
 def test_regions_are_checked(stm32f100: Device) -> None:
@@ -41,6 +60,25 @@ def test_regions_are_checked(stm32f100: Device) -> None:
     regions[1]["origin"] = regions[0]["origin"] + 100
     with pytest.raises(ConfigError, match="overlap"):
         Device.parse(stm32f100.dump() | {"regions": regions})
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"fast_region": "sram"}, "fast_region 'sram' holds the arena; null keeps both in"),
+        ({"fast_region": "flash"}, "fast_region 'flash' is not a sram region; these are"),
+        ({"fast_region": "dtcm"}, "fast_region 'dtcm' is not a sram region; these are"),
+        ({"fast_code_region": "ccm"}, "fast_code_region 'ccm' holds data as well"),
+        ({"fast_code_region": "sram"}, "fast_code_region 'sram' holds data as well"),
+        (
+            {"data_region": "ccm", "stack_reserve_bytes": 65_536},
+            "stack_reserve_bytes must leave room in region ccm",
+        ),
+    ],
+)
+def test_no_region_is_used_twice(change: dict[str, str | int], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        Device.parse(load("device", "stm32f405", Device).dump() | change)
 
 
 @pytest.mark.parametrize("name", ["o", "org", "origin", "l", "len", "length"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.graph import Node, TensorType
 from oplib.network.reference import FloatModel, IntegerModel
 from oplib.network.vit import float_model, random_weights
-from oplib.ops.base import ArrayRef, Buffers, Bytes4, Field, Lowered, Nested, Scalar
+from oplib.ops.base import ArrayRef, Buffers, Bytes4, Field, Lowered, Nested, PartRef, Scalar
 from oplib.ops.registry import OPERATORS
 from oplib.plan.schedule import Schedule, schedule
 from oplib.quantize.lower import quantize
@@ -41,6 +41,7 @@ C_TYPES = {
     "uint32_t": ctypes.c_uint32,
     "uint64_t": ctypes.c_uint64,
 }
+NO_PARTS: Mapping[str, ctypes.Structure] = {}
 KernelCall = Callable[[Node, Sequence[TensorType], Lowered, Sequence[np.ndarray]], np.ndarray]
 
 
@@ -78,27 +79,40 @@ def random_network() -> Callable[..., Network]:
     return build_network
 
 
-def build_struct(fields: Sequence[Field], arrays: dict[str, np.ndarray]) -> ctypes.Structure:
-    """Return a C struct with the fields' values; arrays are passed by address."""
-    values = {field.name: member(field, arrays) for field in fields}
+def build_struct(
+    fields: Sequence[Field],
+    arrays: Mapping[str, np.ndarray],
+    parts: Mapping[str, ctypes.Structure] = NO_PARTS,
+) -> ctypes.Structure:
+    """Return a C struct with the fields' values; arrays and parts are passed by address."""
+    values = {field.name: member(field, arrays, parts) for field in fields}
     kinds = [(name, type(value)) for name, value in values.items()]
     struct = type("Params", (ctypes.Structure,), {"_fields_": kinds})
     return struct(**values)
 
 
-def member(field: Field, arrays: dict[str, np.ndarray]) -> ctypes._SimpleCData | ctypes.Structure:
+def member(
+    field: Field, arrays: Mapping[str, np.ndarray], parts: Mapping[str, ctypes.Structure]
+) -> ctypes._SimpleCData | ctypes.Structure:
     match field:
         case Scalar(ctype=ctype, value=value):
             return C_TYPES[ctype](value)
         case Bytes4(values=values):
             return (ctypes.c_uint8 * 4)(*values)
-        case ArrayRef(array=None):
+        case ArrayRef(array=None) | PartRef(role=None):
             return ctypes.c_void_p(None)
         case ArrayRef(array=str(name)):
             return ctypes.c_void_p(arrays[name].ctypes.data)
+        case PartRef(role=str(role)):
+            return ctypes.c_void_p(ctypes.addressof(parts[role]))
         case Nested(fields=inner):
-            return build_struct(inner, arrays)
-    raise AssertionError(f"{field} needs the parts' structs")
+            return build_struct(inner, arrays, parts)
+
+
+@pytest.fixture(scope="session")
+def c_struct() -> Callable[..., ctypes.Structure]:
+    """Return the function that builds a parameter struct."""
+    return build_struct
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from mcuformer.device import BudgetConfig, Device
@@ -13,6 +15,8 @@ from oplib.plan.footprint import PlannedCost
 from oplib.target import target
 from oplib.target.target import Target
 
+Devices = Callable[[str], Device]
+
 
 def test_a_plan_that_breaks_the_footprints_promise_is_refused(
     small_subnet: SubnetConfig, stm32f100: Device, monkeypatch: pytest.MonkeyPatch
@@ -21,7 +25,7 @@ def test_a_plan_that_breaks_the_footprints_promise_is_refused(
     whole, scheduled = export.fitting_schedule(here, small_subnet)
     cost = whole.footprint
     assert cost.arena_bytes == scheduled.plan.arena_bytes
-    planned = PlannedCost(cost.arena_bytes - 8, cost.weights_bytes, cost.code_bytes, Work())
+    planned = PlannedCost(cost.arena_bytes - 8, 0, cost.weights_bytes, cost.code_bytes, Work())
     monkeypatch.setattr(target, "planned_cost", lambda *_: planned)
     with pytest.raises(InternalError, match=rf"got {cost.arena_bytes}, expected {planned.arena}"):
         export.fitting_schedule(here, small_subnet)
@@ -32,6 +36,16 @@ def test_a_network_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(BudgetError, match=r"^budget: the network does not fit .* at most 1200 "):
         export.fitting_schedule(Target(stm32f100, BudgetConfig(sram_bytes=1200)), small_subnet)
+
+
+def test_a_region_that_overflows_is_named(small_subnet: SubnetConfig, device: Devices) -> None:
+    """The image of 64 pixels and the stack need more, whatever the CCM has left."""
+    chip = device("stm32f405")
+    regions = [r.dump() | ({"size_bytes": 1064} if r.name == "sram" else {}) for r in chip.regions]
+    small = Device.parse(chip.dump() | {"regions": regions})
+    line = r"^budget: the network does not fit .*, \d{4} in region sram, expected .* 1064 in region"
+    with pytest.raises(BudgetError, match=line):
+        export.fitting_schedule(Target(small), small_subnet)
 
 
 def test_a_network_that_is_too_slow_is_refused(

@@ -68,7 +68,7 @@ def streamable(graph: Graph, block: int) -> dict[Branch, int]:
             continue
         fused = _fused(graph, half[1], section, 1)
         if fused is not None:
-            largest_groups[half[1]] = BLOCKS[half[1]][1].largest_group(fused)
+            largest_groups[half[1]] = BLOCKS[half[1]][fused.op].largest_group(fused)
     return largest_groups
 
 
@@ -89,19 +89,19 @@ def _fused(graph: Graph, branch: Branch, section: Sequence[Node], group: int) ->
     # role, so the graph's order and an absent factor need no index arithmetic.
     if not all(OPERATORS[node.op].streamable for node in section):
         return None
-    op, operator = BLOCKS[branch]
     parts = {node.place.role: node for node in section if node.place is not None}
-    attrs = operator.fused_attributes(parts, graph.tensors, group)
-    if attrs is None:
-        return None
     last = section[-1]
-    return Node(
-        name=f"{last.name.removesuffix('.add')}.block",
-        op=op,
-        inputs=section[0].inputs,
-        output=last.output,
-        attrs=attrs,
-        place=last.place,
-        overwrites=0,
-        parts=parts,
-    )
+    for op, operator in BLOCKS[branch].items():
+        attrs = operator.fused_attributes(parts, graph.tensors, group)
+        if attrs is not None:
+            return Node(
+                name=f"{last.name.removesuffix('.add')}.block",
+                op=op,
+                inputs=section[0].inputs,
+                output=last.output,
+                attrs=attrs,
+                place=last.place,
+                overwrites=0,
+                parts=parts,
+            )
+    return None

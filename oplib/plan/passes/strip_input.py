@@ -10,18 +10,19 @@ from oplib.ops.registry import OPERATORS
 
 
 def strip_input(graph: Graph) -> Graph:
-    """Return the graph whose patch embedding reads strips of rows.
+    """Return the graph whose tokenizer reads rows as the application supplies them.
 
     Raises:
-        LoweringError: another tokenizer reads the image, or the residual stream is int16.
+        LoweringError: a convolution runs layer by layer, or a patch embedding writes int16.
     """
     first, *rest = graph.nodes
     in_strips = OPERATORS[first.op].in_strips(first)
     if in_strips is None:
         raise LoweringError(
-            "only an int8 patch embedding takes the image in strips",
+            "this tokenizer does not take the image in strips",
             where="forms.passes.input",
             got=f"strip, with {first.op}",
-            expected="tokenizer=patch and forms.residual=int8",
+            expected="forms.residual=int8 for tokenizer=patch, "
+            "forms.passes.stream_tokens=true for convolutions",
         )
     return replace(graph, nodes=(in_strips, *rest))

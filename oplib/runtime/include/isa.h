@@ -22,6 +22,13 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 #define OPLIB_INLINE static inline
 #endif
 
+/* Keep a function apart: its locals take stack only while it runs. */
+#if defined(__GNUC__)
+#define OPLIB_APART __attribute__((noinline))
+#else
+#define OPLIB_APART
+#endif
+
 /* Copy a constant number of bytes. Without a C library (-ffreestanding), memcpy() by its own name
  * would be a call. */
 #if defined(__GNUC__)
@@ -57,7 +64,7 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 /* A kernel's loop over channels and tiles. With the weights outside it needs every register, and
  * beside a second such loop in one function GCC spills in one of them. */
 #if defined(__GNUC__) && OPLIB_WEIGHTS_OUTSIDE
-#define OPLIB_LOOP static __attribute__((noinline))
+#define OPLIB_LOOP static OPLIB_APART
 #else
 #define OPLIB_LOOP OPLIB_INLINE
 #endif
@@ -232,6 +239,14 @@ OPLIB_INLINE uint32_t oplib_load_u32(const void *from)
 #define OPLIB_ASSUME_ALIGNED(address, bytes) (address)
 #endif
 
+/* Load two bytes from any address. */
+OPLIB_INLINE uint32_t oplib_load_u16(const void *from)
+{
+    uint16_t half;
+    OPLIB_COPY(&half, from, sizeof half);
+    return half;
+}
+
 /* Load four bytes from an address that is a multiple of 4. */
 OPLIB_INLINE uint32_t oplib_load_aligned_u32(const void *from)
 {
@@ -261,6 +276,18 @@ OPLIB_INLINE uint32_t oplib_halves(int32_t low, int32_t high)
     return word;
 #else
     return ((uint32_t)low & 0xffffu) | (uint32_t)high << 16;
+#endif
+}
+
+/* The high halfwords of two words as one word. */
+OPLIB_INLINE uint32_t oplib_high_halves(uint32_t low, uint32_t high)
+{
+#if OPLIB_DUAL_PRODUCTS
+    uint32_t word;
+    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(word) : "r"(high), "r"(low));
+    return word;
+#else
+    return low >> 16 | (high & 0xffff0000u);
 #endif
 }
 

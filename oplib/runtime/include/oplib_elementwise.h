@@ -13,9 +13,11 @@ extern "C" {
 #endif
 
 typedef struct {
-    int32_t features;   /* at most 511 */
-    uint32_t eps;       /* eps * features^2 / input scale^2 */
+    int32_t features;   /* at most 1024 */
     int32_t sqrt_steps; /* Newton steps of the square root; 0 is I-BERT's stopping rule */
+    /* eps * features^2 / input scale^2; with features^2 * 127.5^2, of int16 inputs with
+     * features^2 * 32767.5^2, below 2^52 */
+    uint64_t eps;
     /* (features, 2): gamma / output scale * 2^16,
      * (beta / output scale + zero point) * 2^7 + 2^6 */
     const int32_t *affine;
@@ -31,13 +33,6 @@ typedef struct {
 void oplib_layer_norm_s8(const int8_t *x, int8_t *y, int32_t tokens,
                          const oplib_layer_norm_s8_params *params);
 
-typedef struct {
-    int32_t features; /* at most 511 */
-    int32_t sqrt_steps;
-    uint64_t eps;
-    const int32_t *affine;
-} oplib_layer_norm_s16_params;
-
 /**
  * @brief oplib_layer_norm_s8() of int16 inputs.
  * @param[in]  x       (tokens, features)
@@ -46,7 +41,7 @@ typedef struct {
  * @param[in]  params  constants
  */
 void oplib_layer_norm_s16(const int16_t *x, int8_t *y, int32_t tokens,
-                          const oplib_layer_norm_s16_params *params);
+                          const oplib_layer_norm_s8_params *params);
 
 typedef struct {
     const int8_t *table; /* (256,) */

@@ -6,6 +6,8 @@
 #ifndef OPLIB_IMAGE_H
 #define OPLIB_IMAGE_H
 
+#include <stddef.h>
+
 #include "geometry.h"
 #include "oplib_linear.h"
 
@@ -58,14 +60,14 @@ void oplib_patch_embed_s8(const uint8_t *rows, int32_t first_row, int8_t *y, voi
 /**
  * @brief oplib_patch_embed_s8() of a whole image, without scratch and over the image itself.
  *
- * For direct patches without a class token. Tokens before tile_from are computed in pairs without a
- * tile. Later ones are packed into the image, directly below the strip of patches they begin in:
- * those pixels have been read. A panel has as many tiles as fit between there and the tokens. y may
- * begin below the image and overlap it as far as the memory planner proves that a pixel is read
- * before it is overwritten (SPEC.md).
+ * For direct patches. Tokens before tile_from are computed in pairs without a tile. Later ones are
+ * packed into the image, directly below the strip of patches they begin in: those pixels have been
+ * read. A panel has as many tiles as fit between there and the tokens. y may begin below the image
+ * and overlap it as far as the memory planner proves that a pixel is read before it is overwritten
+ * (SPEC.md).
  *
  * @param[in,out] image   raw pixels (img_size, img_size, in_chans); overwritten
- * @param[out]    y       (grid_size^2, out_features)
+ * @param[out]    y       (first + grid_size^2, out_features)
  * @param[in]     params  the layer and the image's geometry
  */
 void oplib_patch_embed_in_place_s8(uint8_t *image, int8_t *y,
@@ -195,28 +197,41 @@ void oplib_patch_embed_passes_strips_s8(oplib_fetch_rows fetch, int8_t *y, void 
 void oplib_patch_embed_passes_s16(const uint8_t *image, int16_t *y, void *scratch,
                                   const oplib_patch_embed_passes_s16_params *params);
 
+#define OPLIB_CONV_SIDE 3    /* side of a convolution's windows */
+#define OPLIB_CONV_BETWEEN 4 /* pooled rows kept between two stages */
+
 typedef struct {
     int32_t in_size;
     int32_t in_chans;
     int32_t stride;
     int32_t conv_size;             /* ceil(in_size / stride) */
-    uint32_t flip;                 /* OPLIB_FLIP_PIXEL if x holds raw pixels, 0 if it holds codes */
+    int32_t panel;                 /* windows per pass over the weights, a multiple of 4 */
+    uint32_t flip;                 /* OPLIB_FLIP_U8 if x holds raw pixels, 0 if it holds codes */
     const uint8_t *pad;            /* (in_chans,): byte of x outside the image */
     oplib_linear_s8_params linear; /* (out_features, 9 * in_chans): row, column, channel */
 } oplib_conv_pool_s8_params;
 
-/** @brief Bytes of scratch of oplib_conv_pool_s8(): a tile, four windows, three rows. */
+/** @brief Rows and columns of a pooled map: ceil(conv_size / 2). */
+static inline int32_t oplib_pooled_size(const oplib_conv_pool_s8_params *params)
+{
+    return (params->conv_size + 1) / 2;
+}
+
+/** @brief Bytes of scratch of oplib_conv_pool_s8(): a panel and its results, in whose place four
+ * windows are gathered where the channels are not whole quads. */
 static inline int32_t oplib_conv_pool_s8_scratch_bytes(const oplib_conv_pool_s8_params *params)
 {
     const int32_t features = params->linear.in_features;
-    const int32_t row = params->conv_size * params->linear.out_features;
-    return oplib_tile_bytes(features) + oplib_aligned(OPLIB_TILE_TOKENS * features + 3 * row);
+    const int32_t results = params->panel * params->linear.out_features;
+    const int32_t windows = params->in_chans % OPLIB_QUAD != 0 ? OPLIB_TILE_TOKENS * features : 0;
+    return oplib_panel_bytes(params->panel, features) +
+           oplib_aligned(results > windows ? results : windows);
 }
 
 /**
  * @brief 3 x 3 convolution with one pixel of padding, ReLU, and 3 x 3 max pooling of stride 2.
  * @param[in]  x        (in_size, in_size, in_chans)
- * @param[out] y        (pooled, pooled, out_features), pooled = ceil(conv_size / 2)
+ * @param[out] y        (pooled, pooled, out_features), pooled = oplib_pooled_size()
  * @param      scratch  oplib_conv_pool_s8_scratch_bytes()
  * @param[in]  params   the layer
  */
@@ -233,17 +248,19 @@ typedef struct {
 } oplib_embed_tokens_s8_params;
 
 /**
- * @brief Tokens of a convolutional tokenizer: rescaled, plus positions, rounded once.
+ * @brief Tokens [token, token + count) of a convolutional tokenizer: rescaled, plus positions,
+ * rounded once.
  *
- * y[first + t] = saturate8((x[t] - in_zero_point) * ratio + zero_point + position[first + t]); with
- * a class token, y[0] = saturate8(zero_point + position[0]).
+ * y[first + t] = saturate8((x[t] - in_zero_point) * ratio + zero_point + position[first + t]). With
+ * a class token, y[0] = saturate8(zero_point + position[0]), written with token 0.
  *
- * @param[in]  x       (tokens, features)
- * @param[out] y       (first + tokens, features)
- * @param      tokens  number of tokens, without the class token
+ * @param[in]  x       (count, features), from `token` on; may be in the place of its tokens in y
+ * @param[out] y       (first + tokens, features), all tokens
+ * @param      token   first token, without the class token
+ * @param      count   number of tokens
  * @param[in]  params  constants
  */
-void oplib_embed_tokens_s8(const int8_t *x, int8_t *y, int32_t tokens,
+void oplib_embed_tokens_s8(const int8_t *x, int8_t *y, int32_t token, int32_t count,
                            const oplib_embed_tokens_s8_params *params);
 
 typedef struct {
@@ -256,13 +273,83 @@ typedef struct {
 
 /**
  * @brief oplib_embed_tokens_s8() with int16 results, which have no zero point.
- * @param[in]  x       (tokens, features)
- * @param[out] y       (first + tokens, features)
- * @param      tokens  number of tokens, without the class token
+ * @param[in]  x       (count, features), from `token` on; may be in the second half of the place of
+ *                     its tokens in y
+ * @param[out] y       (first + tokens, features), all tokens
+ * @param      token   first token, without the class token
+ * @param      count   number of tokens
  * @param[in]  params  constants
  */
-void oplib_embed_tokens_s16(const int8_t *x, int16_t *y, int32_t tokens,
+void oplib_embed_tokens_s16(const int8_t *x, int16_t *y, int32_t token, int32_t count,
                             const oplib_embed_tokens_s16_params *params);
+
+/** @brief A whole tokenizer: one or two stages and the embedding of their tokens. */
+typedef struct {
+    const oplib_conv_pool_s8_params *conv0;
+    const oplib_conv_pool_s8_params *conv1; /* or NULL */
+    const oplib_embed_tokens_s8_params *embed;
+} oplib_conv_tokens_s8_params;
+
+typedef struct {
+    const oplib_conv_pool_s8_params *conv0;
+    const oplib_conv_pool_s8_params *conv1;
+    const oplib_embed_tokens_s16_params *embed;
+} oplib_conv_tokens_s16_params;
+
+/** @brief Bytes of the rows of the image that one row of windows needs, if they are fetched. */
+static inline int32_t oplib_conv_fetched_bytes(const oplib_conv_pool_s8_params *conv0)
+{
+    return oplib_aligned(OPLIB_CONV_SIDE * conv0->in_size * conv0->in_chans);
+}
+
+/** @brief Bytes of the pooled rows between two stages: three in use and one begun. */
+static inline int32_t oplib_conv_between_bytes(const oplib_conv_pool_s8_params *conv0)
+{
+    return oplib_aligned(OPLIB_CONV_BETWEEN * oplib_pooled_size(conv0) *
+                         conv0->linear.out_features);
+}
+
+/**
+ * @brief Bytes of scratch of oplib_conv_tokens_s8() and oplib_conv_tokens_s16().
+ * @param     fetches  whether the application supplies the image
+ * @param[in] conv0    the first stage
+ * @param[in] conv1    the second stage, or NULL
+ */
+static inline int32_t oplib_conv_tokens_scratch_bytes(int fetches,
+                                                      const oplib_conv_pool_s8_params *conv0,
+                                                      const oplib_conv_pool_s8_params *conv1)
+{
+    const int32_t work0 = oplib_conv_pool_s8_scratch_bytes(conv0);
+    const int32_t work1 = conv1 != NULL ? oplib_conv_pool_s8_scratch_bytes(conv1) : 0;
+    return (fetches ? oplib_conv_fetched_bytes(conv0) : 0) +
+           (conv1 != NULL ? oplib_conv_between_bytes(conv0) : 0) + (work0 > work1 ? work0 : work1);
+}
+
+/**
+ * @brief oplib_conv_pool_s8() once or twice, then oplib_embed_tokens_s8(), row by row.
+ *
+ * Only the rows that are still needed are kept. y may overlap the image as far as the memory
+ * planner proves that a pixel is read before it is overwritten (SPEC.md).
+ *
+ * @param[in]  image    raw pixels (in_size, in_size, in_chans); unused if rows are fetched
+ * @param      fetch    supplies the image row by row, or NULL
+ * @param[out] y        (first + tokens, features), all tokens
+ * @param      scratch  oplib_conv_tokens_scratch_bytes()
+ * @param[in]  params   the stages and the embedding
+ */
+void oplib_conv_tokens_s8(const uint8_t *image, oplib_fetch_rows fetch, int8_t *y, void *scratch,
+                          const oplib_conv_tokens_s8_params *params);
+
+/**
+ * @brief oplib_conv_tokens_s8() with int16 results.
+ * @param[in]  image    as for oplib_conv_tokens_s8(), like all arguments
+ * @param      fetch    supplies the image row by row, or NULL
+ * @param[out] y        (first + tokens, features), all tokens
+ * @param      scratch  oplib_conv_tokens_scratch_bytes()
+ * @param[in]  params   the stages and the embedding
+ */
+void oplib_conv_tokens_s16(const uint8_t *image, oplib_fetch_rows fetch, int16_t *y, void *scratch,
+                           const oplib_conv_tokens_s16_params *params);
 
 #ifdef __cplusplus
 }

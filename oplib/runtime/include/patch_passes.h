@@ -44,7 +44,7 @@ static inline void oplib_pack_pass(const uint8_t *rows, int32_t first_row, int32
             const int32_t top = t / passes->grid_size * size - before + row;
             const int32_t left = t % passes->grid_size * size - before + column;
             oplib_gather_window(rows, first_row, passes->img_size, passes->in_chans, passes->pad,
-                                OPLIB_FLIP_PIXEL, top, left, side, windows + i * length);
+                                top, left, side, windows + i * length);
         }
         oplib_tile_pack_s8(windows, length, now, length, panel);
         panel += oplib_tile_bytes(length);

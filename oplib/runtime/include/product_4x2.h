@@ -52,13 +52,13 @@ typedef struct {
     OPLIB_ADD_PRODUCTS(t2c1, w1, xa);                                                              \
     OPLIB_ADD_PRODUCTS(t3c1, w1, xb)
 
-/* Return start values plus the products of a tile with two packed channels over `quads` quads, at
- * least one. */
-OPLIB_INLINE oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight,
-                                               int32_t quads, int32_t start0, int32_t start1)
+/* Return `sum` plus the products of a tile with two packed channels over `quads` quads, at least
+ * one. */
+OPLIB_INLINE oplib_block_4x2 oplib_add_product_4x2(oplib_block_4x2 sum, const void *tile,
+                                                   const int8_t *weight, int32_t quads)
 {
-    int32_t t0c0 = start0, t0c1 = start1, t1c0 = start0, t1c1 = start1;
-    int32_t t2c0 = start0, t2c1 = start1, t3c0 = start0, t3c1 = start1;
+    int32_t t0c0 = sum.t0c0, t0c1 = sum.t0c1, t1c0 = sum.t1c0, t1c1 = sum.t1c1;
+    int32_t t2c0 = sum.t2c0, t2c1 = sum.t2c1, t3c0 = sum.t3c0, t3c1 = sum.t3c1;
     const char *x = tile, *const end = x + OPLIB_QUAD_BYTES * quads;
     const char *const turns = x + OPLIB_QUAD_BYTES * (quads & 3);
     const int8_t *w = weight;
@@ -128,11 +128,11 @@ done:
     OPLIB_STEP_PRODUCTS(i)
 
 /* As above. */
-OPLIB_INLINE oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight,
-                                               int32_t quads, int32_t start0, int32_t start1)
+OPLIB_INLINE oplib_block_4x2 oplib_add_product_4x2(oplib_block_4x2 sum, const void *tile,
+                                                   const int8_t *weight, int32_t quads)
 {
-    int32_t t0c0 = start0, t0c1 = start1, t1c0 = start0, t1c1 = start1;
-    int32_t t2c0 = start0, t2c1 = start1, t3c0 = start0, t3c1 = start1;
+    int32_t t0c0 = sum.t0c0, t0c1 = sum.t0c1, t1c0 = sum.t1c0, t1c1 = sum.t1c1;
+    int32_t t2c0 = sum.t2c0, t2c1 = sum.t2c1, t3c0 = sum.t3c0, t3c1 = sum.t3c1;
     const char *x = tile, *const end = x + OPLIB_QUAD_BYTES * quads;
     const char *const rest = x + OPLIB_QUAD_BYTES * (quads & ~3);
     const int8_t *w = weight;
@@ -155,10 +155,29 @@ OPLIB_INLINE oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *w
 }
 #endif
 
+/* The same, from start values of each channel. */
+OPLIB_INLINE oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight,
+                                               int32_t quads, int32_t start0, int32_t start1)
+{
+    const oplib_block_4x2 start = {start0, start1, start0, start1, start0, start1, start0, start1};
+    return oplib_add_product_4x2(start, tile, weight, quads);
+}
+
 #else
-/* As above, but not inlined: without dual products the code is too long for every kernel. */
+/* Return start values of each channel plus the products; not inlined: without dual products the
+ * code is too long for every kernel. */
 oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight, int32_t quads,
                                   int32_t start0, int32_t start1);
+
+/* The same, added to `sum`. */
+OPLIB_INLINE oplib_block_4x2 oplib_add_product_4x2(oplib_block_4x2 sum, const void *tile,
+                                                   const int8_t *weight, int32_t quads)
+{
+    const oplib_block_4x2 more = oplib_product_4x2(tile, weight, quads, 0, 0);
+    return (oplib_block_4x2){sum.t0c0 + more.t0c0, sum.t0c1 + more.t0c1, sum.t1c0 + more.t1c0,
+                             sum.t1c1 + more.t1c1, sum.t2c0 + more.t2c0, sum.t2c1 + more.t2c1,
+                             sum.t3c0 + more.t3c0, sum.t3c1 + more.t3c1};
+}
 #endif
 
 #endif

@@ -27,6 +27,12 @@ static inline int64_t oplib_multiply_s16(int32_t acc, int32_t multiplier)
     return ((int64_t)acc * multiplier + (1 << 23)) >> 24;
 }
 
+/* saturate16((acc * multiplier + 2^23) >> 24) */
+static inline int16_t oplib_requantize_s16(int32_t acc, int32_t multiplier)
+{
+    return oplib_saturate_s16(oplib_multiply_s16(acc, multiplier));
+}
+
 /* value * ratio, rounded; multiplier = ratio * 2^16, |value| <= 255 */
 static inline int32_t oplib_rescale(int32_t value, int32_t multiplier)
 {

@@ -45,6 +45,7 @@
 
 #include "oplib.h"
 #include "product_4x2.h"
+#include "relative.h"
 #include "requant.h"
 
 /* Kernels on panels of `tokens` tokens. Panels are 8-byte aligned and take
@@ -64,22 +65,13 @@ void oplib_tile_pack_patches_s8(const uint8_t *rows, int32_t first_row, int32_t 
                                 int32_t tokens, void *tile,
                                 const oplib_patch_embed_s8_params *params);
 
-/* Layer norm of `tokens` rows. */
-void oplib_tile_layer_norm_s8(const int8_t *x, int32_t tokens, void *panel,
-                              const oplib_layer_norm_s8_params *params);
-
 /* Channels [first, first + count) of a linear layer; `first` is even. linear_s8: into rows,
- * `stride` bytes apart. linear_tile_s8: into a panel other than the input. linear_add_s8: all
- * channels, added to rows of the residual stream. linear_key_s8, linear_value_s8: one head's keys
- * and values, count = head_dim a multiple of 4, packed as weights: tokens are the channels of keys
- * and the features of values. Keys and values are those of the panel's first token; `all` is the
- * number of tokens of all panels. */
+ * `stride` bytes apart. linear_key_s8, linear_value_s8: one head's keys and values, count =
+ * head_dim a multiple of 4, packed as weights: tokens are the channels of keys and the features of
+ * values. Keys and values are those of the panel's first token; `all` is the number of tokens of
+ * all panels. Into panels and the residual stream: oplib_blocks.h. */
 void oplib_tile_linear_s8(const void *panel, int8_t *y, int32_t stride, int32_t tokens,
                           int32_t first, int32_t count, const oplib_linear_s8_params *params);
-void oplib_tile_linear_tile_s8(const void *panel, void *out, int32_t tokens, int32_t first,
-                               int32_t count, const oplib_linear_s8_params *params);
-void oplib_tile_linear_add_s8(const void *panel, int8_t *x, int32_t stride, int32_t tokens,
-                              const oplib_linear_s8_params *params, const oplib_add_s8_params *add);
 void oplib_tile_linear_key_s8(const void *panel, int8_t *keys, int32_t tokens, int32_t first,
                               int32_t count, const oplib_linear_s8_params *params);
 void oplib_tile_linear_value_s8(const void *panel, int8_t *values, int32_t tokens, int32_t all,
@@ -90,15 +82,29 @@ void oplib_tile_linear_value_s8(const void *panel, int8_t *values, int32_t token
 void oplib_tile_embed_s8(const void *panel, int8_t *y, int32_t tokens, const int8_t *position,
                          const oplib_linear_s8_params *params);
 
+/* `count` rows of `dim` bytes, `stride` apart, packed as weights: as keys, rows are the channels,
+ * two to a pair; as values, they are the features, zeros after the last, and two channels take
+ * `pair_bytes`. */
+void oplib_tile_pack_keys_s8(const int8_t *rows, int32_t stride, int32_t count, int32_t dim,
+                             int8_t *keys);
+void oplib_tile_pack_pair_s8(const int8_t *row, const int8_t *next, int32_t dim, int8_t *keys);
+void oplib_tile_pack_values_s8(const int8_t *rows, int32_t stride, int32_t count, int32_t dim,
+                               int32_t pair_bytes, int8_t *values);
+
+/* Products of a tile with `pairs` of packed channels, `pair_bytes` apart: four words for each
+ * channel, by tokens. */
+void oplib_tile_products_s32(const void *tile, const int8_t *weights, int32_t quads,
+                             int32_t pair_bytes, int32_t pairs, void *products);
+
 /* One head's scores for a tile of queries: four rows of int8, oplib_padded(tokens) apart. */
 void oplib_tile_scores_s8(const void *query, const int8_t *keys, int32_t tokens, int8_t *scores,
                           const oplib_attention_s8_params *params);
 
-/* The weights of four rows of scores, into a tile with tokens as features, and the multiplier of
- * each row's outputs. row: 2 bytes per token; unused if the softmax is an unnormalised table. */
+/* The weights of four rows of scores, into a tile with tokens as features, and the sum of each row
+ * as of oplib_softmax_s8(). row: 2 bytes per token; unused if the softmax is an unnormalised
+ * table. */
 void oplib_tile_softmax_s8(const int8_t *scores, int32_t tokens, void *weights, void *row,
-                           int32_t multipliers[OPLIB_TILE_TOKENS],
-                           const oplib_attention_s8_params *params);
+                           int32_t sums[OPLIB_TILE_TOKENS], const oplib_softmax_s8_params *params);
 
 /* One head's attention for a tile of queries, keys and values packed as weights; into `rows` rows,
  * or into a tile. scratch: oplib_attention_work_bytes() */
@@ -108,6 +114,37 @@ void oplib_tile_attention_rows_s8(const void *query, const int8_t *keys, const i
 void oplib_tile_attention_tile_s8(const void *query, const int8_t *keys, const int8_t *values,
                                   int32_t tokens, void *tile, void *scratch,
                                   const oplib_attention_s8_params *params);
+
+/* With relative positions (oplib_attention_relative_s8()), by the vectors that
+ * oplib_tile_pack_relative_s8() packs into oplib_relative_bytes(). `token` is the first query's.
+ *
+ * class_values: append the class token's vectors, if there is one, to a head's values, which are
+ * those of oplib_relative_values() tokens.
+ * relative_products: sums of the queries' products with the keys' vectors, four words for each: the
+ * class token, each row, each column, and zeros. products: oplib_relative_tile_bytes()
+ * relative_scores: scores of keys with these sums.
+ * relative_weights: shift the weights until their sums, which are replaced, are below 2^15; append
+ * those of the class token's vectors, and store the sums for the vectors of rows and columns in two
+ * tiles from the first quad that the queries use. row, sums: as above.
+ * attention_relative: all of it; scratch: oplib_attention_relative_work_bytes(). The query may be
+ * overwritten: by `y` or, for a tile, by the outputs' rows. */
+void oplib_tile_pack_relative_s8(int8_t *vectors, const oplib_attention_relative_s8_params *params);
+void oplib_tile_class_values_s8(int8_t *values, int32_t tokens,
+                                const oplib_attention_relative_s8_params *params);
+void oplib_tile_relative_products_s8(const void *query, const oplib_relative_queries *queries,
+                                     const int8_t *vectors, void *sums, void *products,
+                                     const oplib_attention_relative_s8_params *params);
+void oplib_tile_relative_scores_s8(const void *query, const int8_t *keys, int32_t tokens,
+                                   int8_t *scores, const void *sums,
+                                   const oplib_attention_relative_s8_params *params);
+void oplib_tile_relative_weights_s8(void *weights, const oplib_relative_queries *queries,
+                                    int32_t tokens, int32_t totals[OPLIB_TILE_TOKENS], void *row,
+                                    void *sums, void *by_distance,
+                                    const oplib_attention_relative_s8_params *params);
+void oplib_tile_attention_relative_s8(const void *query, int32_t token, const int8_t *keys,
+                                      const int8_t *values, const int8_t *vectors, int32_t tokens,
+                                      int8_t *y, int32_t stride, void *scratch,
+                                      const oplib_attention_relative_s8_params *params);
 
 /* Four rows in memory; a tile of fewer tokens repeats its last one. */
 typedef struct {
@@ -197,10 +234,59 @@ OPLIB_INLINE int32_t oplib_requantize_mapped(int32_t acc, int32_t multiplier, in
     return by_table != 0 ? table_middle[value] : value;
 }
 
+/* Replace the sums of four rows of weights by the multipliers of their outputs. */
+OPLIB_INLINE void oplib_output_multipliers(int32_t sums[OPLIB_TILE_TOKENS],
+                                           const oplib_attention_s8_params *params)
+{
+    for (int32_t t = 0; t < OPLIB_TILE_TOKENS; t++) {
+        const uint32_t sum = (uint32_t)sums[t];
+        sums[t] = (int32_t)((params->value_numerator + sum / 2u) / sum);
+    }
+}
+
+/* Store two channels of four rows, each with a multiplier of its own; `second` as for a writer. */
+OPLIB_INLINE void oplib_write_rows(oplib_block_4x2 sum, const int32_t m[OPLIB_TILE_TOKENS],
+                                   int32_t z, int8_t *y, int32_t second, oplib_tile_rows at)
+{
+    const int8_t t0c1 = oplib_requantize(sum.t0c1, m[0], z);
+    const int8_t t0c0 = oplib_requantize(sum.t0c0, m[0], z);
+    const int8_t t1c1 = oplib_requantize(sum.t1c1, m[1], z);
+    const int8_t t1c0 = oplib_requantize(sum.t1c0, m[1], z);
+    const int8_t t2c1 = oplib_requantize(sum.t2c1, m[2], z);
+    const int8_t t2c0 = oplib_requantize(sum.t2c0, m[2], z);
+    const int8_t t3c1 = oplib_requantize(sum.t3c1, m[3], z);
+    const int8_t t3c0 = oplib_requantize(sum.t3c0, m[3], z);
+    int8_t *const next = y + second;
+    next[0] = t0c1;
+    y[0] = t0c0;
+    next[at.t1] = t1c1;
+    y[at.t1] = t1c0;
+    next[at.t2] = t2c1;
+    y[at.t2] = t2c0;
+    next[at.t3] = t3c1;
+    y[at.t3] = t3c0;
+}
+
+/* One to three bytes as a word, zeros after them. */
+OPLIB_INLINE uint32_t oplib_last_bytes(const void *from, int32_t count)
+{
+    const uint8_t *const x = from;
+    uint32_t word = 0u;
+    for (int32_t i = 0; i < count; i++)
+        word |= (uint32_t)x[i] << 8 * i;
+    return word;
+}
+
 /* Index of a channel in a tile, in int16: token t is at 2 * t, channel + 1 at 8 + 2 * t. */
 OPLIB_INLINE int32_t oplib_tile_channel(int32_t channel)
 {
     return (channel & ~3) * 4 + ((channel >> 1) & 1);
+}
+
+/* Index of any feature in a tile, as above. */
+OPLIB_INLINE int32_t oplib_tile_feature(int32_t feature)
+{
+    return oplib_tile_channel(feature) + (feature & 1) * 8;
 }
 
 /* Tokens of the panel that begins at token `first`: `panel`, or what is left. */

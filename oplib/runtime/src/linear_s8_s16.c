@@ -5,24 +5,19 @@ typedef struct {
     oplib_memory_s16 *y;
 } rows_s16;
 
-OPLIB_INLINE int16_t requantize_s16(int32_t acc, int32_t multiplier)
-{
-    return oplib_saturate_s16(oplib_multiply_s16(acc, multiplier));
-}
-
 OPLIB_INLINE void write_rows(oplib_block_4x2 sum, const int32_t *m, int32_t channel, int32_t second,
                              int32_t place, const oplib_tile_rows *at, const void *target)
 {
     const rows_s16 *to = target;
     oplib_memory_s16 *y = to->y + place + channel;
-    y[second] = requantize_s16(sum.t0c1, m[1]);
-    y[0] = requantize_s16(sum.t0c0, m[0]);
-    y[at->t1 + second] = requantize_s16(sum.t1c1, m[1]);
-    y[at->t1] = requantize_s16(sum.t1c0, m[0]);
-    y[at->t2 + second] = requantize_s16(sum.t2c1, m[1]);
-    y[at->t2] = requantize_s16(sum.t2c0, m[0]);
-    y[at->t3 + second] = requantize_s16(sum.t3c1, m[1]);
-    y[at->t3] = requantize_s16(sum.t3c0, m[0]);
+    y[second] = oplib_requantize_s16(sum.t0c1, m[1]);
+    y[0] = oplib_requantize_s16(sum.t0c0, m[0]);
+    y[at->t1 + second] = oplib_requantize_s16(sum.t1c1, m[1]);
+    y[at->t1] = oplib_requantize_s16(sum.t1c0, m[0]);
+    y[at->t2 + second] = oplib_requantize_s16(sum.t2c1, m[1]);
+    y[at->t2] = oplib_requantize_s16(sum.t2c0, m[0]);
+    y[at->t3 + second] = oplib_requantize_s16(sum.t3c1, m[1]);
+    y[at->t3] = oplib_requantize_s16(sum.t3c0, m[0]);
 }
 
 OPLIB_MICRO_KERNEL

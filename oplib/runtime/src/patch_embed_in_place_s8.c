@@ -76,6 +76,12 @@ void oplib_patch_embed_in_place_s8(uint8_t *image, int8_t *y,
 {
     const int32_t out = params->linear.out_features, end = params->grid_size * params->grid_size;
     const int8_t *position = params->position;
+    if (params->first != 0) { /* the class token, its position included */
+        for (int32_t o = 0; o < out; o++)
+            y[o] = oplib_saturate_s8(params->linear.zero_point + position[o]);
+        y += out;
+        position += out;
+    }
     for (int32_t token = 0; token < end;) {
         int32_t now = end - token < 2 ? 1 : 2;
         if (token >= params->tile_from) {

@@ -16,9 +16,8 @@ static void pack_tile(const uint8_t *rows, int32_t first_row, int32_t token, int
         const int32_t t = token + i;
         const int32_t top = t / params->grid_size * params->patch_size - params->pad_before;
         const int32_t left = t % params->grid_size * params->patch_size - params->pad_before;
-        oplib_gather_window(rows, first_row, params->img_size, params->in_chans, params->pad,
-                            OPLIB_FLIP_PIXEL, top, left, params->patch_size,
-                            windows + i * features);
+        oplib_gather_window(rows, first_row, params->img_size, params->in_chans, params->pad, top,
+                            left, params->patch_size, windows + i * features);
     }
     oplib_tile_pack_s8(windows, features, tokens, features, tile);
 }

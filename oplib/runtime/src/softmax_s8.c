@@ -8,7 +8,9 @@ static uint32_t exponential(uint32_t distance, const oplib_softmax_s8_params *pa
     if (params->form == OPLIB_SOFTMAX_TABLE)
         return params->exp_table[distance];
     const uint32_t w = distance * params->exponent;
-    return params->form == OPLIB_SOFTMAX_POLYNOMIAL ? oplib_exp2_polynomial(w) : oplib_exp_shift(w);
+    const uint32_t weight =
+        params->form == OPLIB_SOFTMAX_POLYNOMIAL ? oplib_exp2_polynomial(w) : oplib_exp_shift(w);
+    return weight >> params->dropped_bits;
 }
 
 uint32_t oplib_softmax_s8(const int8_t *scores, uint16_t *weights, int32_t n,

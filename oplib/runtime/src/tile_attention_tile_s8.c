@@ -25,7 +25,8 @@ void oplib_tile_attention_tile_s8(const void *query, const int8_t *keys, const i
     int32_t m[OPLIB_TILE_TOKENS];
     oplib_tile_scores_s8(query, keys, tokens, scores, params);
     oplib_tile_softmax_s8(scores, tokens, scratch, scores + OPLIB_TILE_TOKENS * OPLIB_QUAD * quads,
-                          m, params);
+                          m, &params->softmax);
+    oplib_output_multipliers(m, params);
     for (int32_t c = 0; c < params->head_dim; c += 2, values += OPLIB_WEIGHT_QUAD_BYTES * quads)
         write_tile(oplib_product_4x2(scratch, values, quads, 0, 0), m, z,
                    (oplib_memory_s16 *)tile + oplib_tile_channel(c));

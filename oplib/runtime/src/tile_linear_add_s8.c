@@ -45,12 +45,13 @@ OPLIB_INLINE void add_rows(oplib_block_4x2 sum, const int32_t *m, int32_t channe
 
 OPLIB_FAST(oplib_tile_linear_add_s8)
 OPLIB_MICRO_KERNEL
-void oplib_tile_linear_add_s8(const void *panel, int8_t *x, int32_t stride, int32_t tokens,
-                              const oplib_linear_s8_params *params, const oplib_add_s8_params *add)
+void oplib_tile_linear_add_s8(const void *panel, void *stream, int32_t stride, int32_t tokens,
+                              const oplib_linear_s8_params *params, const void *add_params)
 {
+    const oplib_add_s8_params *const add = add_params;
     const oplib_panel_rows rows = oplib_rows_of_panel(stride, tokens);
     const residual_s8 target = {
-        x,
+        stream,
         params->zero_point,
         add->a_multiplier,
         add->b_multiplier,

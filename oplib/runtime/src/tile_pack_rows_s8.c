@@ -14,15 +14,6 @@ OPLIB_INLINE void pack_quad(char *out, uint32_t t0, uint32_t t1, uint32_t t2, ui
     oplib_store_u32(out + OPLIB_QUAD_ODD + 3 * OPLIB_TOKEN_BYTES, oplib_odd_bytes(t3));
 }
 
-/* One to three bytes as a word, zeros after them. */
-static uint32_t last_bytes(const uint8_t *x, int32_t count, uint32_t flip)
-{
-    uint32_t word = 0u;
-    for (int32_t i = 0; i < count; i++)
-        word |= (uint32_t)x[i] << 8 * i;
-    return word ^ flip;
-}
-
 OPLIB_FAST(oplib_tile_pack_rows_s8)
 void oplib_tile_pack_rows_s8(const uint8_t *const rows[OPLIB_TILE_TOKENS], int32_t features,
                              uint32_t flip, void *tile)
@@ -41,6 +32,6 @@ void oplib_tile_pack_rows_s8(const uint8_t *const rows[OPLIB_TILE_TOKENS], int32
     }
     const int32_t rest = features % OPLIB_QUAD;
     if (rest != 0)
-        pack_quad(out, last_bytes(x0, rest, flip), last_bytes(x1, rest, flip),
-                  last_bytes(x2, rest, flip), last_bytes(x3, rest, flip));
+        pack_quad(out, oplib_last_bytes(x0, rest) ^ flip, oplib_last_bytes(x1, rest) ^ flip,
+                  oplib_last_bytes(x2, rest) ^ flip, oplib_last_bytes(x3, rest) ^ flip);
 }

@@ -58,17 +58,14 @@ static uint32_t weigh_by_form(const int8_t *scores, int32_t tokens, char *tile, 
 }
 
 void oplib_tile_softmax_s8(const int8_t *scores, int32_t tokens, void *weights, void *row,
-                           int32_t multipliers[OPLIB_TILE_TOKENS],
-                           const oplib_attention_s8_params *params)
+                           int32_t sums[OPLIB_TILE_TOKENS], const oplib_softmax_s8_params *params)
 {
     char *tile = weights;
     for (int32_t t = 0; t < OPLIB_TILE_TOKENS;
          t++, scores += oplib_padded(tokens), tile += OPLIB_TOKEN_BYTES) {
-        uint32_t sum;
-        if (params->softmax.form == OPLIB_SOFTMAX_TABLE && params->softmax.normalized == 0)
-            sum = exponentiate(scores, tokens, tile, params->softmax.exp_table);
-        else
-            sum = weigh_by_form(scores, tokens, tile, row, &params->softmax);
-        multipliers[t] = (int32_t)((params->value_numerator + sum / 2u) / sum);
+        const uint32_t sum = params->form == OPLIB_SOFTMAX_TABLE && params->normalized == 0
+                               ? exponentiate(scores, tokens, tile, params->exp_table)
+                               : weigh_by_form(scores, tokens, tile, row, params);
+        sums[t] = (int32_t)sum;
     }
 }

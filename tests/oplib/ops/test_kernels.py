@@ -11,14 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcuformer.data.preprocessing import Preprocessing
-from oplib.forms import SOFTMAX_FORMS
+from mcuformer.errors import LoweringError
+from oplib.forms import SOFTMAX_FORMS, SoftmaxForm
 from oplib.graph import NO_ATTRIBUTES, Node, TensorType
-from oplib.ops.attention import (
-    TABLES,
-    AttentionAttributes,
-    RelativeAttributes,
-    scores_name,
-)
+from oplib.ops.attention import AttentionAttributes, scores_name
+from oplib.ops.attention_relative import TABLES, RelativeAttributes
 from oplib.ops.base import LoweringContext
 from oplib.ops.conv_pool import ConvPoolAttributes
 from oplib.ops.embed_tokens import EmbeddingAttributes
@@ -82,10 +79,11 @@ def patch_case(rng: np.random.Generator, op: str) -> Case:
 
 
 def conv_case(rng: np.random.Generator, op: str) -> Case:
-    size, out = int(rng.integers(1, 10)), int(rng.integers(1, 7))
+    size, out = int(rng.integers(1, 18)), int(rng.integers(1, 10))
     pixels = rng.random() < 0.5
     chans = 3 if pixels else int(rng.integers(1, 6))
-    attrs = ConvPoolAttributes(out_features=out, stride=int(rng.integers(1, 4)))
+    stride = int(rng.integers(1, 4))
+    attrs = ConvPoolAttributes(out_features=out, stride=stride, panel=draw_panel(rng))
     params = linear_params(rng, out, 9 * chans)
     pad = np.array(PRE.pad_value, dtype=np.uint8)[None, None]
     params["pad"] = PRE.normalize(pad)[0, 0] if pixels else np.zeros(chans, np.float32)
@@ -101,7 +99,7 @@ def tokens_case(rng: np.random.Generator, op: str) -> Case:
 
 
 def norm_case(rng: np.random.Generator, op: str) -> Case:
-    tokens, features = int(rng.integers(1, 6)), int(rng.integers(1, 512))
+    tokens, features = int(rng.integers(1, 6)), int(rng.integers(1, 1025))
     params = {"weight": normal(rng, features), "bias": normal(rng, features)}
     attrs = LayerNormAttributes(
         eps=float(rng.choice([1e-6, 1e-5, 1e-3])), sqrt_steps=int(rng.choice([4, 3, 0]))
@@ -114,6 +112,8 @@ def attention_case(rng: np.random.Generator, op: str) -> Case:
     heads, head_dim, tokens = (
         int(n) for n in (rng.integers(1, 4), rng.integers(1, 9), rng.integers(1, 20))
     )
+    if rng.random() < 0.1:  # weights have a bit less beyond 512 tokens
+        tokens = int(rng.integers(505, 1025))
     attrs = AttentionAttributes(
         num_heads=heads,
         softmax=SOFTMAX_FORMS[int(rng.integers(3))],
@@ -121,7 +121,7 @@ def attention_case(rng: np.random.Generator, op: str) -> Case:
     )
     params = {}
     if op == "attention_relative":
-        grid, distance = int(rng.integers(1, 5)), int(rng.integers(1, 6))
+        grid, distance = int(rng.integers(1, 11)), int(rng.integers(1, 12))
         attrs = RelativeAttributes(
             **vars(attrs), grid_size=grid, max_distance=distance, first=int(rng.integers(2))
         )
@@ -248,6 +248,11 @@ CASES: dict[str, tuple[Maker, Bound | None]] = {
 def test_every_operator_has_a_case() -> None:
     fused = {
         "attention_block",
+        "attention_relative_block",
+        "conv_tokens",  # test_conv_tokens.py
+        "conv_tokens_s16",
+        "conv_tokens_strips",
+        "conv_tokens_strips_s16",
         "linear_add",
         "linear_table",
         "mlp_block",
@@ -353,3 +358,31 @@ def test_c_equals_the_integer_reference(call_kernel, op: str, seed: int) -> None
         smallest = lowered.arrays.get("multiplier", np.array([2**30])).min()
         bound += (1e-3 + 0.5 / max(1, int(smallest))) * np.abs(trial.exact).max()
         assert np.abs(got - trial.exact).max() <= quant["y"].scale + bound
+
+
+def one_head(tokens: int, softmax: SoftmaxForm) -> tuple[Node, LoweringContext]:
+    attrs = AttentionAttributes(num_heads=1, softmax=softmax)
+    node = Node("n", "attention", ("q", "k", "v"), "y", attrs)
+    quant = {name: QuantParams(1.0) for name in ("q", "k", "v", "y")}
+    quant[scores_name(node)] = QuantParams(4.0)
+    return node, LoweringContext((TensorType((tokens, 4)),) * 3, quant, PRE)
+
+
+@pytest.mark.parametrize("tokens", [512, 513, 1024])
+@pytest.mark.parametrize("softmax", SOFTMAX_FORMS)
+def test_attention_to_equal_keys_is_the_mean(
+    call_kernel, softmax: SoftmaxForm, tokens: int
+) -> None:
+    """All scores are equal: every weight is the largest, and all values are the least, -128."""
+    node, context = one_head(tokens, softmax)
+    lowered = OPERATORS["attention"].lower(node, {}, context)
+    codes = [np.full((tokens, 4), code, np.int8) for code in (0, 0, -128)]
+    assert np.array_equal(call_kernel(node, context.inputs, lowered, codes), codes[2])
+    batch = [array[None] for array in codes]
+    assert np.array_equal(OPERATORS["attention"].run_integer(node, lowered, batch)[0], codes[2])
+
+
+def test_more_tokens_are_refused() -> None:
+    node, context = one_head(1025, "table")
+    with pytest.raises(LoweringError, match=r"n: too many tokens .*at most 1024, class token incl"):
+        OPERATORS["attention"].lower(node, {}, context)

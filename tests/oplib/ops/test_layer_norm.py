@@ -42,10 +42,20 @@ def test_the_stopping_rule_gives_the_floor() -> None:
     assert np.array_equal(isqrt(numbers, 0), floor)
 
 
-def test_statistics_that_overflow_are_refused(preprocessing: Preprocessing) -> None:
-    node = Node("blocks.0.norm1", "layer_norm", ("x",), "y", LayerNormAttributes(eps=1e-6))
-    quant = {"x": QuantParams(0.05), "y": QuantParams(0.03)}
-    params = {"weight": np.ones(512, np.float32), "bias": np.zeros(512, np.float32)}
-    context = LoweringContext((TensorType((4, 512)),), quant, preprocessing)
-    with pytest.raises(LoweringError, match=r"blocks\.0\.norm1: integer statistics"):
-        OPERATORS["layer_norm"].lower(node, params, context)
+@pytest.mark.parametrize(
+    ("features", "scale", "message"),
+    [
+        (1025, 0.05, "too many features for a layer norm in integers"),
+        (1024, 1e-8, "integer statistics would overflow 52 bits"),  # 1e-6 1024^2 / 1e-16 units
+    ],
+)
+@pytest.mark.parametrize("op", ["layer_norm", "layer_norm_s16"])
+def test_statistics_that_overflow_are_refused(
+    preprocessing: Preprocessing, op: str, features: int, scale: float, message: str
+) -> None:
+    node = Node("blocks.0.norm1", op, ("x",), "y", LayerNormAttributes(eps=1e-6))
+    quant = {"x": QuantParams(scale), "y": QuantParams(0.03)}
+    params = {"weight": np.ones(features, np.float32), "bias": np.zeros(features, np.float32)}
+    context = LoweringContext((TensorType((4, features)),), quant, preprocessing)
+    with pytest.raises(LoweringError, match=rf"blocks\.0\.norm1: {message}"):
+        OPERATORS[op].lower(node, params, context)

@@ -45,7 +45,8 @@ def test_every_activation_has_an_operator() -> None:
 
 def test_both_halves_of_a_block_stream() -> None:
     assert set(BLOCKS) == set(get_args(Branch))
-    assert all(isinstance(operator, BlockOperator) for _, operator in BLOCKS.values())
+    operators = [operator for forms in BLOCKS.values() for operator in forms.values()]
+    assert all(isinstance(operator, BlockOperator) for operator in operators)
 
 
 @pytest.mark.parametrize("name", sorted(OPERATORS))
@@ -54,7 +55,9 @@ def test_kernels_are_declared(name: str) -> None:
     assert re.search(rf"\b{operator.kernel}\(", HEADERS)
     assert re.search(rf"\b{operator.params or operator.kernel + '_params'}\b", HEADERS)
     sources = {f"oplib_{path.stem}" for path in (RUNTIME / "src").glob("*.c")}
-    assert {operator.kernel, *operator.helpers} <= sources
+    panel = {operator.panel_kernel} - {None}
+    assert {operator.kernel, *operator.helpers} | panel <= sources
+    assert all(re.search(rf"\b{kernel}\(", HEADERS) for kernel in panel)
 
 
 def concrete(kind: type[Operator]) -> set[type[Operator]]:

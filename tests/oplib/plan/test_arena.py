@@ -1,38 +1,11 @@
-"""Placement against brute force, and plans of graphs by hand."""
+"""Plans of graphs by hand."""
 
 from __future__ import annotations
 
-from itertools import pairwise, permutations
-
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from itertools import pairwise
 
 from oplib.graph import NO_ATTRIBUTES, Graph, Node, TensorType
-from oplib.plan.arena import Extent, Item, heap_blocks, place, place_exactly, plan_memory
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.data())
-def test_the_integer_program_finds_the_optimum(data: st.DataObject) -> None:
-    """First fit in the best of all orders is optimal: an optimum, sorted by offset, is one."""
-    items = []
-    for index in range(data.draw(st.integers(2, 5))):
-        first = data.draw(st.integers(0, 4))
-        last = data.draw(st.integers(first, 5))
-        size = 8 * data.draw(st.integers(1, 9))
-        items.append(Item(str(index), (Extent(0, size, first, last),)))
-
-    def arena(order: tuple[Item, ...]) -> int:
-        offsets = place(order)
-        return max(offsets[item.key] + item.num_bytes for item in order)
-
-    best = min(map(arena, permutations(items)))
-    start = place(items)
-    bound = max(sum(item.bytes_at(t) for item in items) for t in range(6))
-    offsets, found, optimal = place_exactly(items, bound, start, arena(tuple(items)))
-    assert optimal
-    assert found == best
-    assert max(offsets[item.key] + item.num_bytes for item in items) == best
+from oplib.plan.arena import heap_blocks, plan_memory
 
 
 def chain(*rows: int) -> Graph:

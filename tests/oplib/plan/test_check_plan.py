@@ -15,11 +15,11 @@ from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms, Passes
 from oplib.graph import NO_ATTRIBUTES, Graph, Node, TensorType
 from oplib.network.reference import run_integer
-from oplib.ops.base import OUTPUT, Operator, Touch, rows_of
+from oplib.ops.base import OUTPUT, Operator, Touch, align, rows_of
 from oplib.ops.registry import OPERATORS
-from oplib.plan.arena import Plan, plan_memory
+from oplib.plan.arena import FastRoom, Plan, plan_memory
 from oplib.plan.check_plan import check_plan, execute
-from oplib.plan.schedule import Schedule
+from oplib.plan.schedule import Schedule, schedule
 
 SEPARATE = Passes(integrate_operators=False, overwrite_tokens=False, stream_tokens=False)
 
@@ -166,12 +166,54 @@ def test_the_checker_refuses_scratch_in_use(layered: Schedule) -> None:
         check_plan(calls, replace(plan, scratch=scratch))
 
 
+def test_the_checker_knows_both_arenas(small_subnet: SubnetConfig) -> None:
+    """4 tokens of 12 features; what is one byte too long for its arena is refused."""
+    fast = FastRoom(10**4, stream=True)
+    found = schedule(small_subnet, Forms(passes=Passes(input="strip")), fast=fast)
+    calls, plan = found.calls, found.plan
+    stream, block = calls.nodes[0].output, calls.nodes[1]
+    check_plan(calls, plan)
+    assert stream in plan.fast_tensors
+    assert block.name in plan.fast_scratch
+    # scratch where the stream is, scratch beyond the end, and the same in the other arena
+    scratch, begin = (
+        OPERATORS[block.op].scratch_bytes(block, calls.inputs_of(block)),
+        align(calls.tensors[stream].num_bytes),
+    )
+    assert plan.scratch[block.name] == begin
+    overlapping = dict(plan.scratch) | {block.name: begin - 8}
+    with pytest.raises(PlanError, match=r"which scratch has replaced"):
+        check_plan(calls, replace(plan, scratch=overlapping))
+    with pytest.raises(PlanError, match=rf"bytes \[{begin}, {begin + scratch}\) .* the fast arena"):
+        check_plan(calls, replace(plan, fast_bytes=begin + scratch - 1))
+    with pytest.raises(PlanError, match="outside the arena or unaligned"):
+        check_plan(calls, replace(plan, fast_scratch=frozenset(), arena_bytes=begin + scratch - 1))
+
+
+def test_the_image_is_never_in_the_fast_arena(small_subnet: SubnetConfig) -> None:
+    """Neither if the tokens take over its memory; DMA may write it while a network runs."""
+    found = schedule(small_subnet, fast=FastRoom(10**4, stream=True))
+    check_plan(found.calls, found.plan)
+    assert found.calls.input not in found.plan.fast_tensors
+    plan = replace(found.plan, fast_tensors=found.plan.fast_tensors | {found.calls.input})
+    with pytest.raises(PlanError, match="is in the fast arena, which no DMA need reach"):
+        check_plan(found.calls, plan)
+
+
 LOW_RANK = {"low_rank": ("qkv", "proj", "fc1", "fc2"), "rank_ratio": 0.5}
 SMALL_HEAD = {
     "img_size": 48,
     "patch_size": 8,
     "embed_dim": 16,
     "blocks": ({"num_heads": 1, "head_dim": 8, "mlp_ratio": 1.0},),
+}
+CONVOLUTIONS = {
+    "tokenizer": "conv2",
+    "img_size": 16,
+    "patch_size": 4,
+    "stem_dim": 8,
+    "embed_dim": 8,
+    "blocks": ({"num_heads": 1, "head_dim": 4, "mlp_ratio": 1.0},),
 }
 EXECUTED = {
     "streamed": ({}, Passes(), None),
@@ -180,6 +222,8 @@ EXECUTED = {
     "nothing": ({}, SEPARATE, None),
     "image overwritten": (SMALL_HEAD, Passes(), None),
     "strips": ({}, Passes(input="strip"), None),
+    "convolutions, image overwritten": (CONVOLUTIONS, Passes(), None),
+    "convolutions, strips": (CONVOLUTIONS, Passes(input="strip"), None),
 }
 
 
@@ -194,8 +238,8 @@ def test_a_poisoned_arena_gives_the_reference(
     found, expected = network.scheduled, run_integer(network.integer, network.images[:2])
     for image, logits in zip(network.images, expected, strict=False):
         assert np.array_equal(execute(network.integer, found.calls, found.plan, image), logits)
-    if case == "image overwritten":
-        assert found.calls.nodes[0].below > 0
+    if case.endswith("image overwritten"):
+        assert found.calls.nodes[0].overwrites == 0
 
 
 def destroyed(calls: Graph, plan: Plan) -> bool:

@@ -14,7 +14,7 @@ from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms, Passes
 from oplib.network.builder import build_graph
 from oplib.ops.work import Work
-from oplib.plan.arena import live_bytes, plan_memory
+from oplib.plan.arena import plan_memory
 from oplib.plan.check_plan import check_plan
 from oplib.plan.panels import Rung, ladders, widen, widest
 from oplib.plan.passes.stream_tokens import Variant, stream_tokens
@@ -39,7 +39,7 @@ def test_wider_panels_take_more_memory_and_read_less(
     for ladder in ladders(calls):
         for narrow, wide in pairwise(ladder):
             assert narrow.panel < wide.panel
-            assert narrow.live_bytes <= wide.live_bytes
+            assert narrow.scratch_bytes <= wide.scratch_bytes
             assert narrow.work.bytes_read > wide.work.bytes_read
             assert narrow.work.units == wide.work.units
 
@@ -50,17 +50,28 @@ def test_a_ladder_tells_what_the_widened_calls_need(deit_tiny: SubnetConfig) -> 
     for pick in (0, 1, -1):
         rungs = [ladder[min(pick, len(ladder) - 1)] for ladder in steps]
         wider = widen(calls, [rung.panel for rung in rungs])
-        assert [rung.live_bytes for rung in rungs] == live_bytes(wider)
+        live = max(rung.arena_bytes(fast_room=0) for rung in rungs)
+        assert live == plan_memory(wider).lower_bound_bytes
         assert sum((rung.work for rung in rungs), Work()) == work_of(wider, wider.nodes)
         check_plan(wider, plan_memory(wider))
 
 
 def test_the_widest_panels_within_the_limit() -> None:
-    ladder = tuple(Rung(4 * n, 100 * n, Work(1.0, 12 // n)) for n in (1, 2, 3))
-    alone = (Rung(0, 900, Work(1.0)),)
-    assert [rung.panel for rung in widest((ladder, alone), 250)] == [8, 0]
-    assert [rung.panel for rung in widest((ladder,), 300)] == [12]
+    """100 bytes of tensors, and 100 of scratch for every four tokens."""
+    ladder = tuple(Rung(4 * n, 100, 100 * n, Work(bytes_read=12 // n)) for n in (1, 2, 3))
+    alone = (Rung(0, 900, 0, Work(1.0)),)
+    assert [rung.panel for rung in widest((ladder, alone), 350)] == [8, 0]
+    assert [rung.panel for rung in widest((ladder,), 400)] == [12]
     assert [rung.panel for rung in widest((ladder,), 0)] == [4]
+    # the fast arena has room for two tiles, which are better there than three in the arena
+    assert [rung.panel for rung in widest((ladder,), 100, fast_room=208)] == [8]
+    assert [rung.panel for rung in widest((ladder,), 400, fast_room=208)] == [8]
+    assert [rung.panel for rung in widest((ladder,), 400, fast_room=96)] == [12]
+    # unless that reads the weights more than four times as often
+    for least, panel in ((4, 4), (3, 64)):
+        narrow = Rung(4, 100, 100, Work(bytes_read=16))
+        steep = (narrow, Rung(64, 100, 1600, Work(bytes_read=least)))
+        assert [rung.panel for rung in widest((steep,), 1700, fast_room=208)] == [panel]
 
 
 def test_panels_of_a_streamed_block(deit_tiny: SubnetConfig) -> None:

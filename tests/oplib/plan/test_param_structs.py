@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcuformer.subnet import SubnetConfig
+from oplib.codegen.model_c import emit_structs
 from oplib.forms import Forms, Passes
 from oplib.plan.param_structs import call_structs
 from oplib.plan.schedule import schedule
@@ -34,6 +35,24 @@ def test_a_table_is_a_field_of_the_layer_before(deit_tiny: SubnetConfig) -> None
         "blocks.0.mlp.add",
         "blocks.0.mlp.block",
     ]
+
+
+@pytest.mark.parametrize(
+    ("gelu", "kernel"),
+    [
+        ("table", "NULL"),
+        ("sigmoid", "oplib_tile_gelu_sigmoid_s8"),
+        ("polynomial", "oplib_tile_gelu_polynomial_s8"),
+    ],
+)
+def test_an_activation_without_a_table_is_a_part(
+    deit_tiny: SubnetConfig, gelu: str, kernel: str
+) -> None:
+    calls = schedule(deit_tiny, Forms(gelu=gelu)).calls
+    text = "\n".join(emit_structs(calls, {}))
+    block = text[text.index("blocks_0_mlp_block = {") :]
+    pointer = "NULL" if gelu == "table" else "&blocks_0_mlp_act"
+    assert f".activation = {pointer},\n    .activation_kernel = {kernel},\n" in block
 
 
 @pytest.mark.parametrize(("ratio", "factors"), [(1.0, 0), (0.5, 2)])

@@ -82,6 +82,21 @@ def test_attention_with_pairs_of_heads(paper_subnet: SubnetConfig) -> None:
     assert found.plan.arena_bytes == arena(2, 16)
 
 
+def test_relative_positions_one_head_at_a_time(deit_tiny: SubnetConfig) -> None:
+    """Packed vectors of 27 distances by rows and by columns, and those of the class token."""
+    tokens, dim, head_dim, grid, distances = 197, 192, 64, 14, 28  # whole quads
+    keys = values = 200 * head_dim  # of the values, two rows are the class token's vectors
+    vectors = (2 + 4 * distances) * head_dim
+    waiting, queries = tokens * 2 * head_dim, 4 * head_dim * 2
+    sums = 4 * 200 * 2 + 4 * 2 * distances * 2  # weights, and sums of them: int16
+    scores = 4 * 200 + 200 * 2 + 4 * (2 * grid + 2) * 4  # and a row of weights, products: int32
+    projection = 4 * dim * 2
+    expected = tokens * dim + keys + values + vectors + waiting + queries + sums + scores
+    change = {"relative_position": 14, "class_token": True}
+    found = schedule(deit_tiny.model_copy(update=change), STRIP)
+    assert found.plan.arena_bytes == expected + projection
+
+
 @settings(
     deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

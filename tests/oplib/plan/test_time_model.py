@@ -121,6 +121,31 @@ def test_a_core_without_a_cache_loads_weights_for_every_tile(deit_tiny: SubnetCo
     assert work.bytes_read < work.bytes_loaded
 
 
+def test_a_convolution_multiplies_before_it_pools() -> None:
+    """3 -> 64 -> 128 channels: 32 x 32 and 16 x 16 windows, of 28 and 576 inputs with padding."""
+    block = {"num_heads": 1, "head_dim": 4, "mlp_ratio": 1.0}
+    subnet = SubnetConfig.parse(
+        {
+            "img_size": 32,
+            "patch_size": 4,
+            "tokenizer": "conv2",
+            "stem_dim": 64,
+            "in_chans": 3,
+            "num_classes": 10,
+            "embed_dim": 128,
+            "blocks": (block,),
+        }
+    )
+    calls = schedule(subnet, arena_bytes=10**6).calls
+    work = node_work(calls, calls.nodes[0])
+    assert work.products == 32 * 32 * 28 * 64 + 16 * 16 * 576 * 128
+    assert work.outputs == 32 * 32 * 64 + 16 * 16 * 128
+    layers = 28 * 64 + 8 * 64 + 8, 576 * 128 + 8 * 128 + 64  # biases, multipliers, padding
+    # a pass for each row; without a cache, for every four windows
+    assert work.bytes_read == 32 * layers[0] + 16 * layers[1] + 64 * 128
+    assert work.bytes_loaded == 32 * 8 * layers[0] + 16 * 4 * layers[1] + 64 * 128
+
+
 class Cache:
     """The lines that a 4 KB cache of 4 ways and 32-byte lines, least recently used, loads."""
 

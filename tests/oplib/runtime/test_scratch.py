@@ -23,12 +23,17 @@ from oplib.plan.schedule import schedule
 INCLUDE = Path(__file__).resolve().parents[3] / "oplib" / "runtime" / "include"
 LINEAR = "oplib_linear_s8_scratch_bytes({panel}, &{params})"
 WITH_TOKENS = "{kernel}_scratch_bytes({tokens}, &{params})"
+TOKENIZER = "oplib_conv_tokens_scratch_bytes({fetches}, {params}.conv0, {params}.conv1)"
 PLAIN = "{kernel}_scratch_bytes(&{params})"
+BLOCK_BYTES = "oplib_attention_block_s8_scratch_bytes({tokens}, &{params})"
 EXPRESSIONS = {
-    "oplib_attention_block_s8": WITH_TOKENS,
+    "oplib_attention_block_s8": BLOCK_BYTES,
+    "oplib_attention_relative_block_s8": BLOCK_BYTES,
     "oplib_attention_relative_s8": WITH_TOKENS,
     "oplib_attention_s8": WITH_TOKENS,
     "oplib_conv_pool_s8": PLAIN,
+    "oplib_conv_tokens_s16": TOKENIZER,
+    "oplib_conv_tokens_s8": TOKENIZER,
     "oplib_linear_add_s8": "oplib_linear_add_s8_scratch_bytes({panel}, &{params})",
     "oplib_linear_s16_s8": LINEAR,
     "oplib_linear_s8": LINEAR,
@@ -41,16 +46,18 @@ EXPRESSIONS = {
     "oplib_patch_embed_strips_s8": PLAIN,
 }
 # the offsets that the planner stores are those that the header's layout gives
-LAYOUTS = {
-    "oplib_attention_block_s8": """
+ATTENTION_LAYOUT = """
     {{
         oplib_attention_block_s8_params copy = {params};
-        copy.keys_offset = copy.values_offset = copy.slots_offset = -1;
+        copy.keys_offset = copy.values_offset = copy.vectors_offset = copy.slots_offset = -1;
         copy.queries_offset = copy.work_offset = copy.outputs_offset = -1;
         oplib_attention_block_s8_lay_out({tokens}, &copy);
         if (memcmp(&copy, &{params}, sizeof copy) != 0)
             return 1;
-    }}""",
+    }}"""
+LAYOUTS = {
+    "oplib_attention_block_s8": ATTENTION_LAYOUT,
+    "oplib_attention_relative_block_s8": ATTENTION_LAYOUT,
     "oplib_mlp_block_s8": """
     if (oplib_mlp_block_s8_hidden_offset(&{params}) != {params}.hidden_offset)
         return 1;""",
@@ -71,8 +78,11 @@ def scratch_in_c(subnet: SubnetConfig, forms: Forms, limit: int | None, place: P
         params = c_name(call_structs(scheduled.calls, node, {})[-1].node.name)
         panel = getattr(node.attrs, "panel", None)
         names = {"kernel": kernel, "params": params, "tokens": tokens, "panel": panel}
+        names["fetches"] = int(OPERATORS[node.op].fetches_image)
         lines.append(LAYOUTS.get(kernel, "").format(**names))
         lines.append(f'    printf("%d\\n", (int){EXPRESSIONS[kernel].format(**names)});')
+    kernels = {operator.panel_kernel for operator in OPERATORS.values()} - {None}
+    unlinked = [f"#define {kernel} NULL" for kernel in sorted(kernels)]
     structs = emit_structs(scheduled.calls, {})
     weights = emit_weights_header(scheduled, [])
     source = place / "scratch.c"
@@ -83,6 +93,7 @@ def scratch_in_c(subnet: SubnetConfig, forms: Forms, limit: int | None, place: P
                 '#include "oplib.h"',
                 weights,
                 "const struct model_weights model_weights;",
+                *unlinked,
                 *structs,
                 "int main(void)\n{",
                 *lines,
@@ -123,9 +134,12 @@ CASES: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({}, {"passes": {"input": "strip"}}),
     ({}, {"passes": {"input": "strip"}, "patch_kernel": 1}),
     ({}, {"patch_kernel": 3, "passes": LAYERS}),
-    ({}, {"residual": "int16", "low_rank": "int16"}),
+    ({}, {"residual": "int16", "low_rank": "int16", "passes": LAYERS}),
     ({"relative_position": 2}, {}),
-    ({"tokenizer": "conv1", "patch_size": 4}, {}),
+    ({"relative_position": 1, "class_token": True}, {"passes": LAYERS}),
+    ({"tokenizer": "conv1", "patch_size": 4}, {"passes": LAYERS}),
+    ({"tokenizer": "conv1", "patch_size": 4}, {"passes": {"input": "strip"}}),
+    ({"tokenizer": "conv2", "patch_size": 4, "stem_dim": 5}, {"residual": "int16"}),
 )
 
 
@@ -166,7 +180,8 @@ def networks(draw: st.DrawFn) -> tuple[SubnetConfig, Forms, int | None]:
         "blocks": blocks,
     }
     residual = draw(st.sampled_from(["int8", "int8", "int16"]))
-    whole = tokenizer != "patch" or residual == "int16"
+    stream = draw(st.booleans())
+    whole = residual == "int16" if tokenizer == "patch" else not stream
     forms = {
         "softmax": draw(st.sampled_from(["table", "polynomial", "shift"])),
         "attention_weights": draw(st.sampled_from(["uint15", "int8"])),
@@ -175,7 +190,7 @@ def networks(draw: st.DrawFn) -> tuple[SubnetConfig, Forms, int | None]:
         "patch_kernel": draw(st.sampled_from([None, 1, patch])) if tokenizer == "patch" else None,
         "passes": {
             "input": "image" if whole else draw(st.sampled_from(["image", "strip"])),
-            "stream_tokens": draw(st.booleans()),
+            "stream_tokens": stream,
             "integrate_operators": draw(st.booleans()),
             "overwrite_tokens": draw(st.booleans()),
         },

@@ -17,13 +17,14 @@ from oplib.codegen.weights_c import WeightsForm
 from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.ops.registry import OPERATORS
-from oplib.plan.arena import plan_memory
+from oplib.plan.arena import FastRoom, plan_memory
 from oplib.plan.footprint import planned_cost, static_bytes
 from oplib.plan.panels import widen
-from oplib.plan.schedule import Schedule
+from oplib.plan.schedule import Schedule, schedule
 from oplib.target import board, host, qemu
 from oplib.target.firmware import write_firmware
 from oplib.target.qemu import EmulatedRun
+from oplib.target.target import Target
 
 NAMES = (*map(str, range(9)), '"ü"\\')
 Agreement = Callable[[Any, SubnetConfig, Forms, Device, Path], EmulatedRun]
@@ -68,12 +69,17 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def check_agreement(emulator_tools: None) -> Agreement:
-    """Return the check of numpy = host C under the sanitizer = emulated chip, planned = linked."""
+    """Return the check of numpy = host C under the sanitizer = emulated chip, planned = linked.
+
+    Scratch is in the fast arena where the device has one.
+    """
 
     def check(
         network: Any, subnet: SubnetConfig, forms: Forms, device: Device, place: Path
     ) -> EmulatedRun:
-        write_firmware(place / "firmware", network.integer, network.scheduled, device, NAMES)
+        fast = FastRoom(Target(device, forms=forms).fast_bytes)
+        scheduled = schedule(subnet, forms, fast=fast)
+        write_firmware(place / "firmware", network.integer, scheduled, device, NAMES)
         expected = run_integer(network.integer, network.images)
         library = host.build(place / "firmware", place / "host", sanitize="undefined")
         assert np.array_equal(host.run_images(library, network.images, 10), expected)
@@ -81,8 +87,11 @@ def check_agreement(emulator_tools: None) -> Agreement:
         result = qemu.run_images(elf, device, network.images[:8], 10)
         assert np.array_equal(result.logits, expected[:8])
         assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
-        linked, planned = board.measure(elf), planned_cost(subnet, device.core, forms)
+        linked = board.measure(elf)
+        planned = planned_cost(subnet, device.core, forms, fast=fast)
         assert (linked.arena, linked.weights) == (planned.arena, planned.weights)
+        assert linked.fast == planned.fast
+        assert (linked.fast > 0) == (device.fast_region is not None)
         assert linked.static <= static_bytes(forms)
         assert linked.code == pytest.approx(planned.code, rel=0.1)
         return result

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from mcuformer.errors import ArtifactError
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms, Passes
 from oplib.network.reference import run_float, run_integer
-from oplib.plan.check_plan import check_plan
+from oplib.plan.check_plan import check_plan, execute
 from oplib.plan.schedule import Schedule
 from oplib.target import board, host, qemu
+from oplib.target.target import Target
 
 
 @pytest.mark.parametrize("name", ["stm32f100", "stm32f405", "stm32f427", "stm32f746", "stm32h743"])
@@ -61,18 +63,28 @@ def odd_subnet(seed: int) -> SubnetConfig:
     )
 
 
-ODD_SCHEDULES = (
-    ({}, None, None),
-    ({"input": "strip"}, None, 10**6),
-    ({"merge_low_rank": True, "input": "strip"}, 1, None),
-    ({"stream_tokens": False}, None, None),
-    ({"stream_tokens": False, "overwrite_tokens": False}, 1, 10**6),
-    ({"stream_tokens": False, "integrate_operators": False}, None, None),
-)
+WIDE = {"residual": "int16", "low_rank": "int16"}
+LAYERS = {"stream_tokens": False}
+# by seed, which also chooses the core; from 6 on networks that stream whole blocks, or none
+ODD_SCHEDULES: dict[int, tuple[dict[str, Any], dict[str, Any], int | None]] = {
+    0: ({}, {}, None),
+    1: ({"input": "strip"}, {}, 10**6),
+    2: ({"merge_low_rank": True, "input": "strip"}, {"patch_kernel": 1}, None),
+    3: (LAYERS, {}, None),
+    4: (LAYERS | {"overwrite_tokens": False}, {"patch_kernel": 1}, 10**6),
+    5: (LAYERS | {"integrate_operators": False}, {}, None),
+    6: ({}, WIDE | {"gelu": "sigmoid"}, None),
+    9: (LAYERS, WIDE | {"gelu": "polynomial"}, None),
+    10: (LAYERS, WIDE | {"gelu": "sigmoid"}, None),
+    11: ({"input": "strip"}, {"low_rank": "int16", "gelu": "sigmoid"}, None),
+    21: ({}, {"residual": "int16", "gelu": "polynomial"}, 10**6),
+    31: ({}, WIDE | {"gelu": "polynomial"}, None),
+    47: ({}, WIDE | {"gelu": "polynomial"}, 10**6),
+}
 
 
 @pytest.mark.usefixtures("emulator_tools")
-@pytest.mark.parametrize("seed", range(len(ODD_SCHEDULES)))
+@pytest.mark.parametrize("seed", ODD_SCHEDULES)
 def test_odd_shapes_agree_in_every_schedule(
     random_network,
     preprocessing: Preprocessing,
@@ -84,14 +96,16 @@ def test_odd_shapes_agree_in_every_schedule(
     """Portable C on the host, dual products on Cortex-M7 and M4, portable C on Cortex-M3."""
     chip = device(("stm32f746", "stm32f405", "stm32f100")[seed % 3])
     chip = chip.model_copy(update={"stack_reserve_bytes": 1024})
-    subnet, (passes, kernel, limit) = odd_subnet(seed), ODD_SCHEDULES[seed]
-    forms = Forms(passes=Passes(**passes), patch_kernel=kernel)
+    subnet, (passes, others, limit) = odd_subnet(seed), ODD_SCHEDULES[seed]
+    forms = Forms(passes=Passes(**passes), **others)
     chans = subnet.in_chans
     change = {"img_size": subnet.img_size, "channel_order": "RGB" if chans == 3 else "L"}
     change |= {"mean": (0.4,) * chans, "std": (0.5,) * chans}
     pre = preprocessing.model_copy(update=change)
     network = random_network(subnet, pre, seed, forms, limit)
     network = replace(network, scheduled=with_panels(network.scheduled, seed))
+    blocks = {"attention_block", "mlp_block"} & {node.op for node in network.scheduled.calls.nodes}
+    assert seed < 6 or len(blocks) == (2 if forms.passes.stream_tokens else 0)
     check_plan(network.scheduled.calls, network.scheduled.plan)
     firmware = write(network, chip)
     expected = run_integer(network.integer, network.images[:3])
@@ -125,11 +139,20 @@ EVERY_FORM = {  # tools/compare_operators.py switches them on one at a time
     "pruned blocks": ({"blocks": PRUNED}, {}),
     "class token": (CLASS_TOKEN | {"global_pool": "token"}, {}),
     "relative": (RELATIVE, {}),
+    "relative, class token": (RELATIVE | CLASS_TOKEN, {"attention_weights": "int8"}),
     "relative, class token, no absolute": (
         RELATIVE | CLASS_TOKEN | {"absolute_position": False, "global_pool": "token"},
         {"softmax": "shift", "residual": "int16"},
     ),
     "one convolution": ({"tokenizer": "conv1", "patch_size": 4}, {}),
+    "one convolution, layer by layer": (
+        {"tokenizer": "conv1", "patch_size": 4},
+        {"passes": Passes(stream_tokens=False)},
+    ),
+    "convolutions, strips": (
+        {"tokenizer": "conv2", "patch_size": 4, "stem_dim": 8},
+        {"passes": Passes(input="strip")},
+    ),
     "two convolutions": (
         {"tokenizer": "conv2", "patch_size": 4, "stem_dim": 6} | CLASS_TOKEN,
         {"residual": "int16"},
@@ -158,6 +181,73 @@ def test_every_form_agrees(
     floating = run_float(network.floating, network.images)
     integer = run_integer(network.integer, network.images)
     assert np.corrcoef(floating.ravel(), integer.ravel())[0, 1] > 0.99
+
+
+def test_convolutions_on_the_smallest_stack(
+    random_network,
+    check_agreement,
+    small_subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    stm32f100: Device,
+    tmp_path: Path,
+) -> None:
+    """The deepest calls: fetched rows, two stages, int16 tokens, products that are not inlined."""
+    change = {"tokenizer": "conv2", "patch_size": 4, "stem_dim": 8}
+    subnet = SubnetConfig.parse(small_subnet.dump() | change)
+    forms = Forms(residual="int16", passes=Passes(input="strip"))
+    network = random_network(subnet, preprocessing, 4, forms)
+    check_agreement(network, subnet, forms, stm32f100, tmp_path)
+
+
+def with_sizes(chip: Device, sizes: dict[str, int]) -> Device:
+    """Return a device with other sizes of the regions named."""
+    regions = [r.dump() | {"size_bytes": sizes.get(r.name, r.size_bytes)} for r in chip.regions]
+    return Device.parse(chip.dump() | {"regions": regions})
+
+
+TWO_REGIONS = {
+    "all scratch fast": (5, "stm32h743", {}),
+    "some scratch fast": (1, "stm32f405", {"ccm": 320}),
+    "scratch beside the stack": (4, "stm32f427", {"ccm": 2048}),
+    "stream fast": (6, "stm32f405", {"sram": 1920, "ccm": 288}),
+    "stream beside the stack": (9, "stm32f427", {"sram": 1248, "ccm": 1312}),
+}
+
+
+@pytest.mark.usefixtures("emulator_tools")
+@pytest.mark.parametrize("case", TWO_REGIONS)
+def test_random_exports_in_two_regions(
+    random_network,
+    preprocessing: Preprocessing,
+    device: Callable[[str], Device],
+    write: Callable[..., Path],
+    case: str,
+) -> None:
+    """What the target plans is what the linker measures, and every logit is numpy's."""
+    seed, name, sizes = TWO_REGIONS[case]
+    chip, subnet = with_sizes(device(name), sizes), odd_subnet(seed)
+    chans = subnet.in_chans
+    change = {"img_size": subnet.img_size, "channel_order": "RGB" if chans == 3 else "L"}
+    change |= {"mean": (0.4,) * chans, "std": (0.5,) * chans}
+    network = random_network(subnet, preprocessing.model_copy(update=change), seed)
+    target = Target(chip)
+    scheduled, planned = target.schedule(subnet), target.cost(subnet).footprint
+    expected = run_integer(network.integer, network.images[:3])
+    for image, logits in zip(network.images, expected, strict=False):
+        found = execute(network.integer, scheduled.calls, scheduled.plan, image)
+        assert np.array_equal(found, logits)
+    plan, needs = scheduled.plan, len(scheduled.plan.scratch)
+    assert bool(plan.fast_tensors) == case.startswith("stream")
+    assert (len(plan.fast_scratch) == needs) == case.startswith("all")
+    firmware = write(replace(network, scheduled=scheduled), chip)
+    library = host.build(firmware, firmware.parent / "host", sanitize="undefined")
+    assert np.array_equal(host.run_images(library, network.images[:3], 10), expected)
+    elf = qemu.build(firmware, firmware.parent / "emulated")
+    linked = board.measure(elf)
+    assert (linked.arena, linked.fast) == (planned.arena_bytes, planned.fast_bytes)
+    assert not planned.exceeds(target.limit)[0]
+    result = qemu.run_images(elf, chip, network.images[:3], 10)
+    assert np.array_equal(result.logits, expected)
 
 
 def test_equal_inputs_give_equal_bytes(

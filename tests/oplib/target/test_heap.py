@@ -15,12 +15,13 @@ import pytest
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.subnet import SubnetConfig
-from oplib.forms import Forms, Passes
+from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.plan.schedule import Schedule
 from oplib.target import host
 from oplib.target.heap import use_heap
 
+CONVOLUTIONS = {"tokenizer": "conv2", "patch_size": 4, "stem_dim": 6}
 RUN = (
     "import sys, numpy as np; from pathlib import Path; from oplib.target import host;"
     "np.save(sys.argv[2], host.run_images(Path(sys.argv[1]), np.load(sys.argv[3]), 10))"
@@ -29,7 +30,17 @@ RUN = (
 
 @pytest.mark.usefixtures("host_tools")
 @pytest.mark.parametrize("seed", [None, 0, 1])
-@pytest.mark.parametrize("passes", [{}, {"stream_tokens": False}, {"input": "strip"}])
+@pytest.mark.parametrize(
+    ("change", "forms"),
+    [
+        ({}, {}),
+        ({}, {"passes": {"stream_tokens": False}}),
+        ({}, {"passes": {"input": "strip"}}),
+        ({}, {"residual": "int16", "low_rank": "int16", "gelu": "sigmoid"}),
+        (CONVOLUTIONS, {}),
+        (CONVOLUTIONS, {"passes": {"input": "strip"}}),
+    ],
+)
 def test_sanitizers_are_silent(
     random_network,
     write: Callable[..., Path],
@@ -38,14 +49,16 @@ def test_sanitizers_are_silent(
     preprocessing: Preprocessing,
     stm32f100: Device,
     with_panels: Callable[[Schedule, int], Schedule],
-    passes: dict[str, Any],
+    change: dict[str, Any],
+    forms: dict[str, Any],
     seed: int | None,
 ) -> None:
     """The planner's panels and random ones; the sanitizer must be loaded before Python.
 
     It guards the weights' end where the compiler lays them out, hence their text.
     """
-    network = random_network(small_subnet, preprocessing, 0, Forms(passes=Passes(**passes)))
+    subnet = SubnetConfig.parse(small_subnet.dump() | change)
+    network = random_network(subnet, preprocessing, 0, Forms.parse(forms))
     if seed is not None:
         network = replace(network, scheduled=with_panels(network.scheduled, seed))
     firmware = write(network, stm32f100, weights="text")

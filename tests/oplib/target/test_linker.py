@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from mcuformer.device import Core, Device
-from mcuformer.errors import FirmwareError
+from mcuformer.errors import FirmwareError, ToolMissingError
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS
 from oplib.target import qemu
@@ -20,6 +20,7 @@ from oplib.target.linker import (
     GENERIC_OUTSIDE,
     board_header,
     emulated_machine,
+    is_emulated,
     linker_script,
 )
 
@@ -28,6 +29,9 @@ def test_memory_maps(device: Callable[[str], Device]) -> None:
     chip = device("stm32f427")
     script = linker_script(chip, {r.name: r for r in chip.regions})
     assert "ccm (rwx) : ORIGIN = 0x10000000, LENGTH = 65536" in script
+    assert ".arena (NOLOAD) : { . = ALIGN(8); *(.arena*) } > sram" in script
+    assert ".fast_arena (NOLOAD) : { . = ALIGN(8); *(.fast_arena*) } > ccm" in script
+    assert script.index(".stack") < script.index(".fast_arena")  # it grows out of the region
     machine = emulated_machine(chip)
     assert (machine.name, machine.mpu) == ("mps2-an386", True)
     assert machine.regions["ccm"].origin == 0x20100000
@@ -44,8 +48,12 @@ def test_more_memory_than_the_emulated_board_has(stm32f746: Device) -> None:
         r.model_copy(update={"size_bytes": 5 << 20}) if r.name == stm32f746.arena_region else r
         for r in stm32f746.regions
     )
-    with pytest.raises(FirmwareError, match=r"got 5242880, expected at most 4194304 bytes of sram"):
-        emulated_machine(stm32f746.model_copy(update={"regions": regions}))
+    chip = stm32f746.model_copy(update={"regions": regions})
+    assert is_emulated(stm32f746)
+    assert not is_emulated(chip)
+    message = r"got 5242880, expected at most 4194304 bytes of sram"
+    with pytest.raises(ToolMissingError, match=message):
+        emulated_machine(chip)
 
 
 def addresses(elf: Path) -> dict[str, int]:

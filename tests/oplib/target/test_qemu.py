@@ -46,20 +46,29 @@ def test_instructions_are_counted_exactly(
 
 
 @pytest.mark.usefixtures("emulator_tools")
+@pytest.mark.parametrize(
+    ("name", "beyond"),
+    [
+        ("stm32f746", 0x20000000 + 320 * 1024),
+        ("stm32f405", 0x20000000 + 128 * 1024),  # SRAM
+        ("stm32f405", 0x20100000 + 64 * 1024),  # CCM, at the next megabyte of the generic board
+    ],
+)
 def test_an_access_beyond_the_memory_faults(
     small_network,
     write: Callable[..., Path],
     write_program: Callable[[Path, str], None],
-    stm32f746: Device,
-    tmp_path: Path,
+    device: Callable[[str], Device],
+    name: str,
+    beyond: int,
 ) -> None:
     """On a generic board, the firmware forbids access to memory that the device lacks."""
-    images, beyond = small_network.images[:2], 0x20000000 + stm32f746.sram_bytes
-    firmware = write(small_network, stm32f746)
+    images, chip = small_network.images[:2], device(name)
+    firmware = write(small_network, chip)
     # the last byte of the memory for the first image, the next byte for the second
     images[0, 0, 0], images[1, 0, 0] = 0, 1
     write_program(firmware, f"    ((volatile uint8_t *){beyond - 1:#x}u)[model_arena[0]] = 1;")
-    elf = qemu.build(firmware, tmp_path / "emulated")
-    qemu.run_images(elf, stm32f746, images[:1], 10)
+    elf = qemu.build(firmware, firmware.parent / "emulated")
+    qemu.run_images(elf, chip, images[:1], 10)
     with pytest.raises(FirmwareError, match="exit code 98"):
-        qemu.run_images(elf, stm32f746, images, 10)
+        qemu.run_images(elf, chip, images, 10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,11 +13,12 @@ from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import BudgetError
 from mcuformer.run.presets import load
 from mcuformer.space import SearchSpace
-from mcuformer.subnet import SubnetConfig
+from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import Forms, Passes
-from oplib.plan.schedule import schedule
+from oplib.plan.arena import FastRoom
+from oplib.plan.schedule import least_arena, schedule
 from oplib.plan.time_model import weights_bytes, work_of
-from oplib.target.target import Target
+from oplib.target.target import Room, Target
 
 # of the emulated application, in bytes: the wrap counter of SysTick and, with strips, the open file
 # that their rows are read from
@@ -66,11 +69,93 @@ def test_the_cost_by_blocks_is_the_whole_plans(
         assert cost.time.ms_high == pytest.approx(whole.ms_high, abs=0.001)
 
 
-def test_an_arena_is_limited_by_its_region() -> None:
-    """An STM32F427 has 256 KB of SRAM, of which 192 KB are contiguous."""
-    device = load("device", "stm32f427", Device)
-    assert Target(device).limit.sram_bytes == 256 * 1024
-    assert Target(device).arena_bytes == 192 * 1024
+@pytest.mark.parametrize(
+    ("name", "arena", "fast"),
+    [
+        ("stm32f405", 128 * 1024 - 1028, 64 * 1024),  # stack and static data beside the arena
+        ("stm32f427", 192 * 1024, 64 * 1024 - 1028),  # and beside the fast arena
+        ("stm32f746", 320 * 1024 - 1028, 0),
+        ("stm32h743", 512 * 1024 - 1028, 128 * 1024),
+    ],
+)
+def test_a_firmware_gets_all_of_the_memory(
+    small_subnet: SubnetConfig, name: str, arena: int, fast: int
+) -> None:
+    target = Target(load("device", name, Device))
+    assert (target.arena_bytes, target.fast_bytes) == (arena, fast)
+    assert target.room(small_subnet) == Room(arena, FastRoom(fast))
+    assert arena + fast + 1028 == target.limit.sram_bytes
+
+
+def test_tokens_that_only_two_regions_hold(device: Callable[[str], Device]) -> None:
+    """324 tokens of 192 bytes in the CCM; in the SRAM the attention of one head at a time."""
+    block = BlockConfig(num_heads=3, head_dim=64, mlp_ratio=4.0)
+    subnet = SubnetConfig(
+        img_size=144, patch_size=8, in_chans=3, num_classes=10, embed_dim=192, blocks=(block,) * 2
+    )
+    chip = device("stm32f405")
+    one = Target(chip.model_copy(update={"fast_region": None}))
+    assert one.cost(subnet).footprint.exceeds(one.limit)[0]
+    footprint = Target(chip).cost(subnet).footprint
+    assert not footprint.exceeds(Target(chip).limit)[0]
+    stream, keys_values_and_slots = 324 * 192, 324 * (2 * 64 + 2 * 64)
+    assert stream <= footprint.fast_bytes <= 64 * 1024
+    assert keys_values_and_slots <= footprint.arena_bytes <= 128 * 1024 - 1028
+    plan = Target(chip).schedule(subnet).plan
+    assert (plan.arena_bytes, plan.fast_bytes) == (footprint.arena_bytes, footprint.fast_bytes)
+
+
+def divided(stm32f100: Device, arena: int, fast: int) -> Device:
+    """Return an STM32F100 with a third region for static data and stack."""
+    flash = stm32f100.dump()["regions"][0]
+    sizes = {"first": arena, "second": fast, "third": 4096}
+    sram = [
+        {"name": name, "kind": "sram", "origin": 0x20000000 + 0x100000 * index, "size_bytes": size}
+        for index, (name, size) in enumerate(sizes.items())
+    ]
+    uses = {"arena_region": "first", "fast_region": "second", "data_region": "third"}
+    content = stm32f100.dump() | uses | {"regions": [flash, *sram], "emulation": None}
+    return Device.parse(content)
+
+
+@settings(max_examples=6, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_a_budget_is_divided_between_two_regions(
+    digits_space: SearchSpace, stm32f100: Device, data: st.DataObject, seed: int
+) -> None:
+    """The least sum is found by trying every size of the fast arena, with and without stream."""
+    subnet = draw(digits_space, seed)
+    subnet = subnet.model_copy(update={"blocks": subnet.blocks[:2]})
+    whole = schedule(subnet).plan.arena_bytes
+    arena = 8 * data.draw(st.integers(whole // 24, whole // 8 + 8))
+    device, stream = divided(stm32f100, arena, fast=768), subnet.num_tokens * subnet.embed_dim
+    rooms = [FastRoom(size) for size in range(0, 769, 8)]
+    rooms += [FastRoom(size, stream=True) for size in range(-(-stream // 8) * 8, 769, 8)]
+    arenas = {room: least_arena(subnet, Forms(), room) for room in rooms}
+    sums = [size + room.num_bytes for room, size in arenas.items() if size <= arena]
+    rest = STATIC["image"] + device.stack_reserve_bytes
+    for more in (0, 8, 64, 512):
+        least = min(sums, default=arena) + more + rest
+        target = Target(device, BudgetConfig(sram_bytes=min(least, device.sram_bytes)))
+        assert target.cost(subnet).footprint.exceeds(target.limit)[0] == (not sums)
+        plan, cost = target.schedule(subnet).plan, target.cost(subnet).footprint
+        assert (plan.arena_bytes, plan.fast_bytes) == (cost.arena_bytes, cost.fast_bytes)
+    if sums:
+        under = Target(device, BudgetConfig(sram_bytes=min(sums) + rest - 1))
+        assert under.cost(subnet).footprint.exceeds(under.limit)[0]
+
+
+def test_a_small_budget_uses_both_regions_if_that_is_not_slower(
+    small_subnet: SubnetConfig, stm32f100: Device
+) -> None:
+    """One region needs less in sum, because a call's scratch may lie where a tensor was."""
+    device, rest = divided(stm32f100, 8192, 8192), 4 + stm32f100.stack_reserve_bytes
+    least = schedule(small_subnet).plan.arena_bytes
+    tight = Target(device, BudgetConfig(sram_bytes=least + rest)).cost(small_subnet).footprint
+    assert (tight.arena_bytes, tight.fast_bytes) == (least, 0)
+    generous = Target(device, BudgetConfig(sram_bytes=16_000)).cost(small_subnet)
+    assert generous.footprint.fast_bytes > 0
+    assert generous.ms_high == Target(device).cost(small_subnet).ms_high
 
 
 def test_a_target_beyond_the_device_does_not_exist(stm32f100: Device) -> None:

@@ -50,8 +50,8 @@ static const oplib_patch_embed_s8_params patch_embed = {
 
 static const oplib_layer_norm_s8_params blocks_0_norm1 = {
     .features = 12,
-    .eps = 2u,
     .sqrt_steps = 4,
+    .eps = 2ull,
     .affine = model_weights.blocks_0_norm1_affine,
 };
 
@@ -101,6 +101,7 @@ static const oplib_attention_s8_params blocks_0_attn = {
         .form = 0,
         .normalized = 0,
         .exponent = 0u,
+        .dropped_bits = 0,
         .exp_table = model_weights.blocks_0_attn_exp_table,
     },
 };
@@ -124,19 +125,26 @@ static const oplib_add_s8_params blocks_0_attn_add = {
 
 static const oplib_attention_block_s8_params blocks_0_attn_block = {
     .norm = &blocks_0_norm1,
+    .norm_kernel = oplib_tile_layer_norm_s8,
     .qkv_factor = &blocks_0_attn_qkv_v,
+    .qkv_factor_kernel = oplib_tile_linear_tile_s8,
     .q = &blocks_0_attn_q,
     .k = &blocks_0_attn_k,
     .v = &blocks_0_attn_v,
     .attention = &blocks_0_attn,
+    .relative = NULL,
     .proj_factor = NULL,
+    .proj_factor_kernel = NULL,
     .proj = &blocks_0_attn_proj,
     .add = &blocks_0_attn_add,
+    .add_kernel = oplib_tile_linear_add_s8,
+    .item_bytes = 1,
     .group = 1,
     .read_panel = 4,
     .panel = 4,
     .keys_offset = 0,
     .values_offset = 64,
+    .vectors_offset = 128,
     .slots_offset = 128,
     .queries_offset = 192,
     .work_offset = 224,
@@ -145,8 +153,8 @@ static const oplib_attention_block_s8_params blocks_0_attn_block = {
 
 static const oplib_layer_norm_s8_params blocks_0_norm2 = {
     .features = 12,
-    .eps = 0u,
     .sqrt_steps = 4,
+    .eps = 0ull,
     .affine = model_weights.blocks_0_norm2_affine,
 };
 
@@ -196,19 +204,26 @@ static const oplib_add_s8_params blocks_0_mlp_add = {
 
 static const oplib_mlp_block_s8_params blocks_0_mlp_block = {
     .norm = &blocks_0_norm2,
+    .norm_kernel = oplib_tile_layer_norm_s8,
     .fc1_factor = &blocks_0_mlp_fc1_v,
+    .fc1_factor_kernel = oplib_tile_linear_tile_s8,
     .fc1 = &blocks_0_mlp_fc1,
+    .activation = NULL,
+    .activation_kernel = NULL,
     .fc2_factor = &blocks_0_mlp_fc2_v,
+    .fc2_factor_kernel = oplib_tile_linear_tile_s8,
     .fc2 = &blocks_0_mlp_fc2,
     .add = &blocks_0_mlp_add,
+    .add_kernel = oplib_tile_linear_add_s8,
+    .item_bytes = 1,
     .panel = 4,
     .hidden_offset = 160,
 };
 
 static const oplib_layer_norm_s8_params norm = {
     .features = 12,
-    .eps = 0u,
     .sqrt_steps = 4,
+    .eps = 0ull,
     .affine = model_weights.norm_affine,
 };
 

@@ -12,6 +12,7 @@ from oplib.network.builder import build_graph
 from oplib.plan.arena import plan_memory
 from oplib.plan.check_plan import check_plan
 from oplib.plan.passes.overwrite_image import overwrite_image
+from oplib.plan.passes.stream_tokenizer import stream_tokenizer
 from oplib.plan.schedule import schedule
 
 
@@ -28,6 +29,12 @@ def test_the_distance_by_hand(deit_tiny: SubnetConfig, paper_subnet: SubnetConfi
         assert found.plan.arena_bytes == subnet.img_size**2 * 3 + below
 
 
+def test_a_class_token_comes_first(deit_tiny: SubnetConfig) -> None:
+    """It is one more token before all others, while the whole image is still needed."""
+    subnet = deit_tiny.model_copy(update={"class_token": True})
+    assert schedule(subnet).calls.nodes[0].below == 15 * 192 - 12 * 16 * 3
+
+
 def test_one_step_closer_destroys_a_pixel(paper_subnet: SubnetConfig) -> None:
     calls = schedule(paper_subnet).calls
     node = calls.nodes[0]
@@ -38,11 +45,40 @@ def test_one_step_closer_destroys_a_pixel(paper_subnet: SubnetConfig) -> None:
         check_plan(broken, plan_memory(broken))
 
 
+CONVOLUTIONS = {
+    "img_size": 32,
+    "patch_size": 4,
+    "embed_dim": 128,
+    "blocks": ({"num_heads": 1, "head_dim": 4, "mlp_ratio": 1.0},),
+}
+ROW = 32 * 3  # bytes of the image
+CASES = {
+    # Row 13 of the second convolution needs rows 0 to 29 of the first and begins the last of 8 rows
+    # of tokens, while rows 29 to 31 of the image are still to come.
+    "conv2": ({"tokenizer": "conv2", "stem_dim": 64}, 8 * 8 * 128 - 29 * ROW),
+    # Stride 2: row 13 of 16 reads rows 25 to 27, while it begins the last row after a class token.
+    "conv1": ({"tokenizer": "conv1", "class_token": True}, (1 + 8 * 8) * 128 - 25 * ROW),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_tokenizer_over_the_image(paper_subnet: SubnetConfig, name: str) -> None:
+    change, below = CASES[name]
+    subnet = SubnetConfig.parse(paper_subnet.dump() | CONVOLUTIONS | change)
+    calls = overwrite_image(stream_tokenizer(build_graph(subnet)))
+    assert calls is not None
+    node = calls.nodes[0]
+    assert (node.overwrites, node.below) == (0, below)
+    check_plan(calls, plan_memory(calls))
+    closer = replace(calls, nodes=(replace(node, below=below - 8), *calls.nodes[1:]))
+    with pytest.raises(PlanError, match=r"tokenizer: .*(replaced|in use)"):
+        check_plan(closer, plan_memory(closer))
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"patch_size": 15},  # 225 pixels: patches reach beyond the image
-        {"class_token": True},
         {"patch_size": 14, "in_chans": 1},  # rows of 14 bytes: no whole words
     ],
 )

@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from mcuformer.subnet import Activation, SubnetConfig
+from oplib.forms import Forms
 from oplib.network.builder import build_graph
 from oplib.plan.passes.stream_tokens import Variant, stream_tokens, streamable
 
@@ -37,6 +38,32 @@ def test_every_activation_streams(deit_tiny: SubnetConfig, activation: Activatio
     calls = stream_tokens(graph, {0: Variant(group=1, mlp=True)})
     mlp = next(node for node in calls.nodes if node.name == "blocks.0.mlp.block")
     assert mlp.parts["activation"].op == activation
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gelu": "sigmoid"},
+        {"gelu": "polynomial"},
+        {"low_rank": "int16"},
+        {"residual": "int16"},
+        {"softmax": "shift", "sqrt": "exact", "attention_weights": "int8"},
+    ],
+)
+def test_every_form_streams(deit_tiny: SubnetConfig, change: dict[str, str]) -> None:
+    low_rank = {"low_rank": ("qkv", "proj", "fc1", "fc2"), "rank_ratio": 0.5}
+    graph = build_graph(deit_tiny.model_copy(update=low_rank), Forms(**change))
+    assert streamable(graph, 0) == {"attention": 3, "mlp": 1}
+
+
+def test_relative_positions_stream(deit_tiny: SubnetConfig) -> None:
+    change = {"relative_position": 14, "class_token": True}
+    graph = build_graph(deit_tiny.model_copy(update=change))
+    assert streamable(graph, 0) == {"attention": 3, "mlp": 1}
+    calls = stream_tokens(graph, {0: Variant(group=2, mlp=True)})
+    block = next(node for node in calls.nodes if node.name == "blocks.0.attn.block")
+    assert block.op == "attention_relative_block"
+    assert block.parts["attention"].op == "attention_relative"
 
 
 def test_heads_of_no_whole_quads_do_not_stream(deit_tiny: SubnetConfig) -> None:

@@ -21,11 +21,20 @@ def test_the_image_leaves_the_arena(small_subnet: SubnetConfig) -> None:
     assert stripped.nodes[1:] == graph.nodes[1:]
 
 
-def test_strips_need_an_int8_patch_embedding(small_subnet: SubnetConfig) -> None:
+CONVOLUTIONS = {"tokenizer": "conv2", "patch_size": 4, "stem_dim": 8}
+
+
+def test_strips_need_a_kernel_that_takes_them(small_subnet: SubnetConfig) -> None:
     forms = Forms(residual="int16", passes=Passes(input="strip"))
     with pytest.raises(LoweringError, match=r"forms\.passes\.input: .*strips.*strip, with"):
         schedule(small_subnet, forms)
-    convolutions = {"tokenizer": "conv1", "patch_size": 4}
-    subnet = SubnetConfig.parse(small_subnet.dump() | convolutions)
-    with pytest.raises(LoweringError, match=r"strip, with conv_pool"):
-        schedule(subnet, Forms(passes=Passes(input="strip")))
+    layers = Forms(passes=Passes(input="strip", stream_tokens=False))
+    with pytest.raises(LoweringError, match=r"strip, with conv_pool.*stream_tokens=true"):
+        schedule(SubnetConfig.parse(small_subnet.dump() | CONVOLUTIONS), layers)
+
+
+@pytest.mark.parametrize("residual", ["int8", "int16"])
+def test_convolutions_take_rows(small_subnet: SubnetConfig, residual: str) -> None:
+    subnet = SubnetConfig.parse(small_subnet.dump() | CONVOLUTIONS)
+    forms = Forms.parse({"residual": residual, "passes": {"input": "strip"}})
+    assert "image" not in arena_tensors(schedule(subnet, forms).calls)
