@@ -181,7 +181,7 @@ def search(config: SearchConfig) -> None:
         f"best of {len(candidates)} subnets: {best.accuracy_percent:.2f} % on steering data, "
         f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash, time {time}"
     )
-    rows = [{**_row(found), "int8_percent": int8.get(found.key)} for found in candidates]
+    rows = [_row(candidate, int8.get(candidate.key)) for candidate in candidates]
     _write(config, session.bench.supernet, rows, best.subnet)
 
 
@@ -368,7 +368,7 @@ def _open_study(config: SearchConfig, search: Search, evaluation: dict[str, Any]
     )
 
 
-def _row(candidate: Candidate) -> dict[str, Any]:
+def _row(candidate: Candidate, int8_percent: float | None) -> dict[str, Any]:
     return {
         "accuracy_percent": candidate.accuracy_percent,
         "sram_bytes": candidate.sram_bytes,
@@ -376,6 +376,7 @@ def _row(candidate: Candidate) -> dict[str, Any]:
         "macs": candidate.subnet.macs,
         "ms_high": candidate.ms_high,
         "images": candidate.images,
+        "int8_percent": int8_percent,
         "subnet": candidate.subnet.dump(),
     }
 

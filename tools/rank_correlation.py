@@ -249,10 +249,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     setting = resolve(options)
     sets = choose_subnets(setting, options.subnets)
     every = [subnet for subnets in sets.values() for subnet in subnets]
-    found, seconds = {}, {}
+    scores, seconds = {}, {}
     for name in options.evaluators:
         seeds = options.supernet_seeds if name.startswith("inherited") else 1
-        found[name], seconds[name] = scores_of(setting, name, seeds, every)
+        scores[name], seconds[name] = scores_of(setting, name, seeds, every)
     truth = np.array(
         [
             [
@@ -264,7 +264,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     )
     whole, band = (
         rank_statistics.summary(
-            {name: scores[:, part] for name, scores in found.items()}, truth[:, part], seconds
+            {name: rows[:, part] for name, rows in scores.items()}, truth[:, part], seconds
         )
         for part in (slice(len(sets["range"])), slice(len(sets["range"]), None))
     )

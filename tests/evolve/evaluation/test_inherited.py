@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +13,10 @@ from torch import Tensor
 
 from evolve.evaluation.evaluator import Accuracy, Workbench
 from evolve.evaluation.inherited import InheritedConfig
-from evolve.search import stage
 from evolve.subnet_search.candidate import Candidate, Proposal
 from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.task import Task
 from mcuformer.data.dataset import Dataset
-from mcuformer.errors import ConfigError
 from supernet import evaluate
 from supernet.evaluate import accuracy_percent
 
@@ -74,11 +71,3 @@ def test_a_racing_accuracy_belongs_to_its_search(bench: Callable[..., Workbench]
         config = InheritedConfig(racing=racing)
         identities = [config.identity(s, work.dataset) for s in (work.search, other)]
         assert (identities[0] == identities[1]) is not racing
-
-
-def test_a_race_takes_one_objective() -> None:
-    config = SimpleNamespace(
-        evaluator=InheritedConfig(racing=True), objectives=("accuracy_percent", "macs")
-    )
-    with pytest.raises(ConfigError, match=r"^evaluator\.racing: .* objectives accuracy_percent, m"):
-        stage(config)
