@@ -48,6 +48,7 @@ from mcuformer.run.threads import run_threads
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 from oplib.target.target import TargetSettings
+from supernet.recipe import check_batch_size
 
 if TYPE_CHECKING:
     import torch
@@ -208,6 +209,7 @@ class Session:
         Raises:
             ArtifactError: the supernet or the study is missing or damaged.
             BudgetError: no subnet of the point fits.
+            ConfigError: a batch of the evaluator is larger than the training split.
         """
         searched, target = SearchedPoint.of_run(config.source), config.target
         space, point = searched.space, searched.point
@@ -215,7 +217,11 @@ class Session:
         problem = Problem(
             space, (point,), target.admits, target.limit, config.objectives, config.budget.soft
         )
-        dataset = load(config.data, space.smallest(point).img_size)
+        recipes = config.evaluator.recipes("evaluator")
+        crops = any(recipe.resized_crop_scale is not None for recipe in recipes.values())
+        dataset = load(config.data, space.smallest(point).img_size, crops=crops)
+        for where, recipe in recipes.items():
+            check_batch_size(recipe, len(dataset.train), where)
         search = Search(config.strategy, problem, config.seed)
         evaluation = _evaluation(config, searched, search, dataset)
         bench = _workbench(config, searched, search, dataset, evaluation)

@@ -35,19 +35,22 @@ def weighted_tau(one: Scores, other: Scores, weights: Scores) -> Scores:
     a, b = (np.sign(row[:, None] - row) for row in (one, other))
     both, first, second = (((weights @ m) * weights).sum(axis=1) for m in (a * b, a * a, b * b))
     pairs = np.sqrt(first * second)
-    return np.divide(both, pairs, out=np.zeros_like(pairs), where=pairs > 0)
+    taus: Scores = np.divide(both, pairs, out=np.zeros_like(pairs), where=pairs > 0)
+    return taus
 
 
 def mean_tau(scores: Scores, truth: Scores, weights: Scores) -> Scores:
     """Return the mean tau-b of rows (seeds, n) with the mean of the rows of the truth."""
     target = truth.mean(axis=0)
-    return np.mean([weighted_tau(row, target, weights) for row in scores], axis=0)
+    taus: Scores = np.mean([weighted_tau(row, target, weights) for row in scores], axis=0)
+    return taus
 
 
 def ceiling(truth: Scores, weights: Scores) -> Scores:
     """Return the mean tau-b between two seeds of the truth."""
     pairs = combinations(truth, 2)
-    return np.mean([weighted_tau(one, other, weights) for one, other in pairs], axis=0)
+    taus: Scores = np.mean([weighted_tau(one, other, weights) for one, other in pairs], axis=0)
+    return taus
 
 
 def estimate(taus: Scores) -> dict[str, float]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from supernet.evaluate import PreparedSplit
     from supernet.model import Supernet
+    from supernet.recipe import Recipe
     from supernet.vit import Vit
 
 
@@ -33,6 +34,19 @@ class Accuracy:
 
     percent: float
     images: int | None = None
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What evaluations cost at most.
+
+    Args:
+        steps: training steps of single networks.
+        images: images that subnets of the supernet classify.
+    """
+
+    steps: int
+    images: int
 
 
 Measure = Callable[[Task], Accuracy]
@@ -85,6 +99,14 @@ class Evaluator(Value):
     def identity(self, search: Search, dataset: Dataset) -> dict[str, Any]:
         """Return what an accuracy depends on, apart from subnet, supernet and steering split."""
         return self.content()
+
+    def recipes(self, where: str) -> dict[str, Recipe]:
+        """Return the recipes that it trains by, by their path; `where` is its own."""
+        return {}
+
+    def effort(self, evaluations: int, train: int, steering: int) -> Effort:
+        """Return what so many evaluations cost; `train` and `steering` are numbers of images."""
+        return Effort(0, evaluations * steering)
 
     def measure(self, bench: Workbench) -> Measure:
         """Return the function that measures the accuracy of a task's proposal."""

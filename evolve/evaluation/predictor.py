@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from evolve.evaluation.evaluator import Accuracy, Evaluator, Measure, Workbench
+from evolve.evaluation.evaluator import Accuracy, Effort, Evaluator, Measure, Workbench
 from evolve.evaluation.inherited import InheritedConfig
 from evolve.evaluation.records import recorded
 from evolve.evaluation.trained import FinetunedConfig, ScratchConfig
@@ -30,6 +30,7 @@ from mcuformer.subnet import SubnetConfig
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+    from supernet.recipe import Recipe
     from supernet.vit import Vit
 
 Features = npt.NDArray[np.float64]
@@ -71,6 +72,15 @@ class PredictorConfig(Evaluator):
         """The samples depend on the problem and the seed too."""
         base = self.base.identity(search, dataset)
         return {**self.content(), "base": base, "problem": search.problem.identity()}
+
+    def recipes(self, where: str) -> dict[str, Recipe]:
+        return self.base.recipes(f"{where}.base")
+
+    def effort(self, evaluations: int, train: int, steering: int) -> Effort:
+        """Every subnet of the table, of the pools and of the search has an inherited accuracy."""
+        base = self.base.effort(self.samples + self.rounds * self.chosen, train, steering)
+        inherited = evaluations + self.samples + self.rounds * self.pool
+        return Effort(base.steps, base.images + inherited * steering)
 
     def measure(self, bench: Workbench) -> Measure:
         """Fit the predictor; return a function that predicts."""

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from evolve.evaluation.evaluator import Accuracy, Evaluator, Measure, Workbench
+from evolve.evaluation.evaluator import Accuracy, Effort, Evaluator, Measure, Workbench
 from evolve.subnet_search.candidate import Proposal, Training
 from evolve.subnet_search.task import Search, Task
 from mcuformer.data.dataset import Dataset
@@ -31,6 +31,13 @@ class TrainedEvaluator(Evaluator):
 
     def identity(self, search: Search, dataset: Dataset) -> dict[str, Any]:
         return {**self.content(), "seed": search.seed, "train": dataset.train.digest}
+
+    def recipes(self, where: str) -> dict[str, Recipe]:
+        return {f"{where}.recipe": self.recipe}
+
+    def effort(self, evaluations: int, train: int, steering: int) -> Effort:
+        steps = self.recipe.epochs * (train // self.recipe.batch_size)
+        return Effort(evaluations * steps, evaluations * steering)
 
     def measure(self, bench: Workbench) -> Measure:
         """Return a function that trains a proposal and measures it on the steering split."""

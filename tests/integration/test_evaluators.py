@@ -81,3 +81,12 @@ def test_a_race_with_sizes_as_objectives_is_one_line(
     error = capsys.readouterr().err
     assert error.startswith("error: evaluator.racing: racing drops candidates by their accuracy")
     assert error.count("\n") == 1
+
+
+def test_a_batch_beyond_the_training_split_is_one_line(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"run_dir={trained}", *SMALL, "evaluator=predictor"]
+    assert SEARCH.main([*arguments, "evaluator.base.recipe.batch_size=4096"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: evaluator.base.recipe.batch_size: a batch is larger")
