@@ -9,13 +9,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from evolve.evaluation.evaluator import Workbench
 from evolve.evaluation.evaluators import EvaluatorConfig
+from evolve.evaluation.finalists import final, int8_accuracy_percent
 from evolve.evaluation.inherited import InheritedConfig
+from evolve.evaluation.records import recorded
 from evolve.space_search.quality import check_feasible
 from evolve.subnet_search.candidate import Candidate, Metric
 from evolve.subnet_search.problem import Problem
@@ -23,11 +26,13 @@ from evolve.subnet_search.strategies import StrategyConfig
 from evolve.subnet_search.task import Search, Task
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.errors import McuformerError
+from mcuformer.errors import ConfigError, McuformerError
 from mcuformer.limits import PathText, Workers
 from mcuformer.run.artifact import (
     RunDir,
     Stage,
+    canonical_json,
+    digest,
     file_digest,
     parsing,
     read_json,
@@ -41,7 +46,9 @@ from mcuformer.run.entry import fail
 from mcuformer.run.progress import Meter, say, silence
 from mcuformer.run.threads import run_threads
 from mcuformer.space import SearchSpace, SpacePoint
+from mcuformer.subnet import SubnetConfig
 from oplib.target.target import TargetSettings
+from supernet.recipe import check_batch_size
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +67,8 @@ class SearchConfig(TargetSettings):
         strategy: strategy of the search, with its settings.
         evaluator: how the accuracy of a subnet is found.
         objectives: metrics to optimise; with several, ``search.jsonl`` marks the Pareto front.
+        finalists: number of best candidates whose int8 accuracy on the steering split decides,
+            by the integer reference; 0 takes the best by the evaluator.
         study: journal or database of evaluations, which several runs may share; null is
             ``search/journal.log`` of the run.
         workers: number of processes that evaluate.
@@ -79,6 +88,7 @@ class SearchConfig(TargetSettings):
     objectives: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=5)] = (
         "accuracy_percent",
     )
+    finalists: Annotated[int, Field(ge=0, le=1000)] = 0
     study: PathText | None = None
     workers: Workers = 1
     supernet: PathText | None = None
@@ -90,7 +100,20 @@ class SearchConfig(TargetSettings):
 
 
 def stage(config: SearchConfig) -> Stage:
-    """Return what the command reads and writes."""
+    """Return what the command reads and writes.
+
+    Raises:
+        ConfigError: racing with other objectives than accuracy.
+    """
+    evaluator, objectives = config.evaluator, config.objectives
+    races = isinstance(evaluator, InheritedConfig) and evaluator.racing
+    if races and objectives != ("accuracy_percent",):
+        raise ConfigError(
+            "racing drops candidates by their accuracy alone",
+            where="evaluator.racing",
+            got=f"objectives {', '.join(objectives)}",
+            expected="accuracy_percent",
+        )
     inputs = [config.source.file(name) for name in ("supernet.json", "supernet.safetensors")]
     outputs = ("subnet.json", "weights.safetensors", "search.jsonl")
     return Stage(SEARCH.name, config.content(), [*inputs, *config.data.files()], outputs)
@@ -147,13 +170,20 @@ def search(config: SearchConfig) -> None:
     ):
         study.work(session.evaluate, lambda candidates: meter.update(len(candidates)))
     candidates = study.candidates()
-    best = config.strategy.best(session.problem, candidates)
+    best, int8 = final(
+        config.strategy,
+        session.problem,
+        candidates,
+        config.finalists,
+        partial(_int8_percent, config, session.bench, tuple(candidates)),
+    )
     time = "not modelled" if best.ms_high is None else f"at most {best.ms_high:,.1f} ms (modelled)"
     say(
         f"best of {len(candidates)} subnets: {best.accuracy_percent:.2f} % on steering data, "
         f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash, time {time}"
     )
-    _write(config, session.bench.supernet, candidates, best)
+    rows = [_row(candidate, int8.get(candidate.key)) for candidate in candidates]
+    _write(config, session.bench.supernet, rows, best.subnet)
 
 
 @dataclass(frozen=True)
@@ -179,6 +209,7 @@ class Session:
         Raises:
             ArtifactError: the supernet or the study is missing or damaged.
             BudgetError: no subnet of the point fits.
+            ConfigError: a batch of the evaluator is larger than the training split.
         """
         searched, target = SearchedPoint.of_run(config.source), config.target
         space, point = searched.space, searched.point
@@ -186,19 +217,23 @@ class Session:
         problem = Problem(
             space, (point,), target.admits, target.limit, config.objectives, config.budget.soft
         )
-        dataset = load(config.data, space.smallest(point).img_size)
-        bench = _workbench(config, searched, dataset)
-        accuracy = config.evaluator.measure(bench)
+        recipes = config.evaluator.recipes("evaluator")
+        crops = any(recipe.resized_crop_scale is not None for recipe in recipes.values())
+        dataset = load(config.data, space.smallest(point).img_size, crops=crops)
+        for where, recipe in recipes.items():
+            check_batch_size(recipe, len(dataset.train), where)
+        search = Search(config.strategy, problem, config.seed)
+        evaluation = _evaluation(config, searched, search, dataset)
+        bench = _workbench(config, searched, search, dataset, evaluation)
+        measure = config.evaluator.measure(bench)
 
         def evaluate(task: Task) -> Candidate:
             cost = target.cost(task.proposal.subnet)
-            memory = cost.footprint
-            return Candidate(
-                task.proposal, accuracy(task), memory.sram_bytes, memory.flash_bytes, cost.ms_high
-            )
+            memory, accuracy = cost.footprint, measure(task)
+            sizes = memory.sram_bytes, memory.flash_bytes, cost.ms_high
+            return Candidate(task.proposal, accuracy.percent, *sizes, accuracy.images)
 
-        search = Search(config.strategy, problem, config.seed)
-        return cls(problem, bench, _open_study(config, searched, search, dataset), evaluate)
+        return cls(problem, bench, _open_study(config, search, evaluation), evaluate)
 
 
 @contextmanager
@@ -239,21 +274,40 @@ def _work_along(content: str, parent: int) -> None:
         pass  # the parent says so
 
 
+def _int8_percent(
+    config: SearchConfig, bench: Workbench, history: tuple[Candidate, ...], candidate: Candidate
+) -> float:
+    """Return a candidate's int8 accuracy on the steering split, which is kept in the run."""
+    path = bench.directory / "int8" / f"{candidate.key}.json"
+
+    def measure() -> float:
+        network = config.evaluator.network(bench, Task(0, candidate.proposal, history))
+        return int8_accuracy_percent(network, bench.dataset, config.forms)
+
+    return recorded(path, measure)
+
+
 def _write(
-    config: SearchConfig, supernet: Supernet, candidates: list[Candidate], best: Candidate
+    config: SearchConfig, supernet: Supernet, rows: list[dict[str, Any]], best: SubnetConfig
 ) -> None:
-    """Write all candidates, and the best with its inherited weights."""
+    """Write the rows of all candidates, and the best with its inherited weights."""
     from supernet.checkpoint import model_arrays
     from supernet.extract import extract
 
-    lines = [json.dumps(_row(candidate)) + "\n" for candidate in candidates]
+    lines = [json.dumps(row) + "\n" for row in rows]
     write_bytes(config.run.file("search.jsonl"), "".join(lines).encode())
-    vit = extract(supernet, best.subnet)
+    vit = extract(supernet, best)
     save_arrays(config.run.file("weights.safetensors"), model_arrays(vit))
     write_json(config.run.file("subnet.json"), "subnet", vit.subnet.dump())
 
 
-def _workbench(config: SearchConfig, searched: SearchedPoint, dataset: Dataset) -> Workbench:
+def _workbench(
+    config: SearchConfig,
+    searched: SearchedPoint,
+    search: Search,
+    dataset: Dataset,
+    evaluation: dict[str, Any],
+) -> Workbench:
     """Return what the evaluator works with."""
     import torch
 
@@ -266,9 +320,8 @@ def _workbench(config: SearchConfig, searched: SearchedPoint, dataset: Dataset) 
         dataset=dataset,
         load_supernet=lambda: _load_supernet(config, searched, dataset, device),
         device=device,
-        seed=config.seed,
-        directory=config.run.file("search"),
-        elite=config.strategy.elite,
+        search=search,
+        directory=config.run.file("search") / digest(canonical_json(evaluation).encode())[:16],
     )
 
 
@@ -286,15 +339,11 @@ def _load_supernet(
     return supernet.to(device)
 
 
-def _open_study(
+def _evaluation(
     config: SearchConfig, searched: SearchedPoint, search: Search, dataset: Dataset
-) -> Study:
-    """Open the study of everything that an evaluation depends on, apart from its subnet."""
-    import torch
-
-    from evolve.subnet_search.study import Study
-
-    evaluation = {
+) -> dict[str, Any]:
+    """Return everything that an evaluation depends on, apart from its subnet."""
+    return {
         "version": __version__,
         "point": searched.point.dump(),
         "space": searched.space.dump(),
@@ -302,8 +351,16 @@ def _open_study(
         "steering": dataset.steering.digest,
         "preprocessing": dataset.preprocessing.dump(),
         "target": config.target.identity(),
-        "evaluator": config.evaluator.identity(),
+        "evaluator": config.evaluator.identity(search, dataset),
     }
+
+
+def _open_study(config: SearchConfig, search: Search, evaluation: dict[str, Any]) -> Study:
+    """Open the study of evaluations that depend on the same."""
+    import torch
+
+    from evolve.subnet_search.study import Study
+
     conditions = {"threads": torch.get_num_threads(), "torch": torch.__version__}
     given = config.study
     location = str(config.run.file(JOURNAL)) if given is None else given
@@ -317,13 +374,15 @@ def _open_study(
     )
 
 
-def _row(candidate: Candidate) -> dict[str, Any]:
+def _row(candidate: Candidate, int8_percent: float | None) -> dict[str, Any]:
     return {
         "accuracy_percent": candidate.accuracy_percent,
         "sram_bytes": candidate.sram_bytes,
         "flash_bytes": candidate.flash_bytes,
         "macs": candidate.subnet.macs,
         "ms_high": candidate.ms_high,
+        "images": candidate.images,
+        "int8_percent": int8_percent,
         "subnet": candidate.subnet.dump(),
     }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from evolve.evaluation.evaluators import EvaluatorConfig
 from evolve.evaluation.inherited import InheritedConfig
@@ -43,6 +45,7 @@ class ChainConfig(TargetSettings):
         strategy: strategy of the subnet search.
         evaluator: how the search finds the accuracy of a subnet.
         objectives: metrics that the search optimises.
+        finalists: number of candidates whose int8 accuracy decides the search; 0 is none.
         study: journal or database of evaluations; null is one in the run directory.
         workers: number of processes that evaluate subnets.
         export: settings of the export.
@@ -60,6 +63,7 @@ class ChainConfig(TargetSettings):
     strategy: StrategyConfig
     evaluator: EvaluatorConfig = InheritedConfig()
     objectives: tuple[Metric, ...] = ("accuracy_percent",)
+    finalists: Annotated[int, Field(ge=0, le=1000)] = 0
     study: PathText | None = None
     workers: Workers = 1
     export: ExportSettings

@@ -48,6 +48,8 @@ def check_batches(config: ChainConfig) -> None:
     """
     survey = config.data.survey()
     check_batch_size(config.train, survey.train, "train")
+    for where, recipe in config.evaluator.recipes("evaluator").items():
+        check_batch_size(recipe, survey.train, where)
     check_batch_size(config.finetune, survey.train + survey.steering, "finetune")
 
 

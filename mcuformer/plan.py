@@ -147,7 +147,7 @@ def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[
     probes = evaluations_per_epoch(counts.steering) * speed.evaluation
     # the chosen point has been visited, and so trained, at least once
     epochs = max(0, config.train.epochs - search.visit_epochs)
-    evaluations = strategy.evaluations
+    effort = config.evaluator.effort(strategy.evaluations, counts.train, counts.steering)
     trained_on = counts.train + counts.steering
     finetune_epoch = trained_on // config.finetune.batch_size * speed.network_step
     macs = config.space.largest(config.space.middle()).macs
@@ -155,7 +155,7 @@ def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[
     work = {
         SPACE.name: search.max_visits * visit,
         TRAIN.name: epochs * (supernet_epoch + probes),
-        SEARCH.name: evaluations * counts.steering * speed.evaluation,
+        SEARCH.name: effort.steps * speed.network_step + effort.images * speed.evaluation,
         FINETUNE.name: config.finetune.epochs * finetune_epoch,
         EXPORT.name: BUILD_SECONDS + config.export.check_images * emulated,
         REPORT.name: BUILD_SECONDS + counts.test * emulated,

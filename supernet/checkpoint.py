@@ -41,7 +41,7 @@ def load_model(model: nn.Module, path: Path) -> None:
     Raises:
         ArtifactError: the file is missing, damaged or holds the weights of another network.
     """
-    tensors = _read_tensors(path)
+    tensors = read_tensors(path)
     _check_names(tensors, model.state_dict(), path)
     model.load_state_dict(tensors)
 
@@ -122,13 +122,13 @@ class Snapshot:
             ArtifactError: the checkpoint is damaged or belongs to another network.
         """
         state = read_json(path / "state.json", "checkpoint")
-        weights = _read_tensors(path / "model.safetensors")
+        weights = read_tensors(path / "model.safetensors")
         _check_names(weights, model.state_dict(), path / "model.safetensors")
         averaged = None
         if average:
-            averaged = _read_tensors(path / "average.safetensors")
+            averaged = read_tensors(path / "average.safetensors")
             _check_names(averaged, model.state_dict(), path / "average.safetensors")
-        moments = _read_tensors(path / "optimizer.safetensors")
+        moments = read_tensors(path / "optimizer.safetensors")
         known = {name for name, _ in model.named_parameters()}
         for name in moments:
             if name.rpartition("|")[0] not in known:
@@ -173,7 +173,12 @@ def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
-def _read_tensors(path: Path) -> Tensors:
+def read_tensors(path: Path) -> Tensors:
+    """Read the tensors of a safetensors file by name.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
     return {name: torch.from_numpy(array) for name, array in load_arrays(path).items()}
 
 

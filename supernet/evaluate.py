@@ -33,10 +33,13 @@ class PreparedSplit:
     ) -> None:
         self.split, self.preprocessing, self.device = split, preprocessing, device
         self._labels = torch.from_numpy(split.labels).to(device)
-        self._batches: list[Tensor] | None = None
-        values = preprocessing.in_chans * preprocessing.img_size**2
-        if len(split) * values * FLOAT_BYTES <= MAX_PREPARED_BYTES:
-            self._batches = list(self._images(len(split)))
+        self._prepared: Tensor | None = None
+        chans, size = preprocessing.in_chans, preprocessing.img_size
+        if len(split) * chans * size**2 * FLOAT_BYTES <= MAX_PREPARED_BYTES:
+            prepared = torch.empty(len(split), chans, size, size, device=device)
+            for start, images in zip(self._starts(0, len(split)), self._images(), strict=True):
+                prepared[start : start + len(images)] = images
+            self._prepared = prepared
 
     def __len__(self) -> int:
         return len(self.split)
@@ -47,27 +50,30 @@ class PreparedSplit:
 
         Args:
             forward: maps normalised images (B, C, H, W) to logits (B, K).
-            first: number of the first image, a multiple of :data:`BATCH_SIZE`.
+            first: number of the first image.
             stop: number of the image after the last.
         """
         stop = len(self) if stop is None else stop
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        for start, images in zip(
-            range(first, stop, BATCH_SIZE), self._images(stop, first), strict=True
-        ):
+        starts = self._starts(first, stop)
+        for start, images in zip(starts, self._images(first, stop), strict=True):
             labels = self._labels[start : start + len(images)]
             correct += (forward(images).argmax(dim=1) == labels).sum()
         return 100.0 * int(correct) / (stop - first)
 
-    def _images(self, stop: int, first: int = 0) -> Iterator[Tensor]:
+    def _starts(self, first: int, stop: int) -> range:
+        """Return the number of the first image of every batch of [first, stop)."""
+        return range(first, stop, BATCH_SIZE)
+
+    def _images(self, first: int = 0, stop: int | None = None) -> Iterator[Tensor]:
         """Yield the normalised images [first, stop) in batches (B, C, H, W)."""
-        for start in range(first, stop, BATCH_SIZE):
+        stop = len(self) if stop is None else stop
+        for start in self._starts(first, stop):
             end = min(start + BATCH_SIZE, stop)
-            if self._batches is not None:
-                yield self._batches[start // BATCH_SIZE][: end - start]
+            if self._prepared is not None:
+                yield self._prepared[start:end]
             else:
-                raw = self.split.images[start:end]
-                yield to_tensor(raw, self.preprocessing).to(self.device)
+                yield to_tensor(self.split.images[start:end], self.preprocessing).to(self.device)
 
 
 def accuracy_percent(

@@ -23,6 +23,11 @@ OPERATOR_MODULES = {type(operator).__module__ for operator in OPERATORS.values()
 # module: the test file that covers it, and a word in which that file names it, by default the
 # module's import or its name in quotation marks
 ELSEWHERE = {
+    "evolve.evaluation.evaluator": "evolve/evaluation/test_trained.py",
+    "evolve.evaluation.records": (
+        "evolve/evaluation/test_predictor.py",
+        "every sample is recorded",
+    ),
     "evolve.finetune": CHAIN,
     "evolve.qat_network": "evolve/test_qat.py",
     "evolve.space_search.history": SELECTORS,
@@ -62,7 +67,7 @@ ELSEWHERE = {
     "supernet.data": RECIPE,
     "supernet.distillation": RECIPE,
     "supernet.elastic": (TWINS, "test_slices_are_leading_blocks"),
-    "supernet.evaluate": CHAIN,
+    "supernet.evaluate": "evolve/evaluation/test_inherited.py",
     "supernet.extract": TWINS,
     "supernet.low_rank": (TWINS, "test_full_rank_factors_are_merged"),
     "supernet.metrics": ("supernet/test_trainer.py", "metrics.jsonl"),

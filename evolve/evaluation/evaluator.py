@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evolve.subnet_search.task import Task
+from evolve.subnet_search.task import Search, Task
 from mcuformer.data.dataset import Dataset
 from mcuformer.data.images import Split
+from mcuformer.seed import stream
 from mcuformer.value import Value
 
 if TYPE_CHECKING:
@@ -18,8 +19,37 @@ if TYPE_CHECKING:
 
     from supernet.evaluate import PreparedSplit
     from supernet.model import Supernet
+    from supernet.recipe import Recipe
+    from supernet.vit import Vit
 
-Measure = Callable[[Task], float]
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What an evaluator found.
+
+    Args:
+        percent: top-1 accuracy on steering images, measured or predicted.
+        images: number of steering images that it was measured on; None is all of them.
+    """
+
+    percent: float
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What evaluations cost at most.
+
+    Args:
+        steps: training steps of single networks.
+        images: images that subnets of the supernet classify.
+    """
+
+    steps: int
+    images: int
+
+
+Measure = Callable[[Task], Accuracy]
 
 
 @dataclass(frozen=True)
@@ -30,17 +60,16 @@ class Workbench:
         dataset: its steering split measures accuracy, its training split trains.
         load_supernet: loads the trained supernet, on the device that evaluates.
         device: device that evaluates.
-        seed: seed of the run.
-        directory: folder for what evaluators keep; several workers may share it.
-        elite: number of best candidates whose order matters to the strategy.
+        search: the search that asks: its seed, its problem, and its strategy.
+        directory: folder for what evaluators keep. It belongs to one evaluation: whatever an
+            accuracy depends on is the same for all that is in it. Several workers may share it.
     """
 
     dataset: Dataset
     load_supernet: Callable[[], Supernet]
     device: torch.device
-    seed: int
+    search: Search
     directory: Path
-    elite: int = 1
 
     @cached_property
     def supernet(self) -> Supernet:
@@ -49,8 +78,13 @@ class Workbench:
 
     @cached_property
     def steering(self) -> PreparedSplit:
-        """The steering split, prepared for evaluations."""
-        return self.prepared(self.dataset.steering)
+        """The steering split, prepared for evaluations, in random order.
+
+        So every part of it is a random sample, also of a data set that is sorted by class.
+        """
+        split = self.dataset.steering
+        order = stream(0, "steering order").permutation(len(split))
+        return self.prepared(split.take(order))
 
     def prepared(self, split: Split) -> PreparedSplit:
         """Return a split with its images normalised on the device that evaluates."""
@@ -62,10 +96,22 @@ class Workbench:
 class Evaluator(Value):
     """An evaluator with its settings."""
 
-    def identity(self) -> dict[str, Any]:
-        """Return what an accuracy depends on apart from supernet, data and seed."""
+    def identity(self, search: Search, dataset: Dataset) -> dict[str, Any]:
+        """Return what an accuracy depends on, apart from subnet, supernet and steering split."""
         return self.content()
 
+    def recipes(self, where: str) -> dict[str, Recipe]:
+        """Return the recipes that it trains by, by their path; `where` is its own."""
+        return {}
+
+    def effort(self, evaluations: int, train: int, steering: int) -> Effort:
+        """Return what so many evaluations cost; `train` and `steering` are numbers of images."""
+        return Effort(0, evaluations * steering)
+
     def measure(self, bench: Workbench) -> Measure:
-        """Return the function that measures the accuracy of a task's proposal, in percent."""
+        """Return the function that measures the accuracy of a task's proposal."""
+        raise NotImplementedError
+
+    def network(self, bench: Workbench, task: Task) -> Vit:
+        """Return the network whose accuracy it measures or predicts, in evaluation mode."""
         raise NotImplementedError

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from evolve.evaluation.inherited import InheritedConfig
+from typing import Annotated
 
-EvaluatorConfig = InheritedConfig
+from pydantic import Field
+
+from evolve.evaluation.inherited import InheritedConfig
+from evolve.evaluation.predictor import PredictorConfig
+from evolve.evaluation.trained import FinetunedConfig, ScratchConfig
+
+EvaluatorConfig = Annotated[
+    InheritedConfig | FinetunedConfig | ScratchConfig | PredictorConfig,
+    Field(discriminator="name"),
+]

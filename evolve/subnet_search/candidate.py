@@ -63,6 +63,7 @@ class Candidate:
         sram_bytes: SRAM of its firmware.
         flash_bytes: flash of its firmware.
         ms_high: upper end of its modelled time in milliseconds; None if that is not modelled.
+        images: number of steering images that its accuracy was measured on; None is all of them.
     """
 
     proposal: Proposal
@@ -70,6 +71,7 @@ class Candidate:
     sram_bytes: int
     flash_bytes: int
     ms_high: float | None = None
+    images: int | None = None
 
     @property
     def subnet(self) -> SubnetConfig:

@@ -39,6 +39,11 @@ class Strategy(Value):
         """Number of best candidates whose order by accuracy matters."""
         return 1
 
+    @property
+    def inherits(self) -> bool:
+        """Whether proposals may name a parent whose trained weights they start from."""
+        return False
+
     def propose(
         self,
         problem: Problem,

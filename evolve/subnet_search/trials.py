@@ -215,6 +215,7 @@ def metrics_content(candidate: Candidate) -> dict[str, Any]:
         "flash_bytes": candidate.flash_bytes,
         "macs": candidate.subnet.macs,
         "ms_high": candidate.ms_high,
+        "images": candidate.images,
     }
 
 
@@ -237,4 +238,5 @@ def candidate_of(trial: FrozenTrial) -> Candidate:
         int(metrics["sram_bytes"]),
         int(metrics["flash_bytes"]),
         None if metrics["ms_high"] is None else float(metrics["ms_high"]),
+        None if metrics["images"] is None else int(metrics["images"]),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, assert_never
 
@@ -197,6 +197,10 @@ class Dataset:
     train: Split
     steering: Split
     test: Split
+
+    def without_steering(self) -> Dataset:
+        """Return this data set with an empty steering split, to train on the training split."""
+        return replace(self, steering=self.steering.take(np.arange(0)))
 
 
 @dataclass(frozen=True)

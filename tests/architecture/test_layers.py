@@ -50,6 +50,8 @@ LATE = {
     "evolve/qat_network.py": {"torch"},
     "evolve/subnet_search/distance.py": {"scipy"},
     "evolve/evaluation/evaluator.py": {"torch"},
+    "evolve/evaluation/predictor.py": {"sklearn"},
+    "evolve/evaluation/race.py": {"scipy"},
     "evolve/subnet_search/queue.py": {"optuna"},
     "evolve/subnet_search/storage.py": {"optuna"},
     "evolve/subnet_search/study.py": {"optuna"},

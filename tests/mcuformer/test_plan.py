@@ -30,6 +30,25 @@ def test_expected_seconds_are_steps_and_evaluations() -> None:
     assert 10 < found["oplib.export"] < found["report"] + 1 < 30
 
 
+def test_short_trainings_and_a_predictor_take_their_time() -> None:
+    search = ["strategy.population=30", "strategy.mutants=10", "strategy.crossovers=10"]
+    search += ["strategy.generations=5"]
+    counts = Counts(650, 100, 20)
+    speed = Speed(supernet_step=0.5, network_step=0.25, evaluation=0.001)
+    recipe = ["recipe.epochs=3", "recipe.batch_size=32"]
+
+    def seconds(name: str, *settings: str) -> float:
+        evaluator = [f"evaluator={name}", *(f"evaluator.{setting}" for setting in settings)]
+        return expected_seconds(config(*search, *evaluator), counts, speed)["evolve.search"] - 5.0
+
+    one = 3 * 20 * 0.25 + 100 * 0.001  # 650 // 32 steps per epoch
+    assert seconds("finetuned", *recipe) == pytest.approx(30 * 5 * one)
+    sizes = ["samples=20", "rounds=2", "chosen=5", "pool=40"]
+    predictor = seconds("predictor", *sizes, *(f"base.{setting}" for setting in recipe))
+    inherited = 30 * 5 + 20 + 2 * 40
+    assert predictor == pytest.approx((20 + 2 * 5) * one + inherited * 100 * 0.001)
+
+
 def test_the_middle_and_the_most_expensive_point_are_measured() -> None:
     space = config("space.rank_ratio=[0.5,1.0]", "space.patch_size=[1,2,4]").space
     assert [point.name for point in measured_points(space)] == ["r1.00_p2", "r1.00_p1"]

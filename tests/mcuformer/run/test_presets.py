@@ -19,7 +19,7 @@ from mcuformer.chain import ChainConfig
 from mcuformer.data.dataset import DataConfig
 from mcuformer.device import Device
 from mcuformer.errors import ConfigError
-from mcuformer.fields import complete
+from mcuformer.fields import complete, member
 from mcuformer.run import entry
 from mcuformer.run.presets import (
     conf_dir,
@@ -52,6 +52,7 @@ MODELS: dict[str, type[Value]] = {
     "recipe": Recipe,
     "space": SearchSpace,
 }
+UNIONS = {"evaluator": SearchConfig.model_fields["evaluator"].annotation}
 OVERLAYS = {"experiment", "visit"}
 PRESETS = [path for path in sorted(conf_dir().glob("*/*.yaml")) if path.parent.name not in OVERLAYS]
 DATA = {"data.root": "x", "data.img_size": 240, "data.num_classes": 1000}
@@ -76,10 +77,10 @@ def name_of(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
 
 
-def parsed(*arguments: str) -> TrainConfig:
-    """Return the configuration that `supernet.train` composes from a valid command line."""
-    found: list[TrainConfig] = []
-    assert entry.run("supernet_train", TrainConfig, found.append, arguments) == 0
+def parsed(*arguments: str, command: str = "supernet_train") -> Any:
+    """Return the configuration that a command composes from a valid command line."""
+    found: list[Value] = []
+    assert entry.run(command, COMMANDS[command], found.append, arguments) == 0
     return found[0]
 
 
@@ -107,16 +108,21 @@ def value_at(content: Any, keys: tuple[str, ...]) -> Any:
     return content
 
 
+def completed(content: dict[str, Any], group: str) -> dict[str, Any] | None:
+    """Return a preset with its model's defaults; None if it does not say which model it is of."""
+    model = MODELS[group] if group in MODELS else member(UNIONS[group], content)
+    return None if model is None else complete(model, content)
+
+
 def redundant(path: Path, group: str, tmp_path: Path) -> list[str]:
     """Return the keys of a preset that can be removed without effect."""
-    model, found = MODELS[group], []
-    whole = complete(model, read_preset(path, group))
+    whole, found = completed(read_preset(path, group), group), []
     for keys in leaves({k: v for k, v in read_yaml(path).items() if k != "defaults"}):
         content = read_yaml(path)
         del value_at(content, keys[:-1])[keys[-1]]
         shorter = tmp_path / "shorter.yaml"
         shorter.write_text(yaml.safe_dump(content))
-        if complete(model, read_preset(shorter, group)) == whole:
+        if completed(read_preset(shorter, group), group) == whole:
             found.append(".".join(keys))
     return found
 
@@ -136,13 +142,14 @@ def test_a_command_line_knows_every_field(capsys: pytest.CaptureFixture[str], co
 @pytest.mark.parametrize("path", PRESETS, ids=name_of)
 def test_every_preset_is_valid(path: Path) -> None:
     group = path.parent.name
-    assert group in MODELS
+    assert group in MODELS or group in UNIONS
     choice = {group: path.stem}
     if group == "space":
         size = SIDES.get(path.stem, 240)
         choice |= {"data": "image_folder"} | DATA | {"data.img_size": size}
     settings = choice | NEEDED.get(name_of(path), {})
-    config = parsed(*(f"{key}={value}" for key, value in settings.items()))
+    command = "evolve_search" if group in UNIONS else "supernet_train"
+    config = parsed(*(f"{key}={value}" for key, value in settings.items()), command=command)
     assert getattr(config, group) is not None
 
 
