@@ -84,7 +84,7 @@ class Comparison:
         return train(task, self.config.recipe.epochs, description).model
 
     def measured(self, vit: Vit) -> tuple[float, dict[str, int]]:
-        """Return the int8 accuracy in percent on the test part, and the firmware's bytes by name."""
+        """Return the int8 accuracy in percent on the test part, and bytes of the firmware."""
         data, arrays = self.dataset, model_arrays(vit)
         model = float_model(vit.subnet, arrays, data.preprocessing, "network", self.target.forms)
         integer = quantize(model, data.steering.images[:CALIBRATION_IMAGES])
