@@ -83,8 +83,8 @@ class Comparison:
         task = self.task(subnet, seed)
         return train(task, self.config.recipe.epochs, description).model
 
-    def int8_accuracy_percent(self, vit: Vit) -> tuple[float, dict[str, int]]:
-        """Return a network's accuracy on the test part, and the bytes of its firmware by name."""
+    def measured(self, vit: Vit) -> tuple[float, dict[str, int]]:
+        """Return the int8 accuracy in percent on the test part, and bytes of the firmware."""
         data, arrays = self.dataset, model_arrays(vit)
         model = float_model(vit.subnet, arrays, data.preprocessing, "network", self.target.forms)
         integer = quantize(model, data.steering.images[:CALIBRATION_IMAGES])
@@ -110,11 +110,11 @@ class Comparison:
         if path.exists():
             return read_json(path, "row")
         vit = self.network(method, share, seed)
-        accuracy, sizes = self.int8_accuracy_percent(vit)
+        accuracy, sizes = self.measured(vit)
         from_scratch = None
         if vit.subnet.num_params < self.subnet.num_params:
             again = self.trained(vit.subnet, seed, f"from nothing, seed {seed}")
-            from_scratch = self.int8_accuracy_percent(again)[0]
+            from_scratch = self.measured(again)[0]
         content = {
             "method": method,
             "share": share,
