@@ -1,4 +1,4 @@
-"""Accuracy predicted from a subnet's sizes and its inherited accuracy.
+"""Accuracy predicted from a subnet's sizes and, if asked for, its inherited accuracy.
 
 Source: once-for-all (Cai et al., 2020), section 3.4, predicts accuracy from genes; the active loop
 is that of weak predictors (Wu et al., 2021): later samples are those that promise most.
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from evolve.evaluation.evaluator import Accuracy, Effort, Evaluator, Measure, Workbench
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from supernet.recipe import Recipe
     from supernet.vit import Vit
 
-Features = npt.NDArray[np.float64]
 PENALTIES = tuple(np.logspace(-3, 3, 13))
 
 
@@ -46,7 +44,7 @@ class Sample:
         percent: its accuracy by the base evaluator.
     """
 
-    features: Features
+    features: list[float]
     percent: float
 
 
@@ -59,6 +57,7 @@ class PredictorConfig(Evaluator):
         rounds: how many times it then chooses further samples itself and is fitted anew.
         chosen: number of samples that it chooses per round, the best by its prediction.
         pool: number of random admissible subnets that it chooses them from.
+        inherited: whether inherited accuracy is a feature too; each prediction then measures it.
     """
 
     name: Literal["predictor"] = "predictor"
@@ -67,6 +66,7 @@ class PredictorConfig(Evaluator):
     rounds: Annotated[int, Field(ge=0, le=100)] = 2
     chosen: Candidates = 10
     pool: Candidates = 100
+    inherited: bool = False
 
     def identity(self, search: Search, dataset: Dataset) -> dict[str, Any]:
         """The samples depend on the problem and the seed too."""
@@ -77,21 +77,26 @@ class PredictorConfig(Evaluator):
         return self.base.recipes(f"{where}.base")
 
     def effort(self, evaluations: int, train: int, steering: int) -> Effort:
-        """Every subnet of the table, of the pools and of the search has an inherited accuracy."""
         base = self.base.effort(self.samples + self.rounds * self.chosen, train, steering)
-        inherited = evaluations + self.samples + self.rounds * self.pool
-        return Effort(base.steps, base.images + inherited * steering)
+        predictions = evaluations + self.samples + self.rounds * (self.chosen + self.pool)
+        return Effort(base.steps, base.images + predictions * steering * self.inherited)
 
     def measure(self, bench: Workbench) -> Measure:
         """Fit the predictor; return a function that predicts."""
         model = fitted(self.table(bench))
 
         def predicted(task: Task) -> Accuracy:
-            values = features(bench, task.proposal.subnet)
-            [percent] = model.predict(values[None])
+            [percent] = model.predict([self.features(bench, task.proposal.subnet)])
             return Accuracy(float(np.clip(percent, 0.0, 100.0)))
 
         return predicted
+
+    def features(self, bench: Workbench, subnet: SubnetConfig) -> list[float]:
+        """Return what the prediction of a subnet's accuracy depends on."""
+        if not self.inherited:
+            return size_features(subnet)
+        inherited = InheritedConfig().measure(bench)(Task(0, Proposal(subnet), ()))
+        return [*size_features(subnet), inherited.percent]
 
     def network(self, bench: Workbench, task: Task) -> Vit:
         return self.base.network(bench, task)
@@ -107,7 +112,7 @@ class PredictorConfig(Evaluator):
             task = Task(0, Proposal(subnet), ())
             path = folder / f"{subnet.key}.json"
             percent = recorded(path, lambda: evaluate(task).percent)
-            return Sample(features(bench, subnet), percent)
+            return Sample(self.features(bench, subnet), percent)
 
         samples: dict[str, Sample] = {}
         with locked(folder, wait=True):
@@ -126,21 +131,17 @@ class PredictorConfig(Evaluator):
         if number == 0 or not drawn:
             return drawn
         model = fitted(list(known.values()))
-        predictions = model.predict(np.array([features(bench, subnet) for subnet in drawn]))
+        predictions = model.predict([self.features(bench, subnet) for subnet in drawn])
         best = np.argsort(-predictions, kind="stable")[: self.chosen]
         return [drawn[index] for index in best]
 
 
-def features(bench: Workbench, subnet: SubnetConfig) -> Features:
-    """Return what predictions depend on: sizes of a subnet, and its inherited accuracy.
-
-    Sizes whose effect is a factor are logarithms.
-    """
-    inherited = InheritedConfig().measure(bench)(Task(0, Proposal(subnet), ()))
+def size_features(subnet: SubnetConfig) -> list[float]:
+    """Return the sizes of a subnet; those whose effect is a factor are logarithms."""
     sizes = np.log([subnet.macs, subnet.num_params, subnet.embed_dim, subnet.num_tokens])
     heads = np.mean([block.num_heads for block in subnet.blocks])
     ratios = np.mean([block.mlp_ratio for block in subnet.blocks])
-    return np.array([*sizes, subnet.depth, heads, ratios, subnet.rank_ratio, inherited.percent])
+    return [*map(float, sizes), subnet.depth, float(heads), float(ratios), subnet.rank_ratio]
 
 
 def fitted(samples: Sequence[Sample]) -> Pipeline:
@@ -150,5 +151,5 @@ def fitted(samples: Sequence[Sample]) -> Pipeline:
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
-    model.fit(np.array([s.features for s in samples]), [s.percent for s in samples])
+    model.fit([s.features for s in samples], [s.percent for s in samples])
     return model

@@ -44,9 +44,11 @@ def test_short_trainings_and_a_predictor_take_their_time() -> None:
     one = 3 * 20 * 0.25 + 100 * 0.001  # 650 // 32 steps per epoch
     assert seconds("finetuned", *recipe) == pytest.approx(30 * 5 * one)
     sizes = ["samples=20", "rounds=2", "chosen=5", "pool=40"]
-    predictor = seconds("predictor", *sizes, *(f"base.{setting}" for setting in recipe))
-    inherited = 30 * 5 + 20 + 2 * 40
-    assert predictor == pytest.approx((20 + 2 * 5) * one + inherited * 100 * 0.001)
+    sizes += [f"base.{setting}" for setting in recipe]
+    assert seconds("predictor", *sizes) == pytest.approx((20 + 2 * 5) * one)
+    inherited = (30 * 5 + 20 + 2 * (5 + 40)) * 100 * 0.001
+    measured = seconds("predictor", *sizes, "inherited=true")
+    assert measured == pytest.approx((20 + 2 * 5) * one + inherited)
 
 
 def test_the_middle_and_the_most_expensive_point_are_measured() -> None:

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from evolve.evaluation.evaluator import Accuracy, Measure, Workbench
+from evolve.evaluation.inherited import InheritedConfig
 from evolve.evaluation.predictor import PredictorConfig
 from evolve.evaluation.trained import ScratchConfig
 from evolve.subnet_search.candidate import Proposal
@@ -43,11 +44,16 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[SubnetConfig]:
     return subnets
 
 
+@pytest.mark.parametrize("inherited", [False, True])
 def test_it_ranks_subnets_that_it_has_not_seen(
-    evaluated: list[SubnetConfig], bench: Callable[..., Workbench], problem: Problem
+    inherited: bool,
+    evaluated: list[SubnetConfig],
+    bench: Callable[..., Workbench],
+    problem: Problem,
 ) -> None:
     work, rng = bench(), np.random.default_rng(9)
-    measure = CONFIG.measure(work)
+    config = CONFIG.model_copy(update={"inherited": inherited})
+    measure = config.measure(work)
     assert len(evaluated) == len({subnet.key for subnet in evaluated}) == 24 + 2 * 6
     assert all(problem.admits(subnet) for subnet in evaluated)
     chosen, random = map(truth, evaluated[24:]), map(truth, evaluated[:24])
@@ -55,9 +61,18 @@ def test_it_ranks_subnets_that_it_has_not_seen(
     fresh = [problem.fresh(rng, {s.key for s in evaluated}) for _ in range(40)]
     predicted = [measure(Task(0, Proposal(subnet), ())).percent for subnet in fresh]
     assert spearmanr(predicted, [*map(truth, fresh)]).statistic > 0.95
-    again = CONFIG.measure(bench())  # every sample is recorded
+    again = config.measure(bench())  # every sample is recorded
     assert len(evaluated) == 36
     assert [again(Task(0, Proposal(subnet), ())).percent for subnet in fresh] == predicted
+
+
+def test_inherited_accuracy_is_a_feature_if_asked_for(
+    bench: Callable[..., Workbench], problem: Problem
+) -> None:
+    work, subnet = bench(), problem.sample(np.random.default_rng(0))
+    with_it = CONFIG.model_copy(update={"inherited": True}).features(work, subnet)
+    found = InheritedConfig().measure(work)(Task(0, Proposal(subnet), ()))
+    assert with_it == [*CONFIG.features(work, subnet), found.percent]
 
 
 def test_a_damaged_sample_is_named(
