@@ -22,8 +22,9 @@ from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.strategies import StrategyConfig
 from evolve.subnet_search.task import Search, Task
 from mcuformer import __version__
+from mcuformer.cost import NOT_MODELLED
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.errors import McuformerError
+from mcuformer.errors import ConfigError, McuformerError
 from mcuformer.limits import PathText, Workers
 from mcuformer.run.artifact import (
     RunDir,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from supernet.model import Supernet
 
 JOURNAL = "search/journal.log"  # of the study, unless the user names another
+PICTURE = "search.png"
 
 
 class SearchConfig(TargetSettings):
@@ -92,7 +94,8 @@ class SearchConfig(TargetSettings):
 def stage(config: SearchConfig) -> Stage:
     """Return what the command reads and writes."""
     inputs = [config.source.file(name) for name in ("supernet.json", "supernet.safetensors")]
-    outputs = ("subnet.json", "weights.safetensors", "search.jsonl")
+    picture = (PICTURE,) if config.strategy.draws else ()
+    outputs = ("subnet.json", "weights.safetensors", "search.jsonl", *picture)
     return Stage(SEARCH.name, config.content(), [*inputs, *config.data.files()], outputs)
 
 
@@ -129,7 +132,7 @@ class SearchedPoint:
 
 
 def search(config: SearchConfig) -> None:
-    """Search; write ``subnet.json``, its inherited weights and ``search.jsonl``.
+    """Search; write ``subnet.json``, its inherited weights, ``search.jsonl``, a picture if any.
 
     A joint supernet is searched at the point of ``space.json``. What is proposed depends only on
     the settings, the seed and the candidates so far. So an interrupted search, run again, proposes
@@ -137,7 +140,8 @@ def search(config: SearchConfig) -> None:
 
     Raises:
         ArtifactError: the supernet or the study is missing or damaged.
-        BudgetError: no subnet of the point fits.
+        BudgetError: no subnet of the point fits, or an objective has no bound.
+        ConfigError: an objective is not modelled.
     """
     session = Session.open(config)
     study, total = session.study, config.strategy.evaluations
@@ -154,6 +158,8 @@ def search(config: SearchConfig) -> None:
         f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash, time {time}"
     )
     _write(config, session.bench.supernet, candidates, best)
+    if config.strategy.draws:
+        write_bytes(config.run.file(PICTURE), config.strategy.picture(session.problem))
 
 
 @dataclass(frozen=True)
@@ -178,7 +184,8 @@ class Session:
 
         Raises:
             ArtifactError: the supernet or the study is missing or damaged.
-            BudgetError: no subnet of the point fits.
+            BudgetError: no subnet of the point fits, or an objective has no bound.
+            ConfigError: an objective is not modelled.
         """
         searched, target = SearchedPoint.of_run(config.source), config.target
         space, point = searched.space, searched.point
@@ -186,6 +193,7 @@ class Session:
         problem = Problem(
             space, (point,), target.admits, target.limit, config.objectives, config.budget.soft
         )
+        _check_metrics(config, problem)
         dataset = load(config.data, space.smallest(point).img_size)
         bench = _workbench(config, searched, dataset)
         accuracy = config.evaluator.measure(bench)
@@ -237,6 +245,18 @@ def _work_along(content: str, parent: int) -> None:
         fail(error)
     except KeyboardInterrupt:
         pass  # the parent says so
+
+
+def _check_metrics(config: SearchConfig, problem: Problem) -> None:
+    """Refuse to optimise a time that is not modelled.
+
+    Raises:
+        ConfigError: a metric is not modelled.
+        BudgetError: a metric has no bound, and the strategy needs one.
+    """
+    metrics = config.strategy.metrics(problem)
+    if "milliseconds" in metrics and config.device.waits_per_weight_byte is None:
+        raise ConfigError(f"milliseconds are {NOT_MODELLED}", where="objectives", got=metrics)
 
 
 def _write(
