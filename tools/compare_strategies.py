@@ -5,9 +5,10 @@
         [--json] [--markdown]
 
 RUN is a run directory with a trained supernet; settings are those of evolve.search, for instance
-`device=stm32f100 data=digits`. All strategies and seeds share one study, so a subnet is evaluated once. `best accuracy`
-is that of the winner on the test part, which plays no part in the search. The hypervolume is that
-of error, SRAM and flash, each divided by its limit, with reference point (1, 1, 1).
+`device=stm32f100 data=digits`. All strategies and seeds share one study, so a subnet is evaluated
+once. `best accuracy` is that of the winner on the test part, which plays no part in the search. The
+hypervolume is that of error, SRAM and flash, each divided by its limit, with reference point
+(1, 1, 1).
 """
 
 from __future__ import annotations
@@ -34,18 +35,19 @@ STRATEGIES = (BASELINE, "evolution", "nsga2", "aging", "tinynas", "mobo")
 def settings(name: str, evaluations: int) -> list[str]:
     """Return a strategy's settings for a number of evaluations, a multiple of 20."""
     generations = evaluations // 20
+    evolution = [
+        "population=20",
+        f"generations={generations}",
+        "parents=6",
+        "mutants=10",
+        "crossovers=8",
+    ]
     return {
         "random": [f"samples={evaluations}"],
-        "evolution": [
-            "population=20",
-            f"generations={generations}",
-            "parents=6",
-            "mutants=10",
-            "crossovers=8",
-        ],
+        "evolution": evolution,
         "nsga2": ["population=20", f"generations={generations}"],
         "aging": ["population=40", "sample=10", f"rounds={evaluations}"],
-        "tinynas": ["population=20", f"generations={generations}"],
+        "tinynas": [f"evolution.{setting}" for setting in evolution],
         "mobo": [f"rounds={evaluations}"],
     }[name]
 
