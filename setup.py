@@ -10,7 +10,7 @@ setup(
     package_dir={"mcuformer.conf": "conf"},
     package_data={
         "mcuformer": ["py.typed"],
-        "mcuformer.conf": ["*.yaml", "*/*.yaml"],
+        "mcuformer.conf": ["*.yaml", "*/*.yaml", "*/*/*.yaml"],
         "oplib": ["runtime/**/*"],
     },
 )

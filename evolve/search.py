@@ -16,7 +16,7 @@ from pydantic import Field
 
 from evolve.evaluation.evaluator import Workbench
 from evolve.evaluation.evaluators import EvaluatorConfig
-from evolve.evaluation.finalists import final, int8_accuracy_percent
+from evolve.evaluation.finalists import final, int8_accuracy_percent, integer_network
 from evolve.evaluation.inherited import InheritedConfig
 from evolve.evaluation.records import recorded
 from evolve.space_search.quality import check_feasible
@@ -25,6 +25,7 @@ from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.strategies import StrategyConfig
 from evolve.subnet_search.task import Search, Task
 from mcuformer import __version__
+from mcuformer.cost import NOT_MODELLED
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.errors import ConfigError, McuformerError
 from mcuformer.limits import PathText, Workers
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from supernet.model import Supernet
 
 JOURNAL = "search/journal.log"  # of the study, unless the user names another
+PICTURE = "search.png"
 
 
 class SearchConfig(TargetSettings):
@@ -115,7 +117,8 @@ def stage(config: SearchConfig) -> Stage:
             expected="accuracy_percent",
         )
     inputs = [config.source.file(name) for name in ("supernet.json", "supernet.safetensors")]
-    outputs = ("subnet.json", "weights.safetensors", "search.jsonl")
+    picture = (PICTURE,) if config.strategy.draws else ()
+    outputs = ("subnet.json", "weights.safetensors", "search.jsonl", *picture)
     return Stage(SEARCH.name, config.content(), [*inputs, *config.data.files()], outputs)
 
 
@@ -152,7 +155,7 @@ class SearchedPoint:
 
 
 def search(config: SearchConfig) -> None:
-    """Search; write ``subnet.json``, its inherited weights and ``search.jsonl``.
+    """Search; write ``subnet.json``, its inherited weights, ``search.jsonl``, a picture if any.
 
     A joint supernet is searched at the point of ``space.json``. What is proposed depends only on
     the settings, the seed and the candidates so far. So an interrupted search, run again, proposes
@@ -160,7 +163,8 @@ def search(config: SearchConfig) -> None:
 
     Raises:
         ArtifactError: the supernet or the study is missing or damaged.
-        BudgetError: no subnet of the point fits.
+        BudgetError: no subnet of the point fits, or an objective has no bound.
+        ConfigError: an objective is not modelled.
     """
     session = Session.open(config)
     study, total = session.study, config.strategy.evaluations
@@ -184,6 +188,8 @@ def search(config: SearchConfig) -> None:
     )
     rows = [_row(candidate, int8.get(candidate.key)) for candidate in candidates]
     _write(config, session.bench.supernet, rows, best.subnet)
+    if config.strategy.draws:
+        write_bytes(config.run.file(PICTURE), config.strategy.picture(session.problem))
 
 
 @dataclass(frozen=True)
@@ -208,8 +214,9 @@ class Session:
 
         Raises:
             ArtifactError: the supernet or the study is missing or damaged.
-            BudgetError: no subnet of the point fits.
-            ConfigError: a batch of the evaluator is larger than the training split.
+            BudgetError: no subnet of the point fits, or an objective has no bound.
+            ConfigError: an objective is not modelled, or a batch of the evaluator is larger than
+                the training split.
         """
         searched, target = SearchedPoint.of_run(config.source), config.target
         space, point = searched.space, searched.point
@@ -217,6 +224,7 @@ class Session:
         problem = Problem(
             space, (point,), target.admits, target.limit, config.objectives, config.budget.soft
         )
+        _check_metrics(config, problem)
         recipes = config.evaluator.recipes("evaluator")
         crops = any(recipe.resized_crop_scale is not None for recipe in recipes.values())
         dataset = load(config.data, space.smallest(point).img_size, crops=crops)
@@ -282,9 +290,22 @@ def _int8_percent(
 
     def measure() -> float:
         network = config.evaluator.network(bench, Task(0, candidate.proposal, history))
-        return int8_accuracy_percent(network, bench.dataset, config.forms)
+        integer = integer_network(network, bench.dataset, config.forms)
+        return int8_accuracy_percent(integer, bench.dataset.steering)
 
     return recorded(path, measure)
+
+
+def _check_metrics(config: SearchConfig, problem: Problem) -> None:
+    """Refuse to optimise a time that is not modelled.
+
+    Raises:
+        ConfigError: a metric is not modelled.
+        BudgetError: a metric has no bound, and the strategy needs one.
+    """
+    metrics = config.strategy.metrics(problem)
+    if "milliseconds" in metrics and config.device.waits_per_weight_byte is None:
+        raise ConfigError(f"milliseconds are {NOT_MODELLED}", where="objectives", got=metrics)
 
 
 def _write(

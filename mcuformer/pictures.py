@@ -146,7 +146,7 @@ def _draw_slopes(axis: Any, space: SearchSpace, visits: Sequence[Mapping[str, An
     for number, name in enumerate(space.axes):
         axis.plot([i for i, _ in fits], [s[number] for _, s in fits], marker="o", label=name)
     axis.axhline(0.0, color="0.7", linewidth=1)
-    axis.set_xlim(0.5, len(visits) + 0.5)
+    axis.set_xlim(0.5, max(1, len(visits)) + 0.5)
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("visit")
     axis.set_ylabel("slope, score points per grid step")
@@ -178,6 +178,36 @@ def _draw_admitted(
             )
     figure.colorbar(image, ax=axis, label="admitted fraction")
     _grid_labels(axis, space, "admitted fraction (rho)")
+
+
+def draw_distributions(samples: Mapping[str, Sequence[float]], chosen: str, label: str) -> bytes:
+    """Draw cumulative distributions, one line each; the chosen one is thick and drawn last.
+
+    Args:
+        samples: numbers in ascending order by name; a distribution without any is left out.
+        chosen: name of the chosen distribution.
+        label: what the numbers are.
+
+    Returns:
+        A PNG.
+
+    Raises:
+        ToolMissingError: matplotlib is not installed.
+    """
+    plt = _pyplot()
+    figure, axis = plt.subplots(figsize=(8.0, 4.8), layout="constrained")
+    for name, values in sorted(samples.items(), key=lambda item: item[0] == chosen):
+        if values:
+            shares = [(index + 1) / len(values) for index in range(len(values))]
+            mean, width = sum(values) / len(values), 3.0 if name == chosen else 1.0
+            axis.step(
+                values, shares, where="post", linewidth=width, label=f"{name}: mean {mean:,.0f}"
+            )
+    axis.set_xlabel(label)
+    axis.set_ylabel("share at most as large")
+    axis.set_ylim(0.0, 1.02)
+    axis.legend(fontsize=7, title=f"chosen: {chosen}", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _png(figure)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ PACKAGES = ("mcuformer", "supernet", "evolve", "oplib")
 KERNELS = "oplib/ops/test_kernels.py"  # every operator: C, integers and float, on random shapes
 CHIPS = "oplib/target/test_firmware.py"  # whole networks in numpy, in C, on emulated chips
 SELECTORS = "evolve/space_search/test_selectors.py"  # every selector on made-up landscapes
+STRATEGIES = "evolve/subnet_search/test_strategies.py"  # every strategy on a made-up accuracy
 CHAIN = "integration/test_chain.py"  # every stage as a user runs it
 TWINS = "supernet/test_models.py"  # supernet, extracted network and graph give equal numbers
 RECIPE = "supernet/test_recipe.py"
@@ -39,6 +40,8 @@ ELSEWHERE = {
     "evolve.space_search.tinynas": SELECTORS,
     "evolve.space_search.trend": SELECTORS,
     "evolve.space_search.trend_paper": SELECTORS,
+    "evolve.subnet_search.random_subnets": STRATEGIES,
+    "evolve.subnet_search.strategy": STRATEGIES,
     "mcuformer.__main__": (CHAIN, '"-m", "mcuformer"'),
     "mcuformer.data.timm_reader": ("integration/test_real_data.py", "data=timm"),
     "mcuformer.errors": "mcuformer/test_value.py",

@@ -1,6 +1,6 @@
-"""A searched network against hand-made ones of the same budget, all trained equally from nothing.
+r"""A searched network against hand-made ones of the same budget, all trained equally from nothing.
 
-    python tools/compare_handmade.py subnet=RUN/subnet.json device=stm32f100 data=fashion_mnist \\
+    python tools/compare_handmade.py subnet=RUN/subnet.json device=stm32f100 data=fashion_mnist \
         data.root=FOLDER [recipe.epochs=20] [--seeds 3] [--images N] [--json] [--markdown]
 
 Settings are those of evolve.finetune. A hand-made network is a plain ViT by rule: heads 16 wide
@@ -22,7 +22,7 @@ import tool
 import torch
 from tool import Parser, Table
 
-from evolve.evaluation.finalists import int8_accuracy
+from evolve.evaluation.finalists import int8_accuracy_percent, integer_network
 from evolve.finetune import FinetuneConfig, subnet_file
 from mcuformer.data.dataset import Dataset, load
 from mcuformer.errors import BudgetError, ConfigError
@@ -31,7 +31,6 @@ from mcuformer.run.entry import compose
 from mcuformer.run.threads import idle_threads
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.target.target import Target
-from supernet.checkpoint import model_arrays
 from supernet.data import pad_value
 from supernet.task import network_task, seed_everything
 from supernet.trainer import train
@@ -71,13 +70,12 @@ class Comparison:
         identity = {"subnet": subnet.dump(), "start": "scratch"}
         task = network_task(vit, data, recipe, seed, self.folder / "training", identity)
         trained = train(task, recipe.epochs, f"{name}, seed {seed}").model
+        integer = integer_network(trained, data, self.target.forms)
         memory = self.target.cost(subnet).footprint
         content = {
             "network": name,
             "seed": seed,
-            "int8_accuracy_percent": int8_accuracy(
-                subnet, model_arrays(trained), data, data.test, self.target.forms
-            ),
+            "int8_accuracy_percent": int8_accuracy_percent(integer, data.test),
             "sram_bytes": memory.sram_bytes,
             "flash_bytes": memory.flash_bytes,
             "macs": subnet.macs,
@@ -94,9 +92,7 @@ def handmade(searched: SubnetConfig, depth: int, target: Target) -> SubnetConfig
         BudgetError: not even the narrowest fits.
     """
     for width in range(MAX_WIDTH, 0, -HEAD_DIM):
-        block = BlockConfig(
-            num_heads=width // HEAD_DIM, head_dim=HEAD_DIM, mlp_ratio=MLP_RATIO
-        )
+        block = BlockConfig(num_heads=width // HEAD_DIM, head_dim=HEAD_DIM, mlp_ratio=MLP_RATIO)
         change = {"embed_dim": width, "blocks": (block,) * depth, "rank_ratio": 1.0}
         subnet = searched.model_copy(update=change)
         if target.admits(subnet):

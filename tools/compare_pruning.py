@@ -25,6 +25,7 @@ import tool
 import torch
 from tool import Parser, Table
 
+from evolve.evaluation.finalists import int8_accuracy_percent, integer_network
 from evolve.finetune import FinetuneConfig, check_subnet, subnet_file
 from mcuformer.data.dataset import Dataset, load
 from mcuformer.errors import ConfigError
@@ -32,13 +33,9 @@ from mcuformer.run.artifact import canonical_json, digest, read_json, read_value
 from mcuformer.run.entry import compose
 from mcuformer.run.threads import idle_threads
 from mcuformer.subnet import SubnetConfig
-from oplib.network.reference import run_integer
-from oplib.network.vit import float_model
-from oplib.quantize.lower import quantize
 from oplib.target import board
 from oplib.target.firmware import write_firmware
 from oplib.target.target import Target
-from supernet.checkpoint import model_arrays
 from supernet.data import pad_value
 from supernet.pruning.prune import count_nonzero, prune
 from supernet.pruning.settings import BayesianCompression, FeedbackPruning, SparseDropout
@@ -48,8 +45,6 @@ from supernet.vit import Vit
 
 WHOLE = "none"
 METHODS = ("feedback", "bayesian", "sparse")
-CALIBRATION_IMAGES = 256
-BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -85,20 +80,15 @@ class Comparison:
 
     def measured(self, vit: Vit) -> tuple[float, dict[str, int]]:
         """Return the int8 accuracy in percent on the test part, and bytes of the firmware."""
-        data, arrays = self.dataset, model_arrays(vit)
-        model = float_model(vit.subnet, arrays, data.preprocessing, "network", self.target.forms)
-        integer = quantize(model, data.steering.images[:CALIBRATION_IMAGES])
-        correct = 0
-        for start in range(0, len(data.test), BATCH_SIZE):
-            part = slice(start, start + BATCH_SIZE)
-            classes = run_integer(integer, data.test.images[part]).argmax(axis=1)
-            correct += int((classes == data.test.labels[part]).sum())
+        data = self.dataset
+        integer = integer_network(vit, data, self.target.forms)
+        accuracy = int8_accuracy_percent(integer, data.test)
         with tempfile.TemporaryDirectory() as place:
             firmware, scheduled = Path(place, "firmware"), self.target.schedule(vit.subnet)
             write_firmware(firmware, integer, scheduled, self.target.device, data.class_names)
             linked = board.measure(board.cross_build(firmware, Path(place, "build"), "device"))
         sizes = {"weights_bytes": linked.weights, "flash_bytes": linked.flash}
-        return 100.0 * correct / len(data.test), sizes
+        return accuracy, sizes
 
     def row(self, method: str, share: float | None, seed: int) -> dict[str, Any]:
         """Return one row, read or measured.

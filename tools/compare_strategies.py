@@ -35,18 +35,19 @@ STRATEGIES = (BASELINE, "evolution", "nsga2", "aging", "tinynas", "mobo")
 def settings(name: str, evaluations: int) -> list[str]:
     """Return a strategy's settings for a number of evaluations, a multiple of 20."""
     generations = evaluations // 20
+    evolution = [
+        "population=20",
+        f"generations={generations}",
+        "parents=6",
+        "mutants=10",
+        "crossovers=8",
+    ]
     return {
         "random": [f"samples={evaluations}"],
-        "evolution": [
-            "population=20",
-            f"generations={generations}",
-            "parents=6",
-            "mutants=10",
-            "crossovers=8",
-        ],
+        "evolution": evolution,
         "nsga2": ["population=20", f"generations={generations}"],
         "aging": ["population=40", "sample=10", f"rounds={evaluations}"],
-        "tinynas": ["population=20", f"generations={generations}"],
+        "tinynas": [f"evolution.{setting}" for setting in evolution],
         "mobo": [f"rounds={evaluations}"],
     }[name]
 

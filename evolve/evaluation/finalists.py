@@ -12,8 +12,9 @@ from evolve.subnet_search.candidate import Candidate
 from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.strategy import Strategy
 from mcuformer.data.dataset import Dataset
+from mcuformer.data.images import Split
 from oplib.forms import Forms
-from oplib.network.reference import run_integer
+from oplib.network.reference import IntegerModel, run_integer
 from oplib.network.vit import float_model
 from oplib.quantize.lower import quantize
 
@@ -57,8 +58,8 @@ def final(
     return next(c for c in finalists if c.key == winner), int8
 
 
-def int8_accuracy_percent(vit: Vit, dataset: Dataset, forms: Forms) -> float:
-    """Return the accuracy of a network's integers on the steering split, in percent.
+def integer_network(vit: Vit, dataset: Dataset, forms: Forms) -> IntegerModel:
+    """Return the integers of a network.
 
     Args:
         vit: the float network.
@@ -72,10 +73,14 @@ def int8_accuracy_percent(vit: Vit, dataset: Dataset, forms: Forms) -> float:
 
     weights = model_arrays(vit)
     model = float_model(vit.subnet, weights, dataset.preprocessing, "the candidate", forms)
-    integer = quantize(model, dataset.train.images[:CALIBRATION_IMAGES])
-    steering, correct = dataset.steering, 0
-    for start in range(0, len(steering), BATCH_SIZE):
+    return quantize(model, dataset.train.images[:CALIBRATION_IMAGES])
+
+
+def int8_accuracy_percent(integer: IntegerModel, split: Split) -> float:
+    """Return the accuracy of an integer network on a split, in percent."""
+    correct = 0
+    for start in range(0, len(split), BATCH_SIZE):
         part = slice(start, start + BATCH_SIZE)
-        predicted = run_integer(integer, steering.images[part]).argmax(axis=1)
-        correct += int(np.sum(predicted == steering.labels[part]))
-    return 100.0 * correct / len(steering)
+        predicted = run_integer(integer, split.images[part]).argmax(axis=1)
+        correct += int(np.sum(predicted == split.labels[part]))
+    return 100.0 * correct / len(split)

@@ -6,20 +6,19 @@ child that is known is refused and bred again, as in AutoFormer's code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from evolve.subnet_search.breeding import bred
 from evolve.subnet_search.candidate import Candidate, Proposal
-from evolve.subnet_search.problem import Problem
+from evolve.subnet_search.problem import Either, Problem
 from evolve.subnet_search.strategy import Strategy
 from evolve.subnet_search.variation import Variation
 from mcuformer.limits import MAX_CANDIDATES, Candidates, Probability
 from mcuformer.subnet import SubnetConfig
-
-ATTEMPTS = 10  # per child, before a fresh candidate takes its place
 
 
 class EvolutionConfig(Strategy):
@@ -95,19 +94,9 @@ class EvolutionConfig(Strategy):
         def parent() -> SubnetConfig:
             return parents[int(rng.integers(len(parents)))]
 
-        def bred(breed: Callable[[], SubnetConfig], count: int) -> None:
-            # A child may exceed the limits although its parents do not, so breeding is by
-            # rejection. It gives up after ATTEMPTS draws per child: near a tight budget few fit.
-            wanted = len(found) + count
-            for _ in range(ATTEMPTS * count):
-                if len(found) == wanted:
-                    break
-                child = breed()
-                if child.key not in taken and child.key not in found and problem.admits(child):
-                    found[child.key] = child
-
-        found: dict[str, SubnetConfig] = {}
-        if parents:
-            bred(lambda: vary.mutate(parent(), rng), self.mutants)
-            bred(lambda: vary.cross(parent(), parent(), rng), self.crossovers)
-        return list(found.values())
+        if not parents:
+            return []
+        mutants = bred(lambda: vary.mutate(parent(), rng), self.mutants, problem, taken)
+        known = Either(taken, {child.key for child in mutants})
+        crossed = bred(lambda: vary.cross(parent(), parent(), rng), self.crossovers, problem, known)
+        return mutants + crossed

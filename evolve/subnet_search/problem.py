@@ -92,7 +92,7 @@ class Problem:
             if proposal.key not in taken and len(result) < count:
                 result.setdefault(proposal.key, proposal)
         while len(result) < count:
-            subnet = self.fresh(rng, _Either(taken, result))
+            subnet = self.fresh(rng, Either(taken, result))
             if subnet is None:
                 break
             result[subnet.key] = Proposal(subnet)
@@ -104,7 +104,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class _Either:
+class Either:
     """The union of two containers of keys, without a copy."""
 
     first: Container[str]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from typing import ClassVar
 
 import numpy as np
 
-from evolve.subnet_search.candidate import Candidate, Proposal
+from evolve.subnet_search.candidate import Candidate, Metric, Proposal
 from evolve.subnet_search.problem import Problem
 from mcuformer.value import Value
 
@@ -18,6 +19,8 @@ class Strategy(Value):
     so far and the random stream of the proposal alone. So an interrupted search continues by
     reading its study, and any worker can take the next step.
     """
+
+    draws: ClassVar[bool] = False  # whether it has a picture of the problem
 
     @property
     def evaluations(self) -> int:
@@ -44,6 +47,10 @@ class Strategy(Value):
         """Whether proposals may name a parent whose trained weights they start from."""
         return False
 
+    def metrics(self, problem: Problem) -> tuple[Metric, ...]:
+        """Return the metrics that it optimises."""
+        return problem.objectives
+
     def propose(
         self,
         problem: Problem,
@@ -63,6 +70,10 @@ class Strategy(Value):
         Raises:
             BudgetError: no subnet keeps the limits.
         """
+        raise NotImplementedError
+
+    def picture(self, problem: Problem) -> bytes:
+        """Return the picture of a strategy that draws one, as PNG."""
         raise NotImplementedError
 
     def best(self, problem: Problem, candidates: Sequence[Candidate]) -> Candidate:

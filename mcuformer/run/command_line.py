@@ -18,7 +18,10 @@ from mcuformer.value import Value
 FOLDER_FLAGS = ("config_path", "config_name", "config_dir", "experimental_rerun")
 MODES = ("run", "cfg", "multirun", "shell_completion", "info")
 SWEEP = re.compile(r"^\s*(choice|range|interval|glob|shuffle|sort|tag)\s*\(")
-OPTION = re.compile(r"^(?!(?:true|false|nan|inf)$)[A-Za-z_][\w.-]{0,63}$", re.IGNORECASE | re.ASCII)
+OPTION = re.compile(
+    r"^(?!(?:true|false|nan|inf)$)[A-Za-z_][\w.-]{0,63}(?:/[A-Za-z_][\w.-]{0,63})?$",
+    re.IGNORECASE | re.ASCII,
+)
 HYDRAS = ("hydra.", "hydra/")
 TOO_MANY_DIGITS = re.compile(rf"\d{{{MAX_DIGITS + 1}}}", re.ASCII)
 

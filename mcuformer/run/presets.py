@@ -2,9 +2,9 @@
 
 Every field of a command's configuration that holds a model is a group. The group has the field's
 name, unless the primary configuration assigns another one (``recipe@train``). Its options are the
-files of ``conf/<group>/`` and those that its models offer without a file: a member of a union, by
-its tag (``sampling=sandwich``), a model without required keys (``forms=default``), and null
-(``device=none``).
+files of ``conf/<group>/``, those of a folder in it too (``strategy=published/aging``), and those
+that its models offer without a file: a member of a union, by its tag (``sampling=sandwich``), a
+model without required keys (``forms=default``), and null (``device=none``).
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def initial_option(info: FieldInfo) -> str:
 
 def option_names(group: str, info: FieldInfo) -> list[str]:
     """Return the names of all options of a field: shipped files, and what its models offer."""
-    files = [path.stem for path in sorted((conf_dir() / group).glob("*.yaml"))]
+    files = [option for place, option, _ in _shipped() if place == group]
     names = [*files, *own_options(info), *([NOTHING] if nullable(info.annotation) else [])]
     return list(dict.fromkeys(names))
 
@@ -232,19 +232,20 @@ def completed(info: FieldInfo, content: Content) -> Content:
 
 def _write(target: Path, content: Content, head: str = "") -> None:
     """Write a configuration as JSON, which is valid YAML and faster to write."""
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(exist_ok=True, parents=True)
     target.write_text(head + json.dumps(content))
 
 
 def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(exist_ok=True, parents=True)
     target.write_bytes(source.read_bytes())
 
 
 def _shipped() -> Iterator[tuple[str, str, Path]]:
     """Yield (group, option, file) of the presets in conf/."""
-    for path in sorted(conf_dir().glob("*/*.yaml")):
-        yield path.parent.name, path.stem, path
+    for path in sorted(conf_dir().glob("*/**/*.yaml")):
+        group, *option = path.relative_to(conf_dir()).with_suffix("").parts
+        yield group, "/".join(option), path
 
 
 def _given(files: UserFiles) -> Iterator[tuple[str, str, Path]]:

@@ -16,6 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from evolve.search import SEARCH
+from mcuformer.device import Device
 from supernet import evaluate
 
 SMALL = [
@@ -208,6 +209,22 @@ def test_workers_and_jobs_of_a_launcher_share_a_study(
     for run_dir in found:
         for name in ("search.jsonl", "subnet.json", "weights.safetensors"):
             assert (run_dir / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_a_time_that_is_not_modelled_is_no_objective(
+    finished: Path, tmp_path: Path, stm32f100: Device, capsys: pytest.CaptureFixture
+) -> None:
+    run_dir, device = tmp_path / "run", tmp_path / "board.yaml"
+    shutil.copytree(finished, run_dir)
+    content = stm32f100.dump()
+    for region in content["regions"]:
+        del region["line_bytes"], region["line_wait_cycles"]
+    device.write_text(json.dumps(content))
+    settings = [text for text in SMALL if text.startswith(("threads", "strategy", "budget"))]
+    line = [*settings, f"run_dir={run_dir}", f"device={device}", "objectives=[milliseconds]"]
+    assert SEARCH.main(line) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: objectives: milliseconds are not modelled: the device file has")
 
 
 def test_a_changed_input_runs_what_follows(finished: Path, tmp_path: Path) -> None:

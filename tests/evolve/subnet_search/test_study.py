@@ -13,13 +13,16 @@ from pathlib import Path
 import optuna
 import pytest
 
+from evolve.subnet_search.aging import AgingConfig
 from evolve.subnet_search.candidate import Candidate
 from evolve.subnet_search.evolution import EvolutionConfig
+from evolve.subnet_search.nsga2 import Nsga2Config
 from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.random_subnets import RandomConfig
 from evolve.subnet_search.strategy import Strategy
 from evolve.subnet_search.study import Study
 from evolve.subnet_search.task import Search, Task
+from evolve.subnet_search.tinynas import TinynasConfig
 from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.errors import ArtifactError
 from mcuformer.space import SearchSpace
@@ -90,7 +93,14 @@ def work(strategy: Strategy, device: Device, space: SearchSpace, location: str) 
 
 
 @pytest.mark.parametrize(
-    "strategy", [CONFIG, RandomConfig(samples=60)], ids=["evolution", "random"]
+    "strategy",
+    [
+        CONFIG,
+        RandomConfig(samples=60),
+        Nsga2Config(population=12),
+        TinynasConfig(samples=20, evolution=CONFIG),
+    ],
+    ids=["evolution", "random", "nsga2", "tinynas"],
 )
 def test_killed_workers_and_their_number_change_nothing(
     strategy: Strategy,
@@ -118,6 +128,26 @@ def test_killed_workers_and_their_number_change_nothing(
     by_key = {c.key: c for c in study.candidates()}
     assert by_key == {c.key: c for c in alone.candidates()}
     assert len(study.candidates()) == len(by_key) == strategy.evaluations
+
+
+def test_workers_share_a_strategy_of_single_proposals(
+    problem: Problem, stm32f100: Device, digits_space: SearchSpace, tmp_path: Path
+) -> None:
+    """They evaluate as many different subnets as were asked for; the order is what happened."""
+    strategy, location = (
+        AgingConfig(population=10, sample=4, rounds=40),
+        str(tmp_path / "shared.log"),
+    )
+    context = multiprocessing.get_context("spawn")
+    arguments = (strategy, stm32f100, digits_space, location)
+    workers = [context.Process(target=work, args=arguments) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    found = Study(location, {}, Search(strategy, problem, 0), CONDITIONS).candidates()
+    assert len({candidate.key for candidate in found}) == len(found) == 40
 
 
 def test_a_database_is_a_study_too(problem: Problem, tmp_path: Path) -> None:

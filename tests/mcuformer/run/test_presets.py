@@ -17,7 +17,7 @@ from evolve.space import EvolveSpaceConfig
 from evolve.space_search.trend import TrendConfig
 from mcuformer.chain import ChainConfig
 from mcuformer.data.dataset import DataConfig
-from mcuformer.device import Device
+from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import ConfigError
 from mcuformer.fields import complete, member
 from mcuformer.run import entry
@@ -46,6 +46,7 @@ COMMANDS: dict[str, type[Value]] = {
     "supernet_train": TrainConfig,
 }
 MODELS: dict[str, type[Value]] = {
+    "budget": BudgetConfig,
     "data": DataConfig,
     "device": Device,
     "forms": Forms,
@@ -173,11 +174,48 @@ def test_primary_configurations_and_overlays_say_what_differs() -> None:
         assert [key for key in own if defaults[key] == own[key]] == []
     composed = entry.compose("mcuformer", [], ChainConfig)
     for path in conf_dir().glob("experiment/*.yaml"):
-        content = read_yaml(path)
+        content = {key: value for key, value in read_yaml(path).items() if key != "defaults"}
         assert [k for k in leaves(content) if value_at(content, k) == value_at(composed, k)] == []
     for path in conf_dir().glob("visit/*.yaml"):
         for key, value in read_yaml(path).items():
             assert getattr(TrendConfig(), key) != value
+
+
+def test_published_strategies_have_the_published_sizes() -> None:
+    """Evaluations, and the first population or the random start."""
+    published = {
+        "evolution": (1000, 50),  # MCUFormer
+        "aging": (2000, 100),  # muNAS
+        "mobo": (800, 15),  # muNAS' Bayesian optimisation
+        "nsga2": (25_000, 100),  # Deb et al., 2002
+        "tinynas": (3000, 100),  # MCUNet
+    }
+    sizes = {}
+    for path in conf_dir().glob("strategy/published/*.yaml"):
+        found: list[SearchConfig] = []
+        line = [f"strategy=published/{path.stem}"]
+        assert entry.run("evolve_search", SearchConfig, found.append, line) == 0
+        strategy = found[0].strategy
+        assert strategy.name == path.stem
+        first = {"mobo": "initial", "tinynas": "evolution"}.get(path.stem, "population")
+        start = getattr(strategy, first)
+        sizes[path.stem] = strategy.evaluations, getattr(start, "population", start)
+    assert sizes == published
+
+
+def test_an_experiment_chooses_options() -> None:
+    chosen = {}
+    for path in conf_dir().glob("experiment/*.yaml"):
+        composed = entry.compose("mcuformer", [f"+experiment={path.stem}"], ChainConfig)
+        config = ChainConfig.parse(composed)
+        chosen[path.stem] = config.space_search.name, config.strategy.name
+    assert chosen == {
+        "demo": ("trend", "evolution"),
+        "mcuformer": ("trend_paper", "evolution"),
+        "mcunet": ("tinynas", "tinynas"),
+        "munas": ("tinynas", "aging"),
+        "sparse": ("tinynas", "mobo"),
+    }
 
 
 def test_options_without_a_file() -> None:
