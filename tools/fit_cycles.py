@@ -64,8 +64,6 @@ def block(num_heads: int, head_dim: int, mlp_ratio: float) -> BlockConfig:
 DIGITS = vit((8, 2, 1), 48, block(3, 16, 2.0), 3)
 MANY_TOKENS = vit((16, 2, 1), 32, block(2, 16, 1.0), 2)
 LOW_RANK = {"low_rank": ("qkv", "fc1", "fc2"), "rank_ratio": 0.5}
-RELATIVE = {"relative_position": 5, "class_token": True}
-CONVOLUTIONS = {"tokenizer": "conv2", "stem_dim": 32}
 CASES = (
     Case(DIGITS),
     Case(DIGITS, arena_bytes=20_000),
@@ -79,8 +77,6 @@ CASES = (
     Case(vit((32, 4, 3), 64, block(2, 32, 2.0), 1)),
     Case(vit((32, 4, 3), 192, block(3, 64, 4.0), 1), arena_bytes=10**6),
     Case(vit((224, 16, 3), 192, block(3, 64, 4.0), 1), arena_bytes=10**6),
-    Case(vit((32, 4, 3), 64, block(2, 32, 2.0), 2).model_copy(update=RELATIVE)),
-    Case(vit((32, 4, 3), 64, block(2, 32, 2.0), 1).model_copy(update=CONVOLUTIONS)),
 )
 
 

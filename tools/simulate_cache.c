@@ -5,8 +5,8 @@
  *
  * The network's sources are compiled with -fsanitize=thread, which calls a function before every
  * access; these functions are here instead of the sanitizer's. Accesses to the weights and to the
- * arena reach the caches, except those to the bytes that simulate_call() names. Caches write back
- * and allocate on writes. Prints, after every call, the lines of weights that each cache loaded.
+ * arena reach the caches, except those to the bytes that simulate_call() names; accesses to the fast
+ * arena do only with -DFAST_ARENA_IS_CACHED. Caches write back and allocate on writes. Prints, after every call, the lines of weights that each cache loaded.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -94,12 +94,20 @@ static void load(uintptr_t line, int is_weight)
     }
 }
 
+static int is_cached(uintptr_t at)
+{
+#if defined(FAST_ARENA_IS_CACHED) && defined(MODEL_FAST_ARENA_BYTES)
+    if (is_inside(at, model_fast_arena, MODEL_FAST_ARENA_BYTES))
+        return 1;
+#endif
+    return is_inside(at, model_arena, MODEL_ARENA_BYTES) && (at < bypass_start || at >= bypass_end);
+}
+
 static void reach(const void *address, uintptr_t bytes)
 {
     const uintptr_t at = (uintptr_t)address;
     const int is_weight = is_inside(at, &model_weights, sizeof model_weights);
-    if (!is_weight &&
-        (!is_inside(at, model_arena, MODEL_ARENA_BYTES) || (at >= bypass_start && at < bypass_end)))
+    if (!is_weight && !is_cached(at))
         return;
     for (uintptr_t line = at / LINE; line <= (at + bytes - 1) / LINE; line++)
         load(line, is_weight);

@@ -39,9 +39,11 @@ DECLARATION = "void simulate_call(const uint8_t *start, const uint8_t *end);"
 
 def bypassing(ready: Prepared, node: Node) -> tuple[int, int]:
     """Return the bytes [start, stop) of the arena that hold a call's tiles and panels."""
-    calls = ready.scheduled.calls
+    calls, plan = ready.scheduled.calls, ready.scheduled.plan
+    if node.name in plan.fast_scratch:
+        return 0, 0
     parts = OPERATORS[node.op].scratch_parts(node, calls.inputs_of(node))
-    start = ready.scheduled.plan.scratch.get(node.name, 0)
+    start = plan.scratch.get(node.name, 0)
     stop = start + sum(map(align, parts.values()))
     return start + sum(align(size) for name, size in parts.items() if name in KEPT), stop
 
@@ -77,7 +79,8 @@ def lines_loaded(ready: Prepared, cache_bytes: int, *, shared: bool) -> list[tup
         for source, compiled in zip(sources, objects, strict=True):
             watched = ["-fsanitize=thread", "-c", str(source), "-o", str(compiled)]
             run(["cc", *flags, *watched])
-        simulator = [f"-DCACHE_BYTES={cache_bytes}", str(SIMULATOR)]
+        cached = ["-DFAST_ARENA_IS_CACHED"] if shared else []
+        simulator = [f"-DCACHE_BYTES={cache_bytes}", *cached, str(SIMULATOR)]
         run(["cc", *flags, *simulator, *map(str, objects), "-o", str(program)])
         (folder / "image.bin").write_bytes(ready.images[0].tobytes())
         printed = run([str(program)], directory=folder).stdout
