@@ -31,7 +31,6 @@ ELSEWHERE = {
     ),
     "evolve.finetune": CHAIN,
     "evolve.qat_network": "evolve/test_qat.py",
-    "evolve.searched_point": ("integration/test_sources.py", '"space.json"'),
     "evolve.space_search.history": SELECTORS,
     "evolve.space_search.joint": SELECTORS,
     "evolve.space_search.landscape": SELECTORS,
