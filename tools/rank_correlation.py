@@ -179,10 +179,16 @@ def trained_supernet(setting: Setting, sampling: str, seed: int) -> Supernet:
     return train(task, recipe.epochs, f"supernet, {sampling}, seed {seed}").model
 
 
-def bench_of(setting: Setting, sampling: str, seed: int, folder: Path) -> Workbench:
-    """Return what an evaluator works with."""
-    point, target = setting.point, setting.target
-    problem = Problem(setting.config.space, (point,), target.admits, target.limit)
+def bench_of(
+    setting: Setting, sampling: str, seed: int, folder: Path, ranked: Sequence[SubnetConfig]
+) -> Workbench:
+    """Return what an evaluator works with; a predictor is not fitted to what is ranked."""
+    target, keys = setting.target, {subnet.key for subnet in ranked}
+
+    def admits(subnet: SubnetConfig) -> bool:
+        return subnet.key not in keys and target.admits(subnet)
+
+    problem = Problem(setting.config.space, (setting.point,), admits, target.limit)
     return Workbench(
         dataset=setting.dataset,
         load_supernet=partial(trained_supernet, setting, sampling, seed),
@@ -218,7 +224,7 @@ def evaluated(
     folder = setting.out / "evaluations" / name / str(seed)
     paths = {subnet.key: folder / f"{subnet.key}.json" for subnet in subnets}
     if not all(path.exists() for path in paths.values()):
-        bench = bench_of(setting, sampling, seed, folder)
+        bench = bench_of(setting, sampling, seed, folder, subnets)
         measure = evaluator.measure(bench)
         for number, subnet in enumerate(track(subnets, f"{name}, seed {seed}")):
             if not paths[subnet.key].exists():
