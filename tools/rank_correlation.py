@@ -132,6 +132,22 @@ def resolve(options: argparse.Namespace) -> Setting:
     return Setting(config, point, target, dataset, *epochs, options.out)
 
 
+def ranked_subnets(setting: Setting, count: int) -> dict[str, list[SubnetConfig]]:
+    """Return the subnets of each set, as they are recorded.
+
+    Another version's planner may admit others, but the records are of these.
+    """
+    path = setting.out / f"subnets_{count}.json"
+    if not path.exists():
+        chosen = choose_subnets(setting, count)
+        content = {name: [s.dump() for s in subnets] for name, subnets in chosen.items()}
+        write_json(path, KIND, content)
+    return {
+        name: [SubnetConfig.parse(subnet, where=str(path)) for subnet in subnets]
+        for name, subnets in read_json(path, KIND).items()
+    }
+
+
 def choose_subnets(setting: Setting, count: int) -> dict[str, list[SubnetConfig]]:
     """Return the subnets of each set: ``range``, evenly spread over the MACs, and ``band``."""
     space, rng = setting.config.space, stream(setting.config.seed, "rank correlation")
@@ -253,7 +269,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     tool.require_at_least(2, subnets=options.subnets)
     tool.require_at_least(1, seeds=options.seeds, supernet_seeds=options.supernet_seeds)
     setting = resolve(options)
-    sets = choose_subnets(setting, options.subnets)
+    sets = ranked_subnets(setting, options.subnets)
     every = [subnet for subnets in sets.values() for subnet in subnets]
     scores, seconds = {}, {}
     for name in options.evaluators:
