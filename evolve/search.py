@@ -19,6 +19,7 @@ from evolve.evaluation.evaluators import EvaluatorConfig
 from evolve.evaluation.finalists import final, int8_accuracy_percent, integer_network
 from evolve.evaluation.inherited import InheritedConfig
 from evolve.evaluation.records import recorded
+from evolve.searched_point import SearchedPoint
 from evolve.space_search.quality import check_feasible
 from evolve.subnet_search.candidate import Candidate, Metric
 from evolve.subnet_search.problem import Problem
@@ -35,18 +36,14 @@ from mcuformer.run.artifact import (
     canonical_json,
     digest,
     file_digest,
-    parsing,
-    read_json,
     save_arrays,
     write_bytes,
     write_json,
 )
-from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command
 from mcuformer.run.entry import fail
 from mcuformer.run.progress import Meter, say, silence
 from mcuformer.run.threads import run_threads
-from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 from oplib.target.target import TargetSettings
 from supernet.recipe import check_batch_size
@@ -120,38 +117,6 @@ def stage(config: SearchConfig) -> Stage:
     picture = (PICTURE,) if config.strategy.draws else ()
     outputs = ("subnet.json", "weights.safetensors", "search.jsonl", *picture)
     return Stage(SEARCH.name, config.content(), [*inputs, *config.data.files()], outputs)
-
-
-@dataclass(frozen=True)
-class SearchedPoint:
-    """The space point that is searched.
-
-    Args:
-        space: search space of the supernet.
-        point: point whose subnets are searched.
-        joint: whether the supernet holds all points.
-    """
-
-    space: SearchSpace
-    point: SpacePoint
-    joint: bool
-
-    @classmethod
-    def of_run(cls, run: RunDir) -> SearchedPoint:
-        """Read the point from the supernet or, if that is joint, from the space search's choice.
-
-        Raises:
-            ArtifactError: ``supernet.json`` or ``space.json`` is missing or damaged.
-            ConfigError: a value in one of them is wrong.
-        """
-        supernet_file, space_file = run.file("supernet.json"), run.file("space.json")
-        content = read_json(supernet_file, "supernet")
-        with parsing(supernet_file):
-            space = SearchSpace.parse(content["space"], where=str(supernet_file))
-            if content["point"] is not None:
-                point = SpacePoint.parse(content["point"], where=str(supernet_file))
-                return cls(space, point, joint=False)
-        return cls(space, read_point(space_file), joint=True)
 
 
 def search(config: SearchConfig) -> None:

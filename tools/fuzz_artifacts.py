@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from fuzz_data import Target
 
-from evolve.search import SearchedPoint
+from evolve.searched_point import SearchedPoint
 from evolve.subnet_search.candidate import Candidate
 from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.random_subnets import RandomConfig

@@ -132,6 +132,22 @@ def resolve(options: argparse.Namespace) -> Setting:
     return Setting(config, point, target, dataset, *epochs, options.out)
 
 
+def ranked_subnets(setting: Setting, count: int) -> dict[str, list[SubnetConfig]]:
+    """Return the subnets of each set, as they are recorded.
+
+    Another version's planner may admit others, but the records are of these.
+    """
+    path = setting.out / f"subnets_{count}.json"
+    if not path.exists():
+        chosen = choose_subnets(setting, count)
+        content = {name: [s.dump() for s in subnets] for name, subnets in chosen.items()}
+        write_json(path, KIND, content)
+    return {
+        name: [SubnetConfig.parse(subnet, where=str(path)) for subnet in subnets]
+        for name, subnets in read_json(path, KIND).items()
+    }
+
+
 def choose_subnets(setting: Setting, count: int) -> dict[str, list[SubnetConfig]]:
     """Return the subnets of each set: ``range``, evenly spread over the MACs, and ``band``."""
     space, rng = setting.config.space, stream(setting.config.seed, "rank correlation")
@@ -179,10 +195,16 @@ def trained_supernet(setting: Setting, sampling: str, seed: int) -> Supernet:
     return train(task, recipe.epochs, f"supernet, {sampling}, seed {seed}").model
 
 
-def bench_of(setting: Setting, sampling: str, seed: int, folder: Path) -> Workbench:
-    """Return what an evaluator works with."""
-    point, target = setting.point, setting.target
-    problem = Problem(setting.config.space, (point,), target.admits, target.limit)
+def bench_of(
+    setting: Setting, sampling: str, seed: int, folder: Path, ranked: Sequence[SubnetConfig]
+) -> Workbench:
+    """Return what an evaluator works with; a predictor is not fitted to what is ranked."""
+    target, keys = setting.target, {subnet.key for subnet in ranked}
+
+    def admits(subnet: SubnetConfig) -> bool:
+        return subnet.key not in keys and target.admits(subnet)
+
+    problem = Problem(setting.config.space, (setting.point,), admits, target.limit)
     return Workbench(
         dataset=setting.dataset,
         load_supernet=partial(trained_supernet, setting, sampling, seed),
@@ -218,7 +240,7 @@ def evaluated(
     folder = setting.out / "evaluations" / name / str(seed)
     paths = {subnet.key: folder / f"{subnet.key}.json" for subnet in subnets}
     if not all(path.exists() for path in paths.values()):
-        bench = bench_of(setting, sampling, seed, folder)
+        bench = bench_of(setting, sampling, seed, folder, subnets)
         measure = evaluator.measure(bench)
         for number, subnet in enumerate(track(subnets, f"{name}, seed {seed}")):
             if not paths[subnet.key].exists():
@@ -247,7 +269,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     tool.require_at_least(2, subnets=options.subnets)
     tool.require_at_least(1, seeds=options.seeds, supernet_seeds=options.supernet_seeds)
     setting = resolve(options)
-    sets = choose_subnets(setting, options.subnets)
+    sets = ranked_subnets(setting, options.subnets)
     every = [subnet for subnets in sets.values() for subnet in subnets]
     scores, seconds = {}, {}
     for name in options.evaluators:

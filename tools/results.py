@@ -162,6 +162,7 @@ SECTIONS = {
         "rank_correlation",
         (
             "data=fashion_mnist",
+            "data.root=data/fashion_mnist",
             "device=stm32f100",
             "recipe=small_images",
             "point.rank_ratio=1.0",
