@@ -19,6 +19,7 @@ from evolve.evaluation.evaluators import EvaluatorConfig
 from evolve.evaluation.finalists import final, int8_accuracy_percent, integer_network
 from evolve.evaluation.inherited import InheritedConfig
 from evolve.evaluation.records import recorded
+from evolve.evaluation.trained import TrainedEvaluator
 from evolve.space_search.quality import check_feasible
 from evolve.subnet_search.candidate import Candidate, Metric
 from evolve.subnet_search.problem import Problem
@@ -105,7 +106,8 @@ def stage(config: SearchConfig) -> Stage:
     """Return what the command reads and writes.
 
     Raises:
-        ConfigError: racing with other objectives than accuracy.
+        ConfigError: racing with other objectives than accuracy, or trainings that differ where
+            nothing is trained.
     """
     evaluator, objectives = config.evaluator, config.objectives
     races = isinstance(evaluator, InheritedConfig) and evaluator.racing
@@ -115,6 +117,13 @@ def stage(config: SearchConfig) -> Stage:
             where="evaluator.racing",
             got=f"objectives {', '.join(objectives)}",
             expected="accuracy_percent",
+        )
+    if config.strategy.tunes and not isinstance(evaluator, TrainedEvaluator):
+        raise ConfigError(
+            "the strategy's factors are of a training, and nothing is trained",
+            where="evaluator",
+            got=evaluator.name,
+            expected="finetuned or scratch",
         )
     inputs = [config.source.file(name) for name in ("supernet.json", "supernet.safetensors")]
     picture = (PICTURE,) if config.strategy.draws else ()
