@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from evolve.evaluation.combination import check_combination, check_metrics
 from evolve.evaluation.evaluator import Workbench
 from evolve.evaluation.evaluators import EvaluatorConfig
 from evolve.evaluation.finalists import final, int8_accuracy_percent, integer_network
@@ -26,9 +27,8 @@ from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.strategies import StrategyConfig
 from evolve.subnet_search.task import Search, Task
 from mcuformer import __version__
-from mcuformer.cost import NOT_MODELLED
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.errors import ConfigError, McuformerError
+from mcuformer.errors import McuformerError
 from mcuformer.limits import PathText, Workers
 from mcuformer.run.artifact import (
     RunDir,
@@ -102,17 +102,10 @@ def stage(config: SearchConfig) -> Stage:
     """Return what the command reads and writes.
 
     Raises:
-        ConfigError: racing with other objectives than accuracy.
+        ConfigError: racing with other objectives than accuracy, or trainings that differ where
+            nothing is trained.
     """
-    evaluator, objectives = config.evaluator, config.objectives
-    races = isinstance(evaluator, InheritedConfig) and evaluator.racing
-    if races and objectives != ("accuracy_percent",):
-        raise ConfigError(
-            "racing drops candidates by their accuracy alone",
-            where="evaluator.racing",
-            got=f"objectives {', '.join(objectives)}",
-            expected="accuracy_percent",
-        )
+    check_combination(config.strategy, config.evaluator, config.objectives)
     inputs = [config.source.file(name) for name in ("supernet.json", "supernet.safetensors")]
     picture = (PICTURE,) if config.strategy.draws else ()
     outputs = ("subnet.json", "weights.safetensors", "search.jsonl", *picture)
@@ -189,7 +182,7 @@ class Session:
         problem = Problem(
             space, (point,), target.admits, target.limit, config.objectives, config.budget.soft
         )
-        _check_metrics(config, problem)
+        check_metrics(config.strategy, problem, config.device)
         recipes = config.evaluator.recipes("evaluator")
         crops = any(recipe.resized_crop_scale is not None for recipe in recipes.values())
         dataset = load(config.data, space.smallest(point).img_size, crops=crops)
@@ -259,18 +252,6 @@ def _int8_percent(
         return int8_accuracy_percent(integer, bench.dataset.steering)
 
     return recorded(path, measure)
-
-
-def _check_metrics(config: SearchConfig, problem: Problem) -> None:
-    """Refuse to optimise a time that is not modelled.
-
-    Raises:
-        ConfigError: a metric is not modelled.
-        BudgetError: a metric has no bound, and the strategy needs one.
-    """
-    metrics = config.strategy.metrics(problem)
-    if "milliseconds" in metrics and config.device.waits_per_weight_byte is None:
-        raise ConfigError(f"milliseconds are {NOT_MODELLED}", where="objectives", got=metrics)
 
 
 def _write(

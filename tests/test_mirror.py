@@ -16,6 +16,7 @@ PACKAGES = ("mcuformer", "supernet", "evolve", "oplib")
 KERNELS = "oplib/ops/test_kernels.py"  # every operator: C, integers and float, on random shapes
 CHIPS = "oplib/target/test_firmware.py"  # whole networks in numpy, in C, on emulated chips
 SELECTORS = "evolve/space_search/test_selectors.py"  # every selector on made-up landscapes
+STUDY = "evolve/subnet_search/test_study.py"  # what workers share and continue
 STRATEGIES = "evolve/subnet_search/test_strategies.py"  # every strategy on a made-up accuracy
 CHAIN = "integration/test_chain.py"  # every stage as a user runs it
 TWINS = "supernet/test_models.py"  # supernet, extracted network and graph give equal numbers
@@ -29,6 +30,7 @@ ELSEWHERE = {
         "evolve/evaluation/test_predictor.py",
         "every sample is recorded",
     ),
+    "evolve.evaluation.combination": ("integration/test_evaluators.py", "the strategy's factors"),
     "evolve.finetune": CHAIN,
     "evolve.qat_network": "evolve/test_qat.py",
     "evolve.space_search.history": SELECTORS,
@@ -40,8 +42,14 @@ ELSEWHERE = {
     "evolve.space_search.tinynas": SELECTORS,
     "evolve.space_search.trend": SELECTORS,
     "evolve.space_search.trend_paper": SELECTORS,
+    "evolve.subnet_search.candidate": STUDY,
+    "evolve.subnet_search.problem": STUDY,
+    "evolve.subnet_search.queue": (STUDY, "test_killed_workers_and_their_number_change_nothing"),
     "evolve.subnet_search.random_subnets": STRATEGIES,
+    "evolve.subnet_search.storage": (STUDY, "test_a_database_is_a_study_too"),
     "evolve.subnet_search.strategy": STRATEGIES,
+    "evolve.subnet_search.task": STUDY,
+    "evolve.subnet_search.trials": (STUDY, "test_optuna_reads_the_journal"),
     "mcuformer.__main__": (CHAIN, '"-m", "mcuformer"'),
     "mcuformer.data.timm_reader": ("integration/test_real_data.py", "data=timm"),
     "mcuformer.errors": "mcuformer/test_value.py",

@@ -101,6 +101,10 @@ class MoboConfig(ScalarisedStrategy):
     def inherits(self) -> bool:
         return True
 
+    @property
+    def tunes(self) -> bool:
+        return self.lr_factors != (1.0,) or self.weight_decay_factors != (1.0,)
+
     def metrics(self, problem: Problem) -> tuple[Metric, ...]:
         named = (metric for stage in self.stages for metric in stage.objectives)
         return tuple(self.scalarisation(problem).among([*dict.fromkeys(named)]).bounds)

@@ -47,6 +47,11 @@ class Strategy(Value):
         """Whether proposals may name a parent whose trained weights they start from."""
         return False
 
+    @property
+    def tunes(self) -> bool:
+        """Whether proposals may differ in their training alone."""
+        return False
+
     def metrics(self, problem: Problem) -> tuple[Metric, ...]:
         """Return the metrics that it optimises."""
         return problem.objectives

@@ -83,6 +83,16 @@ def test_a_race_with_sizes_as_objectives_is_one_line(
     assert error.count("\n") == 1
 
 
+def test_tuning_without_a_training_is_one_line(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [f"run_dir={trained}", "device=stm32f100", "strategy=mobo", "strategy.lr_factors=[1,2]"]
+    assert SEARCH.main(line) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: evaluator: the strategy's factors are of a training, and")
+    assert error.count("\n") == 1
+
+
 def test_a_batch_beyond_the_training_split_is_one_line(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -172,9 +172,11 @@ def test_primary_configurations_and_overlays_say_what_differs() -> None:
         defaults = complete(model, {})
         own = {k: v for k, v in read_yaml(conf_dir() / f"{name}.yaml").items() if k != "defaults"}
         assert [key for key in own if defaults[key] == own[key]] == []
-    composed = entry.compose("mcuformer", [], ChainConfig)
     for path in conf_dir().glob("experiment/*.yaml"):
-        content = {key: value for key, value in read_yaml(path).items() if key != "defaults"}
+        content = read_yaml(path)
+        options = [option for entries in content.pop("defaults", []) for option in entries.items()]
+        line = [f"{group.removeprefix('override /')}={name}" for group, name in options]
+        composed = entry.compose("mcuformer", line, ChainConfig)
         assert [k for k in leaves(content) if value_at(content, k) == value_at(composed, k)] == []
     for path in conf_dir().glob("visit/*.yaml"):
         for key, value in read_yaml(path).items():
@@ -208,13 +210,14 @@ def test_an_experiment_chooses_options() -> None:
     for path in conf_dir().glob("experiment/*.yaml"):
         composed = entry.compose("mcuformer", [f"+experiment={path.stem}"], ChainConfig)
         config = ChainConfig.parse(composed)
-        chosen[path.stem] = config.space_search.name, config.strategy.name
+        parts = config.space_search, config.strategy, config.evaluator
+        chosen[path.stem] = tuple(part.name for part in parts)
     assert chosen == {
-        "demo": ("trend", "evolution"),
-        "mcuformer": ("trend_paper", "evolution"),
-        "mcunet": ("tinynas", "tinynas"),
-        "munas": ("tinynas", "aging"),
-        "sparse": ("tinynas", "mobo"),
+        "demo": ("trend", "evolution", "inherited"),
+        "mcuformer": ("trend_paper", "evolution", "inherited"),
+        "mcunet": ("tinynas", "tinynas", "inherited"),
+        "munas": ("tinynas", "aging", "scratch"),
+        "sparse": ("tinynas", "mobo", "scratch"),
     }
 
 
