@@ -23,6 +23,7 @@ from evolve.evaluation.records import recorded
 from evolve.searched_point import SearchedPoint
 from evolve.space_search.quality import check_feasible
 from evolve.subnet_search.candidate import Candidate, Metric
+from evolve.subnet_search.pareto import front
 from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.strategies import StrategyConfig
 from evolve.subnet_search.task import Search, Task
@@ -65,7 +66,7 @@ class SearchConfig(TargetSettings):
         data: data set; its steering split measures accuracy.
         strategy: strategy of the search, with its settings.
         evaluator: how the accuracy of a subnet is found.
-        objectives: metrics to optimise; with several, ``search.jsonl`` marks the Pareto front.
+        objectives: metrics to optimise; ``search.jsonl`` marks the Pareto front.
         finalists: number of best candidates whose int8 accuracy on the steering split decides,
             by the integer reference; 0 takes the best by the evaluator.
         study: journal or database of evaluations, which several runs may share; null is
@@ -144,7 +145,11 @@ def search(config: SearchConfig) -> None:
         f"best of {len(candidates)} subnets: {best.accuracy_percent:.2f} % on steering data, "
         f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash, time {time}"
     )
-    rows = [_row(candidate, int8.get(candidate.key)) for candidate in candidates]
+    chosen = set(front([session.problem.losses(candidate) for candidate in candidates]))
+    rows = [
+        {**_row(candidate, int8.get(candidate.key)), "on_front": index in chosen}
+        for index, candidate in enumerate(candidates)
+    ]
     _write(config, session.bench.supernet, rows, best.subnet)
     if config.strategy.draws:
         write_bytes(config.run.file(PICTURE), config.strategy.picture(session.problem))

@@ -154,7 +154,7 @@ class Target:
         return Cost(
             footprint=self._footprint(planned),
             time=self.timing.time(planned.work),
-            macs=subnet.macs,
+            macs=subnet.merged.macs,
         )
 
     def admits(self, subnet: SubnetConfig) -> bool:
