@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from functools import cache
 from pathlib import Path
 
@@ -234,6 +235,13 @@ def study(folder: Path) -> None:
     Study(str(folder / "journal.log"), {"seed": 0}, search, {"threads": 1}).work(evaluate)
 
 
+def write_study(folder: Path) -> None:
+    """Make the study in a process that ends, as those of a user's files have."""
+    process = multiprocessing.get_context("fork").Process(target=study, args=(folder,))
+    process.start()
+    process.join()
+
+
 ARTIFACT_TARGETS: dict[str, Target] = {
     "export": (write_export, read_export),
     "run": (write_run, read_run),
@@ -241,7 +249,7 @@ ARTIFACT_TARGETS: dict[str, Target] = {
     "supernet": (write_supernet, read_supernet),
     "checkpoint": (write_checkpoint, read_checkpoint),
     "metrics": (write_metrics, read_metrics),
-    "study": (study, study),
+    "study": (write_study, study),
     "dense network": (write_dense, read_dense),
     "released checkpoint": (write_released, read_released),
 }

@@ -5,8 +5,9 @@
  *
  * The network's sources are compiled with -fsanitize=thread, which calls a function before every
  * access; these functions are here instead of the sanitizer's. Accesses to the weights and to the
- * arena reach the caches, except those to the bytes that simulate_call() names; accesses to the fast
- * arena do only with -DFAST_ARENA_IS_CACHED. Caches write back and allocate on writes. Prints, after every call, the lines of weights that each cache loaded.
+ * arena reach the caches, except those to the bytes that simulate_call() names; accesses to the
+ * fast arena do only with -DFAST_ARENA_IS_CACHED. Caches write back and allocate on writes. Prints,
+ * after every call, the lines of weights that each cache loaded.
  */
 #include <stdint.h>
 #include <stdio.h>

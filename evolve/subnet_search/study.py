@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import optuna
@@ -14,7 +17,7 @@ from evolve.subnet_search.candidate import Candidate, Metric
 from evolve.subnet_search.queue import Queue
 from evolve.subnet_search.storage import faults_in_one_line, open_storage
 from evolve.subnet_search.task import Search, Task
-from evolve.subnet_search.trials import TrialReader, metrics_content
+from evolve.subnet_search.trials import SIGN, SIGN_SECONDS, TrialReader, metrics_content
 from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import canonical_json, digest
 from mcuformer.run.progress import say
@@ -120,7 +123,8 @@ class Study:
                 return
             trial, task = begun
             try:
-                candidate = known.get(task.proposal.key) or evaluate(task)
+                with self._giving_signs(trial):
+                    candidate = known.get(task.proposal.key) or evaluate(task)
             except BaseException:
                 self._study.tell(trial, state=TrialState.FAIL)  # free for other workers
                 raise
@@ -136,12 +140,36 @@ class Study:
             return progress.by_completion
         return [progress.complete[number] for number in sorted(progress.complete)]
 
+    @contextmanager
+    def _giving_signs(self, trial: int) -> Iterator[None]:
+        """Write now and then into a trial that its worker lives, for workers on other computers."""
+        over = threading.Event()
+
+        def signs() -> None:
+            while not over.wait(SIGN_SECONDS):
+                try:
+                    self._set(trial, SIGN, time.time())
+                except (RuntimeError, OSError):  # given up by another worker, or a full disk
+                    return
+
+        thread = threading.Thread(target=signs, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
     def _finish(self, trial: int, candidate: Candidate) -> None:
-        """Write an evaluation into the trial with a number."""
+        """Write an evaluation into the trial with a number, unless another worker gave it up."""
         order = len(self._reader.progress(self.search.key).complete)
-        metrics = {**metrics_content(candidate), "completed": order}
+        values = [candidate.value(metric) for metric in self.search.problem.objectives]
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self._set(trial, "metrics", {**metrics_content(candidate), "completed": order})
+            self._study.tell(trial, values)
+
+    def _set(self, trial: int, name: str, value: Any) -> None:
+        """Set an attribute of the trial with a number."""
         storage = self._study._storage
         trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, trial)
-        storage.set_trial_user_attr(trial_id, "metrics", metrics)
-        values = [candidate.value(metric) for metric in self.search.problem.objectives]
-        self._study.tell(trial, values)
+        storage.set_trial_user_attr(trial_id, name, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from evolve.subnet_search.candidate import Candidate, Proposal, Training
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
+
+SIGN = "sign_of_life"
+SIGN_SECONDS = 15.0  # between two signs of life of a worker
+LEASE_SECONDS = 120.0  # without one, after which a worker on another computer counts as dead
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,15 @@ class Worker:
         """Return this process."""
         return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
-    def alive(self) -> bool:
-        """Return whether the process lives; on another computer it is taken to."""
+    def alive(self, last_sign: float) -> bool:
+        """Return whether the process lives.
+
+        Args:
+            last_sign: when it last wrote that it does, in seconds of its clock. This is asked only
+                of a process on another computer, whose clock must be right within a minute.
+        """
         if self.host != socket.gethostname():
-            return True
+            return time.time() - last_sign < LEASE_SECONDS
         try:
             process = psutil.Process(self.pid)
             dead = process.status() == psutil.STATUS_ZOMBIE
@@ -152,7 +162,7 @@ class TrialReader:
             if trial.state == TrialState.COMPLETE:
                 complete[claim.number] = self._candidate(trial)
                 order.append((trial.user_attrs["metrics"]["completed"], trial.number, claim.number))
-            elif claim.worker.alive():
+            elif claim.worker.alive(last_sign(trial)):
                 running[trial.number] = claim
             else:
                 self._give_up(trial)
@@ -172,6 +182,12 @@ class TrialReader:
             self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         except optuna.exceptions.UpdateFinishedTrialError:
             return
+
+
+def last_sign(trial: FrozenTrial) -> float:
+    """Return when a running trial's worker last wrote that it lives, in seconds."""
+    begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    return float(trial.user_attrs.get(SIGN, begun))
 
 
 def genes(proposal: Proposal, space: SearchSpace) -> dict[str, tuple[Any, tuple[Any, ...]]]:

@@ -112,7 +112,7 @@ def test_compare_pruning(root: Path, tmp_path: Path, small_subnet: SubnetConfig)
     assert whole["from_scratch_int8"] is None
     assert 0 < pruned["from_scratch_int8"] <= 100
     saved = whole["weights_bytes"] - pruned["weights_bytes"]
-    assert whole["flash_bytes"] - pruned["flash_bytes"] == pytest.approx(saved, rel=0.1)
+    assert whole["flash_bytes"] - pruned["flash_bytes"] >= 0.9 * saved > 0  # and fewer kernels
     for checkpoint in (tmp_path / "out").rglob("epoch_*"):
         shutil.rmtree(checkpoint)  # finished rows are read, not trained again
     assert run_tool(root, "compare_pruning", *options, "--out", str(tmp_path / "out")) == found

@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from evolve.subnet_search.strategy import Strategy
 from evolve.subnet_search.study import Study
 from evolve.subnet_search.task import Search, Task
 from evolve.subnet_search.tinynas import TinynasConfig
+from evolve.subnet_search.trials import LEASE_SECONDS
 from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.errors import ArtifactError
 from mcuformer.space import SearchSpace
@@ -148,6 +150,38 @@ def test_workers_share_a_strategy_of_single_proposals(
     assert [worker.exitcode for worker in workers] == [0, 0]
     found = Study(location, {}, Search(strategy, problem, 0), CONDITIONS).candidates()
     assert len({candidate.key for candidate in found}) == len(found) == 40
+
+
+def test_a_worker_elsewhere_is_dead_without_signs_of_life(
+    problem: Problem, journal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal that was copied from another computer in the middle of an evaluation."""
+    one = Search(RandomConfig(samples=1), problem, 0)
+    study = Study(journal, {}, one, CONDITIONS)
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+    Study(journal, {}, one, CONDITIONS)._queue.begin()
+    monkeypatch.undo()
+    reader = study._reader
+    assert len(reader.progress(one.key).running) == 1
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS)
+    assert not reader.progress(one.key).running
+    study.work(MadeUp())
+    assert len(study.candidates()) == 1
+
+
+def test_what_is_found_too_late_is_dropped(problem: Problem, journal: str) -> None:
+    one = Search(RandomConfig(samples=1), problem, 0)
+    study, other = (Study(journal, {}, one, CONDITIONS) for _ in range(2))
+
+    def late(task: Task) -> Candidate:
+        study._reader._give_up(study._study.trials[0])
+        other.work(MadeUp())
+        return replace(candidate(task.proposal), accuracy_percent=1.0)
+
+    study.work(late)
+    assert study.candidates() == other.candidates()
+    assert study.candidates()[0].accuracy_percent > 1.0
 
 
 def test_a_database_is_a_study_too(problem: Problem, tmp_path: Path) -> None:
