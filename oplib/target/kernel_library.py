@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -93,8 +94,7 @@ def _take(entry: Path, library: Path) -> bool:
             return False
     except OSError:
         return False
-    with suppress(OSError):  # a cache that cannot be written to
-        os.utime(entry)
+    _touch(entry)
     with writing(library):
         library.write_bytes(content)
     return True
@@ -105,6 +105,7 @@ def _keep(library: Path, entry: Path) -> None:
     content = library.read_bytes()
     try:
         write_bytes(entry, sha256(content).hexdigest().encode() + content)
+        _touch(entry)
     except ArtifactError as error:
         _say_once(f"kernels are compiled for every build: {error}")
         return
@@ -112,6 +113,13 @@ def _keep(library: Path, entry: Path) -> None:
         entries = sorted(entry.parent.glob("*.a"), key=lambda path: path.stat().st_mtime)
         for old in entries[:-MAX_ENTRIES]:
             old.unlink()
+
+
+def _touch(entry: Path) -> None:
+    """Note that an entry was used now; the file system's own clock may tick every few ms only."""
+    now = time.time_ns()
+    with suppress(OSError):  # a cache that cannot be written to
+        os.utime(entry, ns=(now, now))
 
 
 @cache
