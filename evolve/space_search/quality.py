@@ -120,13 +120,22 @@ def check_feasible(
     """Refuse a budget that the smallest subnet of every point exceeds.
 
     Raises:
-        BudgetError: with the smallest SRAM and the smallest flash of any point or, if only the time
-            is exceeded, the shortest.
+        BudgetError: with the smallest SRAM and the smallest flash of any point or, if only the work
+            or the time is exceeded, the least.
     """
     smallest = [cost_of(space.smallest(point)) for point in points]
     if any(cost.admissible(budget) for cost in smallest):
         return
-    times = [c.ms_high for c in smallest if c.ms_high and not any(c.footprint.exceeds(budget))]
+    fitting = [cost for cost in smallest if not any(cost.footprint.exceeds(budget))]
+    macs = min((cost.macs for cost in fitting), default=0)
+    if budget.macs is not None and macs > budget.macs:
+        raise BudgetError(
+            "no subnet of the space computes as little",
+            where="budget.macs",
+            got=budget.macs,
+            expected=f"at least {macs}, of the smallest that fits",
+        )
+    times = [cost.ms_high for cost in fitting if cost.ms_high]
     if times:
         raise BudgetError(
             "no subnet of the space is as fast",

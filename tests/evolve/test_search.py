@@ -109,3 +109,14 @@ def test_an_impossible_time_tells_the_fastest_that_fits(
     line = rf"^budget\.milliseconds: no subnet .* \(got 0\.5, expected at least {fastest:g}, "
     with pytest.raises(BudgetError, match=line):
         check_feasible(points, digits_space, target.cost, target.limit)
+
+
+def test_an_impossible_work_tells_the_least_that_fits(
+    digits_space: SearchSpace, stm32f100: Device
+) -> None:
+    target = Target(stm32f100, BudgetConfig(macs=10))
+    points = digits_space.points()
+    least = min(digits_space.smallest(point).macs for point in points)
+    line = rf"^budget\.macs: no subnet .* \(got 10, expected at least {least}, "
+    with pytest.raises(BudgetError, match=line):
+        check_feasible(points, digits_space, target.cost, target.limit)
