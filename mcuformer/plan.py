@@ -75,7 +75,7 @@ def show_plan(config: ChainConfig) -> None:
     ]
     print_table(table(f"plan of {config.run.path}", ("stage", "state", "expected time"), rows))
     total = sum(expected[name] for name in waiting)
-    print(f"together: about {duration(total)}; evaluations that repeat make it shorter")
+    print(f"together: about {duration(total)}")
     megabytes = expected_bytes(config) / 1e6
     print(f"disk: at most about {megabytes:.0f} MB under {config.run.path} and {config.points_dir}")
 
