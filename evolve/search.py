@@ -142,7 +142,8 @@ def search(config: SearchConfig) -> None:
     )
     time = "not modelled" if best.ms_high is None else f"at most {best.ms_high:,.1f} ms (modelled)"
     say(
-        f"best of {len(candidates)} subnets: {best.accuracy_percent:.2f} % on steering data, "
+        f"best of {len(candidates)} subnets: {best.accuracy_percent:.2f} % on steering data "
+        f"(evaluator={config.evaluator.name}), "
         f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash, time {time}"
     )
     chosen = set(front([session.problem.losses(candidate) for candidate in candidates]))
@@ -222,9 +223,15 @@ def workers(config: SearchConfig, count: int) -> Iterator[None]:
     ]
     for process in processes:
         process.start()
-    yield
-    for process in processes:
-        process.join()
+    try:
+        yield
+    except BaseException:
+        for process in processes:
+            process.terminate()
+        raise
+    finally:
+        for process in processes:
+            process.join()
 
 
 def _work_along(content: str, parent: int) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from oplib.graph import ITEM_BYTES, Node, TensorType
 from oplib.ops.attention import AttentionAttributes
-from oplib.ops.attention_relative import RelativeAttributes
+from oplib.ops.attention_relative import AttentionRelative, RelativeAttributes
 from oplib.ops.base import (
     OUTPUT,
     Buffers,
@@ -255,23 +255,11 @@ class AttentionRelativeBlock(AttentionBlock):
     params: ClassVar[str | None] = "oplib_attention_block_s8_params"
     helpers: ClassVar[tuple[str, ...]] = (
         "oplib_attention_block_s8",
-        "oplib_softmax_s8",
-        "oplib_tile_attention_relative_s8",
-        "oplib_tile_class_values_s8",
         "oplib_tile_linear_key_s8",
         "oplib_tile_linear_s8",
         "oplib_tile_linear_tile_s8",
         "oplib_tile_linear_value_s8",
-        "oplib_tile_pack_keys_s8",
-        "oplib_tile_pack_relative_s8",
-        "oplib_tile_pack_rows_s8",
-        "oplib_tile_pack_s8",
-        "oplib_tile_pack_values_s8",
-        "oplib_tile_products_s32",
-        "oplib_tile_relative_products_s8",
-        "oplib_tile_relative_scores_s8",
-        "oplib_tile_relative_weights_s8",
-        "oplib_tile_softmax_s8",
+        *AttentionRelative.helpers,
     )
     attention: ClassVar[str] = "attention_relative"
     attributes: ClassVar[type[AttentionBlockAttributes]] = RelativeBlockAttributes
