@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml setup.py
 demo: setup  ## search, train, export and run on digits (DEVICE=stm32f746 for another device)
 	$(BIN)/python -m mcuformer +experiment=demo device=$(DEVICE) run_dir=$(RUN)
 
-check: packages lint  ## linters, type checks and tiny tests: 80 seconds, no compiler, no data
+check: packages lint  ## linters, type checks and tiny tests: two minutes, no compiler, no data
 	$(PYTEST) -m tiny
 
 test: setup lint  ## linters, type checks and all tests, emulator included
