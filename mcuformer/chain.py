@@ -15,9 +15,9 @@ from evolve.space_search.selectors import SelectorConfig
 from evolve.subnet_search.candidate import Metric
 from evolve.subnet_search.strategies import StrategyConfig
 from mcuformer.data.dataset import DataConfig
-from mcuformer.limits import PathText, Workers
+from mcuformer.limits import PathText, Rounds, Workers
 from mcuformer.report import REPORT
-from mcuformer.run.command import Command, Settings
+from mcuformer.run.command import Command, SettingsT
 from mcuformer.space import SearchSpace
 from oplib.export import EXPORT, ExportSettings
 from oplib.target.target import TargetSettings
@@ -42,6 +42,8 @@ class ChainConfig(TargetSettings):
         sampling: rule that chooses the subnets of each step of supernet training.
         points_dir: directory of recovery points; concurrent jobs may share it.
         space_search: selector of the space point.
+        rounds: how many times at most space search and subnet search take turns, each time with
+            `space_search.max_visits` more visits; they end when nothing changes.
         strategy: strategy of the subnet search.
         evaluator: how the search finds the accuracy of a subnet.
         objectives: metrics that the search optimises.
@@ -60,6 +62,7 @@ class ChainConfig(TargetSettings):
     sampling: SamplingConfig
     points_dir: PathText
     space_search: SelectorConfig
+    rounds: Rounds = 1
     strategy: StrategyConfig
     evaluator: EvaluatorConfig = InheritedConfig()
     objectives: tuple[Metric, ...] = ("accuracy_percent",)
@@ -70,11 +73,10 @@ class ChainConfig(TargetSettings):
     plan: bool = False
 
 
-def stage_config(command: Command[Any], config: ChainConfig) -> Settings:
+def stage_config(command: Command[SettingsT], config: ChainConfig) -> SettingsT:
     """Return a command's configuration: the chain's fields by name, and defaults for the others."""
     fields = {name: getattr(config, name) for name in type(config).model_fields}
     if command in RECIPES:
         fields["recipe"] = fields[RECIPES[command]]
     shared = command.config.model_fields.keys() & fields.keys()
-    result: Settings = command.config(**{name: fields[name] for name in shared})
-    return result
+    return command.config(**{name: fields[name] for name in shared})

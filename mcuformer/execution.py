@@ -6,6 +6,7 @@ from mcuformer.chain import CHAIN, ChainConfig, stage_config
 from mcuformer.errors import ConfigError
 from mcuformer.plan import show_plan
 from mcuformer.report import show_report
+from mcuformer.rounds import REPEATED, run_rounds
 from mcuformer.run import entry
 from mcuformer.run.artifact import read_json, write_json
 from mcuformer.run.progress import say
@@ -28,9 +29,12 @@ def run_chain(config: ChainConfig) -> None:
         show_plan(config)
         return
     with config.run.locked():
-        for command in CHAIN:
+        rounds = run_rounds(config)
+        for command in CHAIN[len(REPEATED) :]:
             command.execute_locked(stage_config(command, config))
         seconds = {command.name: config.run.seconds(command.name) for command in CHAIN}
+        for command in REPEATED:
+            seconds[command.name] = sum(entry.seconds[command.name] for entry in rounds)
         path = config.run.file("report.json")
         measured = read_json(config.run.file("report_measured.json"), "report")
         report = {**measured, "seconds": seconds}

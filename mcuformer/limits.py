@@ -35,6 +35,7 @@ Milliseconds = Annotated[float, Field(gt=0.0, le=1e9)]
 Macs = Annotated[int, Field(gt=0, le=10**15)]
 Hertz = Annotated[int, Field(gt=0, le=10**10)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Rounds = Annotated[int, Field(ge=1, le=100)]  # of the whole search
 Workers = Annotated[int, Field(ge=1, le=256)]  # processes of one computer
 Threads = Annotated[int, Field(ge=1, le=1024)]
 

@@ -13,6 +13,7 @@ from evolve.space import SPACE
 from mcuformer.chain import CHAIN, ChainConfig, stage_config
 from mcuformer.errors import McuformerError
 from mcuformer.report import REPORT, print_table, table
+from mcuformer.rounds import latest
 from mcuformer.run.command import Command, refuse_unsound_inputs
 from mcuformer.run.progress import duration
 from mcuformer.run.threads import idle_threads
@@ -54,7 +55,7 @@ class Counts:
 
 def show_plan(config: ChainConfig) -> None:
     """Print the stages, their states, and the expected time and disk space."""
-    states = stage_states(config)
+    states = stage_states(latest(config))
     waiting = {name for name, state in states.items() if state != "complete"}
     expected: Mapping[str, float] = {}
     if waiting:
@@ -152,10 +153,11 @@ def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[
     finetune_epoch = trained_on // config.finetune.batch_size * speed.network_step
     macs = config.space.largest(config.space.middle()).macs
     emulated = macs * INSTRUCTIONS_PER_MAC / EMULATED_PER_SECOND
+    found = effort.steps * speed.network_step + effort.images * speed.evaluation
     work = {
-        SPACE.name: search.max_visits * visit,
-        TRAIN.name: epochs * (supernet_epoch + probes),
-        SEARCH.name: effort.steps * speed.network_step + effort.images * speed.evaluation,
+        SPACE.name: config.rounds * search.max_visits * visit,
+        TRAIN.name: config.rounds * epochs * (supernet_epoch + probes),
+        SEARCH.name: config.rounds * found,
         FINETUNE.name: config.finetune.epochs * finetune_epoch,
         EXPORT.name: BUILD_SECONDS + config.export.check_images * emulated,
         REPORT.name: BUILD_SECONDS + counts.test * emulated,
@@ -168,6 +170,6 @@ def expected_bytes(config: ChainConfig) -> int:
     # a checkpoint holds the weights, Adam's two moments and, optionally, averaged weights
     copies = 3 if config.train.ema_decay is None else 4
     # one per visit, one each for supernet training and fine-tuning, and one being written
-    checkpoints = config.space_search.max_visits + 3
+    checkpoints = config.rounds * config.space_search.max_visits + 3
     weights = config.space.largest(config.space.points()[-1]).num_params
     return (checkpoints * copies + RESULT_FILES) * weights * FLOAT_BYTES

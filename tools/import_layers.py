@@ -30,7 +30,7 @@ LAYERS = (  # lowest first; a module belongs to the layer with its longest prefi
     ("evolve.evaluation",),
     ("evolve",),  # the commands
     ("mcuformer.report", "mcuformer.inspection", "mcuformer.chain"),
-    ("mcuformer.plan", "mcuformer.execution", "mcuformer.__main__"),
+    ("mcuformer.rounds", "mcuformer.plan", "mcuformer.execution", "mcuformer.__main__"),
 )
 RANKS = {prefix: rank for rank, layer in enumerate(LAYERS) for prefix in layer}
 

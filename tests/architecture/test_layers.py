@@ -24,6 +24,7 @@ COMMANDS = {
     "mcuformer/inspection.py",
     "mcuformer/plan.py",
     "mcuformer/report.py",
+    "mcuformer/rounds.py",
     "supernet/train.py",
     "evolve/space.py",
     "evolve/search.py",

@@ -27,6 +27,7 @@ SMALL = [
 TINY = ("population=6", "generations=2", "mutants=3", "crossovers=2")
 EXPERIMENTS = {
     "mcuformer": [
+        "rounds=2",
         "space_search.max_visits=3",
         "space_search.initial_points=3",
         "space_search.k=3",
@@ -57,3 +58,4 @@ def test_a_system_runs_from_space_to_report(name: str, tmp_path: Path) -> None:
     assert report["accuracy_percent"]["int8"] > 20  # chance is 10
     assert report["bit_exact"]["host"] is True
     assert (run_dir / "search.png").exists() == (name == "mcunet")
+    assert (run_dir / "rounds.json").exists() == (name == "mcuformer")

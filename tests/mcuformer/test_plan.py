@@ -27,6 +27,14 @@ def test_expected_seconds_are_steps_and_evaluations() -> None:
     assert found["supernet.train"] == pytest.approx(overhead + 60 * (10 * 0.5 + 7 * 100 * 0.001))
     assert found["evolve.search"] == pytest.approx(overhead + 30 * 5 * 100 * 0.001)
     assert found["evolve.finetune"] == pytest.approx(overhead + 9 * 23 * 0.25)
+    twice = expected_seconds(
+        config(*search, *training, "finetune.batch_size=32", "rounds=2"),
+        Counts(650, 100, 20),
+        speed,
+    )
+    for name in ("evolve.space", "supernet.train", "evolve.search"):
+        assert twice[name] - overhead == pytest.approx(2 * (found[name] - overhead))
+    assert twice["evolve.finetune"] == found["evolve.finetune"]
     assert 10 < found["oplib.export"] < found["report"] + 1 < 30
 
 
