@@ -4,10 +4,11 @@
 
 Each command of a small run on digits, and the whole chain, is run once undisturbed. Then it is
 started again from the same inputs, and all its processes get SIGKILL at a random moment, several
-times in a row; the last start may end. About a fourth of the moments lie before its stage begins,
-the others within it. Its artefacts must be equal byte for byte to the undisturbed ones. The journal
-of the search may hold no evaluation twice. No file may be left that an undisturbed run does not
-leave, in the run directory or among temporary files.
+times in a row; the last start may end. Of a search with several workers, all processes are killed,
+or the first one, or one worker; without that worker it must end as it would with it. About a fourth
+of the moments lie before its stage begins, the others within it. Its artefacts must be equal byte
+for byte to the undisturbed ones. The journal of the search may hold no evaluation twice. No file
+may be left that an undisturbed run does not leave, in the run directory or among temporary files.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import psutil
 import tool
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -66,10 +68,11 @@ def under(field_name: str, settings: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{field_name}.{setting}" for setting in settings)
 
 
-COMMANDS: dict[str, tuple[str, ...]] = {
+COMMANDS: dict[str, tuple[str, ...]] = {  # settings, by module and what the case sets itself
     "evolve.space": (*SPACE, *SPACE_SEARCH, *under("recipe", TRAINING)),
     "supernet.train": (*SPACE, *under("recipe", TRAINING)),
     "evolve.search": STRATEGY,
+    "evolve.search workers=3": STRATEGY,
     "evolve.finetune": under("recipe", TUNING),
     "evolve.qat": under("recipe", ("epochs=4", "warmup_epochs=1", "checkpoint_steps=5")),
     "oplib.export": (),
@@ -87,7 +90,7 @@ class Work:
     """One command, its undisturbed run, and what the killed runs showed.
 
     Args:
-        name: name of the command's module.
+        name: name of the case: the command's module, and settings.
         out: folder of this command's run directories and temporary files.
         startup_seconds: time from start to stage, undisturbed.
         stage_seconds: duration of the command's stages, undisturbed.
@@ -105,6 +108,11 @@ class Work:
     differing: list[str] = field(default_factory=list)
     repeated: int = 0
     leftovers: list[str] = field(default_factory=list)
+
+    @property
+    def module(self) -> str:
+        """The command's module."""
+        return self.name.split()[0]
 
     @property
     def before(self) -> Path:
@@ -125,7 +133,8 @@ class Work:
         """Start the command in a session of its own, with temporary files beside `run_dir`."""
         temporary = temporary_folder(run_dir)
         temporary.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", self.name, *COMMANDS[self.name], f"run_dir={run_dir}"]
+        settings = [*self.name.split()[1:], *COMMANDS[self.name], f"run_dir={run_dir}"]
+        command = [sys.executable, "-m", self.module, *settings]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
         return subprocess.Popen(
             command,
@@ -180,13 +189,22 @@ class Work:
         limit = time.monotonic() + moment
         while process.poll() is None and time.monotonic() < limit:
             time.sleep(0.01)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            self.kills += 1
-            return True
-        self._end(process)
-        return False
+        if process.poll() is not None:
+            self._end(process)
+            return False
+        self.kills += 1
+        workers = workers_of(process.pid)
+        everything = [-process.pid]  # a process group, by the convention of kill(2)
+        victims = (
+            [*everything, process.pid, *rng.permutation(workers)[:1]] if workers else everything
+        )
+        victim = int(rng.choice(victims))
+        os.kill(victim, signal.SIGKILL)
+        if victim in workers:
+            self._end(process)
+            return False
+        process.communicate()
+        return True
 
     def check(self) -> None:
         """Compare the killed run, which has ended since, with the undisturbed one."""
@@ -217,7 +235,13 @@ class Work:
     def _records(self, run_dir: Path) -> dict[str, StageRecord]:
         """Return the records of the command's stages, or of all the chain's."""
         records = {record.stage: record for record in RunDir(run_dir).records()}
-        return records if self.name == "mcuformer" else {self.name: records[self.name]}
+        return records if self.module == "mcuformer" else {self.module: records[self.module]}
+
+
+def workers_of(pid: int) -> list[int]:
+    """Return the processes that a search has started to evaluate along with it."""
+    children = psutil.Process(pid).children()
+    return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def temporary_folder(run_dir: Path) -> Path:
@@ -283,13 +307,14 @@ def undisturbed(out: Path, names: Sequence[str]) -> list[Work]:
     run_dir, works = out / "run", []
     run_dir.mkdir(parents=True)
     last = max(list(COMMANDS).index(name) for name in names)
+    inputs: dict[str, Path] = {}
     for name in list(COMMANDS)[: last + 1]:
-        work = Work(name, out / name)
+        work = Work(name, out / name.replace(" ", "_"))
         work.out.mkdir()
-        if name == "mcuformer":
+        if work.module == "mcuformer":
             work.before.mkdir()
         else:
-            shutil.copytree(run_dir, work.before)
+            shutil.copytree(inputs.setdefault(work.module, run_dir), work.before)
         work.run_undisturbed()
         print(f"{name}: undisturbed, {work.stage_seconds:.1f} s", file=sys.stderr)
         if name in names:
