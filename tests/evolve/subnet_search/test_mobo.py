@@ -75,6 +75,15 @@ def test_distances_by_hand(problem: Problem, rng: np.random.Generator) -> None:
     assert found[1, 3] == pytest.approx(found[0, 3] + 0.2)
 
 
+def test_half_of_what_pruning_leaves_is_one_doubling(
+    problem: Problem, rng: np.random.Generator
+) -> None:
+    subnet = problem.fresh(rng, ()).subnet
+    proposals = [Proposal(subnet, Training(pruning_share=share)) for share in (None, 0.5, 0.75)]
+    found = distances(proposals, proposals, DistanceTable())
+    assert found == pytest.approx(np.array([[0, 0.1, 0.2], [0.1, 0, 0.1], [0.2, 0.1, 0]]))
+
+
 def test_a_stage_needs_bounds(problem: Problem) -> None:
     config = MoboConfig(stages=(Stage(share=1.0, objectives=("macs",)),))
     with pytest.raises(BudgetError, match=r"^budget\.soft\.macs: no bound of an objective"):
