@@ -70,7 +70,10 @@ def _contains(subnet: SubnetConfig, index: int, parent: SubnetConfig, other: int
     block, old = subnet.blocks[index], parent.blocks[other]
     if (block.head_dim, block.activation) != (old.head_dim, old.activation):
         return False
-    sizes = [(block.num_heads, old.num_heads), (subnet.hidden_dim(index), parent.hidden_dim(other))]
+    sizes: list[tuple[float, float]] = [
+        (block.num_heads, old.num_heads),
+        (subnet.hidden_dim(index), parent.hidden_dim(other)),
+    ]
     for name in LINEARS:
         rank, old_rank = subnet.rank(index, name), parent.rank(other, name)
         if rank is not None:  # a dense layer takes the product of the parent's factors

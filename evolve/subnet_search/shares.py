@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from evolve.subnet_search.candidate import Share
 
@@ -17,19 +17,19 @@ STEP = 0.05  # standard deviation of a mutation
 DIGITS = 3  # of a share
 
 
-def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
+def _ascending(limits: tuple[float, ...]) -> tuple[float, ...]:
     if limits[0] >= limits[1]:
         raise ValueError("the smallest share must be below the largest")
     return limits
 
 
-Shares = Annotated[tuple[Share, Share], AfterValidator(_ascending)]
+Shares = Annotated[tuple[Share, ...], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
 """Smallest and largest share."""
 
 
 def drawn(limits: Shares | None, rng: np.random.Generator) -> float | None:
     """Draw a share uniformly; without limits it is no gene, and nothing is drawn."""
-    return None if limits is None else _within(limits, rng.uniform(*limits))
+    return None if limits is None else _within(limits, rng.uniform(limits[0], limits[1]))
 
 
 def mutated(limits: Shares | None, share: float | None, rng: np.random.Generator) -> float | None:
@@ -40,4 +40,4 @@ def mutated(limits: Shares | None, share: float | None, rng: np.random.Generator
 
 
 def _within(limits: Shares, share: float) -> float:
-    return float(np.clip(round(share, DIGITS), *limits))
+    return float(np.clip(round(share, DIGITS), limits[0], limits[1]))

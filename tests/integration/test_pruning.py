@@ -179,7 +179,7 @@ def test_workers_and_a_lost_folder_change_nothing(
             "evaluator.pruning.groups: the network has no such groups",
         ),
         (
-            ["evaluator={name: predictor, base: {name: scratch, pruning: {name: sparse}}}"],
+            ["evaluator=predictor", "evaluator.base.pruning={name: sparse}"],
             "evaluator.base.pruning: a predicted network is not pruned, so nobody knows its size",
         ),
     ],
@@ -192,7 +192,7 @@ def test_what_does_not_go_together(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run_dir = tmp_path / "run"
-    line = [*SEARCHING[:4], f"supernet={supernet}", f"run_dir={run_dir}", *changes]
+    line = [*SEARCHING[:3], f"supernet={supernet}", f"run_dir={run_dir}", *changes]
     assert SEARCH.main(line) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"error: {message}")

@@ -62,7 +62,7 @@ def test_integers_are_about_as_accurate_and_calibrated_on_training_images(
     bench: Callable[..., Workbench], digits: Dataset, problem: Problem
 ) -> None:
     work = bench(dataset=digits)
-    task = Task(0, Proposal(problem.fresh(np.random.default_rng(0), ())), ())
+    task = Task(0, problem.fresh(np.random.default_rng(0), ()), ())
     recipe = Recipe(epochs=6, batch_size=64, lr=3e-3, warmup_epochs=0)
     vit = ScratchConfig(recipe=recipe).network(work, task)
     measured = int8_accuracy_percent(integer_network(vit, digits, DEFAULT_FORMS), digits.steering)

@@ -60,7 +60,7 @@ def test_training_is_a_gene_where_it_has_choices(run: Run) -> None:
 
 
 def test_distances_by_hand(problem: Problem, rng: np.random.Generator) -> None:
-    one, other = (problem.fresh(rng, ()) for _ in range(2))
+    one, other = (problem.fresh(rng, ()).subnet for _ in range(2))
     proposals = [
         Proposal(one),
         Proposal(one, Training(lr_factor=4.0)),
