@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import Device
@@ -21,6 +20,7 @@ from mcuformer.run.command import Command, Settings
 from mcuformer.run.progress import say
 from mcuformer.run.threads import run_threads
 from mcuformer.subnet import SubnetConfig
+from supernet.pruning.counts import describe_pruning, pruning_counts
 from supernet.pruning.settings import PruningConfig
 from supernet.recipe import Recipe
 
@@ -125,38 +125,14 @@ def finetune(config: FinetuneConfig) -> None:
         counts.unlink(missing_ok=True)  # of an earlier run with pruning
     else:
         network = prune(task, config.pruning, "fine-tuning", measure).model
-        content = {
-            "pruning": config.pruning.dump(),
-            "parameters_before": subnet.merged.num_params,
-            "parameters": network.subnet.num_params,
-            "nonzero_parameters": count_nonzero(network),
-        }
+        nonzero = count_nonzero(network)
+        content = pruning_counts(config.pruning, subnet, network.subnet, nonzero)
         say(describe_pruning(content))
         write_json(counts, "pruning", content)
     save_arrays(config.run.file("model.safetensors"), model_arrays(network))
     write_json(config.run.file("finetuned_subnet.json"), "subnet", network.subnet.dump())
     write_timm_config(
         config.run.file("config.json"), network.subnet, dataset.preprocessing, dataset.class_names
-    )
-
-
-def describe_pruning(content: Mapping[str, Any]) -> str:
-    """Return in one line what ``pruning.json`` tells.
-
-    >>> counts = {"parameters_before": 1200, "parameters": 600, "nonzero_parameters": 600}
-    >>> describe_pruning({"pruning": {"name": "feedback"}, **counts})
-    'pruned by feedback: 1,200 parameters became 600'
-    >>> counts = {"parameters_before": 1200, "parameters": 1200, "nonzero_parameters": 300}
-    >>> describe_pruning({"pruning": {"name": "sparse"}, **counts})
-    'pruned by sparse: 300 of 1,200 parameters are not zero; the matrices keep their size'
-    """
-    before, after = content["parameters_before"], content["parameters"]
-    method = f"pruned by {content['pruning']['name']}"
-    if content["pruning"]["name"] != "sparse":
-        return f"{method}: {before:,} parameters became {after:,}"
-    nonzero = content["nonzero_parameters"]
-    return (
-        f"{method}: {nonzero:,} of {after:,} parameters are not zero; the matrices keep their size"
     )
 
 

@@ -14,16 +14,26 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from evolve.evaluation.combination import check_combination, check_metrics
+from evolve.evaluation.combination import (
+    check_combination,
+    check_metrics,
+    check_pruning,
+    least_pruning,
+)
 from evolve.evaluation.evaluator import Workbench
 from evolve.evaluation.evaluators import EvaluatorConfig
 from evolve.evaluation.finalists import final, int8_accuracy_percent, integer_network
 from evolve.evaluation.inherited import InheritedConfig
 from evolve.evaluation.records import recorded
+from evolve.search_result import (
+    describe_winner,
+    evaluated_network,
+    write_rows,
+    write_winner,
+)
 from evolve.searched_point import SearchedPoint
 from evolve.space_search.quality import check_feasible
 from evolve.subnet_search.candidate import Candidate, Metric
-from evolve.subnet_search.pareto import front
 from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.strategies import StrategyConfig
 from evolve.subnet_search.task import Search, Task
@@ -37,16 +47,14 @@ from mcuformer.run.artifact import (
     canonical_json,
     digest,
     file_digest,
-    save_arrays,
     write_bytes,
-    write_json,
 )
 from mcuformer.run.command import Command
 from mcuformer.run.entry import fail
 from mcuformer.run.progress import Meter, say, silence
 from mcuformer.run.threads import run_threads
-from mcuformer.subnet import SubnetConfig
 from oplib.target.target import TargetSettings
+from supernet.pruning.settings import FeedbackPruning
 from supernet.recipe import check_batch_size
 
 if TYPE_CHECKING:
@@ -103,8 +111,7 @@ def stage(config: SearchConfig) -> Stage:
     """Return what the command reads and writes.
 
     Raises:
-        ConfigError: racing with other objectives than accuracy, or trainings that differ where
-            nothing is trained.
+        ConfigError: strategy, evaluator and objectives do not go together.
     """
     check_combination(config.strategy, config.evaluator, config.objectives)
     inputs = [config.source.file(name) for name in ("supernet.json", "supernet.safetensors")]
@@ -114,7 +121,7 @@ def stage(config: SearchConfig) -> Stage:
 
 
 def search(config: SearchConfig) -> None:
-    """Search; write ``subnet.json``, its inherited weights, ``search.jsonl``, a picture if any.
+    """Search; write ``subnet.json``, its weights, ``search.jsonl``, a picture if any.
 
     A joint supernet is searched at the point of ``space.json``. What is proposed depends only on
     the settings, the seed and the candidates so far. So an interrupted search, run again, proposes
@@ -123,7 +130,7 @@ def search(config: SearchConfig) -> None:
     Raises:
         ArtifactError: the supernet or the study is missing or damaged.
         BudgetError: no subnet of the point fits, or an objective has no bound.
-        ConfigError: an objective is not modelled.
+        ConfigError: an objective is not modelled, or no subnet can be pruned as asked.
     """
     session = Session.open(config)
     study, total = session.study, config.strategy.evaluations
@@ -140,18 +147,9 @@ def search(config: SearchConfig) -> None:
         config.finalists,
         partial(_int8_percent, config, session.bench, tuple(candidates)),
     )
-    time = "not modelled" if best.ms_high is None else f"at most {best.ms_high:,.1f} ms (modelled)"
-    say(
-        f"best of {len(candidates)} subnets: {best.accuracy_percent:.2f} % on steering data "
-        f"(evaluator={config.evaluator.name}), "
-        f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash, time {time}"
-    )
-    chosen = set(front([session.problem.losses(candidate) for candidate in candidates]))
-    rows = [
-        {**_row(candidate, int8.get(candidate.key)), "on_front": index in chosen}
-        for index, candidate in enumerate(candidates)
-    ]
-    _write(config, session.bench.supernet, rows, best.subnet)
+    say(describe_winner(config.evaluator, best, len(candidates)))
+    write_rows(config.run, config.evaluator, session.bench, candidates, int8)
+    write_winner(config.run, config.evaluator, session.bench, candidates, best)
     if config.strategy.draws:
         write_bytes(config.run.file(PICTURE), config.strategy.picture(session.problem))
 
@@ -179,14 +177,24 @@ class Session:
         Raises:
             ArtifactError: the supernet or the study is missing or damaged.
             BudgetError: no subnet of the point fits, or an objective has no bound.
-            ConfigError: an objective is not modelled, or a batch of the evaluator is larger than
-                the training split.
+            ConfigError: an objective is not modelled, no subnet can be pruned as asked, or a batch
+                of the evaluator is larger than the training split.
         """
         searched, target = SearchedPoint.of_run(config.source), config.target
         space, point = searched.space, searched.point
-        check_feasible([point], space, target.cost, target.limit)
+        pruning = least_pruning(config.strategy, config.evaluator)
+        if pruning is not None:
+            check_pruning(pruning, space, [point], "evaluator.pruning")
+        if not isinstance(pruning, FeedbackPruning):  # which leaves less than any subnet
+            check_feasible([point], space, target.cost, target.limit)
         problem = Problem(
-            space, (point,), target.admits, target.limit, config.objectives, config.budget.soft
+            space,
+            (point,),
+            target.admits,
+            target.limit,
+            config.objectives,
+            config.budget.soft,
+            config.evaluator.prunes,
         )
         check_metrics(config.strategy, problem, config.device)
         recipes = config.evaluator.recipes("evaluator")
@@ -200,10 +208,20 @@ class Session:
         measure = config.evaluator.measure(bench)
 
         def evaluate(task: Task) -> Candidate:
-            cost = target.cost(task.proposal.subnet)
-            memory, accuracy = cost.footprint, measure(task)
-            sizes = memory.sram_bytes, memory.flash_bytes, cost.ms_high
-            return Candidate(task.proposal, accuracy.percent, *sizes, accuracy.images)
+            accuracy = measure(task)
+            pruned, subnet = accuracy.pruned, task.proposal.subnet
+            cost = target.cost(subnet if pruned is None else pruned.subnet)
+            memory = cost.footprint
+            return Candidate(
+                task.proposal,
+                accuracy.percent,
+                memory.sram_bytes,
+                memory.flash_bytes,
+                cost.ms_high,
+                accuracy.images,
+                pruned,
+                cost.admissible(target.limit),
+            )
 
         return cls(problem, bench, _open_study(config, search, evaluation), evaluate)
 
@@ -259,25 +277,11 @@ def _int8_percent(
     path = bench.directory / "int8" / f"{candidate.key}.json"
 
     def measure() -> float:
-        network = config.evaluator.network(bench, Task(0, candidate.proposal, history))
+        network = evaluated_network(config.evaluator, bench, history, candidate)
         integer = integer_network(network, bench.dataset, config.forms)
         return int8_accuracy_percent(integer, bench.dataset.steering)
 
     return recorded(path, measure)
-
-
-def _write(
-    config: SearchConfig, supernet: Supernet, rows: list[dict[str, Any]], best: SubnetConfig
-) -> None:
-    """Write the rows of all candidates, and the best with its inherited weights."""
-    from supernet.checkpoint import model_arrays
-    from supernet.extract import extract
-
-    lines = [json.dumps(row) + "\n" for row in rows]
-    write_bytes(config.run.file("search.jsonl"), "".join(lines).encode())
-    vit = extract(supernet, best)
-    save_arrays(config.run.file("weights.safetensors"), model_arrays(vit))
-    write_json(config.run.file("subnet.json"), "subnet", vit.subnet.dump())
 
 
 def _workbench(
@@ -351,19 +355,6 @@ def _open_study(config: SearchConfig, search: Search, evaluation: dict[str, Any]
         anew=config.overwrite,
         shared=given is not None,
     )
-
-
-def _row(candidate: Candidate, int8_percent: float | None) -> dict[str, Any]:
-    return {
-        "accuracy_percent": candidate.accuracy_percent,
-        "sram_bytes": candidate.sram_bytes,
-        "flash_bytes": candidate.flash_bytes,
-        "macs": candidate.subnet.macs,
-        "ms_high": candidate.ms_high,
-        "images": candidate.images,
-        "int8_percent": int8_percent,
-        "subnet": candidate.subnet.dump(),
-    }
 
 
 SEARCH = Command("evolve.search", SearchConfig, stage, search)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from evolve.evaluation.combination import check_pruning, least_pruning
 from mcuformer.chain import CHAIN, ChainConfig, stage_config
-from mcuformer.errors import ConfigError
 from mcuformer.plan import show_plan
 from mcuformer.report import show_report
 from mcuformer.rounds import REPEATED, run_rounds
@@ -24,7 +24,7 @@ def run_chain(config: ChainConfig) -> None:
         command.stage(stage_config(command, config))  # refuses a run that cannot succeed
     if not all(config.run.record_file(command.name).exists() for command in CHAIN):
         check_batches(config)
-        check_pruning(config)
+        check_prunings(config)
     if config.plan:
         show_plan(config)
         return
@@ -57,22 +57,16 @@ def check_batches(config: ChainConfig) -> None:
     check_batch_size(config.finetune, survey.train + survey.steering, "finetune")
 
 
-def check_pruning(config: ChainConfig) -> None:
-    """Refuse a pruning that suits no point of the space; fine-tuning checks the winner.
+def check_prunings(config: ChainConfig) -> None:
+    """Refuse a pruning that suits no point of the space; the stages check the chosen one.
 
     Raises:
         ConfigError: the largest network of every point is refused.
     """
-    if config.pruning is None:
-        return
-    faults = []
-    for point in config.space.points():
-        try:
-            config.pruning.check(config.space.largest(point))
-        except ConfigError as error:
-            faults.append(error)
-    if len(faults) == len(config.space.points()):
-        raise faults[0]
+    searched = least_pruning(config.strategy, config.evaluator)
+    for where, pruning in (("pruning", config.pruning), ("evaluator.pruning", searched)):
+        if pruning is not None:
+            check_pruning(pruning, config.space, config.space.points(), where)
 
 
 def main() -> int:

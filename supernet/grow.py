@@ -5,11 +5,13 @@ Source: Net2Net (Chen et al., 2016). SpArSe (Fedorov et al., 2019) starts its mo
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from torch import Tensor
 
 from mcuformer.errors import InternalError
-from mcuformer.subnet import SubnetConfig
+from mcuformer.subnet import LINEARS, SubnetConfig
 from supernet.vit import Vit
 
 LAST_LAYERS = ("attn.proj", "mlp.fc2")  # their outputs are added to the tokens
@@ -25,7 +27,7 @@ def grow(vit: Vit, parent: SubnetConfig, weights: dict[str, Tensor]) -> None:
 
     Args:
         vit: network to change; it is the parent with more heads, hidden units or ranks in any
-            layer, or with more blocks in one place.
+            layer, and with more blocks anywhere. A pruned parent lacks some of each.
         parent: shape of the parent.
         weights: its weights by the names of :class:`Vit`.
 
@@ -47,14 +49,36 @@ def grow(vit: Vit, parent: SubnetConfig, weights: dict[str, Tensor]) -> None:
 
 
 def _origins(subnet: SubnetConfig, parent: SubnetConfig) -> list[int | None]:
-    """Return the parent's block of each block, None for a new one."""
-    more = subnet.depth - parent.depth
-    if more == 0:
+    """Return the parent's block of each block, None for a new one.
+
+    Of all blocks that contain the parent's in their order, these are the last ones.
+    """
+    if subnet.depth == parent.depth:
         return list(range(parent.depth))
-    for first in range(parent.depth + 1):
-        if (*subnet.blocks[:first], *subnet.blocks[first + more :]) == parent.blocks:
-            return [*range(first), *[None] * more, *range(first, parent.depth)]
-    raise InternalError("a network does not contain its parent's blocks", got=subnet.depth)
+    origins: list[int | None] = [None] * subnet.depth
+    wanted = parent.depth - 1
+    for index in reversed(range(subnet.depth)):
+        if wanted >= 0 and _contains(subnet, index, parent, wanted):
+            origins[index], wanted = wanted, wanted - 1
+    if wanted >= 0:
+        raise InternalError("a network does not contain its parent's blocks", got=subnet.depth)
+    return origins
+
+
+def _contains(subnet: SubnetConfig, index: int, parent: SubnetConfig, other: int) -> bool:
+    """Return whether a block of a network has at least the parts of a block of its parent."""
+    block, old = subnet.blocks[index], parent.blocks[other]
+    if (block.head_dim, block.activation) != (old.head_dim, old.activation):
+        return False
+    sizes: list[tuple[float, float]] = [
+        (block.num_heads, old.num_heads),
+        (subnet.hidden_dim(index), parent.hidden_dim(other)),
+    ]
+    for name in LINEARS:
+        rank, old_rank = subnet.rank(index, name), parent.rank(other, name)
+        if rank is not None:  # a dense layer takes the product of the parent's factors
+            sizes.append((rank, inf if old_rank is None else old_rank))
+    return all(size >= old_size for size, old_size in sizes)
 
 
 def _weight(weights: dict[str, Tensor], name: str) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from evolve.evaluation.evaluator import Evaluator
 from evolve.evaluation.inherited import InheritedConfig
+from evolve.evaluation.predictor import PredictorConfig
 from evolve.evaluation.trained import TrainedEvaluator
 from evolve.subnet_search.candidate import Metric
 from evolve.subnet_search.problem import Problem
@@ -13,6 +14,8 @@ from evolve.subnet_search.strategy import Strategy
 from mcuformer.cost import NOT_MODELLED
 from mcuformer.device import Device
 from mcuformer.errors import ConfigError
+from mcuformer.space import SearchSpace, SpacePoint
+from supernet.pruning.settings import FeedbackPruning, PruningConfig, with_share
 
 
 def check_combination(
@@ -21,8 +24,9 @@ def check_combination(
     """Refuse what an evaluator cannot do.
 
     Raises:
-        ConfigError: racing with other objectives than accuracy, or trainings that differ where
-            nothing is trained.
+        ConfigError: racing with other objectives than accuracy, trainings that differ where
+            nothing is trained, shares to prune where no share is pruned, or a predictor of pruned
+            networks.
     """
     races = isinstance(evaluator, InheritedConfig) and evaluator.racing
     if races and tuple(objectives) != ("accuracy_percent",):
@@ -39,6 +43,54 @@ def check_combination(
             got=evaluator.content()["name"],
             expected="finetuned or scratch",
         )
+    _check_prunings(strategy, evaluator)
+
+
+def _check_prunings(strategy: Strategy, evaluator: Evaluator) -> None:
+    """Refuse a strategy and an evaluator that do not agree on pruning.
+
+    Raises:
+        ConfigError: shares where no share is pruned, or a predictor of pruned networks.
+    """
+    if strategy.shares is not None and not isinstance(evaluator.prunes, FeedbackPruning):
+        raise ConfigError(
+            "only pruning by feedback takes a share",
+            where="strategy.pruning_share",
+            got=list(strategy.shares),
+            expected="null, or evaluator.pruning.name=feedback",
+        )
+    if isinstance(evaluator, PredictorConfig) and evaluator.base.pruning is not None:
+        raise ConfigError(
+            "a predicted network is not pruned, so nobody knows its size",
+            where="evaluator.base.pruning",
+            got=evaluator.base.pruning.name,
+            expected="null, or another evaluator",
+        )
+
+
+def least_pruning(strategy: Strategy, evaluator: Evaluator) -> PruningConfig | None:
+    """Return how an evaluator prunes, with the smallest share if that is a gene; None is not."""
+    if evaluator.prunes is None or strategy.shares is None:
+        return evaluator.prunes
+    return with_share(evaluator.prunes, strategy.shares[0])
+
+
+def check_pruning(
+    pruning: PruningConfig, space: SearchSpace, points: Sequence[SpacePoint], where: str
+) -> None:
+    """Refuse a pruning that suits no point of the space.
+
+    Raises:
+        ConfigError: the largest network of every point is refused.
+    """
+    faults = []
+    for point in points:
+        try:
+            pruning.check(space.largest(point), where)
+        except ConfigError as error:
+            faults.append(error)
+    if len(faults) == len(points):
+        raise faults[0]
 
 
 def check_metrics(strategy: Strategy, problem: Problem, device: Device) -> None:

@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evolve.subnet_search.candidate import Pruned
 from evolve.subnet_search.task import Search, Task
 from mcuformer.data.dataset import Dataset
 from mcuformer.data.images import Split
 from mcuformer.seed import stream
 from mcuformer.value import Value
+from supernet.pruning.settings import PruningConfig
 
 if TYPE_CHECKING:
     import torch
@@ -30,10 +32,13 @@ class Accuracy:
     Args:
         percent: top-1 accuracy on steering images, measured or predicted.
         images: number of steering images that it was measured on; None is all of them.
+        pruned: what pruning left of the network, which is the one that was measured; None if it was
+            not pruned.
     """
 
     percent: float
     images: int | None = None
+    pruned: Pruned | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,11 @@ class Workbench:
 
 class Evaluator(Value):
     """An evaluator with its settings."""
+
+    @property
+    def prunes(self) -> PruningConfig | None:
+        """How it prunes the networks that it evaluates; None is not at all."""
+        return None
 
     def identity(self, search: Search, dataset: Dataset) -> dict[str, Any]:
         """Return what an accuracy depends on, apart from subnet, supernet and steering split."""

@@ -13,6 +13,7 @@ from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.strategy import Strategy
 from mcuformer.data.dataset import Dataset
 from mcuformer.data.images import Split
+from mcuformer.errors import BudgetError
 from oplib.forms import Forms
 from oplib.network.reference import IntegerModel, run_integer
 from oplib.network.vit import float_model
@@ -37,15 +38,25 @@ def final(
     Args:
         strategy: says which of several candidates is the best.
         problem: what was searched.
-        candidates: the candidates, at least one.
+        candidates: the candidates, at least one; only those that keep the limits may win.
         count: number of best ones that are measured again; 0 takes the best as it is.
         measure: returns the int8 accuracy of a candidate in percent.
 
     Returns:
         The winner, and the int8 accuracies by key.
+
+    Raises:
+        BudgetError: pruning has left no candidate that keeps the limits.
     """
-    best = strategy.best(problem, candidates)
-    rest = list(candidates)
+    rest = [candidate for candidate in candidates if candidate.fits]
+    if not rest:
+        smallest = min(candidates, key=lambda candidate: candidate.flash_bytes)
+        raise BudgetError(
+            f"none of {len(candidates)} pruned networks fits; prune more, or widen the budget",
+            where="budget",
+            got=f"{smallest.sram_bytes} bytes of SRAM, {smallest.flash_bytes} of flash at best",
+        )
+    best = strategy.best(problem, rest)
     finalists: list[Candidate] = []
     while rest and len(finalists) < count:
         finalists.append(strategy.best(problem, rest))

@@ -1,18 +1,25 @@
-"""Accuracy after a short training, from inherited weights or from nothing."""
+"""Accuracy after a short training, from inherited weights or from nothing.
+
+Pruning may be a part of the training, as in muNAS (Liberis et al., 2021, section 4.1) and SpArSe
+(Fedorov et al., 2019, section 3.1).
+"""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from evolve.evaluation.evaluator import Accuracy, Effort, Evaluator, Measure, Workbench
-from evolve.subnet_search.candidate import Proposal, Training
+from evolve.subnet_search.candidate import Proposal, Pruned, Training
 from evolve.subnet_search.task import Search, Task
 from mcuformer.data.dataset import Dataset
-from mcuformer.run.artifact import digest, save_arrays
+from mcuformer.run.artifact import digest, read_value, save_arrays, write_json
 from mcuformer.run.progress import say
 from mcuformer.seed import derive
+from mcuformer.subnet import SubnetConfig
+from supernet.pruning.settings import PruningConfig, with_share
 from supernet.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -25,9 +32,15 @@ class TrainedEvaluator(Evaluator):
     Args:
         recipe: optimiser, schedule and augmentation of one evaluation. A proposal's own genes are
             factors on its rate and its weight decay.
+        pruning: how the network is pruned while it trains; null is not at all.
     """
 
     recipe: Recipe
+    pruning: PruningConfig | None = None
+
+    @property
+    def prunes(self) -> PruningConfig | None:
+        return self.pruning
 
     def identity(self, search: Search, dataset: Dataset) -> dict[str, Any]:
         return {**self.content(), "seed": search.seed, "train": dataset.train.digest}
@@ -41,39 +54,53 @@ class TrainedEvaluator(Evaluator):
 
     def measure(self, bench: Workbench) -> Measure:
         """Return a function that trains a proposal and measures it on the steering split."""
+        from supernet.pruning.prune import count_nonzero
 
         def trained(task: Task) -> Accuracy:
-            return Accuracy(bench.steering.accuracy_percent(self.network(bench, task)))
+            network = self.network(bench, task)
+            percent = bench.steering.accuracy_percent(network)
+            if self.pruning is None:
+                return Accuracy(percent)
+            return Accuracy(percent, pruned=Pruned(network.subnet, count_nonzero(network)))
 
         return trained
 
     def network(self, bench: Workbench, task: Task) -> Vit:
-        """Train a proposal, or load its weights where the strategy makes them be kept.
+        """Train a proposal, and prune it if asked for, or load it if it is kept.
 
-        An interrupted training continues from its checkpoint.
+        It is kept where a child may start from its weights, and where it is pruned, since the
+        supernet does not hold such weights. An interrupted training continues from its checkpoint.
         """
-        from supernet.checkpoint import load_model, model_arrays
+        from supernet.checkpoint import model_arrays
+        from supernet.pruning.compact import merge
+        from supernet.pruning.prune import prune
         from supernet.task import network_task, seed_everything
         from supernet.trainer import train
 
-        proposal = task.proposal
+        proposal, pruning = task.proposal, self.pruning
+        share = proposal.training.pruning_share
+        kept = Kept(bench, proposal.key)
+        if kept.exists:
+            return kept.load().eval()
         seed = derive(bench.search.seed, "evaluation", proposal.key)
         seed_everything(seed, "init")
         vit = self.start(bench, proposal)
-        kept = weights_file(bench, proposal.key)
-        if kept.exists():
-            load_model(vit, kept)
-            return vit.to(bench.device).eval()
-        _inherit(vit, bench, task)
+        if pruning is not None:
+            vit = merge(vit)
+        _inherit(vit, bench, proposal)
         arrays = model_arrays(vit)
         start = digest(b"".join(arrays[name].tobytes() for name in sorted(arrays)))
         identity = {"subnet": vit.subnet.dump(), "start": start}
         recipe, directory = self.tuned(proposal.training), bench.directory / "training"
         dataset = bench.dataset.without_steering()
         training = network_task(vit, dataset, recipe, seed, directory, identity)
-        model = train(training, recipe.epochs, f"candidate {proposal.key}").model
-        if bench.search.strategy.inherits:
-            save_arrays(kept, model_arrays(model))
+        told = f"candidate {proposal.key}"
+        if pruning is None:
+            model = train(training, recipe.epochs, told).model
+        else:
+            model = prune(training, with_share(pruning, share), told).model.eval()
+        if pruning is not None or bench.search.strategy.inherits:
+            kept.save(model)
         shutil.rmtree(training.directory)
         return model
 
@@ -91,12 +118,56 @@ class TrainedEvaluator(Evaluator):
         return recipe.model_copy(update=rates)
 
 
-def weights_file(bench: Workbench, key: str) -> Path:
-    """Return the file of a candidate's weights, kept if the strategy lets others inherit them."""
-    return bench.directory / "weights" / f"{key}.safetensors"
+@dataclass(frozen=True)
+class Kept:
+    """A trained candidate in the evaluator's folder: its shape, and its weights.
+
+    Args:
+        bench: what the evaluator works with.
+        key: key of the candidate.
+    """
+
+    bench: Workbench
+    key: str
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is kept."""
+        return self.weights.exists()
+
+    @property
+    def weights(self) -> Path:
+        """File of the weights; it is written last."""
+        return self.bench.directory / "weights" / f"{self.key}.safetensors"
+
+    @property
+    def subnet(self) -> SubnetConfig:
+        """Its shape, pruned if the evaluator prunes."""
+        return read_value(self.weights.with_suffix(".json"), "subnet", SubnetConfig)
+
+    def save(self, vit: Vit) -> None:
+        """Keep a network."""
+        from supernet.checkpoint import model_arrays
+
+        write_json(self.weights.with_suffix(".json"), "subnet", vit.subnet.dump())
+        save_arrays(self.weights, model_arrays(vit))
+
+    def load(self) -> Vit:
+        """Return the network.
+
+        Raises:
+            ArtifactError: a file is damaged.
+        """
+        from supernet.checkpoint import load_model
+        from supernet.data import pad_value
+        from supernet.vit import Vit
+
+        vit = Vit(self.subnet, pad_value(self.bench.dataset.preprocessing))
+        load_model(vit, self.weights)
+        return vit.to(self.bench.device)
 
 
-def _inherit(vit: Vit, bench: Workbench, task: Task) -> None:
+def _inherit(vit: Vit, bench: Workbench, proposal: Proposal) -> None:
     """Start a network from its parent's weights, if it has a parent.
 
     The weights are missing if another run evaluated the parent, in a study that both share.
@@ -104,16 +175,13 @@ def _inherit(vit: Vit, bench: Workbench, task: Task) -> None:
     from supernet.checkpoint import read_tensors
     from supernet.grow import grow
 
-    parent = task.proposal.parent
-    if parent is None:
+    if proposal.parent is None:
         return
-    path = weights_file(bench, parent)
-    if not path.exists():
-        say(f"{task.proposal.key}: the weights of its parent {parent} are not kept in this run")
+    parent = Kept(bench, proposal.parent)
+    if not parent.exists:
+        say(f"{proposal.key}: the weights of its parent {parent.key} are not kept in this run")
         return
-    subnet = next(candidate.subnet for candidate in task.history if candidate.key == parent)
-    factors = {"full_rank_factors": vit.subnet.full_rank_factors}
-    grow(vit, subnet.model_copy(update=factors), read_tensors(path))
+    grow(vit, parent.subnet, read_tensors(parent.weights))
 
 
 class FinetunedConfig(TrainedEvaluator):

@@ -12,10 +12,11 @@ from typing import Literal
 import numpy as np
 from pydantic import model_validator
 
-from evolve.subnet_search.candidate import Candidate, Proposal
+from evolve.subnet_search.candidate import Candidate, Proposal, Training
 from evolve.subnet_search.morphs import morphs
 from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.scalarisation import ScalarisedStrategy
+from evolve.subnet_search.shares import drawn, mutated
 from mcuformer.limits import Candidates
 
 ATTEMPTS = 10  # parents whose morphs are all known or inadmissible, before a fresh candidate
@@ -57,7 +58,9 @@ class AgingConfig(ScalarisedStrategy):
         child: list[Proposal] = []
         if len(history) >= self.population:
             child = self._child(problem, history[-self.population :], taken, rng)
-        return problem.filled(child, 1, taken, rng)
+        return problem.filled(
+            child, 1, taken, rng, lambda: Training(pruning_share=drawn(self.shares, rng))
+        )
 
     def _child(
         self,
@@ -68,17 +71,20 @@ class AgingConfig(ScalarisedStrategy):
     ) -> list[Proposal]:
         """Return a new admissible morph of a good candidate, or none if none is found.
 
-        Every such morph of the parent is equally likely.
+        Every such morph of the parent is equally likely. The share to prune, if that is a gene,
+        changes with it.
         """
         scalarisation = self.scalarisation(problem)
         losses = scalarisation.losses(population)
         for _ in range(ATTEMPTS):
-            drawn = rng.choice(len(population), self.sample, replace=False)
-            scalars = scalarisation.scalars(losses[drawn], scalarisation.weights(rng))
-            parent = population[int(drawn[np.argmin(scalars)])]
+            sample = rng.choice(len(population), self.sample, replace=False)
+            scalars = scalarisation.scalars(losses[sample], scalarisation.weights(rng))
+            parent = population[int(sample[np.argmin(scalars)])].proposal
+            share = mutated(self.shares, parent.training.pruning_share, rng)
+            training = parent.training.model_copy(update={"pruning_share": share})
             found = morphs(problem, parent.subnet)
             for index in rng.permutation(len(found)):
-                subnet = found[int(index)].subnet
-                if subnet.key not in taken and problem.admits(subnet):
-                    return [Proposal(subnet, parent.proposal.training)]
+                child = Proposal(found[int(index)].subnet, training)
+                if child.key not in taken and problem.takes(child):
+                    return [child]
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 
+from evolve.subnet_search.candidate import Proposal
 from evolve.subnet_search.problem import Problem
 from mcuformer.subnet import SubnetConfig
 
@@ -32,6 +33,6 @@ def bred(
         if len(found) == count:
             break
         child = breed()
-        if child.key not in taken and child.key not in found and problem.admits(child):
+        if child.key not in taken and child.key not in found and problem.takes(Proposal(child)):
             found[child.key] = child
     return list(found.values())

@@ -12,6 +12,7 @@ from mcuformer.run.artifact import canonical_json, digest
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
 
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Metric = Literal["accuracy_percent", "sram_bytes", "flash_bytes", "macs", "milliseconds"]
 
 
@@ -21,10 +22,12 @@ class Training(Value):
     Args:
         lr_factor: factor on the recipe's learning rate.
         weight_decay_factor: factor on its weight decay.
+        pruning_share: share that pruning by feedback takes away; null is the evaluator's.
     """
 
     lr_factor: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
     weight_decay_factor: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
+    pruning_share: Share | None = None
 
 
 DEFAULT_TRAINING = Training()
@@ -54,8 +57,21 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Pruned:
+    """What pruning left of a proposal's network.
+
+    Args:
+        subnet: shape of the pruned network, which is not on the grid of the space.
+        nonzero_params: number of its parameters that are not zero.
+    """
+
+    subnet: SubnetConfig
+    nonzero_params: int
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """An evaluated proposal.
+    """An evaluated proposal. With pruning, all metrics are the pruned network's.
 
     Args:
         proposal: what was evaluated.
@@ -64,6 +80,8 @@ class Candidate:
         flash_bytes: flash of its firmware.
         ms_high: upper end of its modelled time in milliseconds; None if that is not modelled.
         images: number of steering images that its accuracy was measured on; None is all of them.
+        pruned: what pruning left of it; None if the evaluator does not prune.
+        fits: whether it keeps the hard limits, which is not known before it is pruned.
     """
 
     proposal: Proposal
@@ -72,11 +90,18 @@ class Candidate:
     flash_bytes: int
     ms_high: float | None = None
     images: int | None = None
+    pruned: Pruned | None = None
+    fits: bool = True
 
     @property
     def subnet(self) -> SubnetConfig:
-        """The subnet."""
+        """The proposed subnet, with the genes that strategies vary."""
         return self.proposal.subnet
+
+    @property
+    def deployed(self) -> SubnetConfig:
+        """The network that is deployed: the pruned one, if the evaluator prunes."""
+        return self.proposal.subnet if self.pruned is None else self.pruned.subnet
 
     @property
     def key(self) -> str:
@@ -84,9 +109,10 @@ class Candidate:
         return self.proposal.key
 
     @property
-    def rank(self) -> tuple[float, int, int, str]:
-        """Sort key, smaller is better: accuracy, then SRAM, then flash; the key makes it unique."""
-        return -self.accuracy_percent, self.sram_bytes, self.flash_bytes, self.key
+    def rank(self) -> tuple[bool, float, int, int, str]:
+        """Sort key, smaller is better: limits, accuracy, SRAM, flash; the key makes it unique."""
+        sizes = self.sram_bytes, self.flash_bytes
+        return not self.fits, -self.accuracy_percent, *sizes, self.key
 
     def value(self, metric: Metric) -> float:
         """Return a metric; a time that is not modelled counts as endless."""
@@ -98,7 +124,7 @@ class Candidate:
             case "flash_bytes":
                 return float(self.flash_bytes)
             case "macs":
-                return float(self.subnet.macs)
+                return float(self.deployed.macs)
             case "milliseconds":
                 return float("inf") if self.ms_high is None else self.ms_high
 

@@ -23,6 +23,7 @@ from evolve.subnet_search.morphs import beside, morphs
 from evolve.subnet_search.problem import Either, Problem
 from evolve.subnet_search.ranking import ranked
 from evolve.subnet_search.scalarisation import Scalarisation, ScalarisedStrategy
+from evolve.subnet_search.shares import drawn, mutated
 from mcuformer.limits import MAX_CHOICES, Candidates
 from mcuformer.space import draw
 from mcuformer.value import Value
@@ -33,7 +34,6 @@ Factors = Annotated[
     Field(min_length=1, max_length=MAX_CHOICES),
 ]
 
-ATTEMPTS = 10  # per random subnet, whose training may be known
 PERIOD = 50  # candidates after which the distances of rivals are forgotten
 TRAINING_STEP = 0.1  # distance of two trainings per factor of 2, where networks have at most 1
 
@@ -140,36 +140,41 @@ class MoboConfig(ScalarisedStrategy):
         """Return new admissible proposals that compete: morphs, and random ones."""
         found: dict[str, Proposal] = {}
         if len(history) >= self.initial:
-            children = list(self._children(problem, history))
+            children = list(self._children(problem, history, rng))
             for index in rng.permutation(len(children)):
                 child = children[int(index)]
                 if len(found) == self.pool:
                     break
-                if child.key not in taken and problem.admits(child.subnet):
+                if child.key not in taken and problem.takes(child):
                     found[child.key] = child
-        wanted = len(found) + self.fresh
-        for _ in range(ATTEMPTS * self.fresh):
-            subnet = problem.fresh(rng, Either(taken, found))
-            if subnet is None or len(found) == wanted:
-                break
-            training = Training(
-                lr_factor=draw(self.lr_factors, rng),
-                weight_decay_factor=draw(self.weight_decay_factors, rng),
-            )
-            proposal = Proposal(subnet, training)
-            if proposal.key not in taken:
-                found.setdefault(proposal.key, proposal)
-        return list(found.values())
+        known = Either(taken, found.copy())
+        fresh = problem.filled((), self.fresh, known, rng, lambda: self._training(rng))
+        return [*found.values(), *fresh]
 
-    def _children(self, problem: Problem, history: Sequence[Candidate]) -> Iterator[Proposal]:
-        """Yield all morphs of the parents, of their networks and of their trainings."""
+    def _training(self, rng: np.random.Generator) -> Training:
+        """Draw the genes of a training."""
+        return Training(
+            lr_factor=draw(self.lr_factors, rng),
+            weight_decay_factor=draw(self.weight_decay_factors, rng),
+            pruning_share=drawn(self.shares, rng),
+        )
+
+    def _children(
+        self, problem: Problem, history: Sequence[Candidate], rng: np.random.Generator
+    ) -> Iterator[Proposal]:
+        """Yield all morphs of the parents, of their networks and of their trainings.
+
+        The share to prune, if that is a gene, changes with every morph of a network.
+        """
         objectives = self.stage(len(history)).objectives
         losses = [[c.loss(metric) for metric in objectives] for c in history]
         for row in ranked(history, losses)[: self.parents]:
             parent = row.candidate.proposal
             for morph in morphs(problem, parent.subnet):
                 origin = parent.key if morph.preserving else None
-                yield Proposal(morph.subnet, parent.training, origin)
+                share = mutated(self.shares, parent.training.pruning_share, rng)
+                training = parent.training.model_copy(update={"pruning_share": share})
+                yield Proposal(morph.subnet, training, origin)
             for gene, choices in (
                 ("lr_factor", self.lr_factors),
                 ("weight_decay_factor", self.weight_decay_factors),
@@ -206,7 +211,7 @@ def distances(ones: Sequence[Proposal], others: Sequence[Proposal], table: Dista
     """Return the distance of every proposal to every other, (n, m).
 
     It is the transport distance of the networks as a share of both networks' MACs, from 0 to 1, and
-    besides 0.1 for every factor of 2 between their trainings.
+    besides 0.1 for every factor of 2 between their trainings, or between what pruning leaves.
 
     Args:
         ones: proposals of the rows.
@@ -234,5 +239,7 @@ def distance_table(name: str, period: int) -> DistanceTable:
     return DistanceTable()
 
 
-def _doublings(training: Training) -> tuple[float, float]:
-    return float(np.log2(training.lr_factor)), float(np.log2(training.weight_decay_factor))
+def _doublings(training: Training) -> tuple[float, ...]:
+    left = 1.0 - (training.pruning_share or 0.0)
+    factors = training.lr_factor, training.weight_decay_factor, left
+    return tuple(map(float, np.log2(factors)))

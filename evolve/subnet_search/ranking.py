@@ -1,6 +1,6 @@
 """Order of candidates by several objectives: fronts first, then room on a front.
 
-Source: NSGA-II (Deb et al., 2002, section III).
+Source: NSGA-II (Deb et al., 2002, sections III and VI).
 """
 
 from __future__ import annotations
@@ -37,12 +37,17 @@ class Ranked:
 def ranked(candidates: Sequence[Candidate], losses: Sequence[Sequence[float]]) -> list[Ranked]:
     """Return candidates from the best to the worst; equal ones stay in their order.
 
+    Those that keep the limits come first, and all others are on later fronts (section VI).
+
     Args:
         candidates: candidates, at least one.
         losses: objectives of each one, to be made small.
     """
     points = np.array(losses, np.float64)
-    fronts = non_dominated_ranks(points)
+    fits = np.array([candidate.fits for candidate in candidates])
+    fronts = np.zeros(len(candidates), np.int64)
+    fronts[fits] = non_dominated_ranks(points[fits])
+    fronts[~fits] = non_dominated_ranks(points[~fits]) + (fronts.max() + 1 if fits.any() else 0)
     crowding = np.zeros(len(candidates))
     for front in range(fronts.max() + 1):
         crowding[fronts == front] = crowding_distances(points[fronts == front])

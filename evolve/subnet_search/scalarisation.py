@@ -16,6 +16,7 @@ from pydantic import Field
 
 from evolve.subnet_search.candidate import Candidate, Metric
 from evolve.subnet_search.problem import Problem
+from evolve.subnet_search.shares import Shares
 from evolve.subnet_search.strategy import Strategy
 from mcuformer.errors import BudgetError
 
@@ -101,9 +102,16 @@ class ScalarisedStrategy(Strategy):
 
     Args:
         error_percent: bound of the classification error; ``budget.soft``, if given, has its own.
+        pruning_share: smallest and largest share that pruning by feedback takes away, as a gene of
+            every candidate in place of the evaluator's share; null is no gene.
     """
 
     error_percent: Annotated[float, Field(gt=0.0, le=100.0)] = 10.0
+    pruning_share: Shares | None = None
+
+    @property
+    def shares(self) -> Shares | None:
+        return self.pruning_share
 
     @property
     def batch(self) -> int:

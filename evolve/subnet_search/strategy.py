@@ -9,6 +9,7 @@ import numpy as np
 
 from evolve.subnet_search.candidate import Candidate, Metric, Proposal
 from evolve.subnet_search.problem import Problem
+from evolve.subnet_search.shares import Shares
 from mcuformer.value import Value
 
 
@@ -51,6 +52,11 @@ class Strategy(Value):
     def tunes(self) -> bool:
         """Whether proposals may differ in their training alone."""
         return False
+
+    @property
+    def shares(self) -> Shares | None:
+        """Smallest and largest share to prune, if that is a gene of its proposals."""
+        return None
 
     def metrics(self, problem: Problem) -> tuple[Metric, ...]:
         """Return the metrics that it optimises."""

@@ -137,6 +137,6 @@ def parts(problem: Problem, multipliers: tuple[float, ...], samples: int) -> tup
             inside = replace(problem, space=space, points=(point,))
             rng = stream(0, "tinynas", point.name, *embed_dim)
             drawn = (inside.sample(rng) for _ in range(samples))
-            macs = sorted(subnet.macs for subnet in drawn if problem.admits(subnet))
+            macs = sorted(subnet.macs for subnet in drawn if problem.takes(Proposal(subnet)))
             found.append(Part(inside, tuple(macs)))
     return tuple(found)

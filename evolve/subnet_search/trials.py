@@ -13,7 +13,7 @@ import psutil
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from evolve.subnet_search.candidate import Candidate, Proposal, Training
+from evolve.subnet_search.candidate import Candidate, Proposal, Pruned, Training
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
 
@@ -229,17 +229,24 @@ def metrics_content(candidate: Candidate) -> dict[str, Any]:
         "accuracy_percent": candidate.accuracy_percent,
         "sram_bytes": candidate.sram_bytes,
         "flash_bytes": candidate.flash_bytes,
-        "macs": candidate.subnet.macs,
+        "macs": candidate.deployed.macs,
         "ms_high": candidate.ms_high,
         "images": candidate.images,
+        "pruned": None if candidate.pruned is None else pruned_content(candidate.pruned),
+        "fits": candidate.fits,
     }
+
+
+def pruned_content(pruned: Pruned) -> dict[str, Any]:
+    """Return what pruning left, as plain containers."""
+    return {"subnet": pruned.subnet.dump(), "nonzero_params": pruned.nonzero_params}
 
 
 def candidate_of(trial: FrozenTrial) -> Candidate:
     """Return the evaluation that a trial records.
 
     Raises:
-        McuformerError: the trial's subnet is not one.
+        McuformerError: a subnet of the trial is not one.
         KeyError: an attribute is missing.
     """
     content, metrics = trial.user_attrs["proposal"], trial.user_attrs["metrics"]
@@ -248,6 +255,7 @@ def candidate_of(trial: FrozenTrial) -> Candidate:
         Training.parse(content["training"], where="training"),
         content["parent"],
     )
+    pruned = metrics["pruned"]
     return Candidate(
         proposal,
         float(metrics["accuracy_percent"]),
@@ -255,4 +263,11 @@ def candidate_of(trial: FrozenTrial) -> Candidate:
         int(metrics["flash_bytes"]),
         None if metrics["ms_high"] is None else float(metrics["ms_high"]),
         None if metrics["images"] is None else int(metrics["images"]),
+        None if pruned is None else _pruned(pruned),
+        bool(metrics["fits"]),
     )
+
+
+def _pruned(content: dict[str, Any]) -> Pruned:
+    subnet = SubnetConfig.parse(content["subnet"], where="pruned")
+    return Pruned(subnet, int(content["nonzero_params"]))

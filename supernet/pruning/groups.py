@@ -144,6 +144,17 @@ def choose(
         order = without
 
 
+def even_importance(subnet: SubnetConfig) -> Mapping[GroupSet, Floats]:
+    """Return an importance by which every set loses the same part of its groups, blocks the last.
+
+    It stands for the unknown importance of a network that is not trained yet.
+    """
+    return {
+        s: np.ones(s.size) if s.kind == "block" else np.arange(s.size) / s.size
+        for s in group_sets(subnet)
+    }
+
+
 def largest_share(subnet: SubnetConfig, kinds: Sequence[Kind]) -> float:
     """Return the share of a network's parameters that :func:`choose` can always remove.
 

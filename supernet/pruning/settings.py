@@ -10,7 +10,15 @@ from mcuformer.errors import ConfigError
 from mcuformer.limits import Steps
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
-from supernet.pruning.groups import KINDS, Kind, group_sets, largest_share
+from supernet.pruning.groups import (
+    KINDS,
+    Kind,
+    choose,
+    even_importance,
+    group_sets,
+    kept_subnet,
+    largest_share,
+)
 
 Kinds = Annotated[tuple[Kind, ...], Field(min_length=1)]
 Channel = Literal["head", "hidden", "rank"]
@@ -48,29 +56,47 @@ class FeedbackPruning(Value):
             raise ValueError(f"begin {self.begin:g} exceeds end {self.end:g}")
         return self
 
-    def check(self, subnet: SubnetConfig) -> None:
+    def check(self, subnet: SubnetConfig, where: str = "pruning") -> None:
         """Refuse a network, without full-rank factors, whose groups cannot give the share.
 
         Raises:
             ConfigError: they cannot, or there are no groups of a kind.
         """
-        limit = largest_share(subnet, self.kinds(subnet))
+        limit = largest_share(subnet, self.kinds(subnet, where))
         if self.share > limit:
             raise ConfigError(
                 "this would leave a layer without heads, hidden units or rank components, or the "
                 "network without blocks",
-                where="pruning.share",
+                where=f"{where}.share",
                 got=self.share,
                 expected=f"at most {int(limit * 1000) / 1000:g}",
             )
 
-    def kinds(self, subnet: SubnetConfig) -> tuple[Kind, ...]:
+    def expected(self, subnet: SubnetConfig, share: float | None) -> SubnetConfig | None:
+        """Return what is left of a network if every set loses the same part of its groups.
+
+        Args:
+            subnet: network without full-rank factors.
+            share: share of its parameters that is taken away; None is that of the settings.
+
+        Returns:
+            What is left, or None if its groups cannot give the share.
+
+        Raises:
+            ConfigError: `subnet` has no group of a kind.
+        """
+        share, kinds = self.share if share is None else share, self.kinds(subnet)
+        if share > largest_share(subnet, kinds):
+            return None
+        return kept_subnet(subnet, choose(subnet, even_importance(subnet), kinds, share))
+
+    def kinds(self, subnet: SubnetConfig, where: str = "pruning") -> tuple[Kind, ...]:
         """Return the kinds of groups to prune.
 
         Raises:
             ConfigError: `subnet` has no group of a kind.
         """
-        return chosen_kinds(subnet, self.groups)
+        return chosen_kinds(subnet, self.groups, KINDS, where)
 
     def share_at(self, progress: float) -> float:
         """Return the share to prune at a progress of the training from 0 to 1."""
@@ -99,21 +125,25 @@ class BayesianCompression(Value):
     log_alpha: LogAlpha = 0.0
     warmup: Progress = 0.5
 
-    def check(self, subnet: SubnetConfig) -> None:
+    def check(self, subnet: SubnetConfig, where: str = "pruning") -> None:
         """Refuse a network, without full-rank factors, that lacks groups of a kind.
 
         Raises:
             ConfigError: naming the kind.
         """
-        self.kinds(subnet)
+        self.kinds(subnet, where)
 
-    def kinds(self, subnet: SubnetConfig) -> tuple[Kind, ...]:
+    def expected(self, subnet: SubnetConfig, share: float | None) -> SubnetConfig | None:
+        """Return the whole network: how much of it stays, the data decide."""
+        return subnet
+
+    def kinds(self, subnet: SubnetConfig, where: str = "pruning") -> tuple[Kind, ...]:
         """Return the kinds of groups to prune.
 
         Raises:
             ConfigError: `subnet` has no group of a kind.
         """
-        return chosen_kinds(subnet, self.groups, get_args(Channel))
+        return chosen_kinds(subnet, self.groups, get_args(Channel), where)
 
 
 class SparseDropout(Value):
@@ -132,8 +162,12 @@ class SparseDropout(Value):
     log_alpha: LogAlpha = 3.0
     warmup: Progress = 0.5
 
-    def check(self, subnet: SubnetConfig) -> None:
+    def check(self, subnet: SubnetConfig, where: str = "pruning") -> None:
         """Accept any network: every network has weights."""
+
+    def expected(self, subnet: SubnetConfig, share: float | None) -> SubnetConfig | None:
+        """Return the whole network, whose matrices keep their size."""
+        return subnet
 
 
 PruningConfig = Annotated[
@@ -141,8 +175,13 @@ PruningConfig = Annotated[
 ]
 
 
+def with_share(settings: PruningConfig, share: float | None) -> PruningConfig:
+    """Return settings with another share, which only pruning by feedback takes; None keeps it."""
+    return settings if share is None else settings.model_copy(update={"share": share})
+
+
 def chosen_kinds(
-    subnet: SubnetConfig, kinds: tuple[Kind, ...] | None, offered: tuple[Kind, ...] = KINDS
+    subnet: SubnetConfig, kinds: tuple[Kind, ...] | None, offered: tuple[Kind, ...], where: str
 ) -> tuple[Kind, ...]:
     """Return the kinds of groups to prune: those given, or all that `subnet` has of those offered.
 
@@ -155,7 +194,7 @@ def chosen_kinds(
         if kind not in possible:
             raise ConfigError(
                 "the network has no such groups: all of its layers are dense",
-                where="pruning.groups",
+                where=f"{where}.groups",
                 got=kind,
                 expected=f"some of {', '.join(possible)}",
             )

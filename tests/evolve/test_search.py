@@ -57,7 +57,7 @@ def test_the_search_finds_nearly_the_best_admissible_subnet(
     assert run(0) == found  # the same seed, the same search
     assert len({candidate.key for candidate in found}) == len(found) == 480
     rng = np.random.default_rng(5)
-    fresh = (problem.fresh(rng, frozenset()) for _ in range(2000))
+    fresh = (problem.fresh(rng, frozenset()).subnet for _ in range(2000))
     best = config.best(problem, found)
     assert best.accuracy_percent >= max(map(worth, fresh)) - 0.2
 

@@ -13,7 +13,7 @@ from evolve.finetune import FINETUNE
 from evolve.space import SPACE
 from mcuformer.chain import CHAIN, ChainConfig, stage_config
 from mcuformer.errors import ConfigError
-from mcuformer.execution import check_pruning
+from mcuformer.execution import check_prunings
 from mcuformer.run.entry import compose
 from oplib.export import EXPORT
 from supernet.train import TRAIN
@@ -46,7 +46,7 @@ def test_a_pruning_that_no_winner_could_have_is_refused_before_the_search() -> N
         changes = [*pruning, f"space.rank_ratio={ratios}"]
         config = ChainConfig.parse(compose("mcuformer", changes, ChainConfig))
         with pytest.raises(ConfigError, match=r"pruning\.groups") if refused else nullcontext():
-            check_pruning(config)
+            check_prunings(config)
     assert stage_config(FINETUNE, config).pruning == config.pruning
 
 

@@ -13,6 +13,7 @@ from mcuformer.errors import InternalError
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 from supernet.grow import grow
+from supernet.pruning.groups import group_sets, kept_subnet
 from supernet.vit import Vit
 
 PADDING = (0.0,)
@@ -51,6 +52,28 @@ def test_more_of_anything_changes_nothing(
     for change in ({"blocks": replaced}, {"blocks": deeper}, {"rank_ratio": min(1, 2 * ratio)}):
         child = grown(vit, parent.model_copy(update=change))
         torch.testing.assert_close(child(images), vit(images), rtol=1e-4, atol=1e-4)
+
+
+def test_a_pruned_parent_lacks_anything(digits_space: SearchSpace) -> None:
+    """A child of a whole network computes what is left of it, in a wider and a deeper form."""
+    point = SpacePoint(rank_ratio=0.5, patch_size=4)
+    block = digits_space.sample_block(np.random.default_rng(0)).model_copy(
+        update={"num_heads": 4, "mlp_ratio": 3.0}
+    )
+    whole = digits_space.subnet(point, 32, (block,) * 3)
+    masks = {s: np.ones(s.size, bool) for s in group_sets(whole)}
+    for group_set, kept in masks.items():
+        if group_set.kind == "block":
+            kept[0] = group_set.block != 1  # the second block goes
+        else:
+            kept[: 1 + group_set.block] = False
+    parent = network(kept_subnet(whole, masks), 0)
+    assert parent.subnet.depth == 2
+    deeper, images = whole.model_copy(update={"blocks": (block,) * 4}), torch.randn(2, 1, 8, 8)
+    for child in (whole, deeper):
+        torch.testing.assert_close(
+            grown(parent, child)(images), parent(images), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_new_parts_learn(digits_space: SearchSpace) -> None:

@@ -17,6 +17,7 @@ from evolve.subnet_search.random_subnets import RandomConfig
 from evolve.subnet_search.task import Task
 from mcuformer.data.dataset import Dataset
 from mcuformer.data.images import Split
+from mcuformer.errors import BudgetError
 from oplib.forms import DEFAULT_FORMS
 from supernet.recipe import Recipe
 from supernet.trainer import train
@@ -48,11 +49,20 @@ def test_the_winner_is_the_best_finalist_by_int8(problem: Problem) -> None:
     assert final(RandomConfig(), problem, found, 99, measure)[0] == found[0]
 
 
+def test_what_exceeds_the_limits_cannot_win(problem: Problem) -> None:
+    found = candidates(problem)
+    fitting = [found[0], *(replace(c, fits=False) for c in found[1:])]
+    assert final(RandomConfig(), problem, fitting, 2, lambda _: 1.0)[0] == found[0]
+    nothing = [replace(candidate, fits=False) for candidate in found]
+    with pytest.raises(BudgetError, match=r"^budget: none of 5 pruned networks fits; prune more"):
+        final(RandomConfig(), problem, nothing, 0, lambda _: 1.0)
+
+
 def test_integers_are_about_as_accurate_and_calibrated_on_training_images(
     bench: Callable[..., Workbench], digits: Dataset, problem: Problem
 ) -> None:
     work = bench(dataset=digits)
-    task = Task(0, Proposal(problem.fresh(np.random.default_rng(0), ())), ())
+    task = Task(0, problem.fresh(np.random.default_rng(0), ()), ())
     recipe = Recipe(epochs=6, batch_size=64, lr=3e-3, warmup_epochs=0)
     vit = ScratchConfig(recipe=recipe).network(work, task)
     measured = int8_accuracy_percent(integer_network(vit, digits, DEFAULT_FORMS), digits.steering)

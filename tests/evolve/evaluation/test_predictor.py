@@ -58,7 +58,7 @@ def test_it_ranks_subnets_that_it_has_not_seen(
     assert all(problem.admits(subnet) for subnet in evaluated)
     chosen, random = map(truth, evaluated[24:]), map(truth, evaluated[:24])
     assert np.mean([*chosen]) > np.mean([*random]) + 1.0
-    fresh = [problem.fresh(rng, {s.key for s in evaluated}) for _ in range(40)]
+    fresh = [problem.fresh(rng, {s.key for s in evaluated}).subnet for _ in range(40)]
     predicted = [measure(Task(0, Proposal(subnet), ())).percent for subnet in fresh]
     assert spearmanr(predicted, [*map(truth, fresh)]).statistic > 0.95
     again = config.measure(bench())  # every sample is recorded

@@ -17,6 +17,7 @@ from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.random_subnets import RandomConfig
 from evolve.subnet_search.task import Task
 from mcuformer.data.images import Split
+from supernet.pruning.settings import FeedbackPruning, SparseDropout
 from supernet.recipe import Recipe
 from supernet.trainer import train
 
@@ -37,7 +38,7 @@ class Inheriting(RandomConfig):
 @pytest.fixture
 def tasks(problem: Problem) -> list[Task]:
     rng = np.random.default_rng(0)
-    return [Task(n, Proposal(problem.fresh(rng, ())), ()) for n in range(2)]
+    return [Task(n, problem.fresh(rng, ()), ()) for n in range(2)]
 
 
 @pytest.mark.parametrize("kind", [FinetunedConfig, ScratchConfig])
@@ -98,6 +99,55 @@ def test_a_child_starts_from_its_parents_trained_weights(
     torch.testing.assert_close(found, trained(images), rtol=0, atol=1e-5)
     kept = ScratchConfig(recipe=RECIPE).network(work, child)(images)  # loaded, not trained again
     assert torch.equal(kept, found)
+
+
+@pytest.mark.parametrize("kind", [FinetunedConfig, ScratchConfig])
+def test_a_pruned_network_is_measured_and_kept(
+    kind: type, bench: Callable[..., Workbench], tasks: list[Task]
+) -> None:
+    work, task = bench(), tasks[0]
+    config = kind(recipe=RECIPE, pruning=FeedbackPruning(name="feedback", share=0.4))
+    share = Task(0, replace(task.proposal, training=Training(pruning_share=0.6)), ())
+    found = config.measure(work)(task)
+    whole, left = task.proposal.subnet.num_params, found.pruned.subnet.num_params
+    assert 0.3 * whole < left <= 0.6 * whole
+    assert config.measure(work)(share).pruned.subnet.num_params <= 0.4 * whole
+    network = config.network(work, task)
+    assert network.subnet == found.pruned.subnet
+    assert work.steering.accuracy_percent(network) == found.percent
+    kept = work.directory / "weights" / f"{task.proposal.key}.safetensors"
+    trained = kept.read_bytes()
+    for path in kept.parent.iterdir():
+        path.unlink()
+    assert config.measure(work)(task) == found  # trained again, the same
+    assert kept.read_bytes() == trained
+
+
+def test_a_sparse_network_keeps_its_size(
+    bench: Callable[..., Workbench], tasks: list[Task]
+) -> None:
+    pruning = SparseDropout(name="sparse", log_alpha=-8.0)
+    found = ScratchConfig(recipe=RECIPE, pruning=pruning).measure(bench())(tasks[0])
+    subnet = tasks[0].proposal.subnet
+    assert found.pruned.subnet.num_params == subnet.num_params
+    assert found.pruned.nonzero_params < 0.9 * subnet.num_params
+
+
+def test_a_child_of_a_pruned_parent_is_pruned_again(
+    bench: Callable[..., Workbench], tasks: list[Task]
+) -> None:
+    """It starts with what is left of its parent; without a rate it ends with that too."""
+    work = bench()
+    work = replace(work, search=replace(work.search, strategy=Inheriting()))
+    pruning, parent = FeedbackPruning(name="feedback", share=0.4, groups=("hidden",)), tasks[0]
+    config = ScratchConfig(recipe=RECIPE, pruning=pruning)
+    left = config.network(work, parent)
+    tuned = replace(parent.proposal, training=Training(lr_factor=0.5), parent=parent.proposal.key)
+    still = ScratchConfig(recipe=STILL, pruning=pruning)
+    child = still.network(work, Task(1, tuned, ()))
+    images = torch.randn(4, 1, 8, 8)
+    assert child.subnet == left.subnet
+    torch.testing.assert_close(child(images), left(images), rtol=0, atol=1e-4)
 
 
 def test_a_parent_whose_weights_are_missing_is_named(

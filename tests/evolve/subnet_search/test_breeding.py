@@ -15,7 +15,7 @@ def test_known_repeated_and_inadmissible_children_are_refused(
     problem: Problem, rng: np.random.Generator
 ) -> None:
     anything = replace(problem, admits=lambda _: True)
-    known, large, first, second = (anything.fresh(rng, ()) for _ in range(4))
+    known, large, first, second = (anything.fresh(rng, ()).subnet for _ in range(4))
     litter = iter([known, first, first, large, second, known])
     strict = replace(problem, admits=lambda subnet: subnet != large)
     assert bred(lambda: next(litter), 2, strict, {known.key}) == [first, second]

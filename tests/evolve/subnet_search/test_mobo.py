@@ -60,7 +60,7 @@ def test_training_is_a_gene_where_it_has_choices(run: Run) -> None:
 
 
 def test_distances_by_hand(problem: Problem, rng: np.random.Generator) -> None:
-    one, other = (problem.fresh(rng, ()) for _ in range(2))
+    one, other = (problem.fresh(rng, ()).subnet for _ in range(2))
     proposals = [
         Proposal(one),
         Proposal(one, Training(lr_factor=4.0)),
@@ -73,6 +73,15 @@ def test_distances_by_hand(problem: Problem, rng: np.random.Generator) -> None:
     assert found == pytest.approx(found.T)
     assert 0.0 < found[0, 3] <= 1.0
     assert found[1, 3] == pytest.approx(found[0, 3] + 0.2)
+
+
+def test_half_of_what_pruning_leaves_is_one_doubling(
+    problem: Problem, rng: np.random.Generator
+) -> None:
+    subnet = problem.fresh(rng, ()).subnet
+    proposals = [Proposal(subnet, Training(pruning_share=share)) for share in (None, 0.5, 0.75)]
+    found = distances(proposals, proposals, DistanceTable())
+    assert found == pytest.approx(np.array([[0, 0.1, 0.2], [0.1, 0, 0.1], [0.2, 0.1, 0]]))
 
 
 def test_a_stage_needs_bounds(problem: Problem) -> None:

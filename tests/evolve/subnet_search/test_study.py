@@ -15,7 +15,7 @@ import optuna
 import pytest
 
 from evolve.subnet_search.aging import AgingConfig
-from evolve.subnet_search.candidate import Candidate
+from evolve.subnet_search.candidate import Candidate, Pruned
 from evolve.subnet_search.evolution import EvolutionConfig
 from evolve.subnet_search.nsga2 import Nsga2Config
 from evolve.subnet_search.problem import Problem
@@ -195,6 +195,22 @@ def test_a_database_is_a_study_too(problem: Problem, tmp_path: Path) -> None:
     study.work(again)
     assert [c.key for c in study.candidates()] == made_up.keys + again.keys
     assert len(study.candidates()) == 4
+
+
+def test_what_pruning_left_is_recorded(problem: Problem, journal: str) -> None:
+    one = Search(RandomConfig(samples=1), problem, 0)
+
+    def pruned(task: Task) -> Candidate:
+        subnet = task.proposal.subnet
+        left = subnet.model_copy(update={"blocks": subnet.blocks[:1]})
+        return replace(candidate(task.proposal), pruned=Pruned(left, 7), fits=False)
+
+    study = Study(journal, {}, one, CONDITIONS)
+    study.work(pruned)
+    [found] = Study(journal, {}, one, CONDITIONS).candidates()
+    assert (found.pruned.nonzero_params, found.fits) == (7, False)
+    assert found.deployed.blocks == found.subnet.blocks[:1]
+    assert found.value("macs") == found.deployed.macs
 
 
 def test_optuna_reads_the_journal(problem: Problem, journal: str) -> None:

@@ -125,6 +125,19 @@ def test_what_cannot_be_pruned_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_what_should_be_left_by_hand() -> None:
+    """A quarter of the heads and hidden units of each block goes, then a further hidden unit."""
+    lost = 2 * (HEAD + 2 * HIDDEN)  # one head and two hidden units of each block
+    left = FeedbackPruning(name="feedback").expected(TINY, lost / TINY.num_params)
+    assert [block.num_heads for block in left.blocks] == [3, 3]
+    assert [left.hidden_dim(index) for index in range(2)] == [6, 6]
+    more = FeedbackPruning(name="feedback", share=(lost + 1) / TINY.num_params)
+    assert more.expected(TINY, None).num_params < TINY.num_params - lost
+    assert more.expected(TINY, 0.99) is None
+    for settings in (BayesianCompression(name="bayesian"), SparseDropout(name="sparse")):
+        assert settings.expected(TINY, None) == TINY
+
+
 def test_sparse_dropout_takes_any_network() -> None:
     settings: PruningConfig = SparseDropout(name="sparse")
     settings.check(TINY)
