@@ -6,15 +6,14 @@
 
 RUN is a run directory with a trained supernet; settings are those of evolve.search, for instance
 `device=stm32f100 data=digits`. All strategies and seeds share one study, so a subnet is evaluated
-once. `best accuracy` is that of the winner on the test part, which plays no part in the search. The
-hypervolume is that of error, SRAM and flash, each divided by its limit, with reference point
-(1, 1, 1).
+once. `best accuracy` is that of the winner on the test part, which plays no part in the search, with
+the weights whose accuracy the evaluator measures or predicts. The hypervolume is that of error,
+SRAM and flash, each divided by its limit, with reference point (1, 1, 1).
 """
 
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tool import Parser, Table
 
 from evolve.search import SearchConfig, Session
 from evolve.subnet_search.pareto import hypervolume
+from evolve.subnet_search.task import Task
 from mcuformer.errors import ConfigError
 from mcuformer.run.entry import compose
 from mcuformer.run.progress import track
@@ -69,7 +69,7 @@ def run_row(options: argparse.Namespace, name: str, seed: int) -> dict[str, Any]
     candidates = session.study.candidates()
     best = config.strategy.best(session.problem, candidates)
     test = session.bench.prepared(session.bench.dataset.test)
-    forward = partial(session.bench.supernet, subnet=best.subnet)
+    network = config.evaluator.network(session.bench, Task(0, best.proposal, ()))
     limit = session.problem.limit
     shares = [
         (
@@ -83,7 +83,7 @@ def run_row(options: argparse.Namespace, name: str, seed: int) -> dict[str, Any]
         "strategy": name,
         "seed": seed,
         "evaluations": len({candidate.key for candidate in candidates}),
-        "best_accuracy": test.accuracy_percent(forward),
+        "best_accuracy": test.accuracy_percent(network),
         "best_steering_accuracy": best.accuracy_percent,
         "hypervolume": hypervolume(np.array(shares), np.ones(3)),
     }

@@ -58,6 +58,10 @@ STRATEGY = (
     "strategy.generations=6",
     "strategy.mutants=8",
     "strategy.crossovers=4",
+    "evaluator.samples=12",
+    "evaluator.rounds=1",
+    "evaluator.chosen=4",
+    "evaluator.pool=20",
 )
 TRAINING = ("epochs=20", "warmup_epochs=1", "checkpoint_steps=5", "ema_decay=0.9")
 TUNING = ("epochs=10", "warmup_epochs=1", "checkpoint_steps=5")

@@ -11,7 +11,8 @@ measures on the steering split, as in a search. Every training and every evaluat
 `--out` and not repeated.
 
 Evaluators are named KIND, KIND_EPOCHS or, where the supernets are several, inherited_SAMPLING:
-macs, params, inherited_uniform, inherited_sandwich, finetuned_1, scratch_2, predictor and so on.
+macs, params, inherited_uniform, inherited_sandwich, finetuned_1, scratch_2 and so on; predictor and
+predictor_inherited are the presets of these names.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ TRAINED: dict[str, type[TrainedEvaluator]] = {
     "scratch": ScratchConfig,
 }
 SIZES = ("macs", "params")
+PREDICTORS = ("predictor", "predictor_inherited")
 DEFAULT = (
     *SIZES,
     "inherited_uniform",
@@ -82,6 +84,7 @@ DEFAULT = (
     "scratch_1",
     "scratch_2",
     "scratch_4",
+    "predictor_inherited",
     "predictor",
 )
 
@@ -223,7 +226,7 @@ def evaluator_called(name: str) -> tuple[Evaluator, str]:
     kind, _, detail = name.partition("_")
     if kind == "inherited" and detail in SAMPLINGS:
         return InheritedConfig(), detail
-    if name == "predictor":
+    if name in PREDICTORS:
         return presets.load("evaluator", name, PredictorConfig), "uniform"
     if kind in TRAINED and detail.isdecimal() and int(detail) > 0:
         preset = presets.load("evaluator", kind, TRAINED[kind])
@@ -273,7 +276,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     every = [subnet for subnets in sets.values() for subnet in subnets]
     scores, seconds = {}, {}
     for name in options.evaluators:
-        seeds = options.supernet_seeds if name.startswith("inherited") else 1
+        seeds = options.supernet_seeds if "inherited" in name else 1
         scores[name], seconds[name] = scores_of(setting, name, seeds, every)
     truth = np.array(
         [

@@ -59,11 +59,11 @@ def _check_prunings(strategy: Strategy, evaluator: Evaluator) -> None:
             got=list(strategy.shares),
             expected="null, or evaluator.pruning.name=feedback",
         )
-    if isinstance(evaluator, PredictorConfig) and evaluator.base.pruning is not None:
+    if isinstance(evaluator, PredictorConfig) and evaluator.base.prunes is not None:
         raise ConfigError(
             "a predicted network is not pruned, so nobody knows its size",
             where="evaluator.base.pruning",
-            got=evaluator.base.pruning.name,
+            got=evaluator.base.prunes.name,
             expected="null, or another evaluator",
         )
 

@@ -1,7 +1,8 @@
 """Accuracy predicted from a subnet's sizes and, if asked for, its inherited accuracy.
 
 Source: once-for-all (Cai et al., 2020), section 3.4, predicts accuracy from genes; the active loop
-is that of weak predictors (Wu et al., 2021): later samples are those that promise most.
+is that of weak predictors (Wu et al., 2021): later samples are those that promise most. What is
+fitted to many subnets averages the noise of each one's evaluation.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evolve.evaluation.evaluator import Accuracy, Effort, Evaluator, Measure, Workbench
 from evolve.evaluation.inherited import InheritedConfig
@@ -61,12 +62,23 @@ class PredictorConfig(Evaluator):
     """
 
     name: Literal["predictor"] = "predictor"
-    base: Annotated[FinetunedConfig | ScratchConfig, Field(discriminator="name")]
+    base: Annotated[
+        InheritedConfig | FinetunedConfig | ScratchConfig, Field(discriminator="name")
+    ] = InheritedConfig()
     samples: Annotated[Candidates, Field(ge=10)] = 40
     rounds: Annotated[int, Field(ge=0, le=100)] = 2
     chosen: Candidates = 10
     pool: Candidates = 100
     inherited: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> PredictorConfig:
+        if isinstance(self.base, InheritedConfig):
+            if self.inherited:
+                raise ValueError("inherited accuracy is what base=inherited predicts, no feature")
+            if self.base.racing:
+                raise ValueError("samples are measured on all images, so base.racing must be off")
+        return self
 
     def identity(self, search: Search, dataset: Dataset) -> dict[str, Any]:
         """The samples depend on the problem and the seed too."""

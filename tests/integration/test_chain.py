@@ -36,6 +36,7 @@ SMALL = [
     "train.checkpoint_steps=18",
     "finetune.epochs=3",
     "finetune.warmup_epochs=1",
+    "evaluator=inherited",
     "strategy.population=8",
     "strategy.generations=3",
     "strategy.mutants=4",

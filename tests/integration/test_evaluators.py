@@ -76,7 +76,7 @@ def test_an_evaluator_steers_a_search(name: str, trained: Path, tmp_path: Path) 
 def test_a_race_with_sizes_as_objectives_is_one_line(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [f"run_dir={trained}", *SMALL, "evaluator.racing=true"]
+    arguments = [f"run_dir={trained}", *SMALL, "evaluator=inherited", "evaluator.racing=true"]
     assert SEARCH.main([*arguments, "objectives=[accuracy_percent,macs]"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: evaluator.racing: racing drops candidates by their accuracy")

@@ -15,7 +15,7 @@ from evolve.evaluation.trained import ScratchConfig
 from evolve.subnet_search.candidate import Proposal
 from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.task import Task
-from mcuformer.errors import ArtifactError
+from mcuformer.errors import ArtifactError, ConfigError
 from mcuformer.subnet import SubnetConfig
 from supernet.recipe import Recipe
 
@@ -91,3 +91,10 @@ def test_its_accuracies_depend_on_problem_and_seed(bench: Callable[..., Workbenc
     identity = CONFIG.identity(work.search, work.dataset)
     assert identity["problem"] == work.search.problem.identity()
     assert identity["base"]["seed"] == 3
+
+
+@pytest.mark.parametrize("wrong", ["inherited", "racing"])
+def test_a_predictor_of_inherited_accuracy_measures_it_whole(wrong: str) -> None:
+    base = {"name": "inherited", "racing": wrong == "racing"}
+    with pytest.raises(ConfigError, match=r"inherited accuracy|all images"):
+        PredictorConfig.parse({"base": base, "inherited": wrong == "inherited"})
