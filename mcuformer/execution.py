@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mcuformer.chain import CHAIN, ChainConfig, stage_config
+from evolve.space_search.quality import check_feasible
+from mcuformer.chain import ChainConfig, stage_config, stages
 from mcuformer.errors import ConfigError
 from mcuformer.plan import show_plan
 from mcuformer.report import show_report
@@ -19,24 +20,36 @@ def run_chain(config: ChainConfig) -> None:
         BudgetError: no subnet of the space fits; raised before anything is trained.
         McuformerError: a stage failed.
     """
-    for command in CHAIN[:-1]:  # the report's stage reads what the others write
+    commands = stages(config)
+    for command in commands[:-1]:  # the report's stage reads what the others write
         command.stage(stage_config(command, config))  # refuses a run that cannot succeed
-    if not all(config.run.record_file(command.name).exists() for command in CHAIN):
+    check_budget(config)
+    if not all(config.run.record_file(command.name).exists() for command in commands):
         check_batches(config)
         check_pruning(config)
     if config.plan:
         show_plan(config)
         return
     with config.run.locked():
-        for command in CHAIN:
+        for command in commands:
             command.execute_locked(stage_config(command, config))
-        seconds = {command.name: config.run.seconds(command.name) for command in CHAIN}
+        seconds = {command.name: config.run.seconds(command.name) for command in commands}
         path = config.run.file("report.json")
         measured = read_json(config.run.file("report_measured.json"), "report")
         report = {**measured, "seconds": seconds}
         write_json(path, "report", report)
     show_report(report)
     say(f"report: {path}; firmware: {config.run.file('firmware')}")
+
+
+def check_budget(config: ChainConfig) -> None:
+    """Refuse a budget that no subnet of the space keeps.
+
+    Raises:
+        BudgetError: with the least that a subnet needs.
+    """
+    target = config.target
+    check_feasible(config.space.points(), config.space, target.cost, target.limit)
 
 
 def check_batches(config: ChainConfig) -> None:
@@ -57,18 +70,20 @@ def check_pruning(config: ChainConfig) -> None:
     """Refuse a pruning that suits no point of the space; fine-tuning checks the winner.
 
     Raises:
-        ConfigError: the largest network of every point is refused.
+        ConfigError: the largest and the smallest networks of every point are refused.
     """
     if config.pruning is None:
         return
-    faults = []
-    for point in config.space.points():
-        try:
-            config.pruning.check(config.space.largest(point))
-        except ConfigError as error:
-            faults.append(error)
-    if len(faults) == len(config.space.points()):
-        raise faults[0]
+    space, faults = config.space, []
+    for point in space.points():
+        for subnet in (space.largest(point), *space.smallest_of_each_rank(point)):
+            try:
+                config.pruning.check(subnet)
+            except ConfigError as error:
+                faults.append(error)
+            else:
+                return
+    raise faults[0]
 
 
 def main() -> int:

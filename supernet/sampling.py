@@ -89,18 +89,22 @@ class Pool:
         points: its outer points, drawn from uniformly: one, or all of a joint supernet.
         seed: seed of the run.
         admissible: returns whether a subnet fits the budget; None admits everything.
-        joint: whether the supernet is a joint one.
+        full_rank_factors: whether linears of ratio 1 are two factors, as in a joint supernet.
     """
 
     space: SearchSpace
     points: Sequence[SpacePoint]
     seed: int
     admissible: Admissible | None = None
-    joint: bool = False
+    full_rank_factors: bool = False
 
     def sample(self, rng: np.random.Generator) -> SubnetConfig:
         """Draw a subnet uniformly, admissible or not."""
-        return self.space.sample(draw(self.points, rng), rng, joint=self.joint)
+        return self._shared(self.space.sample(draw(self.points, rng), rng))
+
+    def _shared(self, subnet: SubnetConfig) -> SubnetConfig:
+        """Return a subnet with the layers that the supernet has."""
+        return subnet.factored if self.full_rank_factors else subnet
 
     def admitted(self, *names: str | int) -> list[SubnetConfig]:
         """Return the admissible subnets among fresh draws of a random stream, by ascending MACs.
@@ -115,9 +119,9 @@ class Pool:
         """
         rng = stream(self.seed, "pool", *names)
         extremes = [
-            extreme(point, joint=self.joint)
+            self._shared(subnet)
             for point in self.points
-            for extreme in (self.space.smallest, self.space.largest)
+            for subnet in (*self.space.smallest_of_each_rank(point), self.space.largest(point))
         ]
         candidates = extremes + [self.sample(rng) for _ in range(CANDIDATES)]
         admitted = [s for s in candidates if self.admissible is None or self.admissible(s)]
