@@ -110,7 +110,7 @@ def measure_run(config: ReportConfig) -> None:
         "bit_exact": result.bit_exact,
         "admission": admission.dump(),
         **memory_report(config, cost.footprint, result.emulated, linked),
-        "macs": subnet.macs,
+        "macs": cost.macs,
         "instructions": counts,
         "time": None if cost.time is None else cost.time.dump(),
         "limit_ms": target.limit.milliseconds,

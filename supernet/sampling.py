@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
@@ -105,6 +106,20 @@ class Pool:
     def _shared(self, subnet: SubnetConfig) -> SubnetConfig:
         """Return a subnet with the layers that the supernet has."""
         return subnet.factored if self.full_rank_factors else subnet
+
+    def draw_admitted(self, count: int, *names: str | int) -> list[SubnetConfig]:
+        """Return the first `count` admissible subnets of a random stream, drawn uniformly.
+
+        There are fewer if :data:`CANDIDATES` draws do not suffice.
+
+        Args:
+            count: number of subnets.
+            names: name of the random stream, in parts.
+        """
+        rng = stream(self.seed, *names)
+        drawn = (self.sample(rng) for _ in range(CANDIDATES))
+        admitted = (s for s in drawn if self.admissible is None or self.admissible(s))
+        return list(islice(admitted, count))
 
     def admitted(self, *names: str | int) -> list[SubnetConfig]:
         """Return the admissible subnets among fresh draws of a random stream, by ascending MACs.

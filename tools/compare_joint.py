@@ -10,8 +10,8 @@ searches each of them with `strategy` and takes the best of all. `joint` trains 
 most `--share` of these epochs in sum and searches all its points at once, with one search of the
 same strategy. `per_layer` does so where every low-rank layer has a rank ratio of its own. The
 winners are fine-tuned alike. Accuracies are those on the whole test part, of the integers by the
-integer reference. `CPU s` are those of trainings and searches. Complete rows and supernets are not trained
-again, so that the seconds of a row that was interrupted are too few.
+integer reference. `CPU s` are those of trainings and searches. Complete rows and supernets are not
+trained again, so that the seconds of a row that was interrupted are too few.
 """
 
 from __future__ import annotations

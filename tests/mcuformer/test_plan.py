@@ -28,6 +28,9 @@ def test_expected_seconds_are_steps_and_evaluations() -> None:
     assert found["evolve.search"] == pytest.approx(overhead + 30 * 5 * 100 * 0.001)
     assert found["evolve.finetune"] == pytest.approx(overhead + 9 * 23 * 0.25)
     assert 10 < found["oplib.export"] < found["report"] + 1 < 30
+    joint = expected_seconds(config(*search, *training, "axes=all"), Counts(650, 100, 20), speed)
+    assert "evolve.space" not in joint
+    assert joint["supernet.train"] == pytest.approx(overhead + 70 * (10 * 0.5 + 7 * 100 * 0.001))
 
 
 def test_short_trainings_and_a_predictor_take_their_time() -> None:

@@ -56,6 +56,8 @@ FORMS = {
     "free qkv": {"qkv_dim": [24, 48], "relative_position": 3, "low_rank": ["proj", "fc2"]},
     "two ratios": {"mlp_rank_ratio": [0.25, 1.0]},
     "activations": {"activation": ["relu", "gelu"]},
+    "a rank per layer": {"rank_per_layer": True, "low_rank": ["qkv", "proj", "fc2"]},
+    "two ratios per layer": {"rank_per_layer": True, "mlp_rank_ratio": [0.25, 0.5]},
 }
 
 
