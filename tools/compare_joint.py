@@ -183,8 +183,8 @@ def build(options: argparse.Namespace) -> Comparison:
     if options.images is not None:
         count = np.arange(min(options.images, len(dataset.train)))
         steering = np.arange(min(options.images // 6, len(dataset.steering)))
-        parts = {"train": dataset.train.take(count), "steering": dataset.steering.take(steering)}
-        dataset = replace(dataset, **parts)
+        train_part, steering_part = dataset.train.take(count), dataset.steering.take(steering)
+        dataset = replace(dataset, train=train_part, steering=steering_part)
     content = [config.content(), dataset.train.digest, dataset.steering.digest, options.share]
     name = digest(canonical_json(content).encode())[:8]
     return Comparison(config, dataset, options.share, Path(config.run_dir, name))
