@@ -82,7 +82,8 @@ def test_every_form_extracts_bit_equal(
         assert space.contains(subnet)
         supernet.train()(images, subnet)  # moves the batch statistics of a tokenizer
         vit = extract(supernet, subnet).eval()
-        assert sum(p.numel() for p in vit.parameters()) == subnet.num_params
+        assert sum(p.numel() for p in vit.parameters()) == vit.subnet.num_params
+        assert vit.subnet.merged == subnet
         with torch.no_grad():
             logits = vit(images)
             assert torch.equal(supernet.eval()(images, subnet), logits)
