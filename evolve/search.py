@@ -31,7 +31,7 @@ from evolve.search_result import (
     write_rows,
     write_winner,
 )
-from evolve.searched_point import SearchedPoint
+from evolve.searched_points import Axes, SearchedPoints
 from evolve.space_search.quality import check_feasible
 from evolve.subnet_search.candidate import Candidate, Metric
 from evolve.subnet_search.problem import Problem
@@ -75,6 +75,8 @@ class SearchConfig(TargetSettings):
         strategy: strategy of the search, with its settings.
         evaluator: how the accuracy of a subnet is found.
         objectives: metrics to optimise; ``search.jsonl`` marks the Pareto front.
+        axes: ``point`` searches one space point; ``all`` searches all points of a joint supernet
+            together.
         finalists: number of best candidates whose int8 accuracy on the steering split decides,
             by the integer reference; 0 takes the best by the evaluator.
         study: journal or database of evaluations, which several runs may share; null is
@@ -96,6 +98,7 @@ class SearchConfig(TargetSettings):
     objectives: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=5)] = (
         "accuracy_percent",
     )
+    axes: Axes = "point"
     finalists: Annotated[int, Field(ge=0, le=1000)] = 0
     study: PathText | None = None
     workers: Workers = 1
@@ -123,14 +126,16 @@ def stage(config: SearchConfig) -> Stage:
 def search(config: SearchConfig) -> None:
     """Search; write ``subnet.json``, its weights, ``search.jsonl``, a picture if any.
 
-    A joint supernet is searched at the point of ``space.json``. What is proposed depends only on
-    the settings, the seed and the candidates so far. So an interrupted search, run again, proposes
-    the same subnets and takes from its study what was evaluated before.
+    A joint supernet is searched at the point of ``space.json``, or with ``axes=all`` at all points
+    together. What is proposed depends only on the settings, the seed and the candidates so far. So
+    an interrupted search, run again, proposes the same subnets and takes from its study what was
+    evaluated before.
 
     Raises:
         ArtifactError: the supernet or the study is missing or damaged.
-        BudgetError: no subnet of the point fits, or an objective has no bound.
-        ConfigError: an objective is not modelled, or no subnet can be pruned as asked.
+        BudgetError: no subnet of the points fits, or an objective has no bound.
+        ConfigError: an objective is not modelled, no subnet can be pruned as asked, or the supernet
+            has not learned all axes.
     """
     session = Session.open(config)
     study, total = session.study, config.strategy.evaluations
@@ -176,20 +181,21 @@ class Session:
 
         Raises:
             ArtifactError: the supernet or the study is missing or damaged.
-            BudgetError: no subnet of the point fits, or an objective has no bound.
-            ConfigError: an objective is not modelled, no subnet can be pruned as asked, or a batch
-                of the evaluator is larger than the training split.
+            BudgetError: no subnet of the points fits, or an objective has no bound.
+            ConfigError: an objective is not modelled, no subnet can be pruned as asked, a batch of
+                the evaluator is larger than the training split, or the supernet has not learned all
+                axes.
         """
-        searched, target = SearchedPoint.of_run(config.source), config.target
-        space, point = searched.space, searched.point
+        searched, target = SearchedPoints.of_run(config.source, config.axes), config.target
+        space, points = searched.space, searched.points
         pruning = least_pruning(config.strategy, config.evaluator)
         if pruning is not None:
-            check_pruning(pruning, space, [point], "evaluator.pruning")
+            check_pruning(pruning, space, points, "evaluator.pruning")
         if not isinstance(pruning, FeedbackPruning):  # which leaves less than any subnet
-            check_feasible([point], space, target.cost, target.limit)
+            check_feasible(points, space, target.cost, target.limit)
         problem = Problem(
             space,
-            (point,),
+            points,
             target.admits,
             target.limit,
             config.objectives,
@@ -199,7 +205,7 @@ class Session:
         check_metrics(config.strategy, problem, config.device)
         recipes = config.evaluator.recipes("evaluator")
         crops = any(recipe.resized_crop_scale is not None for recipe in recipes.values())
-        dataset = load(config.data, space.smallest(point).img_size, crops=crops)
+        dataset = load(config.data, space.smallest(points[0]).img_size, crops=crops)
         for where, recipe in recipes.items():
             check_batch_size(recipe, len(dataset.train), where)
         search = Search(config.strategy, problem, config.seed)
@@ -286,7 +292,7 @@ def _int8_percent(
 
 def _workbench(
     config: SearchConfig,
-    searched: SearchedPoint,
+    searched: SearchedPoints,
     search: Search,
     dataset: Dataset,
     evaluation: dict[str, Any],
@@ -309,26 +315,25 @@ def _workbench(
 
 
 def _load_supernet(
-    config: SearchConfig, searched: SearchedPoint, dataset: Dataset, device: torch.device
+    config: SearchConfig, searched: SearchedPoints, dataset: Dataset, device: torch.device
 ) -> Supernet:
     """Load the run's trained supernet."""
     from supernet.checkpoint import load_model
     from supernet.data import pad_value
     from supernet.model import Supernet
 
-    point = None if searched.joint else searched.point
+    point = None if searched.joint else searched.points[0]
     supernet = Supernet(searched.space, point, pad_value(dataset.preprocessing))
     load_model(supernet, config.source.file("supernet.safetensors"))
     return supernet.to(device)
 
 
 def _evaluation(
-    config: SearchConfig, searched: SearchedPoint, search: Search, dataset: Dataset
+    config: SearchConfig, searched: SearchedPoints, search: Search, dataset: Dataset
 ) -> dict[str, Any]:
     """Return everything that an evaluation depends on, apart from its subnet."""
     return {
         "version": __version__,
-        "point": searched.point.dump(),
         "space": searched.space.dump(),
         "supernet": file_digest(config.source.file("supernet.safetensors")),
         "steering": dataset.steering.digest,

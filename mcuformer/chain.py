@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evolve.evaluation.evaluators import EvaluatorConfig
 from evolve.evaluation.inherited import InheritedConfig
 from evolve.finetune import FINETUNE
 from evolve.search import SEARCH
+from evolve.searched_points import Axes
 from evolve.space import SPACE
 from evolve.space_search.selectors import SelectorConfig
 from evolve.subnet_search.candidate import Metric
@@ -47,6 +48,8 @@ class ChainConfig(TargetSettings):
         strategy: strategy of the subnet search.
         evaluator: how the search finds the accuracy of a subnet.
         objectives: metrics that the search optimises.
+        axes: ``point`` chooses a space point and searches its supernet; ``all`` trains one joint
+            supernet and searches all points together, without a space search.
         finalists: number of candidates whose int8 accuracy decides the search; 0 is none.
         study: journal or database of evaluations; null is one in the run directory.
         workers: number of processes that evaluate subnets.
@@ -66,16 +69,29 @@ class ChainConfig(TargetSettings):
     strategy: StrategyConfig
     evaluator: EvaluatorConfig = InheritedConfig()
     objectives: tuple[Metric, ...] = ("accuracy_percent",)
+    axes: Axes = "point"
     finalists: Annotated[int, Field(ge=0, le=1000)] = 0
     study: PathText | None = None
     workers: Workers = 1
     export: ExportSettings
     plan: bool = False
 
+    @model_validator(mode="after")
+    def _check(self) -> ChainConfig:
+        if self.rounds > 1 and self.axes == "all":
+            raise ValueError("rounds above 1 need a space search, and axes=all has none")
+        return self
+
+
+def stages(config: ChainConfig) -> tuple[Command[Any], ...]:
+    """Return the commands of a run in order; if all axes are searched, no point is chosen first."""
+    return tuple(command for command in CHAIN if command != SPACE or config.axes == "point")
+
 
 def stage_config(command: Command[SettingsT], config: ChainConfig) -> SettingsT:
     """Return a command's configuration: the chain's fields by name, and defaults for the others."""
     fields = {name: getattr(config, name) for name in type(config).model_fields}
+    fields["joint"] = config.axes == "all"
     if command in RECIPES:
         fields["recipe"] = fields[RECIPES[command]]
     shared = command.config.model_fields.keys() & fields.keys()

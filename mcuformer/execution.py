@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from evolve.evaluation.combination import check_pruning, least_pruning
-from mcuformer.chain import CHAIN, ChainConfig, stage_config
+from evolve.space_search.quality import check_feasible
+from mcuformer.chain import ChainConfig, stage_config, stages
 from mcuformer.plan import show_plan
 from mcuformer.report import show_report
 from mcuformer.rounds import REPEATED, run_rounds
@@ -20,9 +21,11 @@ def run_chain(config: ChainConfig) -> None:
         BudgetError: no subnet of the space fits; raised before anything is trained.
         McuformerError: a stage failed.
     """
-    for command in CHAIN[:-1]:  # the report's stage reads what the others write
+    commands = stages(config)
+    for command in commands[:-1]:  # the report's stage reads what the others write
         command.stage(stage_config(command, config))  # refuses a run that cannot succeed
-    if not all(config.run.record_file(command.name).exists() for command in CHAIN):
+    check_budget(config)
+    if not all(config.run.record_file(command.name).exists() for command in commands):
         check_batches(config)
         check_prunings(config)
     if config.plan:
@@ -30,17 +33,29 @@ def run_chain(config: ChainConfig) -> None:
         return
     with config.run.locked():
         rounds = run_rounds(config)
-        for command in CHAIN[len(REPEATED) :]:
-            command.execute_locked(stage_config(command, config))
-        seconds = {command.name: config.run.seconds(command.name) for command in CHAIN}
-        for command in REPEATED:
-            seconds[command.name] = sum(entry.seconds[command.name] for entry in rounds)
+        for command in commands:
+            if command not in REPEATED:
+                command.execute_locked(stage_config(command, config))
+        seconds = {command.name: config.run.seconds(command.name) for command in commands}
+        for entry in rounds[:-1]:
+            for name in entry.seconds:
+                seconds[name] += entry.seconds[name]
         path = config.run.file("report.json")
         measured = read_json(config.run.file("report_measured.json"), "report")
         report = {**measured, "seconds": seconds}
         write_json(path, "report", report)
     show_report(report)
     say(f"report: {path}; firmware: {config.run.file('firmware')}")
+
+
+def check_budget(config: ChainConfig) -> None:
+    """Refuse a budget that no subnet of the space keeps.
+
+    Raises:
+        BudgetError: with the least that a subnet needs.
+    """
+    target = config.target
+    check_feasible(config.space.points(), config.space, target.cost, target.limit)
 
 
 def check_batches(config: ChainConfig) -> None:
@@ -61,7 +76,7 @@ def check_prunings(config: ChainConfig) -> None:
     """Refuse a pruning that suits no point of the space; the stages check the chosen one.
 
     Raises:
-        ConfigError: the largest network of every point is refused.
+        ConfigError: the largest and the smallest networks of every point are refused.
     """
     searched = least_pruning(config.strategy, config.evaluator)
     for where, pruning in (("pruning", config.pruning), ("evaluator.pruning", searched)):

@@ -81,7 +81,7 @@ def draw_admission_maps(
     """
     plt = _pyplot()
     columns = max(len(by_name) for by_name in maps.values())
-    size = (1.5 + 0.55 * columns * len(space.rank_ratio), 3.2 * len(maps))
+    size = (1.5 + 0.55 * columns * space.shape[0], 3.2 * len(maps))
     figure, axes = plt.subplots(
         len(maps), columns, figsize=size, squeeze=False, layout="constrained"
     )
@@ -100,11 +100,12 @@ def _plane(space: SearchSpace, index: Sequence[int]) -> tuple[int, int]:
 
 def _grid_labels(axis: Any, space: SearchSpace, title: str) -> None:
     tokens = [(-(-space.img_size[0] // patch)) ** 2 for patch in space.patch_size]
-    axis.set_xticks(range(len(space.rank_ratio)), [f"{r:g}" for r in space.rank_ratio])
+    ratios = space.axes["rank_ratio"]
+    axis.set_xticks(range(len(ratios)), [f"{r:g}" for r in ratios])
     axis.set_yticks(range(len(tokens)), [str(n) for n in tokens])
     axis.set_xlabel("rank ratio")
     axis.set_ylabel("tokens")
-    axis.set_xlim(-0.6, len(space.rank_ratio) - 0.4)
+    axis.set_xlim(-0.6, len(ratios) - 0.4)
     axis.set_ylim(-0.6, len(tokens) - 0.4)
     axis.set_title(title)
 
@@ -162,10 +163,7 @@ def _draw_admitted(
     for index, fraction in admitted.items():
         plane.setdefault(_plane(space, index), []).append(fraction)
     rows = [
-        [
-            sum(plane[column, row]) / len(plane[column, row])
-            for column in range(len(space.rank_ratio))
-        ]
+        [sum(plane[column, row]) / len(plane[column, row]) for column in range(space.shape[0])]
         for row in range(len(space.patch_size))
     ]
     image = axis.imshow(rows, vmin=0.0, vmax=1.0, cmap="magma", aspect="auto", origin="lower")

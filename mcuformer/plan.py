@@ -10,7 +10,7 @@ from typing import Any
 from evolve.finetune import FINETUNE
 from evolve.search import SEARCH
 from evolve.space import SPACE
-from mcuformer.chain import CHAIN, ChainConfig, stage_config
+from mcuformer.chain import ChainConfig, stage_config, stages
 from mcuformer.errors import McuformerError
 from mcuformer.report import REPORT, print_table, table
 from mcuformer.rounds import latest
@@ -84,7 +84,7 @@ def show_plan(config: ChainConfig) -> None:
 def stage_states(config: ChainConfig) -> dict[str, str]:
     """Return the state of each stage: complete, or why it will run."""
     states: dict[str, str] = {}
-    for command in CHAIN:
+    for command in stages(config):
         earlier = [name for name, state in states.items() if state != "complete"]
         state = _state(command, config)
         if state == "complete" and earlier:
@@ -120,7 +120,8 @@ def measured_speed(config: ChainConfig) -> Speed:
     steps, evaluations = [], []
     for point in measured_points(space):
         preprocessing = data.preprocessing.resized_to(space.smallest(point).img_size)
-        steps.append(supernet_step_seconds(space, point, preprocessing, setting))
+        supernet = None if config.axes == "all" else point
+        steps.append(supernet_step_seconds(space, supernet, preprocessing, setting))
         evaluations.append(evaluation_seconds(space, point, preprocessing))
     network = space.largest(space.middle())
     preprocessing = data.preprocessing.resized_to(network.img_size)
@@ -146,8 +147,9 @@ def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[
     visit = search.visit_epochs * supernet_epoch
     visit += search.accuracy_subnets * counts.steering * speed.evaluation
     probes = evaluations_per_epoch(counts.steering) * speed.evaluation
-    # the chosen point has been visited, and so trained, at least once
-    epochs = max(0, config.train.epochs - search.visit_epochs)
+    # a chosen point has been visited, and so trained, at least once
+    known_epochs = search.visit_epochs if config.axes == "point" else 0
+    epochs = max(0, config.train.epochs - known_epochs)
     effort = config.evaluator.effort(strategy.evaluations, counts.train, counts.steering)
     trained_on = counts.train + counts.steering
     finetune_epoch = trained_on // config.finetune.batch_size * speed.network_step
@@ -162,14 +164,17 @@ def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[
         EXPORT.name: BUILD_SECONDS + config.export.check_images * emulated,
         REPORT.name: BUILD_SECONDS + counts.test * emulated,
     }
-    return {name: STAGE_SECONDS + seconds for name, seconds in work.items()}
+    return {command.name: STAGE_SECONDS + work[command.name] for command in stages(config)}
 
 
 def expected_bytes(config: ChainConfig) -> int:
     """Return a rough upper bound of a run's disk space in bytes: every network is the largest."""
     # a checkpoint holds the weights, Adam's two moments and, optionally, averaged weights
     copies = 3 if config.train.ema_decay is None else 4
+    joint = config.axes == "all"
     # one per visit, one each for supernet training and fine-tuning, and one being written
-    checkpoints = config.rounds * config.space_search.max_visits + 3
-    weights = config.space.largest(config.space.points()[-1]).num_params
+    visits = 0 if joint else config.rounds * config.space_search.max_visits
+    checkpoints = visits + 3
+    largest = config.space.largest(config.space.points()[-1])
+    weights = (largest.factored if joint else largest).num_params
     return (checkpoints * copies + RESULT_FILES) * weights * FLOAT_BYTES

@@ -15,7 +15,6 @@ from mcuformer.cost import Footprint
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.data.images import Split
 from mcuformer.run.artifact import Stage, write_json
-from mcuformer.run.chosen_point import read_point
 from mcuformer.run.command import Command
 from mcuformer.run.scratch import scratch
 from mcuformer.seed import stream
@@ -55,7 +54,7 @@ def stage(config: ReportConfig) -> Stage:
         ArtifactError: nothing has been exported yet.
     """
     run = config.run
-    names = ("space.json", "export.json", "model_int8.json", "model_int8.safetensors", "firmware")
+    names = ("export.json", "model_int8.json", "model_int8.safetensors", "firmware")
     networks = [*INHERITED.files(run), *NetworkSource.exported(run).files(run)]
     inputs = [*networks, *(run.file(name) for name in names), *config.data.files()]
     content = {**config.content(), "programs": installed()}
@@ -99,7 +98,7 @@ def measure_run(config: ReportConfig) -> None:
         "device": config.device.name,
         "data": config.data.name,
         "seed": config.seed,
-        "space": read_point(run.file("space.json")).dump(),
+        "space": config.space.point_of(subnet).dump(),
         "subnet": subnet.dump(),
         "accuracy_percent": {
             name: None if values is None else accuracy_percent(values, test)
@@ -111,7 +110,7 @@ def measure_run(config: ReportConfig) -> None:
         "bit_exact": result.bit_exact,
         "admission": admission.dump(),
         **memory_report(config, cost.footprint, result.emulated, linked),
-        "macs": subnet.macs,
+        "macs": cost.macs,
         "instructions": counts,
         "time": None if cost.time is None else cost.time.dump(),
         "limit_ms": target.limit.milliseconds,

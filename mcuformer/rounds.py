@@ -11,7 +11,7 @@ from typing import Any
 
 from evolve.search import SEARCH
 from evolve.space import SPACE
-from mcuformer.chain import ChainConfig, stage_config
+from mcuformer.chain import ChainConfig, stage_config, stages
 from mcuformer.run.artifact import (
     canonical_json,
     digest,
@@ -35,18 +35,18 @@ class Round(Value):
 
     Args:
         max_visits: visits that its space search was allowed, those of earlier rounds included.
-        point: name of the point that the space search chose.
+        point: name of the point that the space search chose; null if all axes are searched.
         subnet: key of the subnet that the subnet search found.
         seconds: duration of each stage, by name.
     """
 
     max_visits: int
-    point: str
+    point: str | None
     subnet: str
     seconds: dict[str, float]
 
     @property
-    def found(self) -> tuple[str, str]:
+    def found(self) -> tuple[str | None, str]:
         """What the next round may change."""
         return self.point, self.subnet
 
@@ -129,12 +129,13 @@ def ended(config: ChainConfig, rounds: Sequence[Round]) -> bool:
 
 
 def _run_round(config: ChainConfig) -> Round:
-    for command in REPEATED:
+    commands = [command for command in REPEATED if command in stages(config)]
+    for command in commands:
         command.execute_locked(stage_config(command, config))
     run = config.run
     return Round(
         max_visits=config.space_search.max_visits,
-        point=read_point(run.file("space.json")).name,
+        point=read_point(run.file("space.json")).name if SPACE in commands else None,
         subnet=read_value(run.file("subnet.json"), "subnet", SubnetConfig).key,
-        seconds={command.name: run.seconds(command.name) for command in REPEATED},
+        seconds={command.name: run.seconds(command.name) for command in commands},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
@@ -27,14 +28,14 @@ from mcuformer.limits import (
     Width,
 )
 from mcuformer.subnet import (
+    RATIO_GENES,
     Activation,
     BlockConfig,
     LinearName,
     SubnetConfig,
-    Tokenizer,
     build_block,
-    check_tokenizer,
 )
+from mcuformer.tokenizer import Tokenizer, check_tokenizer
 from mcuformer.value import Value
 
 T = TypeVar("T")
@@ -77,10 +78,14 @@ class SearchSpace(Value):
     `mlp_rank_ratio` and `img_size` if they have choices. What is not listed below is the same for
     all subnets, see :class:`SubnetConfig`.
 
+    With `rank_per_layer` the choices of both rank ratios are genes of every low-rank layer of every
+    block instead, and these axes have one value, the largest choice.
+
     Args:
         img_size: choices of the image's side in pixels; a single number is one choice.
         rank_ratio: choices of the rank ratio.
         mlp_rank_ratio: choices of the MLP's rank ratio; null lets it follow `rank_ratio`.
+        rank_per_layer: whether every low-rank layer has a rank ratio of its own.
         patch_size: choices of the patch's side in pixels.
         embed_dim: choices of the embedding width.
         depth: choices of the number of blocks.
@@ -98,6 +103,7 @@ class SearchSpace(Value):
     num_classes: NumClasses
     rank_ratio: Choices[RankRatio]
     mlp_rank_ratio: Choices[RankRatio] | None = None
+    rank_per_layer: bool = False
     patch_size: Choices[PatchSize]
     embed_dim: Choices[Width]
     depth: Choices[Depth]
@@ -192,9 +198,10 @@ class SearchSpace(Value):
     @property
     def axes(self) -> dict[str, tuple[float, ...]]:
         """The outer coordinates with their choices, in the order of the grid's axes."""
-        axes: dict[str, tuple[float, ...]] = {"rank_ratio": self.rank_ratio}
+        first = -1 if self.rank_per_layer else 0  # of the choices that are an axis
+        axes: dict[str, tuple[float, ...]] = {"rank_ratio": self.rank_ratio[first:]}
         if self.mlp_rank_ratio is not None:
-            axes["mlp_rank_ratio"] = self.mlp_rank_ratio
+            axes["mlp_rank_ratio"] = self.mlp_rank_ratio[first:]
         axes["patch_size"] = self.patch_size
         if len(self.img_size) > 1:
             axes["img_size"] = self.img_size
@@ -248,13 +255,25 @@ class SearchSpace(Value):
         }
         if self.qkv_dim is not None:
             genes["attn_dim"] = self.qkv_dim
-        return genes | {"activation": self.activation}
+        return genes | {"activation": self.activation} | self._ratio_genes
+
+    @property
+    def _ratio_genes(self) -> dict[str, tuple[float, ...]]:
+        """The choices of each layer's own rank ratio, by its name in :class:`BlockConfig`."""
+        if not self.rank_per_layer:
+            return {}
+        mlp = self.rank_ratio if self.mlp_rank_ratio is None else self.mlp_rank_ratio
+        return {
+            RATIO_GENES[name]: mlp if name in ("fc1", "fc2") else self.rank_ratio
+            for name in self.low_rank
+        }
 
     def block(self, genes: Mapping[str, Any]) -> BlockConfig:
         """Build a block from one choice per gene of :attr:`block_genes`."""
         heads = genes["num_heads"]
         head_dim = self.head_dim if self.qkv_dim is None else genes["attn_dim"] // heads
-        return build_block(heads, head_dim, genes["mlp_ratio"], genes["activation"])
+        ratios = {name: genes[name] for name in self._ratio_genes}
+        return build_block(heads, head_dim, genes["mlp_ratio"], genes["activation"], **ratios)
 
     def genes_of(self, block: BlockConfig) -> dict[str, Any]:
         """Return the genes of a block, the inverse of :meth:`block`."""
@@ -266,8 +285,6 @@ class SearchSpace(Value):
         embed_dim: int,
         blocks: tuple[BlockConfig, ...],
         tokenizer: Tokenizer | None = None,
-        *,
-        joint: bool = False,
     ) -> SubnetConfig:
         """Build a subnet of `point`.
 
@@ -276,8 +293,6 @@ class SearchSpace(Value):
             embed_dim: embedding width.
             blocks: transformer blocks.
             tokenizer: tokenizer; None takes the first choice.
-            joint: whether it is a subnet of the joint supernet, whose linears of ratio 1 are two
-                factors of full rank.
         """
         tokenizer = self.tokenizer[0] if tokenizer is None else tokenizer
         return SubnetConfig(
@@ -290,7 +305,6 @@ class SearchSpace(Value):
             rank_ratio=point.rank_ratio,
             mlp_rank_ratio=point.mlp_rank_ratio,
             low_rank=self.low_rank,
-            full_rank_factors=joint,
             tokenizer=tokenizer,
             stem_dim=self.stem_dim if tokenizer == "conv2" else None,
             class_token=self.class_token,
@@ -301,30 +315,42 @@ class SearchSpace(Value):
             norm_eps=self.norm_eps,
         )
 
-    def sample(
-        self, point: SpacePoint, rng: np.random.Generator, *, joint: bool = False
-    ) -> SubnetConfig:
+    def sample(self, point: SpacePoint, rng: np.random.Generator) -> SubnetConfig:
         """Draw a subnet of `point`, every gene uniformly: depth, width, tokenizer, blocks."""
         depth, embed_dim = draw(self.depth, rng), draw(self.embed_dim, rng)
         tokenizer = draw(self.tokenizer, rng)
         blocks = tuple(self.sample_block(rng) for _ in range(depth))
-        return self.subnet(point, embed_dim, blocks, tokenizer, joint=joint)
+        return self.subnet(point, embed_dim, blocks, tokenizer)
 
     def sample_block(self, rng: np.random.Generator) -> BlockConfig:
         """Draw every gene of one block uniformly."""
         return self.block({name: draw(choices, rng) for name, choices in self.block_genes.items()})
 
-    def largest(self, point: SpacePoint, *, joint: bool = False) -> SubnetConfig:
+    def largest(self, point: SpacePoint) -> SubnetConfig:
         """Return the largest subnet of `point`, which has the shapes of the supernet's weights."""
         block = self.block({name: choices[-1] for name, choices in self.block_genes.items()})
         blocks, tokenizer = (block,) * max(self.depth), self.tokenizer[-1]
-        return self.subnet(point, max(self.embed_dim), blocks, tokenizer, joint=joint)
+        return self.subnet(point, max(self.embed_dim), blocks, tokenizer)
 
-    def smallest(self, point: SpacePoint, *, joint: bool = False) -> SubnetConfig:
-        """Return the smallest subnet of `point`."""
-        block = self.block({name: choices[0] for name, choices in self.block_genes.items()})
-        blocks, tokenizer = (block,) * min(self.depth), self.tokenizer[-1]
-        return self.subnet(point, min(self.embed_dim), blocks, tokenizer, joint=joint)
+    def smallest(self, point: SpacePoint) -> SubnetConfig:
+        """Return the subnet of `point` with the fewest parameters."""
+        return min(self.smallest_of_each_rank(point), key=lambda subnet: subnet.num_params)
+
+    def smallest_of_each_rank(self, point: SpacePoint) -> list[SubnetConfig]:
+        """Return the smallest subnets of `point`, one of which needs the least of any memory.
+
+        That is one subnet, or with `rank_per_layer` one for each way in which layers can have the
+        smallest or the largest ratio. For a dense layer may have fewer weights than two factors,
+        and has no tensor between them.
+        """
+        ends = [sorted({choices[0], choices[-1]}) for choices in self._ratio_genes.values()]
+        genes = {name: choices[0] for name, choices in self.block_genes.items()}
+        subnets = []
+        for ratios in itertools.product(*ends):
+            block = self.block(genes | dict(zip(self._ratio_genes, ratios, strict=True)))
+            blocks, tokenizer = (block,) * min(self.depth), self.tokenizer[-1]
+            subnets.append(self.subnet(point, min(self.embed_dim), blocks, tokenizer))
+        return subnets
 
     def point_of(self, subnet: SubnetConfig) -> SpacePoint:
         """Return the outer coordinates of a subnet; they may not be on this space's grid."""
@@ -353,6 +379,5 @@ class SearchSpace(Value):
             return False
         blocks = tuple(self.block(self.genes_of(block)) for block in subnet.blocks)
         # what is not a gene must agree too: build a subnet of the same genes, and compare
-        joint = subnet.full_rank_factors
-        built = self.subnet(point, subnet.embed_dim, blocks, subnet.tokenizer, joint=joint)
-        return built == subnet
+        built = self.subnet(point, subnet.embed_dim, blocks, subnet.tokenizer)
+        return built == subnet.merged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from math import inf, nextafter
 from typing import Annotated, Any, Literal, NamedTuple
@@ -33,15 +34,14 @@ from mcuformer.limits import (
     RankRatio,
     Width,
 )
+from mcuformer.tokenizer import ConvConfig, Tokenizer, check_tokenizer, conv_configs
 from mcuformer.value import Value
 
 LinearName = Literal["qkv", "proj", "fc1", "fc2"]
-Tokenizer = Literal["patch", "conv1", "conv2"]
 Activation = Literal["gelu", "relu", "hard_swish"]
 
-NUM_CONVS: dict[Tokenizer, int] = {"patch": 0, "conv1": 1, "conv2": 2}
 LINEARS: tuple[LinearName, ...] = ("qkv", "proj", "fc1", "fc2")
-MAX_CONV_STRIDE = 3  # a 3 x 3 kernel with a larger stride would skip pixels
+RATIO_GENES: dict[LinearName, str] = {name: f"{name}_rank_ratio" for name in LINEARS}
 
 
 class Ranks(Value):
@@ -66,14 +66,23 @@ class BlockConfig(Value):
         head_dim: width of a head.
         mlp_ratio: hidden units of the MLP per unit of the embedding width.
         activation: activation of the MLP's hidden units.
-        ranks: ranks of layers that do not follow the subnet's rank ratio, as pruning leaves them;
-            null if all follow it. It is written only where it is not null.
+        qkv_rank_ratio: rank ratio of qkv, of which 1 is dense; null follows the subnet's ratio.
+        proj_rank_ratio: that of the output projection.
+        fc1_rank_ratio: that of fc1.
+        fc2_rank_ratio: that of fc2.
+        ranks: ranks of layers that follow no ratio, as pruning leaves them; null if all follow one.
+
+    Ratios and ranks are written only where they are not null.
     """
 
     num_heads: NumHeads
     head_dim: Width
     mlp_ratio: MlpRatio
     activation: Activation = "gelu"
+    qkv_rank_ratio: RankRatio | None = None
+    proj_rank_ratio: RankRatio | None = None
+    fc1_rank_ratio: RankRatio | None = None
+    fc2_rank_ratio: RankRatio | None = None
     ranks: Ranks | None = None
 
     @field_validator("ranks")
@@ -82,25 +91,14 @@ class BlockConfig(Value):
         return None if ranks == Ranks() else ranks
 
     @model_serializer(mode="wrap")
-    def _without_null_ranks(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_null(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = handler(self)
-        if self.ranks is None:
-            del content["ranks"]
-        return content
+        return {name: value for name, value in content.items() if value is not None}
 
     @property
     def attn_dim(self) -> int:
         """Width Q of queries, keys and values: num_heads * head_dim."""
         return self.num_heads * self.head_dim
-
-
-class ConvConfig(NamedTuple):
-    """One 3 x 3 convolution of a convolutional tokenizer; `size` is the side of its output."""
-
-    in_chans: int
-    out_chans: int
-    stride: int
-    size: int
 
 
 class SubnetConfig(Value):
@@ -116,11 +114,11 @@ class SubnetConfig(Value):
         blocks: transformer blocks.
         rank_ratio: rank ratio of the layers in `low_rank`. They are two factors ``x V U`` of rank
             ``int(rank_ratio * min(in, out))``, at least 1; a ratio of 1 makes them dense. A block's
-            :attr:`BlockConfig.ranks` go before it, in any layer.
+            own ratios go before it, in any layer, and its :attr:`BlockConfig.ranks` before both.
         mlp_rank_ratio: rank ratio of fc1 and fc2; null takes `rank_ratio`.
         low_rank: names of the low-rank layers.
         full_rank_factors: whether layers of ratio 1 are two factors of full rank, as in subnets of
-            a joint supernet; the lowering merges them, see :attr:`merged`.
+            a supernet of several ratios; the lowering merges them, see :attr:`merged`.
         tokenizer: ``patch``, or ``conv1`` / ``conv2``: that many 3 x 3 convolutions, each with
             batch norm, ReLU and max pooling by 2 (CCT, Hassani et al., 2021, section 3.3). The
             stride of the first makes up the rest of `patch_size`, so the token count is the same.
@@ -214,18 +212,8 @@ class SubnetConfig(Value):
     @property
     def convs(self) -> tuple[ConvConfig, ...]:
         """The convolutions of the tokenizer, each followed by pooling by 2; none for ``patch``."""
-        count = NUM_CONVS[self.tokenizer]
-        if count == 0:
-            return ()
-        middle = () if self.stem_dim is None else (self.stem_dim,)
-        widths = (self.in_chans, *middle, self.embed_dim)
-        size, convs = self.img_size, []
-        for index in range(count):
-            stride = self.patch_size // 2**count if index == 0 else 1
-            size = -(-size // stride)
-            convs.append(ConvConfig(widths[index], widths[index + 1], stride, size))
-            size = -(-size // 2)
-        return tuple(convs)
+        size, patch, widths = self.img_size, self.patch_size, (self.in_chans, self.embed_dim)
+        return conv_configs(self.tokenizer, size, patch, *widths, self.stem_dim)
 
     @property
     def merged(self) -> SubnetConfig:
@@ -233,6 +221,11 @@ class SubnetConfig(Value):
         if not self.full_rank_factors:
             return self
         return self.model_copy(update={"full_rank_factors": False})
+
+    @property
+    def factored(self) -> SubnetConfig:
+        """The network as a supernet of several ratios has it, with factors of full rank."""
+        return self.model_copy(update={"full_rank_factors": True})
 
     def hidden_dim(self, index: int) -> int:
         """Hidden units F of the MLP of block `index`."""
@@ -243,18 +236,25 @@ class SubnetConfig(Value):
         dim, attn, hidden = self.embed_dim, self.blocks[index].attn_dim, self.hidden_dim(index)
         return _linear_shape(name, dim, attn, hidden)
 
-    def ratio(self, name: LinearName) -> float | None:
-        """Return the rank ratio of a linear, or None if it is dense."""
-        if name not in self.low_rank:
-            return None
-        separate = self.mlp_rank_ratio is not None and name in ("fc1", "fc2")
-        ratio = self.mlp_rank_ratio if separate else self.rank_ratio
+    def ratio(self, index: int, name: LinearName) -> float | None:
+        """Return the rank ratio of one linear of block `index`, or None if it is dense."""
+        return self._ratio(self.blocks[index], name)
+
+    def mean_ratio(self, index: int, names: Sequence[LinearName] = LINEARS) -> float:
+        """Return the mean rank ratio of linears of block `index`; a dense one has ratio 1."""
+        return sum(self.ratio(index, name) or 1.0 for name in names) / len(names)
+
+    def _ratio(self, block: BlockConfig, name: LinearName) -> float | None:
+        ratio: float | None = getattr(block, RATIO_GENES[name])
+        if ratio is None and name in self.low_rank:
+            separate = self.mlp_rank_ratio is not None and name in ("fc1", "fc2")
+            ratio = self.mlp_rank_ratio if separate else self.rank_ratio
         return None if ratio == 1.0 and not self.full_rank_factors else ratio
 
     def rank(self, index: int, name: LinearName) -> int | None:
         """Return the rank of one linear of block `index`, or None if it is dense."""
         ranks, shape = self.blocks[index].ranks, self.linear_shape(index, name)
-        return _rank(None if ranks is None else ranks.of(name), self.ratio(name), shape)
+        return _rank(None if ranks is None else ranks.of(name), self.ratio(index, name), shape)
 
     @property
     def num_params(self) -> int:
@@ -290,16 +290,11 @@ class SubnetConfig(Value):
 
     def _costs(self) -> list[tuple[int, BlockCost, BlockConfig]]:
         """Return (count, cost, block) of each distinct kind of block."""
-        kinds = Counter((b.num_heads, b.head_dim, b.mlp_ratio, b.ranks) for b in self.blocks)
-        dim, ratios = self.embed_dim, tuple(self.ratio(name) for name in LINEARS)
-        return [
-            (
-                count,
-                _block_cost(dim, heads * head_dim, mlp_ratio, ranks, ratios, self.qkv_bias),
-                build_block(heads, head_dim, mlp_ratio),
-            )
-            for (heads, head_dim, mlp_ratio, ranks), count in kinds.items()
-        ]
+        costs = []
+        for block, count in Counter(self.blocks).items():
+            ratios = tuple(self._ratio(block, name) for name in LINEARS)
+            costs.append((count, _block_cost(self.embed_dim, block, ratios, self.qkv_bias), block))
+        return costs
 
     @property
     def key(self) -> str:
@@ -316,29 +311,41 @@ class BlockCost(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def build_block(
-    num_heads: int, head_dim: int, mlp_ratio: float, activation: Activation = "gelu"
+    num_heads: int,
+    head_dim: int,
+    mlp_ratio: float,
+    activation: Activation = "gelu",
+    **rank_ratios: Any,
 ) -> BlockConfig:
-    """Build a block, or return an equal one that was built before."""
+    """Build a block, or return an equal one that was built before.
+
+    Args:
+        num_heads: number of attention heads.
+        head_dim: width of a head.
+        mlp_ratio: hidden units of the MLP per unit of the embedding width.
+        activation: activation of the MLP's hidden units.
+        rank_ratios: rank ratios of its own, by their fields in :class:`BlockConfig`.
+    """
     return BlockConfig(
-        num_heads=num_heads, head_dim=head_dim, mlp_ratio=mlp_ratio, activation=activation
+        num_heads=num_heads,
+        head_dim=head_dim,
+        mlp_ratio=mlp_ratio,
+        activation=activation,
+        **rank_ratios,
     )
 
 
 @lru_cache(maxsize=65536)
 def _block_cost(
-    dim: int,
-    attn: int,
-    mlp_ratio: float,
-    ranks: Ranks | None,
-    ratios: tuple[float | None, ...],
-    qkv_bias: bool,
+    dim: int, block: BlockConfig, ratios: tuple[float | None, ...], qkv_bias: bool
 ) -> BlockCost:
     """Return the cost of one block; `ratios` are in the order of :data:`LINEARS`."""
     params, macs = 4 * dim, 0  # norm1, norm2
     for name, ratio in zip(LINEARS, ratios, strict=True):
-        features_in, features_out = _linear_shape(name, dim, attn, int(dim * mlp_ratio))
+        hidden = int(dim * block.mlp_ratio)
+        features_in, features_out = _linear_shape(name, dim, block.attn_dim, hidden)
         weights = features_in * features_out
-        own = None if ranks is None else ranks.of(name)
+        own = None if block.ranks is None else block.ranks.of(name)
         rank = _rank(own, ratio, (features_in, features_out))
         if rank is not None:
             weights = rank * (features_in + features_out)
@@ -360,19 +367,6 @@ def _rank(own: int | None, ratio: float | None, shape: tuple[int, int]) -> int |
     if own is not None or ratio is None:
         return own
     return factor_rank(ratio, *shape)
-
-
-def check_tokenizer(tokenizer: Tokenizer, patch_size: int) -> None:
-    """Refuse a convolutional tokenizer whose strides cannot make up `patch_size`.
-
-    Raises:
-        ValueError: `patch_size` is not among the sizes that the tokenizer takes.
-    """
-    count = NUM_CONVS[tokenizer]
-    stride, remainder = divmod(patch_size, 2**count)
-    if count and (remainder or not 1 <= stride <= MAX_CONV_STRIDE):
-        sizes = [2**count * stride for stride in range(1, MAX_CONV_STRIDE + 1)]
-        raise ValueError(f"tokenizer {tokenizer} takes patch_size {sizes}, not {patch_size}")
 
 
 def ratio_of_hidden(hidden: int, embed_dim: int) -> float:

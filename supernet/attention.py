@@ -44,7 +44,7 @@ def build_linear(
 ) -> ElasticLinear | ElasticLowRankLinear:
     """Build one elastic linear of block `index` at its size in `largest`.
 
-    In a joint supernet the factors of a low-rank linear have full rank; every ratio slices them.
+    In a supernet of several ranks the factors have full rank, and every ratio slices them.
     """
     features_in, features_out = largest.linear_shape(index, name)
     sections = 3 if name == "qkv" else 1

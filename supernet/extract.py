@@ -18,11 +18,11 @@ def extract(supernet: Supernet, subnet: SubnetConfig) -> Vit:
     """Return the static network of `subnet` with copies of the supernet's weights.
 
     Args:
-        supernet: supernet of the subnet's space point, or the joint one. From a joint supernet,
-            linears of ratio 1 stay two factors of full rank, which the lowering merges.
+        supernet: supernet of the subnet's space point, or the joint one. If it holds several
+            ranks, linears of ratio 1 stay two factors of full rank, which the lowering merges.
         subnet: subnet of the same space.
     """
-    subnet = subnet.model_copy(update={"full_rank_factors": supernet.joint})
+    subnet = subnet.factored if supernet.full_rank_factors else subnet.merged
     vit = Vit(subnet, supernet.pad_value)
     vit.load_state_dict(_sliced_weights(supernet, subnet))
     return vit

@@ -58,7 +58,7 @@ class Supernet(nn.Module):
         point: outer point that fixes patch size and rank ratio. None is the joint supernet (the
             paper's baseline), elastic in both: its factors have full rank, its patch embedding is
             stored at the largest patch size and its position embedding at the finest grid, and
-            both are resized.
+            both are resized. In a space with a rank per layer, factors always have full rank.
         pad_value: normalised value of the padding pixel, per channel.
         drop_path_rate: stochastic depth of the deepest subnet's last block; see :func:`drop_rates`.
     """
@@ -71,10 +71,12 @@ class Supernet(nn.Module):
         drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
-        self.joint, self.drop_path_rate = point is None, drop_path_rate
+        self.full_rank_factors = needs_full_rank(space, point)
+        self.drop_path_rate = drop_path_rate
         points = space.points() if point is None else (point,)
         widest = max(points, key=lambda p: (p.patch_size, p.rank_ratio))
-        self.largest = largest = space.largest(widest, joint=self.joint)
+        largest = space.largest(widest)
+        self.largest = largest = largest.factored if self.full_rank_factors else largest
         tokenizers: dict[str, Tokenizer] = {}
         for name in space.tokenizer:
             stem_dim = space.stem_dim if name == "conv2" else None
@@ -117,6 +119,16 @@ class Supernet(nn.Module):
             x = block(x, subnet, rate)
         logits: Tensor = self.head(pool(self.norm(x), subnet), subnet.num_classes)
         return logits
+
+
+def needs_full_rank(space: SearchSpace, point: SpacePoint | None) -> bool:
+    """Return whether a supernet holds subnets of several ranks, so that its factors have full rank.
+
+    Args:
+        space: search space of the subnets.
+        point: outer point of the supernet, or None for the joint one.
+    """
+    return point is None or space.rank_per_layer
 
 
 def build_class_token(subnet: SubnetConfig) -> nn.Parameter | None:

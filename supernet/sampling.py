@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
@@ -89,18 +90,36 @@ class Pool:
         points: its outer points, drawn from uniformly: one, or all of a joint supernet.
         seed: seed of the run.
         admissible: returns whether a subnet fits the budget; None admits everything.
-        joint: whether the supernet is a joint one.
+        full_rank_factors: whether linears of ratio 1 are two factors, as in a joint supernet.
     """
 
     space: SearchSpace
     points: Sequence[SpacePoint]
     seed: int
     admissible: Admissible | None = None
-    joint: bool = False
+    full_rank_factors: bool = False
 
     def sample(self, rng: np.random.Generator) -> SubnetConfig:
         """Draw a subnet uniformly, admissible or not."""
-        return self.space.sample(draw(self.points, rng), rng, joint=self.joint)
+        return self._shared(self.space.sample(draw(self.points, rng), rng))
+
+    def _shared(self, subnet: SubnetConfig) -> SubnetConfig:
+        """Return a subnet with the layers that the supernet has."""
+        return subnet.factored if self.full_rank_factors else subnet
+
+    def draw_admitted(self, count: int, *names: str | int) -> list[SubnetConfig]:
+        """Return the first `count` admissible subnets of a random stream, drawn uniformly.
+
+        There are fewer if :data:`CANDIDATES` draws do not suffice.
+
+        Args:
+            count: number of subnets.
+            names: name of the random stream, in parts.
+        """
+        rng = stream(self.seed, *names)
+        drawn = (self.sample(rng) for _ in range(CANDIDATES))
+        admitted = (s for s in drawn if self.admissible is None or self.admissible(s))
+        return list(islice(admitted, count))
 
     def admitted(self, *names: str | int) -> list[SubnetConfig]:
         """Return the admissible subnets among fresh draws of a random stream, by ascending MACs.
@@ -115,9 +134,9 @@ class Pool:
         """
         rng = stream(self.seed, "pool", *names)
         extremes = [
-            extreme(point, joint=self.joint)
+            self._shared(subnet)
             for point in self.points
-            for extreme in (self.space.smallest, self.space.largest)
+            for subnet in (*self.space.smallest_of_each_rank(point), self.space.largest(point))
         ]
         candidates = extremes + [self.sample(rng) for _ in range(CANDIDATES)]
         admitted = [s for s in candidates if self.admissible is None or self.admissible(s)]

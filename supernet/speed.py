@@ -48,13 +48,16 @@ def made_up(preprocessing: Preprocessing, num_classes: int, num_images: int) -> 
 
 
 def supernet_step_seconds(
-    space: SearchSpace, point: SpacePoint, preprocessing: Preprocessing, setting: SupernetSetting
+    space: SearchSpace,
+    point: SpacePoint | None,
+    preprocessing: Preprocessing,
+    setting: SupernetSetting,
 ) -> float:
-    """Return the seconds of one training step of a point's supernet.
+    """Return the seconds of one training step of a point's supernet, or of the joint one.
 
     Args:
         space: search space.
-        point: space point of the supernet.
+        point: space point of the supernet; None is the joint one.
         preprocessing: of the data, at the point's image size.
         setting: how it is trained; nothing is written to its directory.
     """

@@ -20,7 +20,7 @@ from mcuformer.subnet import SubnetConfig
 from supernet.data import BatchSource, pad_value
 from supernet.distillation import teacher_identity
 from supernet.initialize import initialize
-from supernet.model import Supernet
+from supernet.model import Supernet, needs_full_rank
 from supernet.modules import ModuleT, ModuleT_contra
 from supernet.recipe import Recipe
 from supernet.sampling import Pool, Sampler, SamplingConfig, build_sampler, heeds_budget
@@ -165,7 +165,7 @@ def subnet_pool(space: SearchSpace, point: SpacePoint | None, setting: SupernetS
     """Return the subnets of one point's supernet, or of the joint one."""
     points = space.points() if point is None else (point,)
     admissible = None if setting.limits is None else setting.limits.admits
-    return Pool(space, points, setting.seed, admissible, joint=point is None)
+    return Pool(space, points, setting.seed, admissible, needs_full_rank(space, point))
 
 
 def network_task(

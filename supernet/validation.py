@@ -48,10 +48,9 @@ class Probes:
         accuracies = {
             f"{name}_percent": self._accuracy(model, subnet) for name, subnet in self.fixed.items()
         }
-        candidates = self.pool.admitted("validation", epoch)
-        rng = stream(self.pool.seed, "validation", epoch)
-        chosen = rng.permutation(len(candidates))[:RANDOM_SUBNETS]
-        random = [self._accuracy(model, candidates[index]) for index in chosen]
+        # to judge a subnet can take longer than to measure it, so only as many as needed are drawn
+        drawn = self.pool.draw_admitted(RANDOM_SUBNETS, "validation", epoch)
+        random = [self._accuracy(model, subnet) for subnet in drawn or self.fixed.values()]
         return accuracies | {"random_percent": float(np.mean(random))}
 
     def _accuracy(self, model: nn.Module, subnet: SubnetConfig) -> float:

@@ -58,6 +58,7 @@ ELSEWHERE = {
     "mcuformer.fields": "mcuformer/run/test_presets.py",
     "mcuformer.inspection": (CHAIN, '"inspect"'),
     "mcuformer.report": (CHAIN, "report.json"),
+    "mcuformer.tokenizer": ("mcuformer/test_subnet.py", "conv1 takes patch_size"),
     "oplib.codegen.model_h": ("oplib/codegen/test_model_c.py", '"model.h"'),
     "oplib.codegen.weights_c": "oplib/target/test_weights.py",
     "oplib.forms": CHIPS,

@@ -101,7 +101,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         }
         for device, estimates in maps.items()
     }
-    axes = {"rank_ratio": list(space.rank_ratio), "patch_size": list(space.patch_size)}
+    axes = {name: list(choices) for name, choices in space.axes.items()}
     return {"rho": rho, **axes, "samples": options.samples, "seconds": seconds}
 
 

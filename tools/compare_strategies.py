@@ -6,7 +6,7 @@
 
 RUN is a run directory with a trained supernet; settings are those of evolve.search, for instance
 `device=stm32f100 data=digits`. All strategies and seeds share one study, so a subnet is evaluated
-once. `best accuracy` is that of the winner on the test part, which plays no part in the search, with
+once. `best accuracy` is that of the winner on the test part, which the search does not see, with
 the weights whose accuracy the evaluator measures or predicts. The hypervolume is that of error,
 SRAM and flash, each divided by its limit, with reference point (1, 1, 1).
 """

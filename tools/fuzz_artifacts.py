@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from fuzz_data import Target
 
-from evolve.searched_point import SearchedPoint
+from evolve.searched_points import SearchedPoints
 from evolve.subnet_search.candidate import Candidate
 from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.random_subnets import RandomConfig
@@ -162,8 +162,8 @@ def write_supernet(folder: Path) -> None:
 
 def read_supernet(folder: Path) -> None:
     """Load it, as evolve.search does."""
-    searched = SearchedPoint.of_run(RunDir(folder))
-    supernet = Supernet(searched.space, searched.point, (0.0,))
+    searched = SearchedPoints.of_run(RunDir(folder), "point")
+    supernet = Supernet(searched.space, searched.points[0], (0.0,))
     load_model(supernet, folder / "supernet.safetensors")
 
 

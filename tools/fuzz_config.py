@@ -35,7 +35,7 @@ from evolve.finetune import FINETUNE
 from evolve.qat import QAT
 from evolve.search import SEARCH
 from evolve.space import SPACE, EvolveSpaceConfig
-from mcuformer.chain import CHAIN, ChainConfig, stage_config
+from mcuformer.chain import ChainConfig, stage_config, stages
 from mcuformer.device import Device
 from mcuformer.errors import McuformerError, one_line
 from mcuformer.fields import complete, stray_key
@@ -127,7 +127,7 @@ def begin_space(config: EvolveSpaceConfig) -> None:
 
 def begin_chain(config: ChainConfig) -> None:
     """Do what the chain does before its first stage begins; a plan would measure this machine."""
-    for command in CHAIN[:-1]:  # the report's stage reads what the others write
+    for command in stages(config)[:-1]:  # the report's stage reads what the others write
         command.stage(stage_config(command, config))
 
 

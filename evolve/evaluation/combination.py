@@ -81,16 +81,18 @@ def check_pruning(
     """Refuse a pruning that suits no point of the space.
 
     Raises:
-        ConfigError: the largest network of every point is refused.
+        ConfigError: the largest and the smallest networks of every point are refused.
     """
     faults = []
     for point in points:
-        try:
-            pruning.check(space.largest(point), where)
-        except ConfigError as error:
-            faults.append(error)
-    if len(faults) == len(points):
-        raise faults[0]
+        for subnet in (space.largest(point), *space.smallest_of_each_rank(point)):
+            try:
+                pruning.check(subnet, where)
+            except ConfigError as error:
+                faults.append(error)
+            else:
+                return
+    raise faults[0]
 
 
 def check_metrics(strategy: Strategy, problem: Problem, device: Device) -> None:

@@ -153,7 +153,8 @@ def size_features(subnet: SubnetConfig) -> list[float]:
     sizes = np.log([subnet.macs, subnet.num_params, subnet.embed_dim, subnet.num_tokens])
     heads = np.mean([block.num_heads for block in subnet.blocks])
     ratios = np.mean([block.mlp_ratio for block in subnet.blocks])
-    return [*map(float, sizes), subnet.depth, float(heads), float(ratios), subnet.rank_ratio]
+    ranks = np.mean([subnet.mean_ratio(index) for index in range(subnet.depth)])
+    return [*map(float, sizes), subnet.depth, float(heads), float(ratios), float(ranks)]
 
 
 def fitted(samples: Sequence[Sample]) -> Pipeline:

@@ -123,7 +123,7 @@ def check_feasible(
         BudgetError: with the smallest SRAM and the smallest flash of any point or, if only the work
             or the time is exceeded, the least.
     """
-    smallest = [cost_of(space.smallest(point)) for point in points]
+    smallest = [cost_of(s) for point in points for s in space.smallest_of_each_rank(point)]
     if any(cost.admissible(budget) for cost in smallest):
         return
     fitting = [cost for cost in smallest if not any(cost.footprint.exceeds(budget))]

@@ -67,10 +67,10 @@ def layers_of(subnet: SubnetConfig) -> Layers:
     for index, block in enumerate(subnet.blocks):
         attention = _linears(subnet, index, "qkv", "proj")
         attention += (2 * tokens**2 + relative) * block.attn_dim
-        ratio = RANK_RATIO * _rank_ratio(subnet, "qkv", "proj")
+        ratio = RANK_RATIO * subnet.mean_ratio(index, ("qkv", "proj"))
         sizes = (NUM_HEADS * block.num_heads, HEAD_DIM * block.head_dim, ratio)
         rows.append((ATTENTION, attention, sizes, ""))
-        ratio = RANK_RATIO * _rank_ratio(subnet, "fc1", "fc2")
+        ratio = RANK_RATIO * subnet.mean_ratio(index, ("fc1", "fc2"))
         sizes = (MLP_RATIO * block.mlp_ratio, 0, ratio)
         rows.append((MLP, _linears(subnet, index, "fc1", "fc2"), sizes, block.activation))
     rows.append((HEAD, dim * subnet.num_classes, (0, 0, 0), ""))
@@ -92,11 +92,6 @@ def _linears(subnet: SubnetConfig, index: int, *names: LinearName) -> int:
         rank = subnet.rank(index, name)
         total += features_in * features_out if rank is None else rank * (features_in + features_out)
     return subnet.num_tokens * total
-
-
-def _rank_ratio(subnet: SubnetConfig, *names: LinearName) -> float:
-    """Return the mean rank ratio of some linears; a dense one has ratio 1."""
-    return float(np.mean([subnet.ratio(name) or 1.0 for name in names]))
 
 
 def distance(one: SubnetConfig, other: SubnetConfig) -> float:

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from evolve.subnet_search.problem import Problem
 from mcuformer.space import SpacePoint
-from mcuformer.subnet import NUM_CONVS, BlockConfig, SubnetConfig, Tokenizer
+from mcuformer.subnet import RATIO_GENES, BlockConfig, SubnetConfig
+from mcuformer.tokenizer import NUM_CONVS, Tokenizer
 
 T = TypeVar("T")
 RANKS = ("rank_ratio", "mlp_rank_ratio")  # axes of the space
@@ -67,7 +68,7 @@ def _morphs(problem: Problem, parent: SubnetConfig) -> Iterator[Morph]:
         for blocks in _resized(parent.blocks, depth):
             yield Morph(built(blocks=blocks), preserving=larger)
     # with an attention width of its own, heads share it and another number changes all of them
-    grown = {"mlp_ratio", *(["num_heads"] if space.qkv_dim is None else [])}
+    grown = {"mlp_ratio", *RATIO_GENES.values(), *(["num_heads"] if space.qkv_dim is None else [])}
     for index, block in enumerate(parent.blocks):
         for gene, choices in space.block_genes.items():
             value = getattr(block, gene)

@@ -87,13 +87,12 @@ def _kept_blocks(subnet: SubnetConfig, counts: Mapping[GroupSet, int]) -> Iterat
         hidden = kept["hidden", None]
         whole = hidden == subnet.hidden_dim(index)
         ranks = {name: count for (kind, name), count in kept.items() if kind == "rank"}
-        yield BlockConfig(
-            num_heads=kept["head", None],
-            head_dim=block.head_dim,
-            mlp_ratio=block.mlp_ratio if whole else ratio_of_hidden(hidden, subnet.embed_dim),
-            activation=block.activation,
-            ranks=Ranks.parse(ranks),
-        )
+        change = {
+            "num_heads": kept["head", None],
+            "mlp_ratio": block.mlp_ratio if whole else ratio_of_hidden(hidden, subnet.embed_dim),
+            "ranks": Ranks.parse(ranks),
+        }
+        yield BlockConfig(**(dict(block) | change))
 
 
 def choose(

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from evolve.finetune import FINETUNE
+from evolve.search import SEARCH
 from evolve.space import SPACE
-from mcuformer.chain import CHAIN, ChainConfig, stage_config
+from mcuformer.chain import CHAIN, ChainConfig, stage_config, stages
 from mcuformer.errors import ConfigError
 from mcuformer.execution import check_prunings
 from mcuformer.run.entry import compose
@@ -37,6 +38,15 @@ def test_stages_take_the_fields_of_their_names(config: ChainConfig) -> None:
     epochs = {command: stages[command].recipe.epochs for command in (SPACE, TRAIN, FINETUNE)}
     assert epochs == {SPACE: 70, TRAIN: 70, FINETUNE: 9}
     assert stages[EXPORT].network.name == "search"
+
+
+def test_all_axes_take_a_joint_supernet_and_no_space_search(config: ChainConfig) -> None:
+    assert stages(config) == CHAIN
+    assert not stage_config(TRAIN, config).joint
+    everything = config.model_copy(update={"axes": "all"})
+    assert stages(everything) == tuple(command for command in CHAIN if command != SPACE)
+    assert stage_config(TRAIN, everything).joint
+    assert stage_config(SEARCH, everything).axes == "all"
 
 
 def test_a_pruning_that_no_winner_could_have_is_refused_before_the_search() -> None:

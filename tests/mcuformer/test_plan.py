@@ -36,6 +36,9 @@ def test_expected_seconds_are_steps_and_evaluations() -> None:
         assert twice[name] - overhead == pytest.approx(2 * (found[name] - overhead))
     assert twice["evolve.finetune"] == found["evolve.finetune"]
     assert 10 < found["oplib.export"] < found["report"] + 1 < 30
+    joint = expected_seconds(config(*search, *training, "axes=all"), Counts(650, 100, 20), speed)
+    assert "evolve.space" not in joint
+    assert joint["supernet.train"] == pytest.approx(overhead + 70 * (10 * 0.5 + 7 * 100 * 0.001))
 
 
 def test_short_trainings_and_a_predictor_take_their_time() -> None:

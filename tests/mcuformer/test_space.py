@@ -48,6 +48,46 @@ def test_the_activation_is_a_gene(digits_space: SearchSpace) -> None:
         SearchSpace.parse(digits_space.dump() | {"activation": ["swish"]})
 
 
+def test_a_rank_per_layer_is_a_gene_instead_of_an_axis(digits_space: SearchSpace) -> None:
+    """Drawn per low-rank layer and block, from the choices of the axis that it replaces."""
+    change = {"rank_per_layer": True, "mlp_rank_ratio": [0.5, 1.0], "low_rank": ["qkv", "fc2"]}
+    space = SearchSpace.parse(digits_space.dump() | change)
+    assert space.axes == {
+        "rank_ratio": (1.0,),
+        "mlp_rank_ratio": (1.0,),
+        "patch_size": (1, 2, 3, 4),
+    }
+    point = space.points()[1]
+    subnets = [space.sample(point, np.random.default_rng(seed)) for seed in range(200)]
+    blocks = [block for subnet in subnets for block in subnet.blocks]
+    for layer, choices in (("qkv", (0.25, 0.5, 0.75, 1.0)), ("fc2", (0.5, 1.0))):
+        drawn = [getattr(block, f"{layer}_rank_ratio") for block in blocks]
+        shares = [drawn.count(choice) / len(drawn) for choice in choices]
+        assert sum(shares) == pytest.approx(1)
+        assert np.allclose(shares, 1 / len(choices), atol=0.08)
+    assert all(block.fc1_rank_ratio is block.proj_rank_ratio is None for block in blocks)
+    assert all(space.contains(subnet) and space.contains(subnet.factored) for subnet in subnets)
+    assert not any(digits_space.contains(subnet) for subnet in subnets)
+
+
+def test_the_smallest_of_each_rank_by_hand(digits_space: SearchSpace) -> None:
+    """32 wide, two heads of 16: of ratio 0.75, qkv (32, 96) costs as much as dense, 24 x 128.
+
+    fc1 and fc2 (32, 64) cost 24 x 96 and more than dense, 2,048: so the smallest are dense there.
+    """
+    change = {"rank_per_layer": True, "rank_ratio": [0.75, 1.0], "depth": [1]}
+    space = SearchSpace.parse(digits_space.dump() | change)
+    found = space.smallest_of_each_rank(space.points()[0])
+    assert len(found) == len({subnet.key for subnet in found}) == 8
+    dense = next(s for s in found if all(s.rank(0, n) is None for n in ("qkv", "fc1", "fc2")))
+    by_params = sorted({subnet.num_params - dense.num_params for subnet in found})
+    assert by_params == [0, 24 * 96 - 2048, 2 * (24 * 96 - 2048)]
+    assert space.smallest(space.points()[0]).num_params == dense.num_params
+    assert digits_space.smallest_of_each_rank(digits_space.points()[5]) == [
+        digits_space.smallest(digits_space.points()[5])
+    ]
+
+
 def test_points_off_the_grid_are_refused(digits_space: SearchSpace) -> None:
     with pytest.raises(ConfigError, match=r"point\.rank_ratio: not a choice .*got 0\.4"):
         digits_space.check_point(SpacePoint(rank_ratio=0.4, patch_size=2))

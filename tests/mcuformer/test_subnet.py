@@ -116,6 +116,41 @@ def test_ranks_of_a_block_go_before_the_ratio() -> None:
     assert SubnetConfig.parse(subnet.dump()) == subnet
 
 
+def test_own_ratios_of_a_block_go_before_the_subnets_and_ranks_before_both() -> None:
+    """Layers by hand: qkv 8 -> 24 dense, proj 8 -> 8 of rank 2, fc1 of rank 3, fc2 by the ratio."""
+    block = BlockConfig(
+        num_heads=2,
+        head_dim=4,
+        mlp_ratio=2.0,
+        qkv_rank_ratio=1.0,
+        proj_rank_ratio=0.25,
+        fc1_rank_ratio=1.0,
+        ranks=Ranks(fc1=3),
+    )
+    subnet = SubnetConfig(
+        img_size=4,
+        patch_size=2,
+        in_chans=1,
+        num_classes=3,
+        embed_dim=8,
+        rank_ratio=0.5,
+        low_rank=("fc1", "fc2"),
+        blocks=(block, BLOCK.model_copy(update={"num_heads": 1, "head_dim": 8})),
+    )
+    names = ("qkv", "proj", "fc1", "fc2")
+    assert [subnet.rank(0, name) for name in names] == [None, 2, 3, 4]
+    assert [subnet.rank(1, name) for name in names] == [None, None, 4, 4]
+    assert [subnet.factored.rank(0, name) for name in names] == [8, 2, 3, 4]
+    assert subnet.factored.merged == subnet
+    first = 8 * 24 + 2 * (8 + 8) + 3 * (8 + 16) + 4 * (16 + 8)
+    second = 8 * 24 + 8 * 8 + 4 * (8 + 32) + 4 * (32 + 8)
+    attention = 2 * 2 * 4 * 8  # of both blocks, per token: queries by keys, weights by values
+    assert subnet.macs == 4 * (first + second + attention) + 4 * 4 * 8 + 8 * 3
+    assert subnet.mean_ratio(0, ("qkv", "proj", "fc2")) == pytest.approx((1 + 0.25 + 0.5) / 3)
+    assert SubnetConfig.parse(subnet.dump()) == subnet
+    assert "fc2_rank_ratio" not in block.dump()
+
+
 def test_ranks_leave_the_digests_of_other_subnets_alone() -> None:
     """The key that version 0.1 gave DeiT-Tiny before there were ranks."""
     assert DEIT_TINY.key == "428715555f747618"

@@ -46,10 +46,14 @@ def test_more_of_anything_changes_nothing(
     wider = block.model_copy(
         update={"num_heads": block.num_heads + 1, "mlp_ratio": block.mlp_ratio + 1.0}
     )
-    replaced = (*parent.blocks[:index], wider, *parent.blocks[index + 1 :])
+    own = block.model_copy(update={"fc2_rank_ratio": min(1.0, 2 * ratio)})
+    replaced, ranked = (
+        (*parent.blocks[:index], changed, *parent.blocks[index + 1 :]) for changed in (wider, own)
+    )
     deeper = (*parent.blocks[:index], *[block] * 2, *parent.blocks[index:])
     vit, images = network(parent, seed), torch.randn(2, 1, 8, 8)
-    for change in ({"blocks": replaced}, {"blocks": deeper}, {"rank_ratio": min(1, 2 * ratio)}):
+    changes = ({"blocks": replaced}, {"blocks": deeper}, {"blocks": ranked})
+    for change in (*changes, {"rank_ratio": min(1, 2 * ratio)}):
         child = grown(vit, parent.model_copy(update=change))
         torch.testing.assert_close(child(images), vit(images), rtol=1e-4, atol=1e-4)
 

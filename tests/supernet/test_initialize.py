@@ -62,7 +62,7 @@ def test_full_rank_is_exact(
     initialize(supernet, path)
     images = torch.randn(4, 3, 16, 16)
     with torch.no_grad():
-        logits = supernet(images, space.largest(point, joint=joint))
+        logits = supernet(images, space.largest(point))
         assert torch.allclose(logits, network(images), atol=2e-5)
 
 

@@ -56,6 +56,8 @@ FORMS = {
     "free qkv": {"qkv_dim": [24, 48], "relative_position": 3, "low_rank": ["proj", "fc2"]},
     "two ratios": {"mlp_rank_ratio": [0.25, 1.0]},
     "activations": {"activation": ["relu", "gelu"]},
+    "a rank per layer": {"rank_per_layer": True, "low_rank": ["qkv", "proj", "fc2"]},
+    "two ratios per layer": {"rank_per_layer": True, "mlp_rank_ratio": [0.25, 0.5]},
 }
 
 
@@ -76,11 +78,12 @@ def test_every_form_extracts_bit_equal(
                 torch.nn.init.normal_(values, std=0.3)
         raw = rng.integers(0, 17, (5, 8, 8, 1)).astype(np.uint8)
         images = to_tensor(raw, preprocessing)
-        subnet = space.sample(point, rng, joint=joint)
+        subnet = space.sample(point, rng)
         assert space.contains(subnet)
         supernet.train()(images, subnet)  # moves the batch statistics of a tokenizer
         vit = extract(supernet, subnet).eval()
-        assert sum(p.numel() for p in vit.parameters()) == subnet.num_params
+        assert sum(p.numel() for p in vit.parameters()) == vit.subnet.num_params
+        assert vit.subnet.merged == subnet
         with torch.no_grad():
             logits = vit(images)
             assert torch.equal(supernet.eval()(images, subnet), logits)
@@ -123,7 +126,7 @@ def test_full_rank_factors_are_merged_by_the_lowering(
     torch.manual_seed(0)
     supernet = Supernet(digits_space, None, pad_value(preprocessing)).eval()
     point = digits_space.point_at((3, 1))  # ratio 1
-    subnet = digits_space.sample(point, np.random.default_rng(0), joint=True)
+    subnet = digits_space.sample(point, np.random.default_rng(0)).factored
     vit = extract(supernet, subnet).eval()
     target = Target(stm32f746)
     assert target.cost(subnet) == target.cost(subnet.merged)

@@ -40,6 +40,16 @@ def test_draws_depend_on_seed_epoch_and_step_alone(pool: Pool) -> None:
         assert one(0, 3) != one(1, 3)
 
 
+def test_admissible_draws_are_as_many_as_asked(pool: Pool, digits_space: SearchSpace) -> None:
+    drawn = pool.draw_admitted(5, "validation", 1)
+    assert drawn == pool.draw_admitted(5, "validation", 1) != pool.draw_admitted(5, "validation", 2)
+    assert drawn[:2] == pool.draw_admitted(2, "validation", 1)
+    assert pool.admissible is not None
+    assert len(drawn) == 5
+    assert all(map(pool.admissible, drawn))
+    assert Pool(digits_space, pool.points, 3, lambda _: False).draw_admitted(5, "x") == []
+
+
 def test_sandwich_holds_the_feasible_extremes(pool: Pool, digits_space: SearchSpace) -> None:
     sampler = build_sampler(SandwichSampling(name="sandwich", num_random=2), pool, STEPS)
     first, second, *others = sampler(0, 0)

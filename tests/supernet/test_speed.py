@@ -30,6 +30,7 @@ def test_seconds_are_measured(
     subnet = digits_space.smallest(point)
     for seconds in (
         speed.supernet_step_seconds(digits_space, point, preprocessing, setting),
+        speed.supernet_step_seconds(digits_space, None, preprocessing, setting),
         speed.network_step_seconds(subnet, preprocessing, recipe, seed=0),
         speed.evaluation_seconds(digits_space, point, preprocessing),
     ):

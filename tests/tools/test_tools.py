@@ -96,6 +96,26 @@ def test_compare_sampling(root: Path, tmp_path: Path) -> None:
     assert epochs["sandwich"] < epochs["uniform"] < epochs["budget_aware"]  # equal compute
 
 
+def test_compare_joint(root: Path, tmp_path: Path) -> None:
+    """A joint supernet gets its share of all points' epochs, and finished rows are read."""
+    space = ["patch_size=[4]", "rank_ratio=[0.5,1.0]", "embed_dim=[32]", "depth=[1]"]
+    options = [*(f"space.{gene}" for gene in space), "space.num_heads=[2]", "threads=1"]
+    options += [f"{part}.epochs=2" for part in ("train", "finetune")]
+    options += [f"{part}.warmup_epochs=0" for part in ("train", "finetune")]
+    options += ["strategy=random", "strategy.samples=3", "--seeds", "2", "--share", "0.5"]
+    found = run_tool(root, "compare_joint", *options, "--out", str(tmp_path))
+    epochs = {row["way"]: row["epochs"] for row in found["rows"]}
+    assert epochs == {"per_point": 4, "joint": 2, "per_layer": 2}
+    for row in found["rows"]:
+        own = "fc1_rank_ratio" in row["subnet"]["blocks"][0]
+        assert own == (row["way"] == "per_layer")
+        assert 0 < row["int8_test_percent"] <= 100
+    for checkpoint in tmp_path.rglob("epoch_*"):
+        shutil.rmtree(checkpoint)
+    assert run_tool(root, "compare_joint", *options, "--out", str(tmp_path)) == found
+    assert not list(tmp_path.rglob("epoch_*"))
+
+
 @pytest.mark.usefixtures("emulator_tools")
 def test_compare_pruning(root: Path, tmp_path: Path, small_subnet: SubnetConfig) -> None:
     path = tmp_path / "subnet.json"

@@ -116,16 +116,40 @@ def test_every_kind_of_gene(problem: Problem) -> None:
     assert [m.subnet for m in found if m.preserving] == depths
 
 
+def test_a_rank_per_layer_moves_by_one_choice(problem: Problem) -> None:
+    """Of six layers, three can grow and keep what the network computes, and two can shrink."""
+    space = SearchSpace.parse(problem.space.dump() | {"rank_per_layer": True, "low_rank": ["fc1"]})
+    genes = {"num_heads": 3, "mlp_ratio": 3.0, "activation": "gelu"}
+    ratios = (0.25, 0.75, 1.0)
+    blocks = tuple(space.block(genes | {"fc1_rank_ratio": ratio}) for ratio in ratios)
+    points = space.points()
+    parent = space.subnet(points[0], 48, blocks)
+    found = morphs(replace(problem, space=space, points=points), parent)
+    same = [m for m in found if m.subnet.depth == 3 and m.subnet.num_tokens == parent.num_tokens]
+    changed = [
+        (tuple(block.fc1_rank_ratio for block in m.subnet.blocks), m.preserving)
+        for m in same
+        if [b.fc1_rank_ratio for b in m.subnet.blocks] != [*ratios]
+    ]
+    assert changed == [
+        ((0.5, 0.75, 1.0), True),
+        ((0.25, 0.5, 1.0), False),
+        ((0.25, 1.0, 1.0), True),
+        ((0.25, 0.75, 0.75), False),
+    ]
+
+
 @settings(max_examples=12)
-@given(st.integers(0, 10_000))
+@given(st.integers(0, 10_000), st.booleans())
 def test_morphs_stay_in_the_space_and_lead_back(
-    digits_space: SearchSpace, stm32f100: Device, seed: int
+    digits_space: SearchSpace, stm32f100: Device, seed: int, rank_per_layer: bool
 ) -> None:
     limit = Budget.of(BudgetConfig(), stm32f100)
-    problem = Problem(digits_space, digits_space.points(), lambda _: True, limit)
+    space = digits_space.model_copy(update={"rank_per_layer": rank_per_layer})
+    problem = Problem(space, space.points(), lambda _: True, limit)
     parent = problem.sample(stream(seed))
     for morph in morphs(problem, parent):
-        assert digits_space.contains(morph.subnet)
+        assert space.contains(morph.subnet)
         assert morph.subnet != parent
         if morph.subnet.depth >= parent.depth:  # a block that is left out is forgotten
             assert parent in [back.subnet for back in morphs(problem, morph.subnet)]

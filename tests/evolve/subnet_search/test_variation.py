@@ -21,7 +21,12 @@ def fresh(variation: Variation, rng: np.random.Generator) -> SubnetConfig:
     return variation.space.sample(variation.points[0], rng)
 
 
-def test_children_stay_inside_the_space(variation: Variation, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("rank_per_layer", [False, True])
+def test_children_stay_inside_the_space(
+    variation: Variation, rng: np.random.Generator, rank_per_layer: bool
+) -> None:
+    space = variation.space.model_copy(update={"rank_per_layer": rank_per_layer})
+    variation = replace(variation, space=space, points=space.points())
     parents = [fresh(variation, rng) for _ in range(20)]
     children = [variation.mutate(parent, rng) for parent in parents]
     children += [variation.cross(a, b, rng) for a, b in zip(parents, parents[::-1], strict=True)]

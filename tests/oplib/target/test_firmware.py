@@ -126,6 +126,10 @@ PRUNED = [  # one head, odd hidden units, layers that follow the ratio beside ot
     {"num_heads": 1, "head_dim": 16, "mlp_ratio": 13 / 32, "ranks": {"qkv": 5, "proj": 3}},
     {"num_heads": 3, "head_dim": 16, "mlp_ratio": 1 / 32, "ranks": {"fc2": 1, "fc1": 7}},
 ]
+MIXED = [  # dense beside low rank in one block, in a network of ratio 0.5
+    {"num_heads": 2, "head_dim": 16, "mlp_ratio": 2.0, "qkv_rank_ratio": 1.0},
+    {"num_heads": 3, "head_dim": 16, "mlp_ratio": 1.5, "fc1_rank_ratio": 0.25, "fc2_rank_ratio": 1},
+]
 EVERY_FORM = {  # tools/compare_operators.py switches them on one at a time
     "sigmoid, shift, three steps": ({}, {"gelu": "sigmoid", "softmax": "shift", "sqrt": "newton3"}),
     "polynomials, exact root": (
@@ -137,6 +141,7 @@ EVERY_FORM = {  # tools/compare_operators.py switches them on one at a time
     "wide residual, norm last": ({"fc_norm": True}, {"residual": "int16"}),
     "other activations": ({"blocks": OTHER_ACTIVATIONS}, {}),
     "pruned blocks": ({"blocks": PRUNED}, {}),
+    "a rank per layer": ({"blocks": MIXED}, {}),
     "class token": (CLASS_TOKEN | {"global_pool": "token"}, {}),
     "relative": (RELATIVE, {}),
     "relative, class token": (RELATIVE | CLASS_TOKEN, {"attention_weights": "int8"}),

@@ -25,6 +25,13 @@ from supernet.vit import Vit
 FORMS: dict[str, dict[str, Any]] = {
     "low rank": {},
     "dense, class token": {"rank_ratio": 1.0, "class_token": True, "global_pool": "token"},
+    "ratios of its own": {
+        "rank_ratio": 0.5,
+        "blocks": [
+            {"num_heads": 3, "head_dim": 8, "mlp_ratio": 2.0, "fc1_rank_ratio": 1.0},
+            {"num_heads": 2, "head_dim": 8, "mlp_ratio": 2.0, "proj_rank_ratio": 0.25},
+        ],
+    },
     "every layer low rank": {"low_rank": ("qkv", "proj", "fc1", "fc2"), "qkv_bias": False},
     "relative, convolution": {
         "relative_position": 2,
