@@ -142,16 +142,29 @@ class SpaceLandscape:
             rule: why the point is visited, for the journal.
             fit: trend that chose the point, for the journal.
         """
-        point = self.config.space.point_at(index)
         epochs = self.history.epochs(index) + self.config.space_search.visit_epochs
-        subnets = self._measured_subnets(index)
-        accuracy = self._accuracy(point, epochs, subnets) if subnets else None
-        visit = self._scored(index, epochs if subnets else 0, accuracy, rule, fit)
+        visit = self.measure(index, epochs, rule, fit)
         self.history.add(visit)
         text = "no subnet fits" if visit.score is None else f"Q = {visit.score:.2f}"
-        rho = visit.admitted_fraction
-        say(f"visit {len(self.history)}: {point.name} ({rule}): {text}, rho {rho:.2f}")
+        name, rho = self.config.space.point_at(index).name, visit.admitted_fraction
+        say(f"visit {len(self.history)}: {name} ({rule}): {text}, rho {rho:.2f}")
         return visit
+
+    def measure(
+        self, index: Index, epochs: int, rule: str, fit: dict[str, Any] | None = None
+    ) -> Visit:
+        """Train the point until it has `epochs` epochs and score it, without recording a visit.
+
+        Args:
+            index: grid index of the point.
+            epochs: epochs that its supernet has been trained in total.
+            rule: why the point is measured.
+            fit: trend that chose the point.
+        """
+        subnets = self._measured_subnets(index)
+        point = self.config.space.point_at(index)
+        accuracy = self._accuracy(point, epochs, subnets) if subnets else None
+        return self._scored(index, epochs if subnets else 0, accuracy, rule, fit)
 
     def _scored(
         self,
