@@ -30,6 +30,8 @@ class Measured(Value):
         seed: seed of the run.
         admitted_fraction: rho, the share of sampled subnets that fit the budget.
         sram_bytes: mean SRAM of the admitted subnets; null if none fits.
+        macs_deciles: smallest, nine deciles and largest of the admitted subnets' multiply-accumulates;
+            empty if none fits.
         accuracy_percent: mean accuracy of admitted subnets after 1, 2, ... visits; empty if none
             fits.
     """
@@ -38,6 +40,7 @@ class Measured(Value):
     seed: Seed
     admitted_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     sram_bytes: float | None = None
+    macs_deciles: tuple[int, ...] = ()
     accuracy_percent: tuple[Percent, ...] = ()
 
 

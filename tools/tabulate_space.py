@@ -28,6 +28,7 @@ from mcuformer.run.artifact import read_value, write_json
 from mcuformer.run.entry import compose
 from mcuformer.run.progress import say
 
+DECILES = np.linspace(0.0, 1.0, 11)
 TARGET = ("device", "budget", "forms")
 SCORING = ("num_samples", "accuracy_subnets")  # settings of the selector that a score depends on
 
@@ -86,10 +87,12 @@ def completed(row: Measured, landscape: SpaceLandscape) -> Measured:
     epochs = done * landscape.config.space_search.visit_epochs
     visit = landscape.measure(row.index, epochs, "table")
     accuracy = () if visit.accuracy_percent is None else (visit.accuracy_percent,)
+    macs = landscape.admitted_macs(row.index)
     return row.model_copy(
         update={
             "admitted_fraction": visit.admitted_fraction,
             "sram_bytes": visit.sram_bytes,
+            "macs_deciles": tuple(map(int, np.quantile(macs, DECILES))) if macs else (),
             "accuracy_percent": (*row.accuracy_percent, *accuracy),
         }
     )
