@@ -298,7 +298,7 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
     search_epochs = trained * config.space_search.visit_epochs
     point_epochs = landscape.history.epochs(chosen)
     if config.space_search.joint:  # no epoch trained the point's own supernet
-        search_epochs = config.space_search.max_visits * config.space_search.visit_epochs
+        search_epochs = config.space_search.visits(landscape.shape) * config.space_search.visit_epochs
         point_epochs = 0
     content = {
         "point": point.dump(),

@@ -153,7 +153,7 @@ def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[
     macs = config.space.largest(config.space.middle()).macs
     emulated = macs * INSTRUCTIONS_PER_MAC / EMULATED_PER_SECOND
     work = {
-        SPACE.name: search.max_visits * visit,
+        SPACE.name: search.visits(config.space.shape) * visit,
         TRAIN.name: epochs * (supernet_epoch + probes),
         SEARCH.name: effort.steps * speed.network_step + effort.images * speed.evaluation,
         FINETUNE.name: config.finetune.epochs * finetune_epoch,
@@ -168,6 +168,6 @@ def expected_bytes(config: ChainConfig) -> int:
     # a checkpoint holds the weights, Adam's two moments and, optionally, averaged weights
     copies = 3 if config.train.ema_decay is None else 4
     # one per visit, one each for supernet training and fine-tuning, and one being written
-    checkpoints = config.space_search.max_visits + 3
+    checkpoints = config.space_search.visits(config.space.shape) + 3
     weights = config.space.largest(config.space.points()[-1]).num_params
     return (checkpoints * copies + RESULT_FILES) * weights * FLOAT_BYTES
