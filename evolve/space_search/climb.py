@@ -29,6 +29,10 @@ class Climb(SearchBudget):
         """Visit the next point; return False, without a visit, if nothing is left to explore."""
         raise NotImplementedError
 
+    def ranked(self, landscape: Landscape) -> list[Visit]:
+        """Return the scored visits of the exploration, the best first."""
+        return sorted(landscape.history.at(self.visit_epochs), key=_rank, reverse=True)
+
     def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
         """Explore, then promote the best; return the best of all.
 
@@ -41,7 +45,7 @@ class Climb(SearchBudget):
         visit_first(landscape, self.initial_points, most, rng)
         while len(landscape.history) < most and self.explore(landscape, rng):
             pass
-        finalists = sorted(landscape.history.at(self.visit_epochs), key=rank, reverse=True)
+        finalists = self.ranked(landscape)
         count = min(self.finalists, len(finalists), most - len(landscape.history))
         while count > 1 and len(landscape.history) + count <= most:
             for visit in finalists[:count]:
@@ -55,14 +59,13 @@ class Climb(SearchBudget):
         return _choose(landscape, finalists)
 
 
-def rank(visit: Visit) -> tuple[float, float]:
-    """Return the sort key of a visit, larger is better."""
+def _rank(visit: Visit) -> tuple[float, float]:
     return visit.rank
 
 
 def best_explored(config: Climb, landscape: Landscape) -> Index:
     """Return the point with the highest score after one visit."""
-    return max(landscape.history.at(config.visit_epochs), key=rank).index
+    return max(landscape.history.at(config.visit_epochs), key=_rank).index
 
 
 def _mean_score(landscape: Landscape, index: Index) -> float:
