@@ -19,6 +19,7 @@ from evolve.space_search.quality import (
     sample_point,
     score,
 )
+from evolve.space_search.scale import Amounts, amounts
 from evolve.space_search.selectors import SelectorConfig
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
@@ -120,6 +121,11 @@ class SpaceLandscape:
     def shape(self) -> tuple[int, ...]:
         """Number of choices per axis."""
         return self.config.space.shape
+
+    @property
+    def axes(self) -> Amounts:
+        """What the choices of each axis amount to."""
+        return amounts(self.config.space)
 
     def admission(self, index: Index) -> tuple[Admission, list[SubnetConfig]]:
         """Sample subnets of a point; return how many the budget refuses, and those it admits."""
@@ -298,7 +304,9 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
     search_epochs = trained * config.space_search.visit_epochs
     point_epochs = landscape.history.epochs(chosen)
     if config.space_search.joint:  # no epoch trained the point's own supernet
-        search_epochs = config.space_search.visits(landscape.shape) * config.space_search.visit_epochs
+        search_epochs = (
+            config.space_search.visits(landscape.shape) * config.space_search.visit_epochs
+        )
         point_epochs = 0
     content = {
         "point": point.dump(),

@@ -9,7 +9,8 @@ of a made-up landscape (`tools/made_up_landscapes.py`) without its noise, of a t
 (`tools/tabulate_space.py`) the mean over its seeds after the longest training. A seed draws the
 start, and the noise or, of each point of a table, the training that is replayed. `behind` is the
 mean regret minus that of the best selector, in units of their pooled standard deviation.
-`--ablate` varies lambda, tau, k and the length of a visit instead, at equal epochs in all.
+`--ablate` varies settings instead: tau and k of the trend, and on tables lambda, the unit of
+distances and the length of a visit, at equal epochs in all.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import tool
@@ -34,6 +35,7 @@ from evolve.space_search.hill_climbing import HillClimbingConfig
 from evolve.space_search.landscape import SearchBudget
 from evolve.space_search.largest import LargestConfig
 from evolve.space_search.random_points import RandomConfig
+from evolve.space_search.scale import Scale
 from evolve.space_search.selectors import SelectorConfig
 from evolve.space_search.tinynas import TinynasConfig
 from evolve.space_search.trend import TrendConfig
@@ -50,6 +52,11 @@ VISITING: dict[str, SelectorConfig] = {
 }
 UNTRAINED: dict[str, SelectorConfig] = {"largest": LargestConfig(), "tinynas": TinynasConfig()}
 LAMBDA = SearchBudget().lambda_rho
+FITTED: dict[str, tuple[Any, ...]] = {"tau": (0.25, 0.5, 1.0, 2.0), "k": (3, 5, 7, 9)}
+SCALES = get_args(Scale)
+SCALED = ("trend", "gaussian_process")  # they compare distances between points
+LAMBDAS = (0.0, 5.0, 10.0, 20.0, 40.0)
+LENGTHS = (1, 2, 4)  # visits of the table in one visit
 Replay = Callable[[int], ReplayLandscape]  # from a seed
 
 
@@ -95,8 +102,7 @@ def replays(tables: Mapping[str, SpaceTable]) -> dict[str, Replay]:
     """Return every landscape by its name: the made-up families, then the tables."""
     made_up: dict[str, Replay] = {name: partial(MadeUpLandscape, name) for name in FAMILIES}
     return made_up | {
-        name: partial(_replay, table, lambda_rho=LAMBDA, length=1)
-        for name, table in tables.items()
+        name: partial(_replay, table, lambda_rho=LAMBDA, length=1) for name, table in tables.items()
     }
 
 
@@ -119,48 +125,46 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         return result | {"ablation": ablate(options, tables)}
     rows = []
     for name, replay in replays(tables).items():
-        points = math.prod(replay(0).shape)
         selectors = VISITING | (UNTRAINED if name in tables else {})
-        for visits in options.visits or (points // 4, points // 2):
+        for visits in options.visits or _quarter_and_half(replay):
             rows += compare_on(name, replay, selectors, visits, options.seeds)
     return result | {"rows": rows}
 
 
-ABLATED: dict[str, tuple[Any, ...]] = {"tau": (0.25, 0.5, 1.0, 2.0), "k": (3, 5, 7, 9)}
-LAMBDAS = (0.0, 5.0, 10.0, 20.0, 40.0)
-LENGTHS = (1, 2, 4)  # visits of the table in one visit
-
-
 def ablate(options: argparse.Namespace, tables: Mapping[str, SpaceTable]) -> list[dict[str, Any]]:
-    """Vary one setting of the trend at a time: tau and k everywhere, the others on tables."""
+    """Vary one setting at a time: tau and k of the trend everywhere, the others on tables."""
     rows = []
     for name, replay in replays(tables).items():
         for visits in options.visits or _quarter_and_half(replay):
-            config = TrendConfig(max_visits=visits)
             about = {"landscape": name, "visits": visits}
-            for setting, values in ABLATED.items():
-                for value in values:
-                    found = regrets(
-                        config.model_copy(update={setting: value}), replay, options.seeds
-                    )
-                    rows.append(row_of(found, **about, setting=setting, value=value))
+            varied = [("trend", setting, values) for setting, values in FITTED.items()]
             if name in tables:
-                rows += _ablate_table(tables[name], about, config, options.seeds)
+                varied += [(selector, "scale", SCALES) for selector in SCALED]
+                rows += _ablate_table(tables[name], about, options.seeds)
+            for selector, setting, values in varied:
+                for value in values:
+                    change = {"max_visits": visits, setting: value}
+                    changed = VISITING[selector].model_copy(update=change)
+                    found = regrets(changed, replay, options.seeds)
+                    names = {"selector": selector, "setting": setting, "value": value}
+                    rows.append(row_of(found, **about, **names))
     return rows
 
 
-def _ablate_table(
-    table: SpaceTable, about: Mapping[str, Any], config: TrendConfig, seeds: int
-) -> list[dict[str, Any]]:
+def _ablate_table(table: SpaceTable, about: Mapping[str, Any], seeds: int) -> list[dict[str, Any]]:
     """Vary lambda, whose regret is that of its own Q, and the length of a visit."""
+    varied: list[tuple[str, float, float, int]] = [
+        *(("lambda", weight, weight, 1) for weight in LAMBDAS),
+        *(("visit length", length, LAMBDA, length) for length in LENGTHS),
+    ]
     rows = []
-    for weight in LAMBDAS:
-        replay = partial(_replay, table, lambda_rho=weight, length=1)
-        rows.append(row_of(regrets(config, replay, seeds), **about, setting="lambda", value=weight))
-    for length in LENGTHS:
-        replay = partial(_replay, table, lambda_rho=LAMBDA, length=length)
-        fewer = config.model_copy(update={"max_visits": about["visits"] // length})
-        rows.append(row_of(regrets(fewer, replay, seeds), **about, setting="length", value=length))
+    for setting, value, weight, length in varied:
+        replay = partial(_replay, table, lambda_rho=weight, length=length)
+        for selector in SCALED:
+            change = {"max_visits": about["visits"] // length}
+            found = regrets(VISITING[selector].model_copy(update=change), replay, seeds)
+            names = {"selector": selector, "setting": setting, "value": value}
+            rows.append(row_of(found, **about, **names))
     return rows
 
 
@@ -185,9 +189,10 @@ def tables(result: dict[str, Any]) -> list[Table]:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     regret = f"{row['mean_regret']:.3f} ± {row['deviation']:.3f}"
     optimum = f"{100 * row['optimum_rate']:.0f} %"
-    if "selector" in row:
+    if "behind" in row:
         return (row["selector"], str(row["visits"]), regret, f"{row['behind']:.2f}", optimum)
-    return (f"{row['setting']} = {row['value']:g}", str(row["visits"]), regret, optimum)
+    setting = f"{row['selector']}, {row['setting']} = {row['value']}"
+    return (setting, str(row["visits"]), regret, optimum)
 
 
 def main() -> int:
@@ -196,7 +201,7 @@ def main() -> int:
     parser.add_argument("--table", type=Path, nargs="+", default=[], metavar="FILE")
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--visits", type=int, nargs="+", metavar="N")
-    parser.add_argument("--ablate", action="store_true", help="vary the settings of the trend")
+    parser.add_argument("--ablate", action="store_true", help="vary the settings of selectors")
     return tool.run(parser, compare, tables)
 
 

@@ -2,12 +2,12 @@
 
 All are on a 12 x 5 grid, in score points:
 
-* `peak`: 70 - (a |dr| + b |dP|) - 0.2 c dr dP around an interior optimum, with a from U(0.6, 1.5), b
-  from U(1, 3) and c from U(-0.3, 0.3);
+* `peak`: 70 - (a |dr| + b |dP|) - 0.2 c dr dP around an interior optimum, with a from U(0.6, 1.5),
+  b from U(1, 3) and c from U(-0.3, 0.3);
 * `bumps`: four Gaussian bumps, of heights from U(3, 8) and widths from U(0.15, 0.4) of the grid;
 * `plateau`: a peak of slopes a and b as above, cut off 1.5 below its top; everything on it is best;
-* `ridge`: steep (U(1, 2) per step) across a line between two sides of the grid, gentle (U(0.2, 0.4))
-  along it.
+* `ridge`: steep (U(1, 2) per step) across a line between two sides of the grid, gentle (U(0.2,
+  0.4)) along it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-
-from evolve.space_search.history import Index
-from mcuformer.seed import stream
 
 SHAPE = (12, 5)
 Scores = npt.NDArray[np.float64]

@@ -9,6 +9,7 @@ from made_up_landscapes import FAMILIES, Scores
 from space_table import Measured, SpaceTable
 
 from evolve.space_search.history import History, Index, Visit
+from evolve.space_search.scale import Amounts, amounts
 from mcuformer.seed import stream
 
 NOISE = 0.5  # standard deviation of a made-up score, in score points
@@ -21,11 +22,13 @@ class ReplayLandscape:
     Args:
         truth: score by which a choice is judged, NaN where nothing fits.
         visit_epochs: epochs that a visit trains.
+        axes: what the choices of each axis amount to; None numbers them.
     """
 
-    def __init__(self, truth: Scores, visit_epochs: int) -> None:
+    def __init__(self, truth: Scores, visit_epochs: int, axes: Amounts | None = None) -> None:
         self.truth, self.visit_epochs = truth, visit_epochs
         self.shape: tuple[int, ...] = truth.shape
+        self.axes = axes or tuple(tuple(range(1, n + 1)) for n in truth.shape)
         self.history = History()
 
     def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
@@ -80,7 +83,7 @@ class TableLandscape(ReplayLandscape):
     """
 
     def __init__(self, table: SpaceTable, seed: int, lambda_rho: float, length: int = 1) -> None:
-        super().__init__(table.truth(lambda_rho), length * table.visit_epochs)
+        super().__init__(table.truth(lambda_rho), length * table.visit_epochs, amounts(table.space))
         self.lambda_rho, self.length = lambda_rho, length
         rng = stream(seed, "trainings")
         self.rows: dict[Index, Measured] = {

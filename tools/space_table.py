@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from evolve.space_search.history import History, Index, Percent, Visit
+from evolve.space_search.history import Index, Percent
 from evolve.space_search.quality import score
 from mcuformer.errors import ArtifactError
 from mcuformer.limits import Candidates, Epochs, Seed
@@ -34,8 +34,8 @@ class Measured(Value):
         seed: seed of the run.
         admitted_fraction: rho, the share of sampled subnets that fit the budget.
         sram_bytes: mean SRAM of the admitted subnets; null if none fits.
-        macs_deciles: smallest, nine deciles and largest of the admitted subnets' multiply-accumulates;
-            empty if none fits.
+        macs_deciles: smallest, nine deciles and largest of the multiply-accumulates of admitted
+            subnets; empty if none fits.
         accuracy_percent: mean accuracy of admitted subnets after 1, 2, ... visits; empty if none
             fits.
     """

@@ -115,7 +115,9 @@ def tabulate(options: argparse.Namespace) -> dict[str, Any]:
                 if longer.sram_bytes is None:
                     break
                 row = longer
-            say(f"{len(rows)}: seed {seed}, {table.space.point_at(index).name}: {rows[seed, index]}")
+            say(
+                f"{len(rows)}: seed {seed}, {table.space.point_at(index).name}: {rows[seed, index]}"
+            )
     return {"table": str(options.table), "rows": len(rows)}
 
 

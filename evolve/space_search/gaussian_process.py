@@ -15,6 +15,8 @@ import numpy.typing as npt
 from evolve.space_search.climb import Climb
 from evolve.space_search.history import Index, Visit
 from evolve.space_search.landscape import Landscape
+from evolve.space_search.plane import spans
+from evolve.space_search.scale import Scale, located
 from evolve.subnet_search.gaussian_process import GaussianProcess
 
 Array = npt.NDArray[np.float64]
@@ -22,9 +24,15 @@ TINY = 1e-12  # least variance
 
 
 class GaussianProcessConfig(Climb):
-    """Settings of the search by a Gaussian process, which explores until all points are visited."""
+    """Settings of the search by a Gaussian process, which explores until all points are visited.
+
+    Args:
+        scale: unit of distances: ``grid`` steps, or ``linear`` or ``log`` in rank ratio and number
+            of tokens.
+    """
 
     name: Literal["gaussian_process"] = "gaussian_process"
+    scale: Scale = "grid"
 
     def explore(self, landscape: Landscape, rng: np.random.Generator) -> bool:
         """Visit the point with the largest expected improvement; return False if none is left."""
@@ -33,9 +41,9 @@ class GaussianProcessConfig(Climb):
         if not unvisited:
             return False
         visits = landscape.history.at(self.visit_epochs)
-        process, points = _fitted(visits, landscape)
+        process, points = self._fitted(visits, landscape)
         best = float(_means(process, points).max())
-        others = _located(unvisited, landscape)
+        others = self._located(unvisited, landscape)
         mean, covariance = process.posterior(_distances(others, points), _distances(others, others))
         deviation = np.sqrt(np.maximum(np.diag(covariance), TINY))
         improvement = expected_improvement(mean, deviation, best)
@@ -45,8 +53,19 @@ class GaussianProcessConfig(Climb):
     def ranked(self, landscape: Landscape) -> list[Visit]:
         """Return the visits of the exploration by the mean of the process, the best first."""
         visits = landscape.history.at(self.visit_epochs)
-        means = _means(*_fitted(visits, landscape))
+        means = _means(*self._fitted(visits, landscape))
         return [visits[int(i)] for i in np.argsort(-means, kind="stable")]
+
+    def _fitted(self, visits: list[Visit], landscape: Landscape) -> tuple[GaussianProcess, Array]:
+        """Return the process of the visits' scores, and where the points are (n, axes)."""
+        points = self._located([visit.index for visit in visits], landscape)
+        scores = np.array([visit.score for visit in visits], dtype=np.float64)
+        return GaussianProcess.fit(_distances(points, points), scores), points
+
+    def _located(self, indices: list[Index], landscape: Landscape) -> Array:
+        """Return grid points in units of the grid's extent, (n, axes)."""
+        axes = landscape.axes
+        return np.asarray(located(indices, axes, self.scale) / spans(axes))
 
 
 def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
@@ -66,22 +85,10 @@ def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
     return np.asarray((mean - best) * below + deviation * density)
 
 
-def _fitted(visits: list[Visit], landscape: Landscape) -> tuple[GaussianProcess, Array]:
-    """Return the process of the visits' scores, and where the points are (n, axes)."""
-    points = _located([visit.index for visit in visits], landscape)
-    scores = np.array([visit.score for visit in visits], dtype=np.float64)
-    return GaussianProcess.fit(_distances(points, points), scores), points
-
-
 def _means(process: GaussianProcess, points: Array) -> Array:
     """Return the mean of the process, which is the score without its noise, at its own points."""
     distances = _distances(points, points)
     return process.posterior(distances, distances)[0]
-
-
-def _located(indices: list[Index], landscape: Landscape) -> Array:
-    """Return grid points in units of the grid's extent, (n, axes)."""
-    return np.asarray(np.array(indices) / np.maximum(np.array(landscape.shape) - 1, 1))
 
 
 def _distances(points: Array, others: Array) -> Array:

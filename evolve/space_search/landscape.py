@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from evolve.space_search.history import History, Index, Visit
+from evolve.space_search.scale import Amounts, Scale
 from mcuformer.errors import ConfigError
 from mcuformer.limits import MAX_POINTS, Candidates, Epochs
 from mcuformer.value import Value
@@ -29,6 +30,11 @@ class Landscape(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of choices per axis."""
+        ...
+
+    @property
+    def axes(self) -> Amounts:
+        """What the choices of each axis amount to, for distances and slopes."""
         ...
 
     def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
@@ -105,12 +111,15 @@ class TrendBudget(SearchBudget):
     Args:
         k: number of points in a fit.
         tau: slope, in score points per grid step, that makes one step; one value, or one per axis.
+        scale: unit of distances and slopes: ``grid`` steps, or ``linear`` or ``log`` in rank ratio
+            and number of tokens.
         initial_points: number of points that are visited first, stratified over the grid.
         ridge: penalty on squared slopes in the fit.
     """
 
     k: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 5
     tau: tuple[Tau, ...] | Tau = 0.5
+    scale: Scale = "grid"
     initial_points: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 6
     ridge: Annotated[float, Field(ge=0.0, le=1e6)] = 1e-3
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from evolve.space_search.climb import Climb, best_explored
 from evolve.space_search.landscape import Landscape, TrendBudget
 from evolve.space_search.plane import fit_around, moved, neighbours, threshold_step
+from evolve.space_search.scale import located
 from mcuformer.limits import MAX_CHOICES
 
 
@@ -32,14 +33,15 @@ class TrendConfig(TrendBudget, Climb):
         """
         best, seen = best_explored(self, landscape), landscape.history.seen()
         known = landscape.history.at(self.visit_epochs)
-        trend = fit_around(known, best, landscape.shape, self.k, self.ridge)
+        trend = fit_around(known, best, landscape.axes, self.scale, self.k, self.ridge)
         step = threshold_step(trend.slopes, self.taus(len(best)), self.max_step)
         target, rule = moved(best, step, landscape.shape), "trend"
         if target in seen:
             unvisited = [index for index in neighbours(best, landscape.shape) if index not in seen]
             if not unvisited:
                 return False
-            target = max(unvisited, key=lambda index: trend.predict(np.array(index)))
+            positions = located(unvisited, landscape.axes, self.scale)
+            target = unvisited[int(np.argmax([trend.predict(point) for point in positions]))]
             rule = "neighbour"
         fitted = [known[i].index for i in trend.neighbours]
         landscape.visit(target, rule, trend.dump(best, fitted, step))

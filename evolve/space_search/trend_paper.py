@@ -12,7 +12,8 @@ import numpy as np
 
 from evolve.space_search.history import Index
 from evolve.space_search.landscape import Landscape, TrendBudget, visit_first
-from evolve.space_search.plane import fit_around, floor_step, moved, nearest
+from evolve.space_search.plane import fit_around, floor_step, moved, nearest, spans
+from evolve.space_search.scale import located
 from mcuformer.limits import Candidates
 
 
@@ -44,7 +45,7 @@ class TrendPaperConfig(TrendBudget):
             known = history.at(epochs)
             if len(known) < 3 or len(history) >= most:
                 break
-            trend = fit_around(known, current, landscape.shape, self.k, self.ridge)
+            trend = fit_around(known, current, landscape.axes, self.scale, self.k, self.ridge)
             step = floor_step(trend.slopes, self.taus(len(current)))
             target = moved(current, step, landscape.shape)
             fitted = [known[i].index for i in trend.neighbours]
@@ -65,8 +66,9 @@ def _promote(config: TrendPaperConfig, landscape: Landscape, current: Index, epo
     ]
     if not lower:
         return
-    points = np.array([visit.index for visit in lower])
-    spans = np.maximum(np.array(landscape.shape) - 1, 1)
-    for chosen in nearest(points, np.array(current), spans, config.k):
+    axes = landscape.axes
+    points = located([visit.index for visit in lower], axes, config.scale)
+    centre = located([current], axes, config.scale)[0]
+    for chosen in nearest(points, centre, spans(axes), config.k):
         if len(history) < config.visits(landscape.shape):
             landscape.visit(lower[int(chosen)].index, "promotion")

@@ -157,7 +157,12 @@ def test_a_table_is_trained_once(tool, tmp_path: Path, monkeypatch: pytest.Monke
     small += ["threads=1", "space_search=random", "space_search.num_samples=8", "device=stm32f100"]
     small += ["space_search.visit_epochs=1", "space_search.accuracy_subnets=2", "recipe.epochs=9"]
     options = argparse.Namespace(
-        overrides=small, seeds=1, visits=2, train_images=200, out=tmp_path, table=tmp_path / "t.json"
+        overrides=small,
+        seeds=1,
+        visits=2,
+        train_images=200,
+        out=tmp_path,
+        table=tmp_path / "t.json",
     )
     tabulate = tool("tabulate_space").tabulate
     tabulate(options)

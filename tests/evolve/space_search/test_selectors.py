@@ -30,6 +30,7 @@ class MadeUp:
 
     def __init__(self, shape: tuple[int, ...], truth: Callable[[Index], float | None]) -> None:
         self.shape, self.truth, self.history = shape, truth, History()
+        self.axes = tuple(tuple(1.0 + i for i in range(length)) for length in shape)
 
     def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
         value = self.truth(index)
@@ -148,10 +149,10 @@ def test_the_process_finds_the_peak_of_a_quarter_of_the_grid(shape: Index) -> No
 
 
 def test_the_process_looks_through_the_noise() -> None:
-    """Scores that alternate by 3 up and down a hill: the last, lucky one of the slope is not chosen."""
+    """Scores that alternate by 3 up and down a hill: a lucky one is not chosen."""
     truth = 60.0 - 0.2 * np.abs(np.arange(32) - 20.0)
     noise = 1.5 * (-1.0) ** np.arange(32)
-    noise[3] = 6.0  # the best score by far, 3.4 points below the top
+    noise[3] = 6.0  # the best score of all, 3.4 points below the top
     landscape = MadeUp((32, 1), lambda index: float((truth + noise)[index[0]]))
     for index in np.ndindex(32, 1):
         landscape.visit(index, "initial")
