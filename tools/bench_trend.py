@@ -1,4 +1,4 @@
-r"""Space selectors without training: on made-up landscapes, and on measured tables.
+r"""Space selectors without training: on made-up landscapes, or on measured tables.
 
     python tools/bench_trend.py [--table FILE ...] [--seeds 200] [--visits N ...] [--ablate]
         [--json] [--markdown]
@@ -99,9 +99,10 @@ def compare_on(
 
 
 def replays(tables: Mapping[str, SpaceTable]) -> dict[str, Replay]:
-    """Return every landscape by its name: the made-up families, then the tables."""
-    made_up: dict[str, Replay] = {name: partial(MadeUpLandscape, name) for name in FAMILIES}
-    return made_up | {
+    """Return every landscape by its name: the tables or, without any, the made-up families."""
+    if not tables:
+        return {name: partial(MadeUpLandscape, name) for name in FAMILIES}
+    return {
         name: partial(_replay, table, lambda_rho=LAMBDA, length=1) for name, table in tables.items()
     }
 
@@ -198,7 +199,9 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("--table", type=Path, nargs="+", default=[], metavar="FILE")
+    parser.add_argument(
+        "--table", type=Path, nargs="+", default=[], metavar="FILE", help="replay these tables"
+    )
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--visits", type=int, nargs="+", metavar="N")
     parser.add_argument("--ablate", action="store_true", help="vary the settings of selectors")
