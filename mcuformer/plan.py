@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,7 @@ def show_plan(config: ChainConfig) -> None:
         speed = measured_speed(config)
         expected = expected_seconds(config, counts, speed)
         print(f"images: {counts.train} training, {counts.steering} steering, {counts.test} test")
+        print(space_search_line(config))
         print(
             "measured now: "
             f"{1e3 * speed.supernet_step:.1f} ms per training step of a supernet, "
@@ -78,6 +80,15 @@ def show_plan(config: ChainConfig) -> None:
     print(f"together: about {duration(total)}")
     megabytes = expected_bytes(config) / 1e6
     print(f"disk: at most about {megabytes:.0f} MB under {config.run.path} and {config.points_dir}")
+
+
+def space_search_line(config: ChainConfig) -> str:
+    """Return how often the space search visits points, and for how long."""
+    search, shape = config.space_search, config.space.shape
+    return (
+        f"space search: at most {search.visits(shape)} visits of {search.visit_epochs} epochs, "
+        f"in a grid of {math.prod(shape)} points"
+    )
 
 
 def stage_states(config: ChainConfig) -> dict[str, str]:

@@ -24,7 +24,7 @@ Scores = npt.NDArray[np.float64]
 def _offsets(rng: np.random.Generator) -> tuple[Scores, Scores]:
     """Return the distances in rows and in columns to a random interior point."""
     peak = [int(rng.integers(1, length - 1)) for length in SHAPE]
-    rows, columns = np.indices(SHAPE)
+    rows, columns = np.indices(SHAPE).astype(np.float64)
     return rows - peak[0], columns - peak[1]
 
 
