@@ -26,6 +26,7 @@ from mcuformer.data.dataset import load
 from mcuformer.errors import ConfigError
 from mcuformer.run.artifact import read_value, write_json
 from mcuformer.run.entry import compose
+from mcuformer.run.folder import locked
 from mcuformer.run.progress import say
 
 DECILES = np.linspace(0.0, 1.0, 11)
@@ -101,6 +102,13 @@ def completed(row: Measured, landscape: SpaceLandscape) -> Measured:
 def tabulate(options: argparse.Namespace) -> dict[str, Any]:
     """Measure what the table lacks, and write it after every figure."""
     tool.require_at_least(1, seeds=options.seeds, visits=options.visits)
+    if options.train_images is not None:
+        tool.require_at_least(1, train_images=options.train_images)
+    with locked(options.out, wait=False):
+        return _tabulate(options)
+
+
+def _tabulate(options: argparse.Namespace) -> dict[str, Any]:
     table = resumed(options.table, empty_table(options, config_of(options, 0)))
     rows = {(row.seed, row.index): row for row in table.rows}
     for seed in range(options.seeds):

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -159,6 +161,41 @@ def test_the_process_looks_through_the_noise() -> None:
     assert landscape.history.visits[3] == max(landscape.history.visits, key=lambda v: v.score)
     best = GaussianProcessConfig(visit_epochs=10).ranked(landscape)[0]
     assert abs(best.index[0] - 20) <= 8
+
+
+VISITING = (
+    TrendConfig,
+    TrendPaperConfig,
+    HillClimbingConfig,
+    AxisClimbingConfig,
+    GaussianProcessConfig,
+    RandomConfig,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=4).filter(lambda s: np.prod(s) >= 5),
+    missing=st.floats(0.0, 0.9),
+    selector=st.sampled_from(VISITING),
+    visits=st.integers(1, 30),
+    seed=st.integers(0, 2**31),
+)
+def test_any_grid_gets_a_point_with_a_score_within_the_visits(
+    shape: list[int], missing: float, selector: type[Any], visits: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(40, 60, size=shape).astype(float)
+    fits = rng.uniform(size=shape) >= missing
+    fits.flat[int(rng.integers(fits.size))] = True
+    landscape = MadeUp(tuple(shape), lambda i: float(scores[i]) if fits[i] else None)
+    chosen = choose(selector(visit_epochs=10, max_visits=visits), landscape, seed)
+    assert fits[chosen]
+    assert chosen in landscape.history.seen()
+    before = [visit.score for visit in landscape.history.visits[:visits]]
+    # more visits than allowed only until the first score
+    assert len(landscape.history) <= visits or before == [None] * visits
+    assert landscape.history.visits[-1].score is not None or len(landscape.history) <= visits
 
 
 def test_visits_are_a_third_of_the_grid() -> None:
