@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
-from pydantic import Field
 
 from evolve.space_search.history import Index, Visit
-from evolve.space_search.landscape import Landscape, SearchBudget, visit_first
-from mcuformer.limits import MAX_POINTS, Candidates
+from evolve.space_search.landscape import Landscape, StartedBudget, visit_first
+from mcuformer.limits import Candidates
 
 
-class Climb(SearchBudget):
+class Climb(StartedBudget):
     """Settings of the selectors that explore one visit per point, then promote the best.
 
     Args:
-        initial_points: number of points that are visited first, stratified over the grid.
         finalists: number of points that the remaining visits train further.
         max_revisits: largest number of visits of one point.
     """
 
-    initial_points: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 6
     finalists: Candidates = 5
     max_revisits: Candidates = 4
 

@@ -105,7 +105,17 @@ class SearchBudget(Value):
         """
 
 
-class TrendBudget(SearchBudget):
+class StartedBudget(SearchBudget):
+    """Settings of the selectors that start with points spread over the grid.
+
+    Args:
+        initial_points: number of points that are visited first, stratified over the grid.
+    """
+
+    initial_points: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 6
+
+
+class TrendBudget(StartedBudget):
     """Settings of the selectors that fit trends.
 
     Args:
@@ -113,14 +123,12 @@ class TrendBudget(SearchBudget):
         tau: slope, in score points per grid step, that makes one step; one value, or one per axis.
         scale: unit of distances and slopes: ``grid`` steps, or ``linear`` or ``log`` in rank ratio
             and number of tokens.
-        initial_points: number of points that are visited first, stratified over the grid.
         ridge: penalty on squared slopes in the fit.
     """
 
     k: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 5
     tau: tuple[Tau, ...] | Tau = 0.5
     scale: Scale = "grid"
-    initial_points: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 6
     ridge: Annotated[float, Field(ge=0.0, le=1e6)] = 1e-3
 
     @property
