@@ -19,6 +19,7 @@ from evolve.space_search.quality import (
     sample_point,
     score,
 )
+from evolve.space_search.scale import Amounts, amounts
 from evolve.space_search.selectors import SelectorConfig
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
@@ -121,6 +122,11 @@ class SpaceLandscape:
         """Number of choices per axis."""
         return self.config.space.shape
 
+    @property
+    def axes(self) -> Amounts:
+        """What the choices of each axis amount to."""
+        return amounts(self.config.space)
+
     def admission(self, index: Index) -> tuple[Admission, list[SubnetConfig]]:
         """Sample subnets of a point; return how many the budget refuses, and those it admits."""
         if index not in self.admissions:
@@ -142,16 +148,29 @@ class SpaceLandscape:
             rule: why the point is visited, for the journal.
             fit: trend that chose the point, for the journal.
         """
-        point = self.config.space.point_at(index)
         epochs = self.history.epochs(index) + self.config.space_search.visit_epochs
-        subnets = self._measured_subnets(index)
-        accuracy = self._accuracy(point, epochs, subnets) if subnets else None
-        visit = self._scored(index, epochs if subnets else 0, accuracy, rule, fit)
+        visit = self.measure(index, epochs, rule, fit)
         self.history.add(visit)
         text = "no subnet fits" if visit.score is None else f"Q = {visit.score:.2f}"
-        rho = visit.admitted_fraction
-        say(f"visit {len(self.history)}: {point.name} ({rule}): {text}, rho {rho:.2f}")
+        name, rho = self.config.space.point_at(index).name, visit.admitted_fraction
+        say(f"visit {len(self.history)}: {name} ({rule}): {text}, rho {rho:.2f}")
         return visit
+
+    def measure(
+        self, index: Index, epochs: int, rule: str, fit: dict[str, Any] | None = None
+    ) -> Visit:
+        """Train the point until it has `epochs` epochs and score it, without recording a visit.
+
+        Args:
+            index: grid index of the point.
+            epochs: epochs that its supernet has been trained in total.
+            rule: why the point is measured.
+            fit: trend that chose the point.
+        """
+        subnets = self._measured_subnets(index)
+        point = self.config.space.point_at(index)
+        accuracy = self._accuracy(point, epochs, subnets) if subnets else None
+        return self._scored(index, epochs if subnets else 0, accuracy, rule, fit)
 
     def _scored(
         self,
@@ -285,7 +304,9 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
     search_epochs = trained * config.space_search.visit_epochs
     point_epochs = landscape.history.epochs(chosen)
     if config.space_search.joint:  # no epoch trained the point's own supernet
-        search_epochs = config.space_search.max_visits * config.space_search.visit_epochs
+        search_epochs = (
+            config.space_search.visits(landscape.shape) * config.space_search.visit_epochs
+        )
         point_epochs = 0
     content = {
         "point": point.dump(),

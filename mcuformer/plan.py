@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ def show_plan(config: ChainConfig) -> None:
         speed = measured_speed(config)
         expected = expected_seconds(config, counts, speed)
         print(f"images: {counts.train} training, {counts.steering} steering, {counts.test} test")
+        print(space_search_line(config))
         print(
             "measured now: "
             f"{1e3 * speed.supernet_step:.1f} ms per training step of a supernet, "
@@ -79,6 +81,15 @@ def show_plan(config: ChainConfig) -> None:
     print(f"together: about {duration(total)}")
     megabytes = expected_bytes(config) / 1e6
     print(f"disk: at most about {megabytes:.0f} MB under {config.run.path} and {config.points_dir}")
+
+
+def space_search_line(config: ChainConfig) -> str:
+    """Return how often the space search visits points, and for how long."""
+    search, shape = config.space_search, config.space.shape
+    return (
+        f"space search: at most {search.visits(shape)} visits of {search.visit_epochs} epochs, "
+        f"in a grid of {math.prod(shape)} points"
+    )
 
 
 def stage_states(config: ChainConfig) -> dict[str, str]:
@@ -157,7 +168,7 @@ def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[
     emulated = macs * INSTRUCTIONS_PER_MAC / EMULATED_PER_SECOND
     found = effort.steps * speed.network_step + effort.images * speed.evaluation
     work = {
-        SPACE.name: config.rounds * search.max_visits * visit,
+        SPACE.name: config.rounds * search.visits(config.space.shape) * visit,
         TRAIN.name: config.rounds * epochs * (supernet_epoch + probes),
         SEARCH.name: config.rounds * found,
         FINETUNE.name: config.finetune.epochs * finetune_epoch,
@@ -173,7 +184,7 @@ def expected_bytes(config: ChainConfig) -> int:
     copies = 3 if config.train.ema_decay is None else 4
     joint = config.axes == "all"
     # one per visit, one each for supernet training and fine-tuning, and one being written
-    visits = 0 if joint else config.rounds * config.space_search.max_visits
+    visits = 0 if joint else config.rounds * config.space_search.visits(config.space.shape)
     checkpoints = visits + 3
     largest = config.space.largest(config.space.points()[-1])
     weights = (largest.factored if joint else largest).num_params

@@ -85,8 +85,11 @@ def latest(config: ChainConfig) -> ChainConfig:
 
 def of_round(config: ChainConfig, number: int) -> ChainConfig:
     """Return the settings of a round, counted from 1."""
+    if number == 1:
+        return config
     search = config.space_search
-    longer = search.model_copy(update={"max_visits": number * search.max_visits})
+    visits = number * search.visits(config.space.shape)
+    longer = search.model_copy(update={"max_visits": visits})
     return config.model_copy(update={"space_search": longer})
 
 
@@ -134,7 +137,7 @@ def _run_round(config: ChainConfig) -> Round:
         command.execute_locked(stage_config(command, config))
     run = config.run
     return Round(
-        max_visits=config.space_search.max_visits,
+        max_visits=config.space_search.visits(config.space.shape),
         point=read_point(run.file("space.json")).name if SPACE in commands else None,
         subnet=read_value(run.file("subnet.json"), "subnet", SubnetConfig).key,
         seconds={command.name: run.seconds(command.name) for command in commands},

@@ -1,125 +1,210 @@
-"""Space selectors on synthetic landscapes with a known optimum.
+r"""Space selectors without training: on made-up landscapes, or on measured tables.
 
-    python tools/bench_trend.py [--seeds 100] [--visits 30] [--json] [--markdown]
+    python tools/bench_trend.py [--table FILE ...] [--seeds 200] [--visits N ...] [--ablate]
+        [--json] [--markdown]
 
-A 12 x 5 grid with Q = 70 - (a |dr| + b |dP|) - 0.2 c dr dP around an interior optimum; slopes per
-grid step are drawn as a from U(0.6, 1.5), b from U(1, 3) and c from U(-0.3, 0.3). Scores are
-observed with normal noise of standard deviation 0.5. The selectors are those of evolve.space.
+Every selector of evolve.space that a replay can serve chooses a point, by default with visits of a
+quarter and of half of the grid. Regret is how far the score of the chosen point is below the best:
+of a made-up landscape (`tools/made_up_landscapes.py`) without its noise, of a table
+(`tools/tabulate_space.py`) the mean over its seeds after the longest training. A seed draws the
+start, and the noise or, of each point of a table, the training that is replayed. `behind` is the
+mean regret minus that of the best selector, in units of their pooled standard deviation.
+`--ablate` varies settings instead: tau and k of the trend, and on tables lambda, the unit of
+distances and the length of a visit, at equal epochs in all.
 """
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import tool
+from made_up_landscapes import FAMILIES
+from replay_landscape import MadeUpLandscape, ReplayLandscape, TableLandscape
+from space_table import SpaceTable, read_table
 from tool import Parser, Table
 
-from evolve.space_search.history import History, Index, Visit
+from evolve.space_search.axis_climbing import AxisClimbingConfig
+from evolve.space_search.gaussian_process import GaussianProcessConfig
+from evolve.space_search.hill_climbing import HillClimbingConfig
+from evolve.space_search.landscape import SearchBudget
+from evolve.space_search.largest import LargestConfig
 from evolve.space_search.random_points import RandomConfig
+from evolve.space_search.scale import Scale
 from evolve.space_search.selectors import SelectorConfig
+from evolve.space_search.tinynas import TinynasConfig
 from evolve.space_search.trend import TrendConfig
 from evolve.space_search.trend_paper import TrendPaperConfig
 from mcuformer.seed import stream
 
-SHAPE = (12, 5)
-NOISE = 0.5
-VISIT_EPOCHS = 30
+VISITING: dict[str, SelectorConfig] = {
+    "trend": TrendConfig(),
+    "trend_paper": TrendPaperConfig(),
+    "hill_climbing": HillClimbingConfig(),
+    "axis_climbing": AxisClimbingConfig(),
+    "gaussian_process": GaussianProcessConfig(),
+    "random": RandomConfig(),
+}
+UNTRAINED: dict[str, SelectorConfig] = {"largest": LargestConfig(), "tinynas": TinynasConfig()}
+LAMBDA = SearchBudget().lambda_rho
+FITTED: dict[str, tuple[Any, ...]] = {"tau": (0.25, 0.5, 1.0, 2.0), "k": (3, 5, 7, 9)}
+SCALES = get_args(Scale)
+SCALED = ("trend", "gaussian_process")  # they compare distances between points
+LAMBDAS = (0.0, 5.0, 10.0, 20.0, 40.0)
+LENGTHS = (1, 2, 4)  # visits of the table in one visit
+Replay = Callable[[int], ReplayLandscape]  # from a seed
 
 
-class SyntheticLandscape:
-    """A landscape whose true scores are known."""
-
-    def __init__(self, seed: int) -> None:
-        rng = stream(seed, "landscape")
-        self.shape = SHAPE
-        self.history = History()
-        self.noise = stream(seed, "noise")
-        peak = [int(rng.integers(1, length - 1)) for length in SHAPE]
-        rows, columns = np.indices(SHAPE)
-        down, right = rows - peak[0], columns - peak[1]
-        a, b, c = rng.uniform(0.6, 1.5), rng.uniform(1.0, 3.0), rng.uniform(-0.3, 0.3)
-        self.truth = 70 - (a * np.abs(down) + b * np.abs(right)) - 0.2 * c * down * right
-
-    def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
-        """Return a visit with the true score and noise."""
-        visit = Visit(
-            index=index,
-            epochs=self.history.epochs(index) + VISIT_EPOCHS,
-            admitted_fraction=1.0,
-            accuracy_percent=None,
-            score=float(self.truth[index] + self.noise.normal(0.0, NOISE)),
-            sram_bytes=None,
-            rule=rule,
-            fit=fit,
-        )
-        self.history.add(visit)
-        return visit
-
-    def admitted_macs(self, index: Index) -> list[int]:
-        """Synthetic points have no subnets."""
-        raise NotImplementedError
-
-    def train_jointly(self, epochs: int) -> list[Visit]:
-        """Synthetic points have no supernet."""
-        raise NotImplementedError
-
-    def regret(self, index: Index) -> float:
-        """Return by how much a point's true score is below the optimum."""
-        return float(self.truth.max() - self.truth[index])
-
-
-def measure(config: SelectorConfig, seeds: int) -> tuple[float, float]:
-    """Return the mean regret of the chosen points, and the share that is the optimum."""
-    regrets = []
+def regrets(config: SelectorConfig, replay: Replay, seeds: int) -> list[float]:
+    """Return the regret of the chosen point for every seed."""
+    found = []
     for seed in range(seeds):
-        landscape = SyntheticLandscape(seed)
-        chosen = config.select(landscape, stream(seed, "selector"))
-        assert len(landscape.history) <= config.max_visits
-        regrets.append(landscape.regret(chosen))
-    return float(np.mean(regrets)), float(np.mean(np.array(regrets) == 0.0))
+        landscape = replay(seed)
+        own = config.model_copy(update={"visit_epochs": landscape.visit_epochs})
+        found.append(landscape.regret(own.select(landscape, stream(seed, "selector"))))
+        assert len(landscape.history) <= own.visits(landscape.shape)
+    return found
 
 
-def compare(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure every selector."""
-    tool.require_at_least(1, seeds=options.seeds, visits=options.visits)
-    common = {"visit_epochs": VISIT_EPOCHS, "max_visits": options.visits}
-    trend, trend_rate = measure(TrendConfig(**common), options.seeds)
-    paper, paper_rate = measure(TrendPaperConfig(**common), options.seeds)
-    random, random_rate = measure(RandomConfig(**common), options.seeds)
+def row_of(found: Sequence[float], **names: Any) -> dict[str, Any]:
+    """Return mean, standard deviation and share of optima of a selector's regrets."""
     return {
-        "seeds": options.seeds,
-        "visits": options.visits,
-        "mean_regret": trend,
-        "random_mean_regret": random,
-        "paper_mean_regret": paper,
-        "optimum_rate": trend_rate,
-        "random_optimum_rate": random_rate,
-        "paper_optimum_rate": paper_rate,
+        **names,
+        "mean_regret": float(np.mean(found)),
+        "deviation": float(np.std(found)),
+        "optimum_rate": float(np.mean(np.array(found) <= 1e-9)),
     }
 
 
-def tables(result: dict[str, Any]) -> list[Table]:
-    """Return a row per selector."""
-    keys = {"trend": "", "random": "random_", "trend_paper": "paper_"}
-    rows = [
-        (
-            name,
-            f"{result[f'{key}mean_regret']:.3f}",
-            f"{100 * result[f'{key}optimum_rate']:.0f} %",
-        )
-        for name, key in keys.items()
+def compare_on(
+    name: str, replay: Replay, selectors: Mapping[str, SelectorConfig], visits: int, seeds: int
+) -> list[dict[str, Any]]:
+    """Return a row per selector on one landscape, with its distance to the best selector."""
+    rows = []
+    for selector, config in selectors.items():
+        limited = config.model_copy(update={"max_visits": visits})
+        found = regrets(limited, replay, seeds)
+        rows.append(row_of(found, landscape=name, visits=visits, selector=selector))
+    best = min(rows, key=lambda row: row["mean_regret"])
+    for row in rows:
+        pooled = math.sqrt((row["deviation"] ** 2 + best["deviation"] ** 2) / 2)
+        behind = row["mean_regret"] - best["mean_regret"]
+        row["behind"] = behind / pooled if pooled else 0.0
+    return rows
+
+
+def replays(tables: Mapping[str, SpaceTable]) -> dict[str, Replay]:
+    """Return every landscape by its name: the tables or, without any, the made-up families."""
+    if not tables:
+        return {name: partial(MadeUpLandscape, name) for name in FAMILIES}
+    return {
+        name: partial(_replay, table, lambda_rho=LAMBDA, length=1) for name, table in tables.items()
+    }
+
+
+def _replay(table: SpaceTable, seed: int, *, lambda_rho: float, length: int) -> TableLandscape:
+    return TableLandscape(table, seed, lambda_rho, length)
+
+
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure every selector on every landscape.
+
+    Raises:
+        McuformerError: a table cannot be read or does not match its space.
+    """
+    tool.require_at_least(1, seeds=options.seeds)
+    for visits in options.visits or ():
+        tool.require_at_least(1, visits=visits)
+    tables = {path.stem.removeprefix("space_table_"): read_table(path) for path in options.table}
+    result: dict[str, Any] = {"seeds": options.seeds}
+    if options.ablate:
+        return result | {"ablation": ablate(options, tables)}
+    rows = []
+    for name, replay in replays(tables).items():
+        selectors = VISITING | (UNTRAINED if name in tables else {})
+        for visits in options.visits or _quarter_and_half(replay):
+            rows += compare_on(name, replay, selectors, visits, options.seeds)
+    return result | {"rows": rows}
+
+
+def ablate(options: argparse.Namespace, tables: Mapping[str, SpaceTable]) -> list[dict[str, Any]]:
+    """Vary one setting at a time: tau and k of the trend everywhere, the others on tables."""
+    rows = []
+    for name, replay in replays(tables).items():
+        for visits in options.visits or _quarter_and_half(replay):
+            about = {"landscape": name, "visits": visits}
+            varied = [("trend", setting, values) for setting, values in FITTED.items()]
+            if name in tables:
+                varied += [(selector, "scale", SCALES) for selector in SCALED]
+                rows += _ablate_table(tables[name], about, options.seeds)
+            for selector, setting, values in varied:
+                for value in values:
+                    change = {"max_visits": visits, setting: value}
+                    changed = VISITING[selector].model_copy(update=change)
+                    found = regrets(changed, replay, options.seeds)
+                    names = {"selector": selector, "setting": setting, "value": value}
+                    rows.append(row_of(found, **about, **names))
+    return rows
+
+
+def _ablate_table(table: SpaceTable, about: Mapping[str, Any], seeds: int) -> list[dict[str, Any]]:
+    """Vary lambda, whose regret is that of its own Q, and the length of a visit."""
+    varied: list[tuple[str, float, float, int]] = [
+        *(("lambda", weight, weight, 1) for weight in LAMBDAS),
+        *(("visit length", length, LAMBDA, length) for length in LENGTHS),
     ]
-    title = f"{result['seeds']} landscapes, {result['visits']} visits"
-    return [Table(("selector", "mean regret", "optimum found"), rows, title)]
+    rows = []
+    for setting, value, weight, length in varied:
+        replay = partial(_replay, table, lambda_rho=weight, length=length)
+        for selector in SCALED:
+            change = {"max_visits": about["visits"] // length}
+            found = regrets(VISITING[selector].model_copy(update=change), replay, seeds)
+            names = {"selector": selector, "setting": setting, "value": value}
+            rows.append(row_of(found, **about, **names))
+    return rows
+
+
+def _quarter_and_half(replay: Replay) -> tuple[int, int]:
+    points = math.prod(replay(0).shape)
+    return points // 4, points // 2
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Return a table per landscape, with a row per selector or setting."""
+    header: tuple[str, ...] = ("selector", "visits", "mean regret", "behind", "optimum found")
+    if "ablation" in result:
+        header = ("setting", "visits", "mean regret", "optimum found")
+    rows = result.get("rows") or result["ablation"]
+    found = []
+    for name in dict.fromkeys(row["landscape"] for row in rows):
+        cells = [_cells(row) for row in rows if row["landscape"] == name]
+        found.append(Table(header, cells, f"{name}, {result['seeds']} seeds"))
+    return found
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    regret = f"{row['mean_regret']:.3f} ± {row['deviation']:.3f}"
+    optimum = f"{100 * row['optimum_rate']:.0f} %"
+    if "behind" in row:
+        return (row["selector"], str(row["visits"]), regret, f"{row['behind']:.2f}", optimum)
+    setting = f"{row['selector']}, {row['setting']} = {row['value']}"
+    return (setting, str(row["visits"]), regret, optimum)
 
 
 def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--visits", type=int, default=30)
+    parser.add_argument(
+        "--table", type=Path, nargs="+", default=[], metavar="FILE", help="replay these tables"
+    )
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--visits", type=int, nargs="+", metavar="N")
+    parser.add_argument("--ablate", action="store_true", help="vary the settings of selectors")
     return tool.run(parser, compare, tables)
 
 

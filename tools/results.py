@@ -154,8 +154,21 @@ SECTIONS = {
     "trend": Section(
         "Space selectors on made-up landscapes",
         "bench_trend",
-        (),
-        "Grids of 60 points with a known optimum; regret is how far the chosen point is below it.",
+        ("--seeds", "100"),
+        "Grids of 60 points with a known optimum; regret is how far the chosen point is below it,"
+        " mean ± standard deviation over the seeds of landscape, start and noise. `behind` is the"
+        " distance to the best selector in pooled standard deviations.",
+    ),
+    "space_tables": Section(
+        "Space selectors on measured grids",
+        "bench_trend",
+        (
+            "--table",
+            "tests/data/space_table_digits.json",
+            "tests/data/space_table_fashion_mnist.json",
+        ),
+        "Every point of two grids was trained from two seeds (`tools/tabulate_space.py`). Regret is"
+        " how far the mean score of the chosen point after the longest training is below the best.",
     ),
     "ranking": Section(
         "How well evaluators rank subnets",

@@ -18,5 +18,5 @@ class JointConfig(SearchBudget):
 
     def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
         """Train the joint supernet; return the point with the best score under its weights."""
-        visits = landscape.train_jointly(self.max_visits * self.visit_epochs)
+        visits = landscape.train_jointly(self.visits(landscape.shape) * self.visit_epochs)
         return max(visits, key=lambda visit: visit.rank).index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from evolve.space_search.history import History, Index, Visit
+from evolve.space_search.scale import Amounts, Scale
 from mcuformer.errors import ConfigError
 from mcuformer.limits import MAX_POINTS, Candidates, Epochs
 from mcuformer.value import Value
@@ -30,6 +32,11 @@ class Landscape(Protocol):
         """Number of choices per axis."""
         ...
 
+    @property
+    def axes(self) -> Amounts:
+        """What the choices of each axis amount to, for distances and slopes."""
+        ...
+
     def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
         """Train the point for T0 more epochs, score it, and return the recorded visit."""
         ...
@@ -48,7 +55,8 @@ class SearchBudget(Value):
 
     Args:
         visit_epochs: T0, the epochs that one visit trains.
-        max_visits: largest number of visits, promotions included.
+        max_visits: largest number of visits, promotions included; null is a third of the grid, at
+            least :attr:`fewest_visits`.
         lambda_rho: weight of the admitted fraction in the score.
         num_samples: subnets sampled per point for the admitted fraction.
         accuracy_subnets: admitted subnets whose mean accuracy scores a point.
@@ -59,10 +67,28 @@ class SearchBudget(Value):
 
     joint: ClassVar[bool] = False
     visit_epochs: Epochs = 30
-    max_visits: Candidates = 30
+    max_visits: Candidates | None = None
     lambda_rho: Annotated[float, Field(ge=0.0, le=1e6)] = 10.0
     num_samples: Candidates = 500
     accuracy_subnets: Candidates = 20
+
+    @property
+    def fewest_visits(self) -> int:
+        """The least number of visits by default, on a small grid."""
+        return 8
+
+    def visits(self, shape: Sequence[int]) -> int:
+        """Return the largest number of visits on a grid.
+
+        Args:
+            shape: number of choices per axis.
+
+        >>> SearchBudget().visits((12, 5)), SearchBudget().visits((3, 3))
+        (20, 8)
+        """
+        if self.max_visits is not None:
+            return self.max_visits
+        return max(math.ceil(math.prod(shape) / 3), self.fewest_visits)
 
     def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
         """Return the grid point that the selector chooses, by visits within its budget."""
@@ -79,20 +105,36 @@ class SearchBudget(Value):
         """
 
 
-class TrendBudget(SearchBudget):
+class StartedBudget(SearchBudget):
+    """Settings of the selectors that start with points spread over the grid.
+
+    Args:
+        initial_points: number of points that are visited first, stratified over the grid.
+    """
+
+    initial_points: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 6
+
+
+class TrendBudget(StartedBudget):
     """Settings of the selectors that fit trends.
 
     Args:
         k: number of points in a fit.
         tau: slope, in score points per grid step, that makes one step; one value, or one per axis.
-        initial_points: number of points that are visited first, stratified over the grid.
+        scale: unit of distances and slopes: ``grid`` steps, or ``linear`` or ``log`` in rank ratio
+            and number of tokens.
         ridge: penalty on squared slopes in the fit.
     """
 
     k: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 5
     tau: tuple[Tau, ...] | Tau = 0.5
-    initial_points: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 6
+    scale: Scale = "grid"
     ridge: Annotated[float, Field(ge=0.0, le=1e6)] = 1e-3
+
+    @property
+    def fewest_visits(self) -> int:
+        """The least number of visits by default: those of a fit, and three more."""
+        return self.k + 3
 
     def check(self, shape: Sequence[int]) -> None:
         """Refuse a grid with fewer than k points, and a tau of the wrong length.
@@ -100,7 +142,7 @@ class TrendBudget(SearchBudget):
         Raises:
             ConfigError: `k` or `tau` does not suit the grid.
         """
-        points = int(np.prod(shape))
+        points = math.prod(shape)
         if points < self.k:
             raise ConfigError(
                 "the grid has fewer points than k",
@@ -157,7 +199,7 @@ def visit_first(
     A plane over two axes needs three scores. The budget of visits is exceeded only while no point
     has a score at all.
     """
-    initial = stratified(landscape.shape, min(count, int(np.prod(landscape.shape))), rng)
+    initial = stratified(landscape.shape, min(count, math.prod(landscape.shape)), rng)
     others = [index for index in shuffled(landscape.shape, rng) if index not in initial]
     for number, index in enumerate([*initial, *others]):
         scored = sum(visit.score is not None for visit in landscape.history.visits)

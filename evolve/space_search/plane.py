@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evolve.space_search.history import Index, Visit
+from evolve.space_search.scale import Amounts, Scale, located
 
 Array = npt.NDArray[Any]
 
@@ -149,18 +150,23 @@ def neighbours(index: Index, shape: Sequence[int]) -> list[Index]:
 
 
 def fit_around(
-    visits: Sequence[Visit], index: Index, shape: Sequence[int], k: int, ridge: float
+    visits: Sequence[Visit], index: Index, axes: Amounts, scale: Scale, k: int, ridge: float
 ) -> Trend:
-    """Fit the trend around a grid point.
+    """Fit the trend around a grid point, with slopes in score points per mean grid step.
 
     Args:
         visits: scored visits of equal total epochs; a longer training scores higher anywhere.
         index: grid point to fit around.
-        shape: number of choices per axis; distances are in units of the grid's extent.
+        axes: what the choices of each axis amount to; distances are in units of the grid's extent.
+        scale: how the choices are spaced, see :func:`located`.
         k: number of points to fit.
         ridge: penalty on the squared slopes.
     """
-    points = np.array([visit.index for visit in visits])
+    points = located([visit.index for visit in visits], axes, scale)
     scores = np.array([visit.score for visit in visits], dtype=np.float64)
-    spans = np.maximum(np.array(shape) - 1, 1)
-    return fit_trend(points, scores, np.array(index), spans, k, ridge)
+    return fit_trend(points, scores, located([index], axes, scale)[0], spans(axes), k, ridge)
+
+
+def spans(axes: Amounts) -> Array:
+    """Return the grid's extent along each axis in grid steps, at least 1."""
+    return np.maximum([len(choices) - 1 for choices in axes], 1)

@@ -18,7 +18,7 @@ class RandomConfig(SearchBudget):
     def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:
         """Visit random points until the budget is spent and at least one point has a score."""
         for number, index in enumerate(shuffled(landscape.shape, rng)):
-            if number >= self.max_visits and landscape.history.levels():
+            if number >= self.visits(landscape.shape) and landscape.history.levels():
                 break
             landscape.visit(index, "random")
         return best_at_last(landscape.history)

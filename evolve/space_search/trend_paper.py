@@ -12,7 +12,8 @@ import numpy as np
 
 from evolve.space_search.history import Index
 from evolve.space_search.landscape import Landscape, TrendBudget, visit_first
-from evolve.space_search.plane import fit_around, floor_step, moved, nearest
+from evolve.space_search.plane import fit_around, floor_step, moved, nearest, spans
+from evolve.space_search.scale import located
 from mcuformer.limits import Candidates
 
 
@@ -34,17 +35,17 @@ class TrendPaperConfig(TrendBudget):
         for T0 more first. A walk that stays raises T, so its point is visited again and again: that
         is what ends the search, and what wins.
         """
-        visit_first(landscape, self.initial_points, self.max_visits, rng)
-        history = landscape.history
+        most, history = self.visits(landscape.shape), landscape.history
+        visit_first(landscape, self.initial_points, most, rng)
         current = max(history.at(self.visit_epochs), key=lambda visit: visit.rank).index
-        while len(history) < self.max_visits and history.count(current) < self.max_revisits:
+        while len(history) < most and history.count(current) < self.max_revisits:
             epochs = history.epochs(current)
             if len(history.at(epochs)) < 3:
                 _promote(self, landscape, current, epochs)
             known = history.at(epochs)
-            if len(known) < 3 or len(history) >= self.max_visits:
+            if len(known) < 3 or len(history) >= most:
                 break
-            trend = fit_around(known, current, landscape.shape, self.k, self.ridge)
+            trend = fit_around(known, current, landscape.axes, self.scale, self.k, self.ridge)
             step = floor_step(trend.slopes, self.taus(len(current)))
             target = moved(current, step, landscape.shape)
             fitted = [known[i].index for i in trend.neighbours]
@@ -65,8 +66,9 @@ def _promote(config: TrendPaperConfig, landscape: Landscape, current: Index, epo
     ]
     if not lower:
         return
-    points = np.array([visit.index for visit in lower])
-    spans = np.maximum(np.array(landscape.shape) - 1, 1)
-    for chosen in nearest(points, np.array(current), spans, config.k):
-        if len(history) < config.max_visits:
+    axes = landscape.axes
+    points = located([visit.index for visit in lower], axes, config.scale)
+    centre = located([current], axes, config.scale)[0]
+    for chosen in nearest(points, centre, spans(axes), config.k):
+        if len(history) < config.visits(landscape.shape):
             landscape.visit(lower[int(chosen)].index, "promotion")

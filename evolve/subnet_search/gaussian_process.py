@@ -59,15 +59,15 @@ class GaussianProcess:
         """
         apart = distances[distances > 0]
         unit = float(np.median(apart)) if apart.size else 1.0
-        fits = [
-            fit
+        likely = [
+            (likelihood, length * unit, noise)
             for length in LENGTHS
-            for noise in NOISES
-            if (fit := cls.given(length * unit, noise, distances, values)) is not None
+            for likelihood, noise in _likelihoods(length * unit, distances, values)
         ]
-        if not fits:
-            raise InternalError("no covariance is positive definite", got=f"unit {unit:g}")
-        return max(fits, key=lambda fit: fit.likelihood)
+        for _, length, noise in sorted(likely, reverse=True):
+            if (fit := cls.given(length, noise, distances, values)) is not None:
+                return fit
+        raise InternalError("no covariance is positive definite", got=f"unit {unit:g}")
 
     @classmethod
     def given(
@@ -110,3 +110,21 @@ class GaussianProcess:
         scale = np.sqrt(np.maximum(eigenvalues, 0.0))
         result: Matrix = mean + vectors @ (scale * rng.standard_normal(len(mean)))
         return result
+
+
+def _likelihoods(length: float, distances: Matrix, values: Matrix) -> list[tuple[float, float]]:
+    """Return (log marginal likelihood, noise) for every noise of the grid, without indefinite ones.
+
+    Noise only shifts the eigenvalues of exp(-distances / length), so one decomposition serves all.
+    """
+    eigenvalues, vectors = np.linalg.eigh(np.exp(-distances / length))
+    squares = (vectors.T @ (values - values.mean())) ** 2
+    count, found = len(values), []
+    for noise in NOISES:
+        shifted = eigenvalues + noise
+        if shifted[0] > 0.0:  # the least
+            variance = max(float((squares / shifted).sum()) / count, TINY)
+            determinant = float(np.log(shifted).sum())
+            likelihood = count * (np.log(2.0 * np.pi * variance) + 1.0) + determinant
+            found.append((-0.5 * float(likelihood), noise))
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcuformer.chain import ChainConfig
-from mcuformer.plan import Counts, Speed, expected_seconds, measured_points
+from mcuformer.plan import Counts, Speed, expected_seconds, measured_points, space_search_line
 from mcuformer.run.entry import compose
 
 
@@ -39,6 +39,18 @@ def test_expected_seconds_are_steps_and_evaluations() -> None:
     joint = expected_seconds(config(*search, *training, "axes=all"), Counts(650, 100, 20), speed)
     assert "evolve.space" not in joint
     assert joint["supernet.train"] == pytest.approx(overhead + 70 * (10 * 0.5 + 7 * 100 * 0.001))
+
+
+def test_visits_follow_the_grid() -> None:
+    """A third of 30 points is 10 visits; digits' visits train for 10 epochs."""
+    ratios = "space.rank_ratio=[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0]"
+    grid = config(ratios, "space.patch_size=[2,4,8]", "space_search.accuracy_subnets=4")
+    assert space_search_line(grid) == (
+        "space search: at most 10 visits of 10 epochs, in a grid of 30 points"
+    )
+    speed = Speed(supernet_step=0.5, network_step=0.25, evaluation=0.001)
+    found = expected_seconds(grid, Counts(10 * grid.train.batch_size, 100, 20), speed)
+    assert found["evolve.space"] == pytest.approx(5.0 + 10 * (10 * 10 * 0.5 + 4 * 100 * 0.001))
 
 
 def test_short_trainings_and_a_predictor_take_their_time() -> None:

@@ -24,12 +24,14 @@ def run_tool(root: Path, name: str, *arguments: str) -> dict[str, Any]:
 
 
 def test_bench_trend(root: Path) -> None:
-    found = run_tool(root, "bench_trend", "--seeds", "20", "--visits", "30")
-    assert (found["seeds"], found["visits"]) == (20, 30)
-    assert found["mean_regret"] <= 0.30
-    assert found["optimum_rate"] >= 0.70
-    assert found["random_mean_regret"] > found["mean_regret"]
-    assert set(found) >= {"random_optimum_rate", "paper_mean_regret", "paper_optimum_rate"}
+    found = run_tool(root, "bench_trend", "--seeds", "20", "--visits", "20")
+    assert found["seeds"] == 20
+    rows = {(row["landscape"], row["selector"]): row for row in found["rows"]}
+    for landscape in ("peak", "bumps", "plateau", "ridge"):
+        random = rows[landscape, "random"]
+        for selector in ("trend", "hill_climbing", "axis_climbing", "gaussian_process"):
+            assert rows[landscape, selector]["mean_regret"] < random["mean_regret"]
+            assert rows[landscape, selector]["behind"] >= 0
 
 
 def test_admission_map(root: Path, tmp_path: Path) -> None:

@@ -101,5 +101,5 @@ def test_collinear_neighbours_do_not_break_the_fit() -> None:
         )
         for i in range(5)
     ]
-    trend = fit_around(visits, (2, 2), (8, 6), k=5, ridge=1e-3)
+    trend = fit_around(visits, (2, 2), (tuple(range(8)), tuple(range(6))), "grid", k=5, ridge=1e-3)
     assert trend.slopes == pytest.approx([1.0, 0.0], abs=1e-3)
