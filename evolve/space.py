@@ -1,10 +1,16 @@
-"""``python -m evolve.space``: search for the space point that suits the budget."""
+"""``python -m evolve.space``: search for the space point that suits the budget.
+
+With several processes: ``torchrun --nproc_per_node 2 -m evolve.space ...``. All walk the same path:
+they train each supernet together, share the subnets to measure, and exchange the accuracies; the
+first one alone reads and writes the run's files.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +20,6 @@ from evolve.space_search.history import History, Index, Visit
 from evolve.space_search.quality import (
     Admission,
     check_feasible,
-    mean_accuracy,
     measure_admission,
     sample_point,
     score,
@@ -22,7 +27,7 @@ from evolve.space_search.quality import (
 from evolve.space_search.selectors import SelectorConfig
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.errors import BudgetError, ConfigError
+from mcuformer.errors import ArtifactError, BudgetError, ConfigError
 from mcuformer.limits import PathText
 from mcuformer.pictures import draw_space_search
 from mcuformer.run.artifact import (
@@ -34,19 +39,20 @@ from mcuformer.run.artifact import (
     write_bytes,
     write_json,
 )
-from mcuformer.run.command import Command
-from mcuformer.run.folder import locked
 from mcuformer.run.progress import say
 from mcuformer.run.threads import run_threads
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 from oplib.target.target import Target, TargetSettings
+from supernet.distributed import DistributedCommand
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
 
 if TYPE_CHECKING:
+    from supernet.evaluate import PreparedSplit
     from supernet.model import Supernet
+    from supernet.processes import Processes
     from supernet.task import Task
 
 
@@ -115,6 +121,13 @@ class SpaceLandscape:
     history: History = field(default_factory=History)
     admissions: dict[Index, tuple[Admission, list[SubnetConfig]]] = field(default_factory=dict)
     datasets: dict[int, Dataset] = field(default_factory=dict)
+
+    @cached_property
+    def processes(self) -> Processes:
+        """This process, or those that torchrun started."""
+        from supernet.processes import Processes
+
+        return Processes()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -195,13 +208,15 @@ class SpaceLandscape:
         measured = [__version__, dataset.steering.digest, *(subnet.key for subnet in subnets)]
         key = digest(canonical_json(measured).encode())
         cached = task.directory / f"accuracy_{epochs:04d}_{key[:8]}.json"
-        with locked(task.directory, wait=True):
-            if not cached.exists():
-                accuracy = _mean_accuracy(_trained(task, epochs), subnets, dataset)
-                write_json(cached, "accuracy", {"accuracy_percent": accuracy})
-            content = read_json(cached, "accuracy")
-            with parsing(cached):
-                return float(content["accuracy_percent"])
+        with self.processes.holding(task.directory):
+            _refuse_mixed(task, epochs, self.processes.share[1])
+            if not self.processes.agree(cached.exists()):
+                accuracy = self._mean_accuracy(
+                    _trained(task, epochs), subnets, self._steering(dataset)
+                )
+                if self.processes.is_main:
+                    write_json(cached, "accuracy", {"accuracy_percent": accuracy})
+            return self.processes.agree(_read_accuracy(cached) if self.processes.is_main else 0.0)
 
     def _task(self, point: SpacePoint | None, dataset: Dataset) -> Task[Supernet]:
         import torch
@@ -224,13 +239,35 @@ class SpaceLandscape:
         """Train one supernet over all points, then score every point with its weights."""
         dataset = self._dataset(self.config.space.img_size[0])
         task = self._task(None, dataset)
-        with locked(task.directory, wait=True):
+        with self.processes.holding(task.directory):
+            _refuse_mixed(task, epochs, self.processes.share[1])
             model = _trained(task, epochs)
+        steering = self._steering(dataset)
         for index in np.ndindex(*self.shape):
             subnets = self._measured_subnets(index)
-            accuracy = _mean_accuracy(model, subnets, dataset) if subnets else None
+            accuracy = self._mean_accuracy(model, subnets, steering) if subnets else None
             self.history.add(self._scored(index, epochs, accuracy, "joint", None))
         return self.history.visits
+
+    def _mean_accuracy(
+        self, model: Supernet, subnets: list[SubnetConfig], steering: PreparedSplit
+    ) -> float:
+        """Return the mean accuracy of subnets under a supernet's weights, in percent.
+
+        Each process measures some of the subnets; the mean does not depend on which.
+        """
+        rank, count = self.processes.share
+        own = [
+            steering.accuracy_percent(partial(model, subnet=subnet)) if n % count == rank else 0.0
+            for n, subnet in enumerate(subnets)
+        ]
+        return float(np.mean(self.processes.sum(own)))
+
+    def _steering(self, dataset: Dataset) -> PreparedSplit:
+        """Return the steering split with its images on the device that evaluates."""
+        from supernet.evaluate import PreparedSplit
+
+        return PreparedSplit(dataset.steering, dataset.preprocessing, self.processes.device)
 
     def _measured_subnets(self, index: Index) -> list[SubnetConfig]:
         """Return the admitted subnets whose mean accuracy scores a point."""
@@ -244,14 +281,34 @@ def _trained(task: Task[Supernet], epochs: int) -> Supernet:
     return train(task, epochs, f"training {task.directory.name}").model
 
 
-def _mean_accuracy(model: Supernet, subnets: list[SubnetConfig], dataset: Dataset) -> float:
-    """Return the mean accuracy of subnets under a supernet's weights, on the steering split."""
-    from supernet.evaluate import accuracy_percent
+def _refuse_mixed(task: Task[Supernet], epochs: int, processes: int) -> None:
+    """Refuse to go on from what another number of processes trained.
 
-    return mean_accuracy(
-        subnets,
-        lambda s: accuracy_percent(lambda x: model(x, s), dataset.steering, dataset.preprocessing),
-    )
+    Raises:
+        ArtifactError: naming the recovery point.
+    """
+    from supernet.checkpoint import newest
+
+    path = newest(task.directory, epochs, epochs * task.batches.steps_per_epoch)
+    if path is None:
+        return
+    state = read_json(path / "state.json", "checkpoint")
+    with parsing(path / "state.json"):
+        trained_by = state["environment"]["processes"]
+    if trained_by != processes:
+        raise ArtifactError(
+            "trained by another number of processes, and the points of one search must be trained "
+            "alike; start as many again, or give another points_dir",
+            where=path,
+            got=processes,
+            expected=trained_by,
+        )
+
+
+def _read_accuracy(path: Path) -> float:
+    content = read_json(path, "accuracy")
+    with parsing(path):
+        return float(content["accuracy_percent"])
 
 
 def evolve_space(config: EvolveSpaceConfig) -> None:
@@ -271,7 +328,13 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
         )
     rng = stream(config.seed, "space_search")
     chosen = config.space_search.select(landscape, rng)
-    visits = landscape.history.visits
+    if landscape.processes.is_main:
+        _write(landscape, chosen, fractions)
+
+
+def _write(landscape: SpaceLandscape, chosen: Index, fractions: dict[Index, float]) -> None:
+    """Write the chosen point, the visits and their picture."""
+    config, visits = landscape.config, landscape.history.visits
     rows = [
         {**v.dump(), "point": config.space.point_at(v.index).dump(), **_admission(landscape, v)}
         for v in visits
@@ -302,7 +365,7 @@ def _admission(landscape: SpaceLandscape, visit: Visit) -> dict[str, Any]:
     return {"admission": landscape.admission(visit.index)[0].dump()}
 
 
-SPACE = Command("evolve.space", EvolveSpaceConfig, stage, evolve_space)
+SPACE = DistributedCommand("evolve.space", EvolveSpaceConfig, stage, evolve_space, distributed=True)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ class Task(Generic[ModuleT]):
         sampler: draws the subnets of a step; None trains `model` as a single network.
         pruner: prunes `model` while it trains, or None.
         trackers: names of accelerate's trackers; ``metrics.jsonl`` is always written.
+        alone: whether this process trains by itself, although torchrun started others.
     """
 
     model: ModuleT
@@ -66,6 +67,7 @@ class Task(Generic[ModuleT]):
     sampler: Sampler | None = None
     pruner: Pruner[ModuleT] | None = None
     trackers: tuple[str, ...] = ()
+    alone: bool = False
 
     @property
     def digest(self) -> str:

@@ -83,7 +83,7 @@ class _Training(Generic[ModuleT]):
 
         self.task, self.recipe, self.validate = task, task.recipe, validate
         self.description, self.until_epoch = description, until_epoch
-        self.processes = Processes(task.trackers, str(task.directory))
+        self.processes = Processes(task.trackers, str(task.directory), alone=task.alone)
         self.model = task.model.to(self.processes.device)
         self.optimizer = build_optimizer(self.recipe, self.model)
         self.scheduler = build_scheduler(self.recipe, self.optimizer, task.batches.steps_per_epoch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,6 +72,7 @@ class TrainedEvaluator(Evaluator):
         recipe, directory = self.tuned(proposal.training), bench.directory / "training"
         dataset = bench.dataset.without_steering()
         training = network_task(vit, dataset, recipe, seed, directory, identity)
+        training = replace(training, alone=True)  # other processes train other candidates
         model = train(training, recipe.epochs, f"candidate {proposal.key}").model
         if bench.search.strategy.inherits:
             save_arrays(kept, model_arrays(model))
