@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from mcuformer.data.dataset import Dataset
@@ -17,6 +14,7 @@ from mcuformer.run.artifact import canonical_json, digest, file_digest
 from mcuformer.seed import derive
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
+from supernet.augment import seed_generators
 from supernet.data import BatchSource, pad_value
 from supernet.distillation import teacher_identity
 from supernet.initialize import initialize
@@ -205,7 +203,4 @@ def network_task(
 
 def seed_everything(seed: int, *names: str | int) -> None:
     """Seed the global generators of Python, numpy and torch from a named stream; timm uses them."""
-    value = derive(seed, *names)
-    random.seed(value)
-    np.random.seed(value % 2**32)  # noqa: NPY002 - timm's Mixup draws from it
-    torch.manual_seed(value)
+    seed_generators(derive(seed, *names))

@@ -23,8 +23,6 @@ from supernet.processes import Processes
 from supernet.train import TRAIN
 
 GPU, CPU = torch.device("cuda:0"), torch.device("cpu")
-# as on CUDA: copies go from one device to the other, and positions may be numbers on the CPU
-MAY_MIX = {torch.ops.aten.copy_.default, torch.ops.aten.index.Tensor}
 
 
 class GpuTensor(torch.Tensor):
@@ -56,14 +54,19 @@ class GpuTensor(torch.Tensor):
         options = options or {}
         for leaf in tree_leaves((arguments, options)):
             stranger = isinstance(leaf, torch.Tensor) and not isinstance(leaf, GpuTensor)
-            mixed = stranger and leaf.ndim and function not in MAY_MIX
-            if mixed:
+            if stranger and leaf.ndim and not _may_mix(function, leaf is arguments[0]):
                 raise RuntimeError(f"{function}: expected all tensors to be on the same device")
         # a slice that inference takes of an ordinary tensor is no tensor of inference
         with torch.inference_mode(False), torch.no_grad():
             result = function(*tree_map(_held, arguments), **tree_map(_held, options))
             result = tree_map(_on_gpu, result)
         return return_and_correct_aliasing(function, arguments, options, result)
+
+
+def _may_mix(function: Any, first: bool) -> bool:
+    """As on CUDA: copies cross devices, and what is indexed by numbers on the CPU stays."""
+    aten = torch.ops.aten
+    return function is aten.copy_.default or (function is aten.index.Tensor and not first)
 
 
 def _held(value: Any) -> Any:
