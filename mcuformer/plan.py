@@ -25,6 +25,8 @@ BUILD_SECONDS = 10.0  # of an export or a report, for its builds
 EMULATED_PER_SECOND = 500e6  # instructions of an emulated chip
 INSTRUCTIONS_PER_MAC = 4.0  # on a core without dual multiply-accumulates
 FLOAT_BYTES = 4
+CROWDS = (1, 8, 64)  # numbers of torchrun's processes, each with a device such as this one
+DISTRIBUTED = {command.name for command in CHAIN if command.distributed}
 RESULT_FILES = 3  # weights of the supernet, the search's winner and the fine-tuned network
 
 
@@ -57,11 +59,11 @@ def show_plan(config: ChainConfig) -> None:
     states = stage_states(config)
     waiting = {name for name, state in states.items() if state != "complete"}
     expected: Mapping[str, float] = {}
+    crowds: list[dict[str, float]] = []
     if waiting:
         survey = config.data.survey()
         counts = Counts(survey.train, survey.steering, survey.test)
         speed = measured_speed(config)
-        expected = expected_seconds(config, counts, speed)
         print(f"images: {counts.train} training, {counts.steering} steering, {counts.test} test")
         print(
             "measured now: "
@@ -69,6 +71,8 @@ def show_plan(config: ChainConfig) -> None:
             f"{1e3 * speed.network_step:.1f} ms of a network, "
             f"{1e3 * speed.evaluation:.3f} ms per image of an evaluation"
         )
+        crowds = [expected_seconds(config, counts, speed, count) for count in CROWDS]
+        expected = crowds[0]
     rows = [
         (name, state, duration(expected[name]) if name in waiting else "0 s")
         for name, state in states.items()
@@ -76,6 +80,13 @@ def show_plan(config: ChainConfig) -> None:
     print_table(table(f"plan of {config.run.path}", ("stage", "state", "expected time"), rows))
     total = sum(expected[name] for name in waiting)
     print(f"together: about {duration(total)}")
+    if waiting & DISTRIBUTED:
+        shared = [sum(seconds[name] for name in waiting & DISTRIBUTED) for seconds in crowds]
+        times = ", ".join(
+            f"{duration(seconds)} with {count}"
+            for seconds, count in zip(shared, CROWDS, strict=True)
+        )
+        print(f"of these, the searches and the supernet by processes of torchrun: {times}")
     megabytes = expected_bytes(config) / 1e6
     print(f"disk: at most about {megabytes:.0f} MB under {config.run.path} and {config.points_dir}")
 
@@ -136,8 +147,17 @@ def measured_points(space: SearchSpace) -> list[SpacePoint]:
     return list(dict.fromkeys((space.middle(), largest)))
 
 
-def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[str, float]:
-    """Return the seconds that each stage may take at most, at the measured speed."""
+def expected_seconds(
+    config: ChainConfig, counts: Counts, speed: Speed, processes: int = 1
+) -> dict[str, float]:
+    """Return the seconds that each stage may take at most, at the measured speed.
+
+    Args:
+        config: configuration of the chain.
+        counts: numbers of images.
+        speed: speed of one process.
+        processes: number of torchrun's processes, which are assumed to share work without loss.
+    """
     from supernet.validation import evaluations_per_epoch
 
     search, strategy = config.space_search, config.strategy
@@ -160,7 +180,10 @@ def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[
         EXPORT.name: BUILD_SECONDS + config.export.check_images * emulated,
         REPORT.name: BUILD_SECONDS + counts.test * emulated,
     }
-    return {name: STAGE_SECONDS + seconds for name, seconds in work.items()}
+    return {
+        name: STAGE_SECONDS + seconds / (processes if name in DISTRIBUTED else 1)
+        for name, seconds in work.items()
+    }
 
 
 def expected_bytes(config: ChainConfig) -> int:

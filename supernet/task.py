@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol
 
+import torch
 from torch import Tensor
 
 from mcuformer.data.dataset import Dataset
@@ -202,5 +203,7 @@ def network_task(
 
 
 def seed_everything(seed: int, *names: str | int) -> None:
-    """Seed the global generators of Python, numpy and torch from a named stream; timm uses them."""
-    seed_generators(derive(seed, *names))
+    """Seed the global generators, those of every device too, from a named stream; timm uses them."""
+    value = derive(seed, *names)
+    seed_generators(value)
+    torch.manual_seed(value)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
@@ -19,6 +20,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from evolve.finetune import FINETUNE
 from evolve.search import SEARCH
 from evolve.space import SPACE
+from mcuformer.data.preprocessing import Preprocessing
+from supernet.data import to_device, to_tensor
 from supernet.processes import Processes
 from supernet.train import TRAIN
 
@@ -151,6 +154,16 @@ def test_the_pretended_gpu_refuses_what_a_gpu_refuses(pretended_gpu: None) -> No
             refuse()
     assert (there + there).sum().item() == 12.0
     assert there.cpu().numpy().sum() == 6.0
+
+
+def test_images_are_normalised_there_as_here(pretended_gpu: None) -> None:
+    pre = Preprocessing(
+        img_size=9, channel_order="RGB", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    )
+    images = np.random.default_rng(0).integers(0, 256, (7, 9, 9, 3)).astype(np.uint8)
+    there = to_device(images, pre, GPU)
+    assert there.device == GPU
+    assert torch.equal(there.cpu(), to_tensor(images, pre))
 
 
 SMALL = [

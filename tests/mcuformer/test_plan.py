@@ -27,6 +27,13 @@ def test_expected_seconds_are_steps_and_evaluations() -> None:
     assert found["supernet.train"] == pytest.approx(overhead + 60 * (10 * 0.5 + 7 * 100 * 0.001))
     assert found["evolve.search"] == pytest.approx(overhead + 30 * 5 * 100 * 0.001)
     assert found["evolve.finetune"] == pytest.approx(overhead + 9 * 23 * 0.25)
+    shared = expected_seconds(
+        config(*search, *training, "finetune.batch_size=32"), Counts(650, 100, 20), speed, 8
+    )
+    for name in found:
+        alone = name in ("evolve.finetune", "oplib.export", "report")
+        parts = 1 if alone else 8
+        assert shared[name] == pytest.approx(overhead + (found[name] - overhead) / parts)
     assert 10 < found["oplib.export"] < found["report"] + 1 < 30
 
 
