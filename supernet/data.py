@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from multiprocessing import current_process
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -163,7 +165,7 @@ class BatchSource:
         """Yield prepared batches; workers, where there are any, are ahead of their use."""
         default = DEFAULT_WORKERS if self.reader.slow else 0
         workers = default if self.num_workers is None else self.num_workers
-        if workers == 0:
+        if workers == 0 or current_process().daemon:  # a search's worker may not start others
             yield from (self.reader.prepare(epoch, indices) for indices in batches)
             return
         self._places[:] = [(epoch, indices) for indices in batches]
@@ -182,5 +184,5 @@ class BatchSource:
             yield images
 
 
-def _as_is(batch: Tensor | DataError) -> Tensor | DataError:
+def _as_is(batch: Any) -> Any:
     return batch

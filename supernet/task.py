@@ -203,7 +203,7 @@ def network_task(
 
 
 def seed_everything(seed: int, *names: str | int) -> None:
-    """Seed the global generators, those of every device too, from a named stream; timm uses them."""
+    """Seed the global generators from a named stream, those of every device; timm uses them."""
     value = derive(seed, *names)
     seed_generators(value)
     torch.manual_seed(value)

@@ -161,7 +161,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         for name, source in sources.items()
     ]
     rows = [
-        (str(count), f"{before:,.0f}", f"{after:,.0f}", f"{before / after:,.0f}")
+        (str(count), f"{before:,.1f}", f"{after:,.1f}", f"{before / after:,.0f}")
         for count, before, after in zip(
             result["gpus"], result["hours_before"], result["hours_after"], strict=True
         )

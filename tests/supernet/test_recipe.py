@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,7 @@ def test_an_image_is_augmented_by_its_number_and_epoch(
     alone = BatchReader(split, pre, recipe.model_copy(update={"num_workers": 0}), 5)
     order = [stream(5, "data", epoch).permutation(19) for epoch in range(2)]
     shares = [BatchSource(split, pre, recipe, 5) for _ in range(processes)]
+    next(shares[0].epoch(1))  # begun and given up, as by a rollback
     for epoch in range(2):
         expected = torch.cat([alone.prepare(epoch, order[epoch][n : n + 1]) for n in range(18)])
         assert len(expected.unique(dim=0)) == 18
@@ -247,6 +249,18 @@ def test_an_image_is_augmented_by_its_number_and_epoch(
         found = [torch.cat([inputs for inputs, _ in step]) for step in steps]
         assert torch.equal(torch.cat(found), expected[6 * first :])
     assert not torch.equal(*(alone.prepare(epoch, np.arange(3)) for epoch in range(2)))
+
+
+def test_a_worker_of_a_search_starts_no_workers(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a daemon, which may have no children."""
+    recipe = PLAIN.model_copy(update={"num_workers": 2})
+    batches = BatchSource(data.train, data.preprocessing, recipe, 5)
+    before = next(batches.epoch(0))
+    monkeypatch.setitem(current_process()._config, "daemon", True)
+    for loader in (batches, BatchSource(data.train, data.preprocessing, recipe, 5)):
+        assert torch.equal(next(loader.epoch(0))[0], before[0])
 
 
 def test_processes_share_the_same_order(data: Dataset) -> None:
