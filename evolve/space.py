@@ -27,8 +27,8 @@ from evolve.space_search.quality import (
 from evolve.space_search.selectors import SelectorConfig
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.errors import ArtifactError, BudgetError, ConfigError
-from mcuformer.limits import PathText
+from mcuformer.errors import BudgetError, ConfigError
+from mcuformer.limits import EpochsOrNone, PathText
 from mcuformer.pictures import draw_space_search
 from mcuformer.run.artifact import (
     Stage,
@@ -66,6 +66,8 @@ class EvolveSpaceConfig(TargetSettings):
         recipe: how the supernets are trained.
         sampling: which subnets a training step visits.
         space_search: selector of the point, with its settings.
+        warm_start_epochs: epochs of a joint supernet, trained once, that the supernet of every
+            visited point starts from; 0 is off.
     """
 
     points_dir: PathText
@@ -74,6 +76,7 @@ class EvolveSpaceConfig(TargetSettings):
     recipe: Recipe
     sampling: SamplingConfig
     space_search: SelectorConfig
+    warm_start_epochs: EpochsOrNone = 0
 
 
 def check(config: EvolveSpaceConfig) -> Target:
@@ -87,7 +90,8 @@ def check(config: EvolveSpaceConfig) -> Target:
     target = config.target
     config.data.check_network(config.space.smallest(config.space.points()[0]))
     config.space_search.check(config.space.shape)
-    if config.space_search.joint and len(config.space.img_size) > 1:
+    joint = config.space_search.joint or config.warm_start_epochs
+    if joint and len(config.space.img_size) > 1:
         raise ConfigError("a joint supernet takes one image size", where="space.img_size")
     check_feasible(config.space.points(), config.space, target.cost, target.limit)
     return target
@@ -114,6 +118,7 @@ class SpaceLandscape:
         history: visits so far.
         admissions: counts and admitted subnets by point, filled on demand.
         datasets: data by image size, filled on demand.
+        origin: weights that all points start from, trained on demand; see `warm_start_epochs`.
     """
 
     config: EvolveSpaceConfig
@@ -121,6 +126,7 @@ class SpaceLandscape:
     history: History = field(default_factory=History)
     admissions: dict[Index, tuple[Admission, list[SubnetConfig]]] = field(default_factory=dict)
     datasets: dict[int, Dataset] = field(default_factory=dict)
+    origin: Path | None = None
 
     @cached_property
     def processes(self) -> Processes:
@@ -209,7 +215,7 @@ class SpaceLandscape:
         key = digest(canonical_json(measured).encode())
         cached = task.directory / f"accuracy_{epochs:04d}_{key[:8]}.json"
         with self.processes.holding(task.directory):
-            _refuse_mixed(task, epochs, self.processes.share[1])
+            self._refuse_mixed(task, epochs)
             if not self.processes.agree(cached.exists()):
                 accuracy = self._mean_accuracy(
                     _trained(task, epochs), subnets, self._steering(dataset)
@@ -217,6 +223,31 @@ class SpaceLandscape:
                 if self.processes.is_main:
                     write_json(cached, "accuracy", {"accuracy_percent": accuracy})
             return self.processes.agree(_read_accuracy(cached) if self.processes.is_main else 0.0)
+
+    def _refuse_mixed(self, task: Task[Supernet], epochs: int) -> None:
+        """Refuse to go on from what another number of processes trained: points would not compare.
+
+        Raises:
+            ArtifactError: naming the recovery point.
+        """
+        from supernet.checkpoint import refuse_other_processes
+
+        last = epochs * task.batches.steps_per_epoch
+        refuse_other_processes(task.directory, epochs, last, self.processes.share[1])
+
+    def _origin(self, dataset: Dataset) -> Path:
+        """Return the weights of the joint supernet that all points start from; train it at need."""
+        epochs = self.config.warm_start_epochs
+        if self.origin is None:
+            task = self._task(None, dataset)
+            with self.processes.holding(task.directory):
+                self._refuse_mixed(task, epochs)
+                _trained(task, epochs)
+                self.processes.wait()  # until the main process has written them
+            averaged = self.config.recipe.ema_decay is not None
+            name = "average.safetensors" if averaged else "model.safetensors"
+            self.origin = task.directory / f"epoch_{epochs:04d}" / name
+        return self.origin
 
     def _task(self, point: SpacePoint | None, dataset: Dataset) -> Task[Supernet]:
         import torch
@@ -230,6 +261,7 @@ class SpaceLandscape:
             config.seed,
             Path(config.points_dir),
             self.target,
+            joint=self._origin(dataset) if point and config.warm_start_epochs else None,
         )
         task = supernet_task(config.space, point, dataset, setting)
         torch.set_num_threads(run_threads(config.run, config.threads))
@@ -240,7 +272,7 @@ class SpaceLandscape:
         dataset = self._dataset(self.config.space.img_size[0])
         task = self._task(None, dataset)
         with self.processes.holding(task.directory):
-            _refuse_mixed(task, epochs, self.processes.share[1])
+            self._refuse_mixed(task, epochs)
             model = _trained(task, epochs)
         steering = self._steering(dataset)
         for index in np.ndindex(*self.shape):
@@ -279,30 +311,6 @@ def _trained(task: Task[Supernet], epochs: int) -> Supernet:
     from supernet.trainer import train
 
     return train(task, epochs, f"training {task.directory.name}").model
-
-
-def _refuse_mixed(task: Task[Supernet], epochs: int, processes: int) -> None:
-    """Refuse to go on from what another number of processes trained.
-
-    Raises:
-        ArtifactError: naming the recovery point.
-    """
-    from supernet.checkpoint import newest
-
-    path = newest(task.directory, epochs, epochs * task.batches.steps_per_epoch)
-    if path is None:
-        return
-    state = read_json(path / "state.json", "checkpoint")
-    with parsing(path / "state.json"):
-        trained_by = state["environment"]["processes"]
-    if trained_by != processes:
-        raise ArtifactError(
-            "trained by another number of processes, and the points of one search must be trained "
-            "alike; start as many again, or give another points_dir",
-            where=path,
-            got=processes,
-            expected=trained_by,
-        )
 
 
 def _read_accuracy(path: Path) -> float:
@@ -347,6 +355,9 @@ def _write(landscape: SpaceLandscape, chosen: Index, fractions: dict[Index, floa
     trained = sum(visit.score is not None for visit in visits)
     search_epochs = trained * config.space_search.visit_epochs
     point_epochs = landscape.history.epochs(chosen)
+    if landscape.origin is not None:  # supernet.train does not continue what started from it
+        search_epochs += config.warm_start_epochs
+        point_epochs = 0
     if config.space_search.joint:  # no epoch trained the point's own supernet
         search_epochs = config.space_search.max_visits * config.space_search.visit_epochs
         point_epochs = 0

@@ -15,7 +15,7 @@ from evolve.space_search.selectors import SelectorConfig
 from evolve.subnet_search.candidate import Metric
 from evolve.subnet_search.strategies import StrategyConfig
 from mcuformer.data.dataset import DataConfig
-from mcuformer.limits import PathText, Workers
+from mcuformer.limits import EpochsOrNone, PathText, Workers
 from mcuformer.report import REPORT
 from mcuformer.run.command import Command, Settings
 from mcuformer.space import SearchSpace
@@ -42,6 +42,7 @@ class ChainConfig(TargetSettings):
         sampling: rule that chooses the subnets of each step of supernet training.
         points_dir: directory of recovery points; concurrent jobs may share it.
         space_search: selector of the space point.
+        warm_start_epochs: epochs of a joint supernet that visited points start from; 0 is off.
         strategy: strategy of the subnet search.
         evaluator: how the search finds the accuracy of a subnet.
         objectives: metrics that the search optimises.
@@ -60,6 +61,7 @@ class ChainConfig(TargetSettings):
     sampling: SamplingConfig
     points_dir: PathText
     space_search: SelectorConfig
+    warm_start_epochs: EpochsOrNone = 0
     strategy: StrategyConfig
     evaluator: EvaluatorConfig = InheritedConfig()
     objectives: tuple[Metric, ...] = ("accuracy_percent",)

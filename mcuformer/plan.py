@@ -165,15 +165,16 @@ def expected_seconds(
     visit = search.visit_epochs * supernet_epoch
     visit += search.accuracy_subnets * counts.steering * speed.evaluation
     probes = evaluations_per_epoch(counts.steering) * speed.evaluation
-    # the chosen point has been visited, and so trained, at least once
-    epochs = max(0, config.train.epochs - search.visit_epochs)
+    warm = config.warm_start_epochs
+    # the chosen point has been visited, and so trained, at least once, but not from a joint start
+    epochs = config.train.epochs - (0 if warm else min(search.visit_epochs, config.train.epochs))
     effort = config.evaluator.effort(strategy.evaluations, counts.train, counts.steering)
     trained_on = counts.train + counts.steering
     finetune_epoch = trained_on // config.finetune.batch_size * speed.network_step
     macs = config.space.largest(config.space.middle()).macs
     emulated = macs * INSTRUCTIONS_PER_MAC / EMULATED_PER_SECOND
     work = {
-        SPACE.name: search.max_visits * visit,
+        SPACE.name: search.max_visits * visit + warm * supernet_epoch,
         TRAIN.name: epochs * (supernet_epoch + probes),
         SEARCH.name: effort.steps * speed.network_step + effort.images * speed.evaluation,
         FINETUNE.name: config.finetune.epochs * finetune_epoch,

@@ -18,7 +18,7 @@ from mcuformer.subnet import SubnetConfig
 from supernet.augment import seed_generators
 from supernet.data import BatchSource, pad_value
 from supernet.distillation import teacher_identity
-from supernet.initialize import initialize
+from supernet.initialize import inherit, initialize
 from supernet.model import Supernet
 from supernet.modules import ModuleT, ModuleT_contra
 from supernet.recipe import Recipe
@@ -100,6 +100,7 @@ class SupernetSetting:
         points_dir: parent of the directories of recovery points.
         limits: which subnets fit; None admits all.
         initial: safetensors file of a dense timm vision transformer to start from, or None.
+        joint: safetensors file of the joint supernet of the same space to start from, or None.
     """
 
     recipe: Recipe
@@ -108,6 +109,7 @@ class SupernetSetting:
     points_dir: Path
     limits: Limits | None = None
     initial: Path | None = None
+    joint: Path | None = None
 
 
 def supernet_task(
@@ -125,7 +127,7 @@ def supernet_task(
         setting: recipe, sampling, seed and directory.
 
     Raises:
-        ArtifactError: `setting.initial` cannot start this supernet.
+        ArtifactError: `setting.initial` or `setting.joint` cannot start this supernet.
         BudgetError: the sampling depends on the budget, and no subnet fits it.
         ConfigError: budget-aware sampling without a device, or a bad augmentation.
     """
@@ -146,6 +148,9 @@ def supernet_task(
     if setting.initial is not None:
         initialize(supernet, setting.initial)
         identity["initial"] = file_digest(setting.initial)
+    if setting.joint is not None:
+        inherit(supernet, setting.joint)
+        identity["joint"] = file_digest(setting.joint)
     batches = BatchSource(dataset.train, dataset.preprocessing, recipe, seed)
     task = Task(
         model=supernet,

@@ -27,6 +27,13 @@ def test_expected_seconds_are_steps_and_evaluations() -> None:
     assert found["supernet.train"] == pytest.approx(overhead + 60 * (10 * 0.5 + 7 * 100 * 0.001))
     assert found["evolve.search"] == pytest.approx(overhead + 30 * 5 * 100 * 0.001)
     assert found["evolve.finetune"] == pytest.approx(overhead + 9 * 23 * 0.25)
+    warm = expected_seconds(
+        config(*search, *training, "finetune.batch_size=32", "warm_start_epochs=7"),
+        Counts(650, 100, 20),
+        speed,
+    )
+    assert warm["evolve.space"] == pytest.approx(found["evolve.space"] + 7 * 10 * 0.5)
+    assert warm["supernet.train"] == pytest.approx(overhead + 70 * (10 * 0.5 + 7 * 100 * 0.001))
     shared = expected_seconds(
         config(*search, *training, "finetune.batch_size=32"), Counts(650, 100, 20), speed, 8
     )
