@@ -388,7 +388,7 @@ def _row(candidate: Candidate, int8_percent: float | None) -> dict[str, Any]:
     }
 
 
-SEARCH = DistributedCommand("evolve.search", SearchConfig, stage, search, distributed=True)
+SEARCH = DistributedCommand("evolve.search", SearchConfig, stage, search)
 
 
 if __name__ == "__main__":

@@ -376,7 +376,7 @@ def _admission(landscape: SpaceLandscape, visit: Visit) -> dict[str, Any]:
     return {"admission": landscape.admission(visit.index)[0].dump()}
 
 
-SPACE = DistributedCommand("evolve.space", EvolveSpaceConfig, stage, evolve_space, distributed=True)
+SPACE = DistributedCommand("evolve.space", EvolveSpaceConfig, stage, evolve_space)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mcuformer.run.command import Command, SettingsT
 from mcuformer.run.progress import process_count
@@ -10,8 +11,11 @@ from mcuformer.run.progress import process_count
 STOP, GO = 0, 1
 
 
+@dataclass(frozen=True)
 class DistributedCommand(Command[SettingsT]):
     """A command that runs in one process, or in those of torchrun, where the first one decides."""
+
+    distributed: bool = True
 
     def execute(self, config: SettingsT) -> None:
         """Run the stage in its locked run directory, unless it is complete and current."""

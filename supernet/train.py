@@ -196,7 +196,7 @@ def train(config: TrainConfig) -> None:
     write_json(config.run.file("supernet.json"), "supernet", content)
 
 
-TRAIN = DistributedCommand("supernet.train", TrainConfig, stage, train, distributed=True)
+TRAIN = DistributedCommand("supernet.train", TrainConfig, stage, train)
 
 
 if __name__ == "__main__":
