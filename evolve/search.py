@@ -1,4 +1,8 @@
-"""``python -m evolve.search``: find the most accurate subnet that fits the budget."""
+"""``python -m evolve.search``: find the most accurate subnet that fits the budget.
+
+With several processes: ``torchrun --nproc_per_node 2 -m evolve.search ...``. Each one evaluates
+proposals of one study, on a device of its own; the first one writes the run's files.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,7 @@ from evolve.subnet_search.strategies import StrategyConfig
 from evolve.subnet_search.task import Search, Task
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.errors import McuformerError
+from mcuformer.errors import ConfigError, McuformerError
 from mcuformer.limits import PathText, Workers
 from mcuformer.run.artifact import (
     RunDir,
@@ -49,11 +53,11 @@ from mcuformer.run.artifact import (
     file_digest,
     write_bytes,
 )
-from mcuformer.run.command import Command
 from mcuformer.run.entry import fail
-from mcuformer.run.progress import Meter, say, silence
+from mcuformer.run.progress import Meter, process_count, say, silence
 from mcuformer.run.threads import run_threads
 from oplib.target.target import TargetSettings
+from supernet.distributed import DistributedCommand
 from supernet.pruning.settings import FeedbackPruning
 from supernet.recipe import check_batch_size
 
@@ -81,7 +85,7 @@ class SearchConfig(TargetSettings):
             by the integer reference; 0 takes the best by the evaluator.
         study: journal or database of evaluations, which several runs may share; null is
             ``search/journal.log`` of the run.
-        workers: number of processes that evaluate.
+        workers: number of processes that evaluate; 1 where torchrun starts them.
         supernet: run directory whose supernet is searched; null is this run.
     """
 
@@ -114,8 +118,16 @@ def stage(config: SearchConfig) -> Stage:
     """Return what the command reads and writes.
 
     Raises:
-        ConfigError: strategy, evaluator and objectives do not go together.
+        ConfigError: strategy, evaluator and objectives do not go together, or torchrun and workers
+            that are asked for.
     """
+    if process_count() > 1 and config.workers > 1:
+        raise ConfigError(
+            "the processes of torchrun are the workers",
+            where="workers",
+            got=config.workers,
+            expected="1",
+        )
     check_combination(config.strategy, config.evaluator, config.objectives)
     inputs = [config.source.file(name) for name in ("supernet.json", "supernet.safetensors")]
     picture = (PICTURE,) if config.strategy.draws else ()
@@ -137,7 +149,15 @@ def search(config: SearchConfig) -> None:
         ConfigError: an objective is not modelled, no subnet can be pruned as asked, or the supernet
             has not learned all axes.
     """
+    from supernet.processes import Processes
+
+    processes = Processes()
+    if not processes.is_main:
+        processes.wait()  # until the main process has opened the study
+        work_along(config)
+        return
     session = Session.open(config)
+    processes.wait()
     study, total = session.study, config.strategy.evaluations
     with (
         workers(config, config.workers - 1),
@@ -240,9 +260,9 @@ def workers(config: SearchConfig, count: int) -> Iterator[None]:
     evaluation, which another one makes; one that fails leaves its line on standard error.
     """
     context = multiprocessing.get_context("spawn")
-    content = json.dumps(config.model_copy(update={"overwrite": False}).dump())
+    content = json.dumps(config.dump())
     processes = [
-        context.Process(target=_work_along, args=(content, os.getpid()), daemon=True)
+        context.Process(target=_work_for, args=(content, os.getpid()), daemon=True)
         for _ in range(count)
     ]
     for process in processes:
@@ -258,22 +278,31 @@ def workers(config: SearchConfig, count: int) -> Iterator[None]:
             process.join()
 
 
-def _work_along(content: str, parent: int) -> None:
+def _work_for(content: str, parent: int) -> None:
     """Evaluate proposals in a process of its own, as long as its parent lives."""
     silence()  # the parent speaks for all
+
+    def check() -> None:
+        if os.getppid() != parent:
+            raise SystemExit
+
     try:
-        session = Session.open(SearchConfig.parse(json.loads(content)))
-
-        def evaluate(task: Task) -> Candidate:
-            if os.getppid() != parent:
-                raise SystemExit
-            return session.evaluate(task)
-
-        session.study.work(evaluate)
+        work_along(SearchConfig.parse(json.loads(content)), check)
     except McuformerError as error:
         fail(error)
     except KeyboardInterrupt:
         pass  # the parent says so
+
+
+def work_along(config: SearchConfig, check: Callable[[], None] = lambda: None) -> None:
+    """Evaluate proposals of a search that another process began; `check` is asked before each."""
+    session = Session.open(config.model_copy(update={"overwrite": False}))
+
+    def evaluate(task: Task) -> Candidate:
+        check()
+        return session.evaluate(task)
+
+    session.study.work(evaluate)
 
 
 def _int8_percent(
@@ -352,17 +381,11 @@ def _open_study(config: SearchConfig, search: Search, evaluation: dict[str, Any]
     conditions = {"threads": torch.get_num_threads(), "torch": torch.__version__}
     given = config.study
     location = str(config.run.file(JOURNAL)) if given is None else given
-    return Study(
-        location,
-        evaluation,
-        search,
-        conditions,
-        anew=config.overwrite,
-        shared=given is not None,
-    )
+    anew, shared = config.overwrite, given is not None
+    return Study(location, evaluation, search, conditions, anew=anew, shared=shared)
 
 
-SEARCH = Command("evolve.search", SearchConfig, stage, search)
+SEARCH = DistributedCommand("evolve.search", SearchConfig, stage, search)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,16 @@
-"""``python -m evolve.space``: search for the space point that suits the budget."""
+"""``python -m evolve.space``: search for the space point that suits the budget.
+
+With several processes: ``torchrun --nproc_per_node 2 -m evolve.space ...``. All walk the same path:
+they train each supernet together, share the subnets to measure, and exchange the accuracies; the
+first one alone reads and writes the run's files.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +20,6 @@ from evolve.space_search.history import History, Index, Visit
 from evolve.space_search.quality import (
     Admission,
     check_feasible,
-    mean_accuracy,
     measure_admission,
     sample_point,
     score,
@@ -24,7 +29,7 @@ from evolve.space_search.selectors import SelectorConfig
 from mcuformer import __version__
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.errors import BudgetError, ConfigError
-from mcuformer.limits import PathText
+from mcuformer.limits import EpochsOrNone, PathText
 from mcuformer.pictures import draw_space_search
 from mcuformer.run.artifact import (
     Stage,
@@ -35,19 +40,20 @@ from mcuformer.run.artifact import (
     write_bytes,
     write_json,
 )
-from mcuformer.run.command import Command
-from mcuformer.run.folder import locked
 from mcuformer.run.progress import say
 from mcuformer.run.threads import run_threads
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 from oplib.target.target import Target, TargetSettings
+from supernet.distributed import DistributedCommand
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
 
 if TYPE_CHECKING:
+    from supernet.evaluate import PreparedSplit
     from supernet.model import Supernet
+    from supernet.processes import Processes
     from supernet.task import Task
 
 
@@ -61,6 +67,8 @@ class EvolveSpaceConfig(TargetSettings):
         recipe: how the supernets are trained.
         sampling: which subnets a training step visits.
         space_search: selector of the point, with its settings.
+        warm_start_epochs: epochs of a joint supernet, trained once, that the supernet of every
+            visited point starts from; 0 is off.
     """
 
     points_dir: PathText
@@ -69,6 +77,7 @@ class EvolveSpaceConfig(TargetSettings):
     recipe: Recipe
     sampling: SamplingConfig
     space_search: SelectorConfig
+    warm_start_epochs: EpochsOrNone = 0
 
 
 def check(config: EvolveSpaceConfig) -> Target:
@@ -82,7 +91,8 @@ def check(config: EvolveSpaceConfig) -> Target:
     target = config.target
     config.data.check_network(config.space.smallest(config.space.points()[0]))
     config.space_search.check(config.space.shape)
-    if config.space_search.joint and len(config.space.img_size) > 1:
+    joint = config.space_search.joint or config.warm_start_epochs
+    if joint and len(config.space.img_size) > 1:
         raise ConfigError("a joint supernet takes one image size", where="space.img_size")
     check_feasible(config.space.points(), config.space, target.cost, target.limit)
     return target
@@ -109,6 +119,7 @@ class SpaceLandscape:
         history: visits so far.
         admissions: counts and admitted subnets by point, filled on demand.
         datasets: data by image size, filled on demand.
+        origin: weights that all points start from, trained on demand; see `warm_start_epochs`.
     """
 
     config: EvolveSpaceConfig
@@ -116,6 +127,14 @@ class SpaceLandscape:
     history: History = field(default_factory=History)
     admissions: dict[Index, tuple[Admission, list[SubnetConfig]]] = field(default_factory=dict)
     datasets: dict[int, Dataset] = field(default_factory=dict)
+    origin: Path | None = None
+
+    @cached_property
+    def processes(self) -> Processes:
+        """This process, or those that torchrun started."""
+        from supernet.processes import Processes
+
+        return Processes()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -214,13 +233,39 @@ class SpaceLandscape:
         measured = [__version__, dataset.steering.digest, *(subnet.key for subnet in subnets)]
         key = digest(canonical_json(measured).encode())
         cached = task.directory / f"accuracy_{epochs:04d}_{key[:8]}.json"
-        with locked(task.directory, wait=True):
-            if not cached.exists():
-                accuracy = _mean_accuracy(_trained(task, epochs), subnets, dataset)
-                write_json(cached, "accuracy", {"accuracy_percent": accuracy})
-            content = read_json(cached, "accuracy")
-            with parsing(cached):
-                return float(content["accuracy_percent"])
+        with self.processes.holding(task.directory):
+            self._refuse_mixed(task, epochs)
+            if not self.processes.agree(cached.exists()):
+                model = _trained(task, epochs)
+                accuracy = self._mean_accuracy(model, subnets, self._steering(dataset))
+                if self.processes.is_main:
+                    write_json(cached, "accuracy", {"accuracy_percent": accuracy})
+            return self.processes.agree(_read_accuracy(cached) if self.processes.is_main else 0.0)
+
+    def _refuse_mixed(self, task: Task[Supernet], epochs: int) -> None:
+        """Refuse to go on from what another number of processes trained: points would not compare.
+
+        Raises:
+            ArtifactError: naming the recovery point.
+        """
+        from supernet.checkpoint import refuse_other_processes
+
+        last = epochs * task.batches.steps_per_epoch
+        refuse_other_processes(task.directory, epochs, last, self.processes.share[1])
+
+    def _origin(self, dataset: Dataset) -> Path:
+        """Return the weights of the joint supernet that all points start from; train it at need."""
+        epochs = self.config.warm_start_epochs
+        if self.origin is None:
+            task = self._task(None, dataset)
+            with self.processes.holding(task.directory):
+                self._refuse_mixed(task, epochs)
+                _trained(task, epochs)
+                self.processes.wait()  # until the main process has written them
+            averaged = self.config.recipe.ema_decay is not None
+            name = "average.safetensors" if averaged else "model.safetensors"
+            self.origin = task.directory / f"epoch_{epochs:04d}" / name
+        return self.origin
 
     def _task(self, point: SpacePoint | None, dataset: Dataset) -> Task[Supernet]:
         import torch
@@ -234,6 +279,7 @@ class SpaceLandscape:
             config.seed,
             Path(config.points_dir),
             self.target,
+            joint=self._origin(dataset) if point and config.warm_start_epochs else None,
         )
         task = supernet_task(config.space, point, dataset, setting)
         torch.set_num_threads(run_threads(config.run, config.threads))
@@ -243,13 +289,35 @@ class SpaceLandscape:
         """Train one supernet over all points, then score every point with its weights."""
         dataset = self._dataset(self.config.space.img_size[0])
         task = self._task(None, dataset)
-        with locked(task.directory, wait=True):
+        with self.processes.holding(task.directory):
+            self._refuse_mixed(task, epochs)
             model = _trained(task, epochs)
+        steering = self._steering(dataset)
         for index in np.ndindex(*self.shape):
             subnets = self._measured_subnets(index)
-            accuracy = _mean_accuracy(model, subnets, dataset) if subnets else None
+            accuracy = self._mean_accuracy(model, subnets, steering) if subnets else None
             self.history.add(self._scored(index, epochs, accuracy, "joint", None))
         return self.history.visits
+
+    def _mean_accuracy(
+        self, model: Supernet, subnets: list[SubnetConfig], steering: PreparedSplit
+    ) -> float:
+        """Return the mean accuracy of subnets under a supernet's weights, in percent.
+
+        Each process measures some of the subnets; the mean does not depend on which.
+        """
+        rank, count = self.processes.share
+        own = [
+            steering.accuracy_percent(partial(model, subnet=subnet)) if n % count == rank else 0.0
+            for n, subnet in enumerate(subnets)
+        ]
+        return float(np.mean(self.processes.sum(own)))
+
+    def _steering(self, dataset: Dataset) -> PreparedSplit:
+        """Return the steering split with its images on the device that evaluates."""
+        from supernet.evaluate import PreparedSplit
+
+        return PreparedSplit(dataset.steering, dataset.preprocessing, self.processes.device)
 
     def _measured_subnets(self, index: Index) -> list[SubnetConfig]:
         """Return the admitted subnets whose mean accuracy scores a point."""
@@ -263,14 +331,10 @@ def _trained(task: Task[Supernet], epochs: int) -> Supernet:
     return train(task, epochs, f"training {task.directory.name}").model
 
 
-def _mean_accuracy(model: Supernet, subnets: list[SubnetConfig], dataset: Dataset) -> float:
-    """Return the mean accuracy of subnets under a supernet's weights, on the steering split."""
-    from supernet.evaluate import accuracy_percent
-
-    return mean_accuracy(
-        subnets,
-        lambda s: accuracy_percent(lambda x: model(x, s), dataset.steering, dataset.preprocessing),
-    )
+def _read_accuracy(path: Path) -> float:
+    content = read_json(path, "accuracy")
+    with parsing(path):
+        return float(content["accuracy_percent"])
 
 
 def evolve_space(config: EvolveSpaceConfig) -> None:
@@ -290,10 +354,20 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
         )
     rng = stream(config.seed, "space_search")
     chosen = config.space_search.select(landscape, rng)
-    visits = landscape.history.visits
+    if landscape.processes.is_main:
+        _write(landscape, chosen, fractions)
+
+
+def _write(landscape: SpaceLandscape, chosen: Index, fractions: dict[Index, float]) -> None:
+    """Write the chosen point, the visits and their picture."""
+    config, visits = landscape.config, landscape.history.visits
     rows = [
-        {**v.dump(), "point": config.space.point_at(v.index).dump(), **_admission(landscape, v)}
-        for v in visits
+        {
+            **visit.dump(),
+            "point": config.space.point_at(visit.index).dump(),
+            "admission": landscape.admission(visit.index)[0].dump(),
+        }
+        for visit in visits
     ]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     write_bytes(config.run.file("space_search.jsonl"), lines.encode())
@@ -303,11 +377,11 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
     trained = sum(visit.score is not None for visit in visits)
     search_epochs = trained * config.space_search.visit_epochs
     point_epochs = landscape.history.epochs(chosen)
-    if config.space_search.joint:  # no epoch trained the point's own supernet
-        search_epochs = (
-            config.space_search.visits(landscape.shape) * config.space_search.visit_epochs
-        )
+    if landscape.origin is not None:  # supernet.train does not continue what started from it
+        search_epochs += config.warm_start_epochs
         point_epochs = 0
+    if config.space_search.joint:  # no epoch trained the point's own supernet
+        search_epochs, point_epochs = visits[0].epochs, 0
     content = {
         "point": point.dump(),
         "selector": config.space_search.name,
@@ -319,11 +393,7 @@ def evolve_space(config: EvolveSpaceConfig) -> None:
     say(f"chosen: {point.name} after {len(visits)} visits")
 
 
-def _admission(landscape: SpaceLandscape, visit: Visit) -> dict[str, Any]:
-    return {"admission": landscape.admission(visit.index)[0].dump()}
-
-
-SPACE = Command("evolve.space", EvolveSpaceConfig, stage, evolve_space)
+SPACE = DistributedCommand("evolve.space", EvolveSpaceConfig, stage, evolve_space)
 
 
 if __name__ == "__main__":

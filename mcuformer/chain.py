@@ -16,7 +16,7 @@ from evolve.space_search.selectors import SelectorConfig
 from evolve.subnet_search.candidate import Metric
 from evolve.subnet_search.strategies import StrategyConfig
 from mcuformer.data.dataset import DataConfig
-from mcuformer.limits import PathText, Rounds, Workers
+from mcuformer.limits import EpochsOrNone, PathText, Rounds, Workers
 from mcuformer.report import REPORT
 from mcuformer.run.command import Command, SettingsT
 from mcuformer.space import SearchSpace
@@ -45,6 +45,7 @@ class ChainConfig(TargetSettings):
         space_search: selector of the space point.
         rounds: how many times at most space search and subnet search take turns, each time with
             `space_search.max_visits` more visits; they end when nothing changes.
+        warm_start_epochs: epochs of a joint supernet that visited points start from; 0 is off.
         strategy: strategy of the subnet search.
         evaluator: how the search finds the accuracy of a subnet.
         objectives: metrics that the search optimises.
@@ -66,6 +67,7 @@ class ChainConfig(TargetSettings):
     points_dir: PathText
     space_search: SelectorConfig
     rounds: Rounds = 1
+    warm_start_epochs: EpochsOrNone = 0
     strategy: StrategyConfig
     evaluator: EvaluatorConfig = InheritedConfig()
     objectives: tuple[Metric, ...] = ("accuracy_percent",)

@@ -53,6 +53,7 @@ Distance = Annotated[int, Field(gt=0, le=1024)]  # of a relative position, in to
 NormEps = Annotated[float, Field(ge=1e-12, le=1.0)]
 
 Epochs = Annotated[int, Field(gt=0, le=MAX_EPOCHS)]
+EpochsOrNone = Annotated[int, Field(ge=0, le=MAX_EPOCHS)]  # 0 is none
 BatchSize = Annotated[int, Field(gt=0, le=65_536)]
 Steps = Annotated[int, Field(gt=0, le=10**9)]
 Rate = Annotated[float, Field(gt=0.0, le=100.0)]

@@ -11,7 +11,7 @@ from typing import Any
 from evolve.finetune import FINETUNE
 from evolve.search import SEARCH
 from evolve.space import SPACE
-from mcuformer.chain import ChainConfig, stage_config, stages
+from mcuformer.chain import CHAIN, ChainConfig, stage_config, stages
 from mcuformer.errors import McuformerError
 from mcuformer.report import REPORT, print_table, table
 from mcuformer.rounds import latest
@@ -27,6 +27,8 @@ BUILD_SECONDS = 10.0  # of an export or a report, for its builds
 EMULATED_PER_SECOND = 500e6  # instructions of an emulated chip
 INSTRUCTIONS_PER_MAC = 4.0  # on a core without dual multiply-accumulates
 FLOAT_BYTES = 4
+CROWDS = (1, 8, 64)  # numbers of torchrun's processes, each with a device such as this one
+DISTRIBUTED = {command.name for command in CHAIN if command.distributed}
 RESULT_FILES = 3  # weights of the supernet, the search's winner and the fine-tuned network
 
 
@@ -59,11 +61,11 @@ def show_plan(config: ChainConfig) -> None:
     states = stage_states(latest(config))
     waiting = {name for name, state in states.items() if state != "complete"}
     expected: Mapping[str, float] = {}
+    crowds: list[dict[str, float]] = []
     if waiting:
         survey = config.data.survey()
         counts = Counts(survey.train, survey.steering, survey.test)
         speed = measured_speed(config)
-        expected = expected_seconds(config, counts, speed)
         print(f"images: {counts.train} training, {counts.steering} steering, {counts.test} test")
         print(space_search_line(config))
         print(
@@ -72,6 +74,8 @@ def show_plan(config: ChainConfig) -> None:
             f"{1e3 * speed.network_step:.1f} ms of a network, "
             f"{1e3 * speed.evaluation:.3f} ms per image of an evaluation"
         )
+        crowds = [expected_seconds(config, counts, speed, count) for count in CROWDS]
+        expected = crowds[0]
     rows = [
         (name, state, duration(expected[name]) if name in waiting else "0 s")
         for name, state in states.items()
@@ -79,6 +83,13 @@ def show_plan(config: ChainConfig) -> None:
     print_table(table(f"plan of {config.run.path}", ("stage", "state", "expected time"), rows))
     total = sum(expected[name] for name in waiting)
     print(f"together: about {duration(total)}")
+    if waiting & DISTRIBUTED:
+        shared = [sum(seconds[name] for name in waiting & DISTRIBUTED) for seconds in crowds]
+        times = ", ".join(
+            f"{duration(seconds)} with {count}"
+            for seconds, count in zip(shared, CROWDS, strict=True)
+        )
+        print(f"of these, the searches and the supernet by processes of torchrun: {times}")
     megabytes = expected_bytes(config) / 1e6
     print(f"disk: at most about {megabytes:.0f} MB under {config.run.path} and {config.points_dir}")
 
@@ -149,18 +160,29 @@ def measured_points(space: SearchSpace) -> list[SpacePoint]:
     return list(dict.fromkeys((space.middle(), largest)))
 
 
-def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[str, float]:
-    """Return the seconds that each stage may take at most, at the measured speed."""
+def expected_seconds(
+    config: ChainConfig, counts: Counts, speed: Speed, processes: int = 1
+) -> dict[str, float]:
+    """Return the seconds that each stage may take at most, at the measured speed.
+
+    Args:
+        config: configuration of the chain.
+        counts: numbers of images.
+        speed: speed of one process.
+        processes: number of torchrun's processes, which are assumed to share work without loss.
+    """
     from supernet.validation import evaluations_per_epoch
 
     search, strategy = config.space_search, config.strategy
     supernet_epoch = counts.train // config.train.batch_size * speed.supernet_step
+    visits = config.rounds * search.visits(config.space.shape)
     visit = search.visit_epochs * supernet_epoch
     visit += search.accuracy_subnets * counts.steering * speed.evaluation
     probes = evaluations_per_epoch(counts.steering) * speed.evaluation
-    # a chosen point has been visited, and so trained, at least once
-    known_epochs = search.visit_epochs if config.axes == "point" else 0
-    epochs = max(0, config.train.epochs - known_epochs)
+    warm = config.warm_start_epochs
+    # a chosen point has been visited, and so trained, at least once, but not from a joint start
+    visited = search.visit_epochs if config.axes == "point" and not warm else 0
+    epochs = max(0, config.train.epochs - visited)
     effort = config.evaluator.effort(strategy.evaluations, counts.train, counts.steering)
     trained_on = counts.train + counts.steering
     finetune_epoch = trained_on // config.finetune.batch_size * speed.network_step
@@ -168,14 +190,16 @@ def expected_seconds(config: ChainConfig, counts: Counts, speed: Speed) -> dict[
     emulated = macs * INSTRUCTIONS_PER_MAC / EMULATED_PER_SECOND
     found = effort.steps * speed.network_step + effort.images * speed.evaluation
     work = {
-        SPACE.name: config.rounds * search.visits(config.space.shape) * visit,
+        SPACE.name: visits * visit + warm * supernet_epoch,
         TRAIN.name: config.rounds * epochs * (supernet_epoch + probes),
         SEARCH.name: config.rounds * found,
         FINETUNE.name: config.finetune.epochs * finetune_epoch,
         EXPORT.name: BUILD_SECONDS + config.export.check_images * emulated,
         REPORT.name: BUILD_SECONDS + counts.test * emulated,
     }
-    return {command.name: STAGE_SECONDS + work[command.name] for command in stages(config)}
+    parts = {name: processes if name in DISTRIBUTED else 1 for name in work}
+    names = [command.name for command in stages(config)]
+    return {name: STAGE_SECONDS + work[name] / parts[name] for name in names}
 
 
 def expected_bytes(config: ChainConfig) -> int:

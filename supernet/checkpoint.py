@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import (
     load_arrays,
+    parsing,
     read_json,
     save_arrays,
     write_json,
@@ -159,6 +160,36 @@ def newest(
         return recovery or partial
     recovery_step = read_json(recovery / "state.json", "checkpoint")["step"]
     return partial if _number(partial) > recovery_step else recovery
+
+
+def refuse_other_processes(
+    directory: Path, at_most_epoch: int, at_most_step: int, processes: int
+) -> None:
+    """Refuse to continue a checkpoint that another number of processes made.
+
+    Args:
+        directory: where the checkpoints are; limits as of :func:`newest`.
+        at_most_epoch: limit for recovery points.
+        at_most_step: limit for partial and timed checkpoints.
+        processes: number of processes that would go on.
+
+    Raises:
+        ArtifactError: naming the checkpoint.
+    """
+    path = newest(directory, at_most_epoch, at_most_step)
+    if path is None:
+        return
+    state = read_json(path / "state.json", "checkpoint")
+    with parsing(path / "state.json"):
+        made_by = state["environment"]["processes"]
+    if made_by != processes:
+        raise ArtifactError(
+            "trained by another number of processes, and the points of one search must be trained "
+            "alike; start as many again, or give another points_dir",
+            where=path,
+            got=processes,
+            expected=made_by,
+        )
 
 
 def _number(path: Path) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mcuformer.data.images import Split
 from mcuformer.data.preprocessing import Preprocessing
-from supernet.data import to_tensor
+from supernet.data import to_device
 
 BATCH_SIZE = 512
 MAX_PREPARED_BYTES = 2**30
@@ -73,7 +73,7 @@ class PreparedSplit:
             if self._prepared is not None:
                 yield self._prepared[start:end]
             else:
-                yield to_tensor(self.split.images[start:end], self.preprocessing).to(self.device)
+                yield to_device(self.split.images[start:end], self.preprocessing, self.device)
 
 
 def accuracy_percent(

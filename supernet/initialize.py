@@ -8,6 +8,7 @@ for every r (Eckart and Young, 1936).
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,49 @@ def initialize(supernet: Supernet, path: Path) -> None:
     """
     weights = {name: torch.from_numpy(array) for name, array in load_arrays(path).items()}
     _Source(weights, path).copy_to(supernet)
+
+
+@torch.no_grad()
+def inherit(supernet: Supernet, path: Path) -> None:
+    """Copy the weights of the joint supernet of the same space into one point's, in place.
+
+    Every subnet then computes what it does in the joint supernet: its weights are leading slices,
+    of the factors too. A point of full rank gets the product of the factors, and its largest subnet
+    computes the same; patch kernel and positions are resized to the point's.
+
+    Args:
+        supernet: supernet of one point.
+        path: safetensors file with the weights of the joint supernet.
+
+    Raises:
+        ArtifactError: the file is missing or damaged, or holds another network.
+    """
+    joint = {name: torch.from_numpy(array) for name, array in load_arrays(path).items()}
+    for name, tensor in supernet.state_dict().items():
+        source = _of_joint(name, tensor, joint)
+        if source is None or any(a < b for a, b in zip(source.shape, tensor.shape, strict=True)):
+            raise ArtifactError(f"not the joint supernet of this space: {name}", where=path)
+        tensor.copy_(source[tuple(slice(0, length) for length in tensor.shape)])
+
+
+def _of_joint(name: str, tensor: Tensor, joint: dict[str, Tensor]) -> Tensor | None:
+    """Return the joint supernet's tensor for one of a point's; None if there is none."""
+    module, _, kind = name.rpartition(".")
+    if name == "pos_embed" and name in joint:
+        stored, grid = joint[name], math.isqrt(tensor.shape[1])
+        first = tensor.shape[1] - grid**2
+        return torch.cat([stored[:, :first], resize_positions(stored[:, first:], grid)], dim=1)
+    if name in joint and module.endswith("proj") and tensor.ndim == 4:
+        kernel, size = joint[name], tensor.shape[-1]
+        if kernel.shape[-1] == size:
+            return kernel
+        resize = pseudo_inverse_resize(kernel.shape[-1], size)
+        kernel = torch.einsum("ij,dcj->dci", resize.to(kernel), kernel.flatten(2))
+        return kernel.reshape(*kernel.shape[:2], size, size)
+    outer, inner = joint.get(f"{module}.u.{kind}"), joint.get(f"{module}.v.{kind}")
+    if name in joint or outer is None:
+        return joint.get(name)
+    return outer @ inner if inner is not None else outer
 
 
 class _Source:

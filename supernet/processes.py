@@ -7,12 +7,23 @@ the parameters that a subnet left unused, and cannot join several subnets in one
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
+from pathlib import Path
+
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 
 from mcuformer.errors import ConfigError
+from mcuformer.run.folder import locked
 from mcuformer.run.progress import process_count
+
+# while one process waits for another job's lock, the others wait for it; torchrun ends them if one
+# of them fails
+PATIENCE = timedelta(days=30)
 
 
 class Processes:
@@ -21,17 +32,25 @@ class Processes:
     Args:
         trackers: names of accelerate's trackers.
         tracker_dir: directory that the trackers write to.
+        alone: whether this process works by itself, on its device, although torchrun started
+            others.
 
     Raises:
         ConfigError: a tracker is unknown or not installed.
     """
 
-    def __init__(self, trackers: tuple[str, ...] = (), tracker_dir: str = ".") -> None:
+    def __init__(
+        self, trackers: tuple[str, ...] = (), tracker_dir: str = ".", *, alone: bool = False
+    ) -> None:
         check_trackers(trackers)
+        self.alone = alone
         # without `cpu`, accelerate would not join torchrun's processes on a machine without a GPU
         cpu = process_count() > 1 and not torch.cuda.is_available()
         self.accelerator = Accelerator(
-            cpu=cpu, log_with=list(trackers) or None, project_dir=tracker_dir
+            cpu=cpu,
+            log_with=list(trackers) or None,
+            project_dir=tracker_dir,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
         if trackers:
             self.accelerator.init_trackers("mcuformer")
@@ -45,12 +64,14 @@ class Processes:
     @property
     def share(self) -> tuple[int, int]:
         """(rank, world size)."""
+        if self.alone:
+            return 0, 1
         return self.accelerator.process_index, self.accelerator.num_processes
 
     @property
     def is_main(self) -> bool:
         """Whether this process writes files."""
-        return bool(self.accelerator.is_main_process)
+        return self.share[0] == 0
 
     def check_batch_size(self, batch_size: int, *, mixed: bool) -> None:
         """Refuse a batch that the processes cannot share evenly, or that Mixup cannot pair.
@@ -94,14 +115,33 @@ class Processes:
 
     def wait(self) -> None:
         """Wait until every process has reached this call."""
-        self.accelerator.wait_for_everyone()
+        if self.share[1] > 1:
+            self.accelerator.wait_for_everyone()
 
-    def agree(self, code: int) -> int:
-        """Return the main process's `code` on every process."""
+    @contextmanager
+    def holding(self, directory: Path) -> Iterator[None]:
+        """Hold the lock of a directory for all processes; the main one waits for it.
+
+        Raises:
+            ArtifactError: the directory cannot be created.
+        """
+        with locked(directory, wait=True) if self.is_main else nullcontext():
+            self.wait()
+            yield
+
+    def agree(self, number: float) -> float:
+        """Return the main process's `number` on every process."""
+        [agreed] = self.sum([number if self.is_main else 0.0])
+        return agreed
+
+    def sum(self, numbers: Sequence[float]) -> list[float]:
+        """Return the sums of the processes' numbers, at each position; zeros change no bit."""
         if self.share[1] == 1:
-            return code
-        number = torch.tensor([code if self.is_main else 0], device=self.device)
-        return int(self.accelerator.reduce(number, "sum").item())
+            return list(numbers)
+        # MPS, which has no float64, has no group of processes either
+        message = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        summed: list[float] = self.accelerator.reduce(message, "sum").tolist()
+        return summed
 
     def end(self) -> None:
         """Leave the group of processes."""

@@ -75,6 +75,9 @@ class Recipe(Value):
         fake_quant_epochs: number of final epochs in which linear layers compute with int8 values.
         precision: ``bf16`` runs the network under autocast.
         clip_grad: largest gradient norm; null is off.
+        num_workers: number of processes that read and augment images while the network trains, of
+            each process that trains; 0 is none, null is two where images are decoded or pass timm's
+            transforms.
         checkpoint_steps: steps between two checkpoints.
         spike_factor: a loss above this multiple of its running mean counts as a spike; null is off.
         max_rollbacks: how many times a training may go back to its last checkpoint after a spike
@@ -82,7 +85,7 @@ class Recipe(Value):
         rollback_lr: factor on the learning rate after each rollback.
     """
 
-    without_effect: ClassVar[tuple[str, ...]] = ("checkpoint_steps",)
+    without_effect: ClassVar[tuple[str, ...]] = ("checkpoint_steps", "num_workers")
 
     epochs: Epochs
     batch_size: BatchSize
@@ -106,6 +109,7 @@ class Recipe(Value):
     fake_quant_epochs: Annotated[int, Field(ge=0, le=MAX_EPOCHS)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     clip_grad: Annotated[float, Field(gt=0.0, le=1e6)] | None = 1.0
+    num_workers: Annotated[int, Field(ge=0, le=256)] | None = None
     checkpoint_steps: Steps = 200
     spike_factor: Annotated[float, Field(gt=1.0, le=1e6)] | None = 5.0
     max_rollbacks: Annotated[int, Field(ge=0, le=100)] = 3

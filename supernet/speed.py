@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from mcuformer.subnet import SubnetConfig
 from supernet.data import pad_value
 from supernet.evaluate import accuracy_percent
 from supernet.model import Supernet
+from supernet.processes import Processes
 from supernet.recipe import Recipe
 from supernet.task import SupernetSetting, Task, network_task, supernet_task
 from supernet.trainer import train
@@ -92,13 +94,16 @@ def evaluation_seconds(
     space: SearchSpace, point: SpacePoint, preprocessing: Preprocessing
 ) -> float:
     """Return the seconds in which a subnet of a point's supernet classifies one image."""
-    data = made_up(preprocessing, space.num_classes, EVALUATED_IMAGES).test
-    model, rng = Supernet(space, point, pad_value(preprocessing)).eval(), stream(0, "speed")
-    seconds = []
+    data, device = (
+        made_up(preprocessing, space.num_classes, EVALUATED_IMAGES).test,
+        Processes().device,
+    )
+    model = Supernet(space, point, pad_value(preprocessing)).to(device).eval()
+    seconds, rng = [], stream(0, "speed")
     for _ in range(EVALUATED_SUBNETS):
         subnet = space.sample(point, rng)
         started = time.perf_counter()
-        accuracy_percent(lambda x, s=subnet: model(x, s), data, preprocessing)  # type: ignore[misc]
+        accuracy_percent(partial(model, subnet=subnet), data, preprocessing, device)
         seconds.append(time.perf_counter() - started)
     return float(np.median(seconds)) / EVALUATED_IMAGES
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,9 +15,10 @@ from mcuformer.run.artifact import canonical_json, digest, file_digest
 from mcuformer.seed import derive
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
+from supernet.augment import seed_generators
 from supernet.data import BatchSource, pad_value
 from supernet.distillation import teacher_identity
-from supernet.initialize import initialize
+from supernet.initialize import inherit, initialize
 from supernet.model import Supernet, needs_full_rank
 from supernet.modules import ModuleT, ModuleT_contra
 from supernet.recipe import Recipe
@@ -54,6 +53,7 @@ class Task(Generic[ModuleT]):
         sampler: draws the subnets of a step; None trains `model` as a single network.
         pruner: prunes `model` while it trains, or None.
         trackers: names of accelerate's trackers; ``metrics.jsonl`` is always written.
+        alone: whether this process trains by itself, although torchrun started others.
     """
 
     model: ModuleT
@@ -66,6 +66,7 @@ class Task(Generic[ModuleT]):
     sampler: Sampler | None = None
     pruner: Pruner[ModuleT] | None = None
     trackers: tuple[str, ...] = ()
+    alone: bool = False
 
     @property
     def digest(self) -> str:
@@ -99,6 +100,7 @@ class SupernetSetting:
         points_dir: parent of the directories of recovery points.
         limits: which subnets fit; None admits all.
         initial: safetensors file of a dense timm vision transformer to start from, or None.
+        joint: safetensors file of the joint supernet of the same space to start from, or None.
     """
 
     recipe: Recipe
@@ -107,6 +109,7 @@ class SupernetSetting:
     points_dir: Path
     limits: Limits | None = None
     initial: Path | None = None
+    joint: Path | None = None
 
 
 def supernet_task(
@@ -124,7 +127,7 @@ def supernet_task(
         setting: recipe, sampling, seed and directory.
 
     Raises:
-        ArtifactError: `setting.initial` cannot start this supernet.
+        ArtifactError: `setting.initial` or `setting.joint` cannot start this supernet.
         BudgetError: the sampling depends on the budget, and no subnet fits it.
         ConfigError: budget-aware sampling without a device, or a bad augmentation.
     """
@@ -145,6 +148,9 @@ def supernet_task(
     if setting.initial is not None:
         initialize(supernet, setting.initial)
         identity["initial"] = file_digest(setting.initial)
+    if setting.joint is not None:
+        inherit(supernet, setting.joint)
+        identity["joint"] = file_digest(setting.joint)
     batches = BatchSource(dataset.train, dataset.preprocessing, recipe, seed)
     task = Task(
         model=supernet,
@@ -202,8 +208,7 @@ def network_task(
 
 
 def seed_everything(seed: int, *names: str | int) -> None:
-    """Seed the global generators of Python, numpy and torch from a named stream; timm uses them."""
+    """Seed the global generators from a named stream, those of every device; timm uses them."""
     value = derive(seed, *names)
-    random.seed(value)
-    np.random.seed(value % 2**32)  # noqa: NPY002 - timm's Mixup draws from it
+    seed_generators(value)
     torch.manual_seed(value)

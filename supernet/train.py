@@ -6,10 +6,8 @@ With several processes: ``torchrun --nproc_per_node 2 -m supernet.train ...``.
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import BudgetConfig, Device
@@ -17,21 +15,16 @@ from mcuformer.errors import ConfigError
 from mcuformer.limits import ImgSize, PatchSize, PathText, RankRatio
 from mcuformer.run.artifact import Stage, save_arrays, write_bytes, write_json
 from mcuformer.run.chosen_point import read_point
-from mcuformer.run.command import Command, Settings
-from mcuformer.run.folder import locked
-from mcuformer.run.progress import process_count, say
+from mcuformer.run.command import Settings
+from mcuformer.run.progress import say
 from mcuformer.run.threads import run_threads
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.value import Value
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.target.target import Target
+from supernet.distributed import DistributedCommand
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig
-
-if TYPE_CHECKING:
-    from supernet.processes import Processes
-
-STOP, GO = 0, 1
 
 
 class PointChoice(Value):
@@ -188,8 +181,7 @@ def train(config: TrainConfig) -> None:
     torch.set_num_threads(run_threads(config.run, config.threads))
     probes = Probes(subnet_pool(config.space, point, setting), dataset)
     name = "joint" if point is None else point.name
-    with locked(task.directory, wait=True) if processes.is_main else nullcontext():
-        processes.wait()  # until the main process holds the lock
+    with processes.holding(task.directory):
         trained = trainer.train(task, config.recipe.epochs, f"supernet {name}", probes)
     if not processes.is_main:
         return
@@ -204,46 +196,7 @@ def train(config: TrainConfig) -> None:
     write_json(config.run.file("supernet.json"), "supernet", content)
 
 
-class TrainCommand(Command[TrainConfig]):
-    """Supernet training, in one process or in torchrun's, where the first one decides for all."""
-
-    def execute(self, config: TrainConfig) -> None:
-        """Run the stage in its locked run directory, unless it is complete and current."""
-        if process_count() == 1:
-            super().execute(config)
-            return
-        self.stage(config)  # each process refuses a bad configuration before it waits for others
-        from supernet.processes import Processes
-
-        processes = Processes()
-        if processes.is_main:
-            self._lead(config, processes)
-        elif processes.agree(STOP) == GO:
-            self.run(config)
-        processes.end()
-
-    def _lead(self, config: TrainConfig, processes: Processes) -> None:
-        """Decide for all processes whether the stage must run, and tell them exactly once.
-
-        The others wait in one `agree`. It gets GO when the stage starts, and STOP if it never does:
-        the stage is complete, or the run directory is in use.
-        """
-        announced = False
-
-        def together(config: TrainConfig) -> None:
-            nonlocal announced
-            announced = True
-            processes.agree(GO)
-            self.run(config)
-
-        try:
-            self.run_stage(config, together)
-        finally:
-            if not announced:
-                processes.agree(STOP)
-
-
-TRAIN = TrainCommand("supernet.train", TrainConfig, stage, train, distributed=True)
+TRAIN = DistributedCommand("supernet.train", TrainConfig, stage, train)
 
 
 if __name__ == "__main__":

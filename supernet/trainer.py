@@ -16,8 +16,6 @@ from torch.nn import functional
 
 from mcuformer.errors import ArtifactError, McuformerError
 from mcuformer.run.progress import Meter, duration, say
-from mcuformer.seed import stream
-from supernet.augment import Batch
 from supernet.checkpoint import Snapshot, newest
 from supernet.distillation import build_teacher, distilled_loss
 from supernet.metrics import Journal
@@ -83,7 +81,7 @@ class _Training(Generic[ModuleT]):
 
         self.task, self.recipe, self.validate = task, task.recipe, validate
         self.description, self.until_epoch = description, until_epoch
-        self.processes = Processes(task.trackers, str(task.directory))
+        self.processes = Processes(task.trackers, str(task.directory), alone=task.alone)
         self.model = task.model.to(self.processes.device)
         self.optimizer = build_optimizer(self.recipe, self.model)
         self.scheduler = build_scheduler(self.recipe, self.optimizer, task.batches.steps_per_epoch)
@@ -173,16 +171,15 @@ class _Training(Generic[ModuleT]):
             f"{accuracies}; about {duration(meter.seconds_left)} left"
         )
 
-    def _run_step(self, epoch: int, step: int, images: Batch, labels: Tensor) -> bool:
+    def _run_step(self, epoch: int, step: int, images: Tensor, labels: Tensor) -> bool:
         """Do one step; return whether it went on, instead of back to a checkpoint."""
-        # Seeding at every step makes a resume exact without saving generator states. Processes
-        # augment differently, so the name contains the rank, except rank 0: it draws what a single
-        # process would.
+        # Seeding at every step makes a resume exact without saving generator states. Processes mix
+        # and drop differently, so the name contains the rank, except rank 0: it draws what a
+        # single process would.
         rank = self.processes.share[0]
         names = (epoch, step, *((rank,) if rank else ()))
         seed_everything(self.task.seed, "step", *names)
-        rng = stream(self.task.seed, "augment", *names)
-        inputs = self.task.batches.prepare(images, rng).to(self.processes.device)
+        inputs = images.to(self.processes.device)
         target = labels.to(self.processes.device)
         if self.mixup is not None:
             inputs, target = self.mixup(inputs, target)

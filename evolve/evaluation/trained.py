@@ -7,7 +7,7 @@ Pruning may be a part of the training, as in muNAS (Liberis et al., 2021, sectio
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,6 +94,7 @@ class TrainedEvaluator(Evaluator):
         recipe, directory = self.tuned(proposal.training), bench.directory / "training"
         dataset = bench.dataset.without_steering()
         training = network_task(vit, dataset, recipe, seed, directory, identity)
+        training = replace(training, alone=True)  # other processes train other candidates
         told = f"candidate {proposal.key}"
         if pruning is None:
             model = train(training, recipe.epochs, told).model

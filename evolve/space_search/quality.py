@@ -14,7 +14,6 @@ from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.subnet import SubnetConfig
 
 CostOf = Callable[[SubnetConfig], Cost]
-AccuracyOf = Callable[[SubnetConfig], float]
 
 
 @dataclass(frozen=True)
@@ -95,11 +94,6 @@ def sample_space(
     """Draw subnets uniformly over all points of the space."""
     points = space.points()
     return [space.sample(points[int(rng.integers(len(points)))], rng) for _ in range(num_samples)]
-
-
-def mean_accuracy(subnets: Sequence[SubnetConfig], accuracy: AccuracyOf) -> float:
-    """Return the mean accuracy of subnets, in percent."""
-    return float(np.mean([accuracy(subnet) for subnet in subnets]))
 
 
 def score(accuracy_percent: float, admitted_fraction: float, lambda_rho: float) -> float:

@@ -17,6 +17,8 @@ from mcuformer.run.progress import say
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
+LABELS = ("targets", "labels", "_labels")  # attributes of torchvision's sets
+
 
 def read_timm(name: str, root: str) -> PictureParts:
     """List the training and validation parts of a data set; timm decodes its pictures.
@@ -44,7 +46,7 @@ def _part(name: str, root: str, split: str, content: str) -> tuple[PicturePart, 
 
     try:
         dataset: Any = create_dataset(name, root=root, split=split, download=False)
-        labels = np.array([_label(dataset, index) for index in range(len(dataset))], np.int64)
+        labels = np.array(_labels(dataset), np.int64)
     except Exception as error:  # timm's readers raise whatever their libraries do
         raise DataError(
             f"timm cannot read {name} ({split}): {reason(error)}", where="data.root"
@@ -62,6 +64,16 @@ def _part(name: str, root: str, split: str, content: str) -> tuple[PicturePart, 
     return PicturePart(labels, read, lambda: identity), class_names
 
 
-def _label(dataset: Any, index: int) -> int:
-    targets = getattr(dataset, "targets", None)
-    return int(targets[index] if targets is not None else dataset[index][1])
+def _labels(dataset: Any) -> list[int]:
+    """Return the labels, without decoding pictures where the data set lets one.
+
+    torchvision's sets hold them in a list, timm's readers give the open file beside the label.
+    """
+    count = len(dataset)
+    for name in LABELS:
+        labels = getattr(dataset, name, None)
+        if labels is not None and len(labels) == count:
+            return [int(label) for label in labels]
+    reader = getattr(dataset, "reader", None)
+    source = dataset if reader is None else reader
+    return [int(source[index][1]) for index in range(count)]

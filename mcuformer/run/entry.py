@@ -71,7 +71,10 @@ def run(
     try:
         imports_done()
         if process_count() > 1 and not distributed:
-            raise ConfigError("torchrun is for supernet.train; sweep this command with -m")
+            raise ConfigError(
+                "torchrun is for supernet.train, evolve.space and evolve.search; sweep this "
+                "command with -m"
+            )
         given = sys.argv[1:] if arguments is None else arguments
         if "--version" in given:
             print(f"mcuformer {__version__}")

@@ -28,21 +28,54 @@ SMALL = [
 ]
 
 
-def test_the_joint_supernet_is_trained_once_and_every_point_scored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained: list[int] = []
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Return the trainings so far: the point, and the epochs to finish."""
+    calls: list[tuple[str, int]] = []
     train = trainer.train
 
     def counted(task: Any, until_epoch: int, *more: Any) -> trainer.Trained:
-        trained.append(until_epoch)
+        calls.append((task.directory.name.rpartition("_")[0], until_epoch))
         return train(task, until_epoch, *more)
 
     monkeypatch.setattr(trainer, "train", counted)
+    return calls
+
+
+def test_the_joint_supernet_is_trained_once_and_every_point_scored(
+    tmp_path: Path, trained: list[tuple[str, int]]
+) -> None:
     arguments = [*SMALL, f"run_dir={tmp_path / 'run'}"]
     config = EvolveSpaceConfig.parse(compose("evolve_space", arguments, EvolveSpaceConfig))
     SPACE.run(config)
-    assert trained == [2]  # visits times epochs of a visit
+    assert trained == [("joint", 2)]  # visits times epochs of a visit
     lines = (tmp_path / "run" / "space_search.jsonl").read_text().splitlines()
     assert len(lines) == len(config.space.points()) == 4
     assert read_json(tmp_path / "run" / "space.json", "space")["point_epochs"] == 0
+
+
+def test_points_start_from_one_joint_supernet(
+    tmp_path: Path, trained: list[tuple[str, int]]
+) -> None:
+    changes = ["space_search=random", "warm_start_epochs=3", f"run_dir={tmp_path / 'run'}"]
+    line = [*(text for text in SMALL if text != "space_search=joint"), *changes]
+    config = EvolveSpaceConfig.parse(compose("evolve_space", line, EvolveSpaceConfig))
+    SPACE.run(config)
+    assert trained[0] == ("joint", 3)
+    assert sorted(epochs for _, epochs in trained[1:]) == [1, 1]
+    assert len({name for name, _ in trained}) == 3
+    found = read_json(tmp_path / "run" / "space.json", "space")
+    assert (found["search_epochs"], found["point_epochs"]) == (3 + 2, 0)
+    [warm] = {path.parent for path in tmp_path.glob(f"run/points/{trained[1][0]}_*/epoch_0001")}
+    cold = config.model_copy(update={"warm_start_epochs": 0})
+    SPACE.run(cold)
+    others = set(tmp_path.glob(f"run/points/{trained[1][0]}_*")) - {warm}
+    assert len(others) == 1  # weights of another start have another name
+
+
+def test_a_joint_start_needs_one_image_size(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    line = ["warm_start_epochs=3", "space.img_size=[8,12]", f"run_dir={tmp_path / 'run'}"]
+    assert SPACE.main(line) == 2
+    fault = "error: space.img_size: a joint supernet takes one image size"
+    assert capsys.readouterr().err.splitlines() == [fault]
+    assert not (tmp_path / "run").exists()

@@ -18,6 +18,7 @@ def test_expected_seconds_are_steps_and_evaluations() -> None:
     search += ["space_search.accuracy_subnets=4", "strategy.population=30", "strategy.mutants=10"]
     search += ["strategy.crossovers=10", "strategy.generations=5"]
     training = ["train.epochs=70", "train.batch_size=64", "finetune.epochs=9"]
+    training += ["evaluator=inherited"]
     speed = Speed(supernet_step=0.5, network_step=0.25, evaluation=0.001)
     found = expected_seconds(
         config(*search, *training, "finetune.batch_size=32"), Counts(650, 100, 20), speed
@@ -35,6 +36,20 @@ def test_expected_seconds_are_steps_and_evaluations() -> None:
     for name in ("evolve.space", "supernet.train", "evolve.search"):
         assert twice[name] - overhead == pytest.approx(2 * (found[name] - overhead))
     assert twice["evolve.finetune"] == found["evolve.finetune"]
+    warm = expected_seconds(
+        config(*search, *training, "finetune.batch_size=32", "warm_start_epochs=7"),
+        Counts(650, 100, 20),
+        speed,
+    )
+    assert warm["evolve.space"] == pytest.approx(found["evolve.space"] + 7 * 10 * 0.5)
+    assert warm["supernet.train"] == pytest.approx(overhead + 70 * (10 * 0.5 + 7 * 100 * 0.001))
+    shared = expected_seconds(
+        config(*search, *training, "finetune.batch_size=32"), Counts(650, 100, 20), speed, 8
+    )
+    for name in found:
+        alone = name in ("evolve.finetune", "oplib.export", "report")
+        parts = 1 if alone else 8
+        assert shared[name] == pytest.approx(overhead + (found[name] - overhead) / parts)
     assert 10 < found["oplib.export"] < found["report"] + 1 < 30
     joint = expected_seconds(config(*search, *training, "axes=all"), Counts(650, 100, 20), speed)
     assert "evolve.space" not in joint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import timm
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from timm.data.auto_augment import rand_augment_transform
 from torch import nn
 
@@ -18,11 +21,12 @@ from mcuformer.data.images import PictureImages, Split
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.errors import ConfigError, DataError, InternalError
 from mcuformer.run.artifact import read_json, save_arrays
+from mcuformer.seed import stream
 from mcuformer.space import SearchSpace
 from supernet import trainer
-from supernet.augment import Augmentation, shift
+from supernet.augment import Augmentation, draw, shift
 from supernet.checkpoint import model_arrays, newest
-from supernet.data import BatchSource
+from supernet.data import BatchReader, BatchSource
 from supernet.distillation import build_teacher, distilled_loss
 from supernet.elastic import ElasticLinear, Linear
 from supernet.recipe import Distillation, Recipe, TimmTeacher
@@ -47,6 +51,7 @@ EVERYTHING = Recipe(
     distillation=Distillation(teacher="largest"),
     fake_quant_epochs=2,
     precision="bf16",
+    num_workers=0,  # a batch is prepared when it is used
     checkpoint_steps=1,
 )
 TEACHER = {"teacher": {"model": "resnet_18", "checkpoint": "x"}}
@@ -67,14 +72,14 @@ def build(space: SearchSpace, data: Dataset, path: Path, recipe: Recipe) -> Task
 
 def interrupt(task: Task, monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException) -> None:
     """Raise `error` once `at` batches have been prepared."""
-    prepare, calls = task.batches.prepare, iter(range(10**6))
+    prepare, calls = task.batches.reader.prepare, iter(range(10**6))
 
     def prepared(*arguments: object) -> torch.Tensor:
         if next(calls) == at:
             raise error
         return prepare(*arguments)
 
-    monkeypatch.setattr(task.batches, "prepare", prepared)
+    monkeypatch.setattr(task.batches.reader, "prepare", prepared)
 
 
 def test_everything_at_once_resumes_exactly(
@@ -97,12 +102,12 @@ def test_a_loss_that_is_not_finite_rolls_back(
     digits_space: SearchSpace, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = build(digits_space, data, tmp_path, PLAIN)
-    prepare, calls = task.batches.prepare, iter(range(10**6))
+    prepare, calls = task.batches.reader.prepare, iter(range(10**6))
 
     def prepared(*arguments: object) -> torch.Tensor:
         return prepare(*arguments) * (float("nan") if next(calls) == 5 else 1.0)
 
-    monkeypatch.setattr(task.batches, "prepare", prepared)
+    monkeypatch.setattr(task.batches.reader, "prepare", prepared)
     said: list[str] = []
     monkeypatch.setattr(trainer, "say", said.append)
     train(task, 2, "rolled back")
@@ -163,7 +168,7 @@ def test_timm_teachers(tmp_path: Path) -> None:
 
 def test_shifts_keep_the_image(rng: np.random.Generator) -> None:
     images = rng.integers(1, 17, (200, 8, 8, 1)).astype(np.uint8)
-    moved = shift(images, 2, (0,), rng)
+    moved = shift(images, 2, (0,), rng.random((200, 2)))
     seen = set()
     for before, after in zip(images[..., 0], moved[..., 0], strict=True):
         inside = [
@@ -182,7 +187,7 @@ def test_pictures_of_small_ranges_survive_timms_transforms(preprocessing: Prepro
     recipe = PLAIN.model_copy(update={"rand_augment": "rand-m0-p0-n1"})
     images = np.arange(17, dtype=np.uint8).repeat(64)[: 17 * 64].reshape(17, 8, 8, 1)
     augmentation = Augmentation(recipe, preprocessing)
-    assert np.array_equal(augmentation.raw(images, np.random.default_rng(0)), images)
+    assert np.array_equal(augmentation.raw(images, draw(0, 0, np.arange(17))), images)
 
 
 @pytest.mark.parametrize(
@@ -210,13 +215,61 @@ def test_the_common_names_are_timms() -> None:
         rand_augment_transform(Recipe.parse(PLAIN.dump() | {"rand_augment": text}).rand_augment)
 
 
+AUGMENTED = {
+    "hflip": True,
+    "crop_padding": 2,
+    "resized_crop_scale": 0.5,
+    "rand_augment": "rand-m9-mstd0.5-inc1",
+    "random_erasing": 0.5,
+}
+
+
+@settings(max_examples=6)
+@given(workers=st.integers(0, 2), processes=st.sampled_from([1, 2, 3]), first=st.integers(0, 2))
+def test_an_image_is_augmented_by_its_number_and_epoch(
+    workers: int, processes: int, first: int
+) -> None:
+    """However many workers and processes, and wherever a resume begins, batches are the same."""
+    images = np.random.default_rng(1).integers(0, 256, (19, 8, 8, 1)).astype(np.uint8)
+    pre = Preprocessing(img_size=8, channel_order="L", mean=(0.3,), std=(0.5,))
+    split = Split(images, np.arange(19) % 3)
+    sizes = {"batch_size": 6, "num_workers": workers}
+    recipe = PLAIN.model_copy(update={**AUGMENTED, **sizes})
+    alone = BatchReader(split, pre, recipe.model_copy(update={"num_workers": 0}), 5)
+    order = [stream(5, "data", epoch).permutation(19) for epoch in range(2)]
+    shares = [BatchSource(split, pre, recipe, 5) for _ in range(processes)]
+    next(shares[0].epoch(1))  # begun and given up, as by a rollback
+    for epoch in range(2):
+        expected = torch.cat([alone.prepare(epoch, order[epoch][n : n + 1]) for n in range(18)])
+        assert len(expected.unique(dim=0)) == 18
+        steps = zip(
+            *(s.epoch(epoch, first, (rank, processes)) for rank, s in enumerate(shares)),
+            strict=True,
+        )
+        found = [torch.cat([inputs for inputs, _ in step]) for step in steps]
+        assert torch.equal(torch.cat(found), expected[6 * first :])
+    assert not torch.equal(*(alone.prepare(epoch, np.arange(3)) for epoch in range(2)))
+
+
+def test_a_worker_of_a_search_starts_no_workers(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a daemon, which may have no children."""
+    recipe = PLAIN.model_copy(update={"num_workers": 2})
+    batches = BatchSource(data.train, data.preprocessing, recipe, 5)
+    before = next(batches.epoch(0))
+    monkeypatch.setitem(current_process()._config, "daemon", True)
+    for loader in (batches, BatchSource(data.train, data.preprocessing, recipe, 5)):
+        assert torch.equal(next(loader.epoch(0))[0], before[0])
+
+
 def test_processes_share_the_same_order(data: Dataset) -> None:
     recipe = PLAIN.model_copy(update={"batch_size": 30})
     batches = BatchSource(data.train, data.preprocessing, recipe, 5)
     whole = list(batches.epoch(3))
     shares = [list(batches.epoch(3, 1, (rank, 3))) for rank in range(3)]
     for step, (images, labels) in enumerate(whole[1:]):
-        assert np.array_equal(np.concatenate([s[step][0] for s in shares]), images)
+        assert torch.equal(torch.cat([s[step][0] for s in shares]), images)
         assert torch.equal(torch.cat([s[step][1] for s in shares]), labels)
 
 
@@ -259,10 +312,9 @@ def test_random_crops_come_from_the_larger_pictures(decodes: bool) -> None:
     recipe = PLAIN.model_copy(update={"resized_crop_scale": 0.2, "batch_size": 3})
     split = Split(small, np.arange(6), large)
     batches = BatchSource(split, pre, recipe, 0)
-    rng = np.random.default_rng(0)
-    pixels = [batches.augmentation.raw(raw, rng) for raw, _ in batches.epoch(0)]
-    assert [batch.shape for batch in pixels] == [(3, 8, 8, 1)] * 2
-    assert {int(value) for value in np.unique(pixels)} == {9}
+    pixels = [255 * images for images, _ in batches.epoch(0)]
+    assert [batch.shape for batch in pixels] == [(3, 1, 8, 8)] * 2
+    assert {round(float(value)) for batch in pixels for value in batch.unique()} == {9}
     with pytest.raises(InternalError, match="loaded without them"):
         next(BatchSource(replace(split, crops=None), pre, recipe, 0).epoch(0))
 

@@ -92,7 +92,7 @@ def test_timed_checkpoints_change_nothing(
     def start(name: str, first: int, *, killed_at: int | None = None) -> Task:
         """Return a task whose loss is not finite at the sixth step, counted from `first`."""
         task = build(digits_space, small_data, tmp_path / name, recipe)
-        prepare, steps = task.batches.prepare, iter(range(first, 99))
+        prepare, steps = task.batches.reader.prepare, iter(range(first, 99))
 
         def prepared(*arguments: object) -> torch.Tensor:
             step = next(steps)
@@ -100,7 +100,7 @@ def test_timed_checkpoints_change_nothing(
                 raise KeyboardInterrupt
             return prepare(*arguments) * (float("nan") if step == 6 else 1.0)
 
-        monkeypatch.setattr(task.batches, "prepare", prepared)
+        monkeypatch.setattr(task.batches.reader, "prepare", prepared)
         return task
 
     whole = start("whole", 0)

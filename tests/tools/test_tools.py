@@ -71,6 +71,23 @@ def test_admission_map_refuses(root: Path, argument: str) -> None:
     assert result.stderr.count("\n") == 1
 
 
+def test_estimate_scaling(root: Path) -> None:
+    """The arithmetic, by hand, from the rates that were measured."""
+    options = ("--images", "4", "--gpu-tflops", "2", "--cores", "4")
+    found = run_tool(root, "estimate_scaling", *options)
+    rates, macs = found["images_per_second"], found["mean_macs"]
+    assert rates["trained_per_gpu"] == pytest.approx(2e12 / (6 * macs))
+    fed = min(4 * rates["augmented_per_core"], rates["trained_per_gpu"])
+    images = 1_281_167 - 10_000
+    trained = 900 * images / fed
+    evaluated = (30 * 20 + 1000) * 10_000 / rates["evaluated_per_gpu"]
+    for gpus, hours in zip((1, 8, 64), found["hours_after"], strict=True):
+        assert hours == pytest.approx((trained + evaluated) / gpus / 3600, rel=0.01)
+    ratios = [b / a for b, a in zip(found["hours_before"], found["hours_after"], strict=True)]
+    assert ratios == sorted(ratios)
+    assert ratios[0] > 1
+
+
 def test_bench_supernet(root: Path) -> None:
     """The tool runs and its parameter counts are exact; its ratios need an idle machine."""
     found = run_tool(root, "bench_supernet", "--subnets", "1", "--repeats", "1")

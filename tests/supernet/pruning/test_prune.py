@@ -64,14 +64,14 @@ def build(
 
 def interrupt(task: Task[Vit], monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """Interrupt the training once `at` batches have been prepared."""
-    prepare, calls = task.batches.prepare, iter(range(10**6))
+    prepare, calls = task.batches.reader.prepare, iter(range(10**6))
 
     def prepared(*arguments: object) -> torch.Tensor:
         if next(calls) == at:
             raise KeyboardInterrupt
         return prepare(*arguments)
 
-    monkeypatch.setattr(task.batches, "prepare", prepared)
+    monkeypatch.setattr(task.batches.reader, "prepare", prepared)
 
 
 @pytest.mark.parametrize("name", METHODS)

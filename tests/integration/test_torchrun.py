@@ -1,0 +1,119 @@
+"""The searches in two processes of torchrun: killed, resumed, and with bad input."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from evolve.search import SEARCH
+from supernet.train import TRAIN
+
+RECIPE = ["recipe.epochs=4", "recipe.warmup_epochs=1", "recipe.mixup=0.4"]
+SPACE = [
+    "space.rank_ratio=[0.5,1.0]",
+    "space.patch_size=[4]",
+    "space.embed_dim=[32,48]",
+    "space.depth=[1,2]",
+]
+VISITS = [
+    "space_search=random",
+    "space_search.visit_epochs=2",
+    "space_search.max_visits=2",
+    "space_search.num_samples=8",
+    "space_search.accuracy_subnets=3",
+    "recipe.checkpoint_steps=5",
+]
+SUBNETS = ["strategy=random", "strategy.samples=8"]
+OUTPUTS = ("search.jsonl", "subnet.json", "weights.safetensors")
+
+
+def two(module: str, run_dir: Path, *more: str) -> list[str]:
+    """Return the command line that runs a module in two processes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    return [*torchrun, "-m", module, "threads=1", f"run_dir={run_dir}", *more]
+
+
+def finish(line: list[str]) -> str:
+    """Run a command to its end; return what it said."""
+    result = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stderr
+
+
+def kill_in_a_visit(line: list[str], run_dir: Path) -> None:
+    """Start a space search and kill all its processes in the middle of its second visit."""
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(line, stdout=quiet, stderr=quiet)
+    while process.poll() is None:
+        if len(list(run_dir.glob("points/*"))) == 2 and list(run_dir.glob("points/*/partial_*")):
+            break
+        time.sleep(0.02)
+    assert process.poll() is None, "it ended before it could be killed"
+    place = f"run_dir={run_dir}".encode()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if place in file.read_bytes().split(b"\0"):
+                os.kill(int(file.parent.name), signal.SIGKILL)
+    process.wait()
+
+
+def contents(run_dir: Path) -> dict[str, bytes]:
+    """Return the search's files and all recovery points, without times and names of machines."""
+    files = [run_dir / "space.json", run_dir / "space_search.jsonl"]
+    files += run_dir.glob("points/*/epoch_*/*.safetensors")
+    return {str(path.relative_to(run_dir)): path.read_bytes() for path in files}
+
+
+def test_a_space_search_in_two_processes_is_killed_and_resumed(tmp_path: Path) -> None:
+    """The same point, journal and weights as left alone; another number of processes is refused."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    line = [*SPACE, *VISITS, *RECIPE]
+    said = finish(two("evolve.space", whole, *line))
+    assert said.count("visit 2: ") == 1  # the first process speaks for all
+    kill_in_a_visit(two("evolve.space", killed, *line), killed)
+    assert not (killed / "space.json").exists()
+    finish(two("evolve.space", killed, *line))
+    assert contents(killed) == contents(whole)
+    assert len(contents(whole)) == 2 + 2 * 2
+    assert "complete, nothing to do" in finish(two("evolve.space", whole, *line))
+    (whole / "space.json").unlink()
+    alone = [sys.executable, "-m", "evolve.space", "threads=1", f"run_dir={whole}", *line]
+    result = subprocess.run(alone, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    fault = result.stderr.splitlines()[-1]
+    assert fault.startswith(f"error: {whole}/points/")
+    assert "trained by another number of processes" in fault
+    assert fault.endswith("(got 1, expected 2)")
+    assert not (whole / "space.json").exists()
+
+
+def test_a_search_in_two_processes_finds_what_one_finds(tmp_path: Path) -> None:
+    one, both = tmp_path / "one", tmp_path / "both"
+    assert TRAIN.main(["threads=1", f"run_dir={one}", *SPACE, *RECIPE]) == 0
+    supernet = f"supernet={one}"
+    short = ["evaluator=finetuned", "evaluator.recipe.epochs=1", "evaluator.recipe.warmup_epochs=0"]
+    for evaluator in ([], short):
+        line = [*SUBNETS, *evaluator, supernet]
+        assert SEARCH.main(["threads=1", f"run_dir={one}", *line]) == 0
+        finish(two("evolve.search", both, *line))
+        for name in OUTPUTS:
+            assert (both / name).read_bytes() == (one / name).read_bytes()
+    journal = (both / "search" / "journal.log").read_text()
+    assert len({text.split(",")[0] for text in journal.split('"pid":')[1:]}) == 4  # two each
+
+
+def test_workers_of_torchruns_processes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert SEARCH.main([f"run_dir={tmp_path / 'run'}", "workers=2"]) == 2
+    error = "error: workers: the processes of torchrun are the workers (got 2, expected 1)"
+    assert capsys.readouterr().err.splitlines() == [error]
+    assert not list(tmp_path.iterdir())
