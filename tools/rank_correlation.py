@@ -78,12 +78,9 @@ PREDICTORS = ("predictor", "predictor_inherited")
 DEFAULT = (
     *SIZES,
     "inherited_uniform",
-    "inherited_sandwich",
     "finetuned_1",
-    "finetuned_2",
     "scratch_1",
     "scratch_2",
-    "scratch_4",
     "predictor_inherited",
     "predictor",
 )
