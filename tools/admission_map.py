@@ -21,8 +21,8 @@ import numpy as np
 import tool
 from tool import Parser, Table
 
-from evolve.space import EvolveSpaceConfig
 from evolve.space_search.quality import sample_point
+from evolve.supernet_landscape import EvolveSpaceConfig
 from mcuformer.device import Device
 from mcuformer.errors import ConfigError
 from mcuformer.pictures import draw_admission_maps

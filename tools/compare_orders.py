@@ -18,7 +18,7 @@ import tool
 from bench_network import NETWORKS
 from tool import Parser, Table
 
-from evolve.space import EvolveSpaceConfig
+from evolve.supernet_landscape import EvolveSpaceConfig
 from mcuformer.run.entry import compose
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace

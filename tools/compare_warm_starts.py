@@ -19,7 +19,8 @@ import tool
 from scipy.stats import kendalltau
 from tool import Parser, Table
 
-from evolve.space import EvolveSpaceConfig, SpaceLandscape, check
+from evolve.space import check
+from evolve.supernet_landscape import EvolveSpaceConfig, SpaceLandscape
 from mcuformer.run.entry import compose
 from mcuformer.run.scratch import scratch
 

@@ -56,6 +56,7 @@ SETTINGS = (
     "data.num_classes=1000",
     "space=t",
     "device=stm32f746",
+    "space_search.max_visits=30",
 )
 
 

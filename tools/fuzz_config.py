@@ -34,7 +34,8 @@ from tool import Parser, require_at_least, run
 from evolve.finetune import FINETUNE
 from evolve.qat import QAT
 from evolve.search import SEARCH
-from evolve.space import SPACE, EvolveSpaceConfig
+from evolve.space import SPACE
+from evolve.supernet_landscape import EvolveSpaceConfig
 from mcuformer.chain import ChainConfig, stage_config, stages
 from mcuformer.device import Device
 from mcuformer.errors import McuformerError, one_line

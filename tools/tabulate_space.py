@@ -21,7 +21,8 @@ import tool
 from space_table import KIND, Measured, SpaceTable
 from tool import Parser
 
-from evolve.space import EvolveSpaceConfig, SpaceLandscape, check
+from evolve.space import check
+from evolve.supernet_landscape import EvolveSpaceConfig, SpaceLandscape
 from mcuformer.data.dataset import load
 from mcuformer.errors import ConfigError
 from mcuformer.run.artifact import read_value, write_json

@@ -53,6 +53,6 @@ def located(indices: Sequence[Index], axes: Amounts, scale: Scale) -> Array:
         steps = np.arange(len(choices), dtype=np.float64)
         if scale != "grid":
             values = np.asarray(choices if scale == "linear" else np.log(choices), np.float64)
-            steps = (values - values[0]) / ((values[-1] - values[0]) or 1.0) * steps[-1]
+            steps = steps[-1] * np.abs((values - values[0]) / ((values[-1] - values[0]) or 1.0))
         columns.append(steps[column])
     return np.stack(columns, axis=1)

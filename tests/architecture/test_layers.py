@@ -49,6 +49,7 @@ LATE = {
     "mcuformer/data/timm_reader.py": {"timm"},
     "oplib/codegen/onnx.py": {"onnx"},
     "evolve/qat_network.py": {"torch"},
+    "evolve/supernet_landscape.py": {"torch"},
     "evolve/subnet_search/distance.py": {"scipy"},
     "evolve/evaluation/evaluator.py": {"torch"},
     "evolve/evaluation/predictor.py": {"sklearn"},

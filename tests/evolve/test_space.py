@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from evolve.space import SPACE, EvolveSpaceConfig
+from evolve.space import SPACE
+from evolve.supernet_landscape import EvolveSpaceConfig
 from mcuformer.run.artifact import read_json
 from mcuformer.run.entry import compose
 from supernet import trainer

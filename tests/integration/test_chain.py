@@ -44,6 +44,8 @@ SMALL = [
     "budget.sram_bytes=3400",
 ]
 
+OF_THE_SEARCH = ("threads", "strategy", "evaluator", "budget")
+
 
 def command(run_dir: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "mcuformer", *SMALL, f"run_dir={run_dir}", *more]
@@ -186,7 +188,9 @@ def test_an_interrupted_search_evaluates_nothing_again(
         return accuracy_percent(*arguments)
 
     monkeypatch.setattr(evaluate.PreparedSplit, "accuracy_percent", interrupted)
-    settings = [text for text in SMALL if text.startswith(("threads", "strategy", "budget"))]
+    settings = [
+        text for text in SMALL if text.startswith(("threads", "strategy", "evaluator", "budget"))
+    ]
     codes = [SEARCH.main([*settings, f"run_dir={run_dir}"]) for _ in range(3)]
     assert codes == [130, 130, 0]
     assert f"4 evaluations are recorded in {run_dir}" in capsys.readouterr().err.replace("\n", "")
@@ -200,7 +204,9 @@ def test_workers_and_jobs_of_a_launcher_share_a_study(
 ) -> None:
     """Two processes of one job, and two jobs of each launcher, find what one process does."""
     monkeypatch.chdir(tmp_path)
-    settings = [text for text in SMALL if text.startswith(("threads", "strategy", "budget"))]
+    settings = [
+        text for text in SMALL if text.startswith(("threads", "strategy", "evaluator", "budget"))
+    ]
     shared = [*settings, f"supernet={finished}"]
     assert SEARCH.main([*shared, "workers=2", "run_dir=workers"]) == 0
     for launcher in ("joblib", "submitit_local"):
@@ -222,7 +228,9 @@ def test_a_time_that_is_not_modelled_is_no_objective(
     for region in content["regions"]:
         del region["line_bytes"], region["line_wait_cycles"]
     device.write_text(json.dumps(content))
-    settings = [text for text in SMALL if text.startswith(("threads", "strategy", "budget"))]
+    settings = [
+        text for text in SMALL if text.startswith(("threads", "strategy", "evaluator", "budget"))
+    ]
     line = [*settings, f"run_dir={run_dir}", f"device={device}", "objectives=[milliseconds]"]
     assert SEARCH.main(line) == 2
     error = capsys.readouterr().err.splitlines()[-1]

@@ -98,15 +98,16 @@ def test_a_search_in_two_processes_finds_what_one_finds(tmp_path: Path) -> None:
     one, both = tmp_path / "one", tmp_path / "both"
     assert TRAIN.main(["threads=1", f"run_dir={one}", *SPACE, *RECIPE]) == 0
     supernet = f"supernet={one}"
-    short = ["evaluator=finetuned", "evaluator.recipe.epochs=1", "evaluator.recipe.warmup_epochs=0"]
-    for evaluator in ([], short):
+    short = ["evaluator=finetuned", "evaluator.recipe.epochs=4", "evaluator.recipe.warmup_epochs=0"]
+    for evaluator in (["evaluator=inherited"], short):
         line = [*SUBNETS, *evaluator, supernet]
         assert SEARCH.main(["threads=1", f"run_dir={one}", *line]) == 0
         finish(two("evolve.search", both, *line))
         for name in OUTPUTS:
             assert (both / name).read_bytes() == (one / name).read_bytes()
     journal = (both / "search" / "journal.log").read_text()
-    assert len({text.split(",")[0] for text in journal.split('"pid":')[1:]}) == 4  # two each
+    workers = {text.split(",")[0] for text in journal.split('"pid":')[1:]}
+    assert len(workers) > 2  # both of the slow search; one may do all of the fast one
 
 
 def test_workers_of_torchruns_processes_are_refused(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evolve.space import EvolveSpaceConfig
+from evolve.supernet_landscape import EvolveSpaceConfig
 from mcuformer.run import entry
 from supernet.train import TrainConfig
 

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from evolve.finetune import FinetuneConfig
 from evolve.qat import QatConfig
 from evolve.search import SearchConfig
-from evolve.space import EvolveSpaceConfig
 from evolve.space_search.trend import TrendConfig
+from evolve.supernet_landscape import EvolveSpaceConfig
 from mcuformer.chain import ChainConfig
 from mcuformer.data.dataset import DataConfig
 from mcuformer.device import BudgetConfig, Device
@@ -105,7 +105,7 @@ def leaves(content: dict[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tu
 
 def value_at(content: Any, keys: tuple[str, ...]) -> Any:
     for key in keys:
-        content = content[key]
+        content = content[key] if content is not None else None
     return content
 
 
@@ -213,7 +213,7 @@ def test_an_experiment_chooses_options() -> None:
         parts = config.space_search, config.strategy, config.evaluator
         chosen[path.stem] = tuple(part.name for part in parts)
     assert chosen == {
-        "demo": ("trend", "evolution", "inherited"),
+        "demo": ("trend", "evolution", "predictor"),
         "mcuformer": ("trend_paper", "evolution", "inherited"),
         "mcunet": ("tinynas", "tinynas", "inherited"),
         "munas": ("tinynas", "aging", "scratch"),
