@@ -158,11 +158,16 @@ def size_features(subnet: SubnetConfig) -> list[float]:
 
 
 def fitted(samples: Sequence[Sample]) -> Pipeline:
-    """Fit a ridge regression of standardised features, its penalty by leave-one-out."""
+    """Fit a ridge regression of standardised features, its penalty by leave-one-out.
+
+    A single sample, of a space with one admissible subnet, predicts itself.
+    """
+    from sklearn.dummy import DummyRegressor
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+    regression = RidgeCV(PENALTIES) if len(samples) > 1 else DummyRegressor()
+    model = make_pipeline(StandardScaler(), regression)
     model.fit([s.features for s in samples], [s.percent for s in samples])
     return model

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from evolve.evaluation.evaluator import Accuracy, Measure, Workbench
 from evolve.evaluation.inherited import InheritedConfig
-from evolve.evaluation.predictor import PredictorConfig
+from evolve.evaluation.predictor import PredictorConfig, Sample, fitted
 from evolve.evaluation.trained import ScratchConfig
 from evolve.subnet_search.candidate import Proposal
 from evolve.subnet_search.problem import Problem
@@ -64,6 +64,16 @@ def test_it_ranks_subnets_that_it_has_not_seen(
     again = config.measure(bench())  # every sample is recorded
     assert len(evaluated) == 36
     assert [again(Task(0, Proposal(subnet), ())).percent for subnet in fresh] == predicted
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_space_of_one_or_two_subnets_is_predicted(count: int) -> None:
+    """What is known of a space that small is all of it."""
+    samples = [Sample([float(number), 5.0], 80.0 + number) for number in range(count)]
+    for sample in samples:
+        [percent] = fitted(samples).predict([sample.features])
+        assert percent == pytest.approx(sample.percent, abs=0.5)
 
 
 def test_inherited_accuracy_is_a_feature_if_asked_for(
