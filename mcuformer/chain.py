@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from evolve.evaluation.evaluators import EvaluatorConfig
 from evolve.evaluation.inherited import InheritedConfig
@@ -77,12 +77,6 @@ class ChainConfig(TargetSettings):
     workers: Workers = 1
     export: ExportSettings
     plan: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> ChainConfig:
-        if self.rounds > 1 and self.axes == "all":
-            raise ValueError("rounds above 1 need a space search, and axes=all has none")
-        return self
 
 
 def stages(config: ChainConfig) -> tuple[Command[Any], ...]:

@@ -7,7 +7,7 @@ from evolve.space_search.quality import check_feasible
 from mcuformer.chain import ChainConfig, stage_config, stages
 from mcuformer.plan import show_plan
 from mcuformer.report import show_report
-from mcuformer.rounds import REPEATED, run_rounds
+from mcuformer.rounds import REPEATED, check_rounds, run_rounds
 from mcuformer.run import entry
 from mcuformer.run.artifact import read_json, write_json
 from mcuformer.run.progress import say
@@ -19,8 +19,10 @@ def run_chain(config: ChainConfig) -> None:
 
     Raises:
         BudgetError: no subnet of the space fits; raised before anything is trained.
+        ConfigError: rounds are asked for where there is no space search.
         McuformerError: a stage failed.
     """
+    check_rounds(config)
     commands = stages(config)
     for command in commands[:-1]:  # the report's stage reads what the others write
         command.stage(stage_config(command, config))  # refuses a run that cannot succeed

@@ -12,6 +12,7 @@ from typing import Any
 from evolve.search import SEARCH
 from evolve.space import SPACE
 from mcuformer.chain import ChainConfig, stage_config, stages
+from mcuformer.errors import ConfigError
 from mcuformer.run.artifact import (
     canonical_json,
     digest,
@@ -49,6 +50,21 @@ class Round(Value):
     def found(self) -> tuple[str | None, str]:
         """What the next round may change."""
         return self.point, self.subnet
+
+
+def check_rounds(config: ChainConfig) -> None:
+    """Refuse rounds without a space search.
+
+    Raises:
+        ConfigError: all axes are searched at once.
+    """
+    if config.rounds > 1 and config.axes == "all":
+        raise ConfigError(
+            "axes=all has no space search that could take turns with the subnet search",
+            where="rounds",
+            got=config.rounds,
+            expected="1",
+        )
 
 
 def run_rounds(config: ChainConfig) -> list[Round]:

@@ -8,7 +8,8 @@ import pytest
 
 from mcuformer import rounds
 from mcuformer.chain import ChainConfig
-from mcuformer.rounds import Round, latest, run_rounds
+from mcuformer.errors import ConfigError
+from mcuformer.rounds import Round, check_rounds, latest, run_rounds
 from mcuformer.run.entry import compose
 
 SECONDS = {"evolve.space": 2.0, "supernet.train": 1.0, "evolve.search": 3.0}
@@ -79,3 +80,9 @@ def test_one_round_keeps_no_record(monkeypatch: pytest.MonkeyPatch, settings: li
     config = parse(settings, "rounds=1")
     assert run(monkeypatch, config, "a1") == ([4], ["a1"])
     assert list(config.run.path.iterdir()) == []
+
+
+def test_rounds_without_a_space_search_are_refused(settings: list[str]) -> None:
+    check_rounds(parse(settings))
+    with pytest.raises(ConfigError, match=r"rounds: axes=all has no space search"):
+        check_rounds(parse(settings, "axes=all"))
