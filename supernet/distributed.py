@@ -30,6 +30,7 @@ class DistributedCommand(Command[SettingsT]):
             self._lead(config, processes.agree)
         elif processes.agree(STOP) == GO:
             self.run(config)
+        processes.wait()  # a process that leaves while another one still talks may be aborted
         processes.end()
 
     def _lead(self, config: SettingsT, agree: Callable[[int], float]) -> None:
