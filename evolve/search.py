@@ -172,7 +172,8 @@ def search(config: SearchConfig) -> None:
         config.finalists,
         partial(_int8_percent, config, session.bench, tuple(candidates)),
     )
-    say(describe_winner(config.evaluator, best, len(candidates)))
+    model = config.budget.memory_model
+    say(describe_winner(config.evaluator, best, len(candidates), model))
     write_rows(config.run, config.evaluator, session.bench, candidates, int8)
     write_winner(config.run, config.evaluator, session.bench, candidates, best)
     if config.strategy.draws:

@@ -10,6 +10,7 @@ from evolve.evaluation.evaluator import Evaluator, Workbench
 from evolve.subnet_search.candidate import Candidate
 from evolve.subnet_search.pareto import front
 from evolve.subnet_search.task import Task
+from mcuformer.device import MemoryModel
 from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import RunDir, save_arrays, write_bytes, write_json
 from supernet.pruning.counts import describe_pruning, pruning_counts
@@ -39,15 +40,18 @@ def evaluated_network(
     return vit
 
 
-def describe_winner(evaluator: Evaluator, best: Candidate, candidates: int) -> str:
+def describe_winner(
+    evaluator: Evaluator, best: Candidate, candidates: int, memory_model: MemoryModel
+) -> str:
     """Return the winner of so many candidates in one line."""
     time = "not modelled" if best.ms_high is None else f"at most {best.ms_high:,.1f} ms (modelled)"
     counts = _counts(evaluator, best)
     pruned = "" if counts is None else f"; {describe_pruning(counts)}"
+    staged = "" if memory_model == "flash" else f" (budget.memory_model={memory_model})"
     return (
         f"best of {candidates} subnets: {best.accuracy_percent:.2f} % on steering data "
         f"(evaluator={evaluator.content()['name']}), "
-        f"{best.sram_bytes} bytes of SRAM, {best.flash_bytes} of flash, time {time}{pruned}"
+        f"{best.sram_bytes} bytes of SRAM{staged}, {best.flash_bytes} of flash, time {time}{pruned}"
     )
 
 

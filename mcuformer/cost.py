@@ -12,7 +12,7 @@ NOT_MODELLED = "not modelled: the device file has no figures of the weights' mem
 class Footprint(Value):
     """Memory of a firmware, as the exporter's planner predicts it or the linker measures it.
 
-    SRAM = arena + fast arena + static data + stack; flash = weights + code.
+    SRAM = arena + fast arena + staged weights + static data + stack; flash = weights + code.
 
     Args:
         arena_bytes: tensors and scratch buffers.
@@ -21,6 +21,8 @@ class Footprint(Value):
         stack_bytes: stack, reserved or measured.
         weights_bytes: weights, tables and requantisation constants.
         code_bytes: code.
+        staged_bytes: weights that are counted as if they were copied to the arena's region; 0 in
+            every firmware, and in a plan unless ``budget.memory_model=staged``.
     """
 
     arena_bytes: ByteCount
@@ -29,17 +31,23 @@ class Footprint(Value):
     stack_bytes: ByteCount
     weights_bytes: ByteCount
     code_bytes: ByteCount
+    staged_bytes: ByteCount = 0
 
     @property
     def sram_bytes(self) -> int:
-        """SRAM of the whole firmware."""
+        """SRAM that counts against a budget."""
         return sum(self._sram_uses.values())
+
+    @property
+    def firmware_sram_bytes(self) -> int:
+        """SRAM of the firmware, which reads its weights in flash."""
+        return self.sram_bytes - self.staged_bytes
 
     @property
     def _sram_uses(self) -> dict[SramUse, int]:
         """Bytes of each use of SRAM."""
         return {
-            "arena": self.arena_bytes,
+            "arena": self.arena_bytes + self.staged_bytes,
             "fast": self.fast_bytes,
             "data": self.static_bytes + self.stack_bytes,
         }

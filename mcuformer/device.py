@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,7 @@ from mcuformer.value import Value
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7"]
 SramUse = Literal["arena", "fast", "data"]  # data: static data and stack
+MemoryModel = Literal["flash", "staged"]  # where the weights are while a layer is computed
 RegionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=32)]
 MAX_REGIONS = 32
 LINKER_WORDS = {"o", "org", "origin", "l", "len", "length"}  # a linker script's own, in MEMORY
@@ -224,13 +225,19 @@ class BudgetConfig(Value):
         macs: multiply-accumulates of an image; null is no limit.
         milliseconds: modelled time of an image, at its upper end; null is no limit.
         soft: bounds that strategies with a scalarisation aim at; null takes those above.
+        memory_model: ``flash`` counts the SRAM of the firmware, whose kernels read weights in
+            flash; ``staged`` adds the largest weight matrix of a block, as if it were copied to
+            SRAM (MCUFormer, section 3.1).
     """
+
+    later: ClassVar[tuple[str, ...]] = ("memory_model",)
 
     sram_bytes: PositiveBytes | None = None
     flash_bytes: PositiveBytes | None = None
     macs: Macs | None = None
     milliseconds: Milliseconds | None = None
     soft: SoftBounds | None = None
+    memory_model: MemoryModel = "flash"
 
 
 class SramShare(Value):
@@ -251,14 +258,17 @@ class Budget(Value):
     """Hard limits on the memory, the work and the time of a whole firmware.
 
     Args:
-        sram_bytes: limit of both arenas, static data and stack together.
+        sram_bytes: limit of both arenas, staged weights, static data and stack together.
         flash_bytes: limit of weights and code together.
         sram_shares: the regions of SRAM; none may overflow, whatever their sum is.
         code_bytes: size of the code's region.
         weights_bytes: size of the weights' region.
         milliseconds: limit of the modelled time of an image, at its upper end; null is none.
         macs: limit of the multiply-accumulates of an image; null is none.
+        memory_model: whether staged weights count, see :class:`BudgetConfig`.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("memory_model",)
 
     sram_bytes: PositiveInt
     flash_bytes: PositiveInt
@@ -267,6 +277,7 @@ class Budget(Value):
     weights_bytes: PositiveInt
     milliseconds: Milliseconds | None = None
     macs: Macs | None = None
+    memory_model: MemoryModel = "flash"
 
     @classmethod
     def of(cls, config: BudgetConfig, device: Device) -> Budget:
@@ -309,4 +320,5 @@ class Budget(Value):
             weights_bytes=device.region(device.flash_regions[-1]).size_bytes,
             milliseconds=config.milliseconds,
             macs=config.macs,
+            memory_model=config.memory_model,
         )

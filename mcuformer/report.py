@@ -170,6 +170,7 @@ def memory_report(
         "sram_bytes": {
             "arena_planned": planned.arena_bytes,
             "fast_arena_planned": planned.fast_bytes,
+            "staged_planned": planned.staged_bytes,
             **sram,
             "budget": limit.sram_bytes,
         },
@@ -217,6 +218,7 @@ def show_report(report: Mapping[str, Any]) -> None:
         ("SRAM: arena, planned", _count(sram["arena_planned"]), ""),
         ("SRAM: arena, linked", _count(sram["arena_linked"]), ""),
         *_fast_arena_rows(sram),
+        *_staged_rows(sram),
         ("SRAM: static data", _count(sram["static"]), ""),
         ("SRAM: stack, measured", _count(sram["stack_high_water"]), ""),
         ("SRAM: total", _count(sram["total"]), f"of {sram['budget']:,}"),
@@ -290,6 +292,12 @@ def _fast_arena_rows(sram: Mapping[str, int | None]) -> list[tuple[str, str, str
         ("SRAM: fast arena, planned", _count(sram["fast_arena_planned"]), ""),
         ("SRAM: fast arena, linked", _count(sram["fast_arena_linked"]), ""),
     ]
+
+
+def _staged_rows(sram: Mapping[str, int | None]) -> list[tuple[str, str, str]]:
+    """Return the row of staged weights, which only the budget counts; none without them."""
+    staged = sram.get("staged_planned")  # reports of before lack it
+    return [("SRAM: staged weights, not built", _count(staged), "")] if staged else []
 
 
 def _time_rows(time: Mapping[str, float] | None, limit: float | None) -> list[tuple[str, str, str]]:

@@ -20,6 +20,7 @@ class Value(BaseModel):
     """
 
     without_effect: ClassVar[tuple[str, ...]] = ()  # fields that no result depends on
+    later: ClassVar[tuple[str, ...]] = ()  # fields that `content` leaves out at their default
     inferable: ClassVar[tuple[str, ...]] = ()  # fields that a configuration may leave to `inferred`
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -64,11 +65,15 @@ class Value(BaseModel):
         return self.model_dump(mode="json")
 
     def content(self) -> dict[str, Any]:
-        """Return as plain containers what results depend on: all but fields `without_effect`."""
+        """Return as plain containers what results depend on: all but fields `without_effect`.
+
+        Fields of `later` were added after results had been recorded. At their default they are left
+        out, so that these results stay valid.
+        """
         result = self.dump()
-        for name in type(self).model_fields:
+        for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if name in self.without_effect:
+            if name in self.without_effect or (name in self.later and value == field.default):
                 del result[name]
             elif isinstance(value, Value):
                 result[name] = value.content()

@@ -180,7 +180,7 @@ def measured_accuracy(
 
 
 def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
-    """Return what ``export.json`` tells, in six lines.
+    """Return what ``export.json`` tells, in six lines, and one more on staged weights.
 
     Args:
         content: content of the file.
@@ -197,11 +197,13 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
         exact = [name for name, equal in content["bit_exact"].items() if equal]
         checked, missing = content["check_images"], content["not_verified"]
         fast = f"fast arena {cost.fast_bytes:,}, " if cost.fast_bytes else ""
+        staged = f"staged weights {cost.staged_bytes:,}, " if cost.staged_bytes else ""
         verified = f"equal to numpy on {checked} images: {', '.join(exact) or 'nothing'}"
         return [
             f"exported {network.describe()} for {device}",
             f"SRAM {cost.sram_bytes:,} of {limits[0]:,} bytes: arena {cost.arena_bytes:,}, "
-            f"{fast}static data {cost.static_bytes:,}, stack {cost.stack_bytes:,}",
+            f"{fast}{staged}static data {cost.static_bytes:,}, stack {cost.stack_bytes:,}",
+            *staging_lines(cost),
             f"flash {cost.flash_bytes:,} of {limits[1]:,} bytes: weights {cost.weights_bytes:,}, "
             f"code {cost.code_bytes:,}",
             f"time of an image, modelled: {NOT_MODELLED if time is None else time.describe()}",
@@ -209,6 +211,16 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
             f"float {accuracy['float']:.2f} %, int8 {accuracy['int8']:.2f} %",
             "; ".join([f"firmware: {run.file('firmware')}", verified, *missing]),
         ]
+
+
+def staging_lines(cost: Footprint) -> list[str]:
+    """Return a line on what a footprint with staged weights counts that the firmware lacks."""
+    if not cost.staged_bytes:
+        return []
+    return [
+        "budget.memory_model=staged counts weights as if they were copied to SRAM; the firmware "
+        f"reads them in flash and takes {cost.firmware_sram_bytes:,} bytes of SRAM"
+    ]
 
 
 def fitting_schedule(target: Target, subnet: SubnetConfig) -> tuple[Cost, Schedule]:
@@ -232,7 +244,8 @@ def fitting_schedule(target: Target, subnet: SubnetConfig) -> tuple[Cost, Schedu
     over_sram, over_flash = footprint.exceeds(limit)
     if over_sram or over_flash:
         reason = f"; {explain(scheduled, target.forms)}" if over_sram else ""
-        got = f"{footprint.sram_bytes} bytes of SRAM and {footprint.flash_bytes} of flash"
+        staged = f" ({footprint.staged_bytes} staged weights)" if footprint.staged_bytes else ""
+        got = f"{footprint.sram_bytes} bytes of SRAM{staged} and {footprint.flash_bytes} of flash"
         expected = f"at most {limit.sram_bytes} and {limit.flash_bytes}"
         for share in footprint.overflowing(limit):
             got += f", {footprint.held_by(share)} in region {share.region}"

@@ -62,7 +62,7 @@ class Problem:
         return {
             "space": self.space.dump(),
             "points": [point.dump() for point in self.points],
-            "limit": self.limit.dump(),
+            "limit": self.limit.content(),
             "objectives": list(self.objectives),
             "soft": None if self.soft is None else self.soft.dump(),
             "pruning": None if self.pruning is None else self.pruning.dump(),

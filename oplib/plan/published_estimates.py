@@ -1,6 +1,7 @@
 """Memory and parameter counts of the paper, of its released code and of muNAS, for comparisons.
 
-The planner alone decides what is admissible (:mod:`oplib.target.target`).
+The planner decides what is admissible (:mod:`oplib.target.target`). Of these counts it takes the
+staged weights alone, with ``budget.memory_model=staged``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 from mcuformer.subnet import LINEARS, SubnetConfig, factor_rank
+from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.network.builder import build_graph
+from oplib.network.low_rank import deployed_rank
 from oplib.plan.order import MUNAS, peak_over_orders
 
 
@@ -32,18 +35,35 @@ def paper_criterion_bytes(subnet: SubnetConfig) -> float:
     outputs (token overwriting), with a class token, as the paper's networks have.
     """
     tokens = subnet.num_patches + 1
-    weights, activations = 0, 0
-    for block in set(subnet.blocks):
-        index = subnet.blocks.index(block)
+    widest = max(max(widths) for widths in _layer_widths(subnet, DEFAULT_FORMS))
+    return staged_weights_bytes(subnet) + tokens * widest
+
+
+def staged_weights_bytes(subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS) -> int:
+    """Return the largest weight matrix of the blocks' fully connected layers, in bytes at int8.
+
+    This is the first term of the paper's criterion (MCUFormer, section 3.1): one matrix of
+    ``in * out`` weights is in SRAM at a time. q, k and v are one matrix, the two factors of a
+    low-rank layer two. Patch embedding and head do not count, nor do biases and requantisation.
+
+    Args:
+        subnet: the network's shape.
+        forms: tell which factors are multiplied out.
+    """
+    layers = _layer_widths(subnet, forms)
+    return max(a * b for widths in layers for a, b in pairwise(widths))
+
+
+def _layer_widths(subnet: SubnetConfig, forms: Forms) -> list[tuple[int, ...]]:
+    """Return (in, out) or (in, rank, out) of each kind of fully connected layer, as deployed."""
+    layers = []
+    for index in {block: index for index, block in enumerate(subnet.blocks)}.values():
         for name in LINEARS:
             features_in, features_out = subnet.linear_shape(index, name)
-            rank = subnet.rank(index, name)
-            ranks = [] if rank is None else [rank]
-            widths = [features_in, *ranks, features_out]
-            pairs = pairwise(widths)
-            weights = max(weights, *(a * b for a, b in pairs))
-            activations = max(activations, *(tokens * width for width in widths))
-    return weights + activations
+            rank = deployed_rank(subnet, index, name, forms)
+            ranks = () if rank is None else (rank,)
+            layers.append((features_in, *ranks, features_out))
+    return layers
 
 
 def munas_peak_bytes(subnet: SubnetConfig) -> int:

@@ -19,6 +19,7 @@ from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.ops.work import Work
 from oplib.plan.arena import ONE_ARENA, FastRoom
 from oplib.plan.footprint import PlannedCost, planned_cost, static_bytes
+from oplib.plan.published_estimates import staged_weights_bytes
 from oplib.plan.schedule import Schedule, fast_sizes, least_arena, schedule
 from oplib.plan.time_model import TimeModel
 from oplib.target.board import LinkedSizes
@@ -65,12 +66,12 @@ class Target:
 
     @cached_property
     def planned_bytes(self) -> int:
-        """Bytes that the budget leaves for the arena and the fast arena."""
+        """Bytes that the budget leaves for both arenas and for staged weights."""
         return max(0, self.limit.sram_bytes - self._empty.sram_bytes)
 
     @cached_property
     def arena_bytes(self) -> int:
-        """Largest arena in bytes that the budget leaves, within the arena's memory region."""
+        """Bytes that it leaves for the arena and staged weights, within the arena's region."""
         return self._room("arena")
 
     @cached_property
@@ -91,6 +92,12 @@ class Target:
     def _empty(self) -> Footprint:
         return self._footprint(PlannedCost(0, 0, 0, 0, Work()))
 
+    def staged_bytes(self, subnet: SubnetConfig) -> int:
+        """Return the weights that the memory model counts in the arena's region."""
+        if self.limit.memory_model == "flash":
+            return 0
+        return staged_weights_bytes(subnet, self.forms)
+
     def room(self, subnet: SubnetConfig) -> Room:
         """Return what a subnet's schedule may take of both arenas.
 
@@ -98,7 +105,7 @@ class Target:
         otherwise. If nothing fits, the schedule is the one of least SRAM.
         """
         if self.fast_bytes == 0:
-            return Room(self.arena_bytes, ONE_ARENA)
+            return Room(max(0, self.arena_bytes - self.staged_bytes(subnet)), ONE_ARENA)
         for stream in (False, True):
             rooms = [room for room in self._rooms(subnet, stream) if self._holds(subnet, room)]
             if rooms:
@@ -111,7 +118,9 @@ class Target:
         # where another call has something else. So if the budget is less than what the regions
         # leave, the fast arena gets either as much as the least arena leaves, if that is not
         # slower, or as little as the arena's region allows.
-        arena, fast, total = self.arena_bytes, self.fast_bytes, self.planned_bytes
+        staged = self.staged_bytes(subnet)
+        arena, total = (max(0, size - staged) for size in (self.arena_bytes, self.planned_bytes))
+        fast = min(self.fast_bytes, total)
 
         def least(size: int) -> int:
             return least_arena(subnet, self.forms, FastRoom(size, stream))
@@ -152,7 +161,7 @@ class Target:
         """Return bytes and time of a subnet's firmware, according to the exporter's own planner."""
         planned = self._planned(subnet, self.room(subnet))
         return Cost(
-            footprint=self._footprint(planned),
+            footprint=self._footprint(planned, self.staged_bytes(subnet)),
             time=self.timing.time(planned.work),
             macs=subnet.merged.macs,
         )
@@ -174,12 +183,12 @@ class Target:
         """Return everything that :meth:`cost` and :meth:`admits` depend on, as plain containers."""
         return {
             "device": self.device.dump(),
-            "budget": self.limit.dump(),
+            "budget": self.limit.content(),
             "forms": self.forms.dump(),
         }
 
-    def _footprint(self, planned: PlannedCost) -> Footprint:
-        """Return the planned bytes together with static data and the stack reserve."""
+    def _footprint(self, planned: PlannedCost, staged: int = 0) -> Footprint:
+        """Return planned and staged bytes together with static data and the stack reserve."""
         return Footprint(
             arena_bytes=planned.arena,
             fast_bytes=planned.fast,
@@ -187,6 +196,7 @@ class Target:
             stack_bytes=self.device.stack_reserve_bytes,
             weights_bytes=planned.weights,
             code_bytes=planned.code,
+            staged_bytes=staged,
         )
 
 

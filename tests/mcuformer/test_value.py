@@ -82,3 +82,13 @@ def test_what_no_result_depends_on_is_no_content() -> None:
 
     assert Outer().content() == {"inner": {"size": 3}}
     assert Outer().dump() == {"inner": {"size": 3, "cache": 4}, "folder": "x"}
+
+
+def test_a_later_field_is_content_where_it_is_set() -> None:
+    class Grown(Value):
+        later = ("model",)
+        size: int = 3
+        model: str = "old"
+
+    assert Grown().content() == {"size": 3}
+    assert Grown(model="new").content() == {"size": 3, "model": "new"}

@@ -55,3 +55,19 @@ def test_a_network_that_is_too_slow_is_refused(
     line = rf"^budget\.milliseconds: .* \(got {fastest:g} ms \(modelled\), expected at most 0\.01\)"
     with pytest.raises(BudgetError, match=line):
         export.fitting_schedule(Target(stm32f100, BudgetConfig(milliseconds=0.01)), small_subnet)
+
+
+def test_staged_weights_are_counted_and_not_built(
+    small_subnet: SubnetConfig, stm32f100: Device
+) -> None:
+    """The largest factor is qkv's second, of rank 16 and 3 * 48 outputs."""
+    budget = BudgetConfig(sram_bytes=6000, memory_model="staged")
+    cost, scheduled = export.fitting_schedule(Target(stm32f100, budget), small_subnet)
+    footprint = cost.footprint
+    firmware = scheduled.plan.arena_bytes + footprint.static_bytes + footprint.stack_bytes
+    assert footprint.sram_bytes == firmware + 16 * 144 <= 6000
+    (line,) = export.staging_lines(footprint)
+    assert line.endswith(f"the firmware reads them in flash and takes {firmware:,} bytes of SRAM")
+    small = BudgetConfig(sram_bytes=2304, memory_model="staged")
+    with pytest.raises(BudgetError, match=r"got \d{4} bytes of SRAM \(2304 staged weights\) and"):
+        export.fitting_schedule(Target(stm32f100, small), small_subnet)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from oplib.plan.published_estimates import (
     paper_criterion_bytes,
     released_code_bytes,
     released_num_params,
+    staged_weights_bytes,
 )
 from oplib.target.target import Target
 
@@ -77,6 +80,22 @@ def test_golden_paper_criterion() -> None:
     144 tokens and a class token are the largest activation.
     """
     assert paper_criterion_bytes(PAPER_NETWORK) == 194 * 864 + 145 * 864
+
+
+@pytest.mark.parametrize(
+    ("change", "merged", "weights"),
+    [
+        ({}, False, 194 * 864),  # fc1's second factor; qkv's is 194 * 768, proj is 256 * 216
+        ({}, True, 216 * 864),  # 194 (216 + 864) weights of two factors are more than the matrix
+        ({"rank_ratio": 0.25}, False, 256 * 216),  # factors of rank 54; proj has none
+        ({"low_rank": ()}, False, 216 * 864),
+        ({"rank_ratio": 1.0, "full_rank_factors": True}, False, 216 * 864),  # always multiplied out
+    ],
+)
+def test_staged_weights(change: dict[str, Any], merged: bool, weights: int) -> None:
+    """The largest matrix of a block, by hand; the head's 216 * 1000 do not count."""
+    subnet = PAPER_NETWORK.model_copy(update=change)
+    assert staged_weights_bytes(subnet, Forms(passes=Passes(merge_low_rank=merged))) == weights
 
 
 def test_munas_peak(deit_tiny: SubnetConfig) -> None:

@@ -51,6 +51,53 @@ def test_a_budget_that_can_be_met_is_met(
     assert under.cost(subnet).footprint.sram_bytes == least
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_staged_weights_count_as_if_they_were_in_sram(
+    digits_space: SearchSpace, stm32f746: Device, seed: int
+) -> None:
+    subnet = draw(digits_space, seed)
+    staged = largest_matrix(subnet)
+    least = schedule(subnet).plan.arena_bytes + staged + STATIC["image"] + 1024
+    for more in (0, 3, 8, 600):
+        budget = BudgetConfig(sram_bytes=least + more, memory_model="staged")
+        target = Target(stm32f746, budget)
+        footprint = target.cost(subnet).footprint
+        assert target.admits(subnet)
+        assert footprint.staged_bytes == staged
+        assert footprint.firmware_sram_bytes + staged == footprint.sram_bytes <= least + more
+        assert target.schedule(subnet).plan.arena_bytes == footprint.arena_bytes
+    budget = BudgetConfig(sram_bytes=least - 1, memory_model="staged")
+    assert not Target(stm32f746, budget).admits(subnet)
+    assert Target(stm32f746, BudgetConfig(sram_bytes=least - 1)).admits(subnet)
+
+
+def largest_matrix(subnet: SubnetConfig) -> int:
+    """Largest factor of qkv, fc1 and fc2, or output projection, which has no factors."""
+    dim, ratio, sizes = subnet.embed_dim, subnet.rank_ratio, []
+    for block in subnet.blocks:
+        attn, hidden = block.num_heads * block.head_dim, int(block.mlp_ratio * dim)
+        sizes.append(attn * dim)
+        for larger in (3 * attn, hidden):
+            smaller = min(larger, dim)
+            sizes.append((int(ratio * smaller) if ratio < 1 else smaller) * max(larger, dim))
+    return max(sizes)
+
+
+def test_staged_weights_lie_in_the_arenas_region(device: Callable[[str], Device]) -> None:
+    """1,152 * 192 bytes exceed the 192 KB of SRAM; 256 KB with the CCM would hold everything."""
+    block = BlockConfig(num_heads=3, head_dim=64, mlp_ratio=6.0)
+    subnet = SubnetConfig(
+        img_size=32, patch_size=8, in_chans=3, num_classes=10, embed_dim=192, blocks=(block,)
+    )
+    target = Target(device("stm32f427"), BudgetConfig(memory_model="staged"))
+    footprint = target.cost(subnet).footprint
+    assert footprint.staged_bytes == 1152 * 192
+    assert footprint.sram_bytes < 256 * 1024
+    assert [share.region for share in footprint.overflowing(target.limit)] == ["sram"]
+    assert not target.admits(subnet)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_cost_by_blocks_is_the_whole_plans(
@@ -169,4 +216,6 @@ def test_equal_limits_have_one_identity(stm32f100: Device) -> None:
     assert named.identity() == Target(stm32f100).identity()
     less = Target(stm32f100, BudgetConfig(sram_bytes=8188))
     other = Target(stm32f100, forms=Forms(gelu="sigmoid"))
+    staged = Target(stm32f100, BudgetConfig(memory_model="staged"))
     assert less.identity() != named.identity() != other.identity()
+    assert staged.identity() != named.identity()
