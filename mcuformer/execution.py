@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evolve.evaluation.combination import check_pruning, least_pruning
-from evolve.space_search.quality import check_feasible
+from evolve.space_search.quality import check_feasible, measure_admission, sample_space
 from mcuformer.chain import ChainConfig, stage_config, stages
 from mcuformer.plan import show_plan
 from mcuformer.report import show_report
@@ -11,7 +11,11 @@ from mcuformer.rounds import REPEATED, check_rounds, run_rounds
 from mcuformer.run import entry
 from mcuformer.run.artifact import read_json, write_json
 from mcuformer.run.progress import say
+from mcuformer.seed import stream
 from supernet.recipe import check_batch_size
+
+ADVICE_SAMPLES = 40
+BINDING = (0.05, 0.95)  # refused shares between which a budget leaves a choice, and only a choice
 
 
 def run_chain(config: ChainConfig) -> None:
@@ -30,6 +34,7 @@ def run_chain(config: ChainConfig) -> None:
     if not all(config.run.record_file(command.name).exists() for command in commands):
         check_batches(config)
         check_prunings(config)
+        advise_on_space(config)
     if config.plan:
         show_plan(config)
         return
@@ -58,6 +63,22 @@ def check_budget(config: ChainConfig) -> None:
     """
     target = config.target
     check_feasible(config.space.points(), config.space, target.cost, target.limit)
+
+
+def advise_on_space(config: ChainConfig) -> None:
+    """Say so if device and budget refuse hardly any subnet of the space, or nearly all."""
+    samples = sample_space(config.space, ADVICE_SAMPLES, stream(config.seed, "advice"))
+    admission, _ = measure_admission(samples, config.target.cost, config.target.limit)
+    share = admission.refused / admission.sampled
+    if BINDING[0] <= share <= BINDING[1]:
+        return
+    refused = f"{admission.refused} of {admission.sampled} sampled subnets exceed the budget"
+    advice = (
+        "it does not limit the search, and larger subnets may be more accurate (space=...)"
+        if share < BINDING[0]
+        else "smaller choices in the space leave the search more of them (space=...)"
+    )
+    say(f"space: {refused} on {config.device.name}; {advice}")
 
 
 def check_batches(config: ChainConfig) -> None:

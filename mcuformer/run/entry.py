@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,7 @@ from mcuformer.run.command_line import CommandLine, read_command_line, refuse
 from mcuformer.run.help import help_text
 from mcuformer.run.presets import staged
 from mcuformer.run.progress import process_count, process_rank
+from mcuformer.run.sized_spaces import default_space
 from mcuformer.value import Value
 
 if TYPE_CHECKING:
@@ -67,7 +69,6 @@ def run(
     except ImportError:
         return fail("hydra-core is not installed; run `pip install hydra-core`")
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    _register_resolvers()
     try:
         imports_done()
         if process_count() > 1 and not distributed:
@@ -83,6 +84,7 @@ def run(
         if line.parsed.help:
             print(help_text(config_name, model))
         else:
+            _register_resolvers(line)
             with staged(config_name, model, line.files) as folder:
                 _call_hydra(folder, config_name, model, function, line)
     except SystemExit as end:
@@ -123,7 +125,7 @@ def compose(config_name: str, overrides: Sequence[str], model: type[Value]) -> d
     from omegaconf.errors import OmegaConfBaseException
 
     line = read_command_line(overrides, model)
-    _register_resolvers()
+    _register_resolvers(line)
     try:
         with (
             staged(config_name, model, line.files) as folder,
@@ -174,10 +176,12 @@ def _call_hydra(
         sys.argv = saved
 
 
-def _register_resolvers() -> None:
-    """Make :func:`points_beside` known to ``conf/``."""
+def _register_resolvers(line: CommandLine) -> None:
+    """Make :func:`points_beside` and :func:`default_space` known to ``conf/``."""
     from omegaconf import OmegaConf
 
+    choose = partial(default_space, files=line.files.get("device", {}))
+    OmegaConf.register_new_resolver("default_space", choose, replace=True)
     OmegaConf.register_new_resolver("points_beside", points_beside, replace=True)
 
 
