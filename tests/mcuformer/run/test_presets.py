@@ -57,7 +57,8 @@ UNIONS = {"evaluator": SearchConfig.model_fields["evaluator"].annotation}
 OVERLAYS = {"experiment", "visit"}
 PRESETS = [path for path in sorted(conf_dir().glob("*/*.yaml")) if path.parent.name not in OVERLAYS]
 DATA = {"data.root": "x", "data.img_size": 240, "data.num_classes": 1000}
-SIDES = {"digits": 8, "npz": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32}
+SMALL = {"digits": 8, "npz": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32}
+SIDES = SMALL | {f"{name}_1m": side for name, side in SMALL.items()}
 NEEDED = {
     "data/cifar10": {"data.root": "x"},
     "data/fashion_mnist": {"data.root": "x"},
