@@ -14,7 +14,7 @@ from evolve.search import SEARCH
 from evolve.space import SPACE
 from mcuformer.chain import CHAIN, ChainConfig, stage_config, stages
 from mcuformer.errors import ConfigError
-from mcuformer.execution import check_prunings
+from mcuformer.execution import advise_on_space, check_prunings
 from mcuformer.run.entry import compose
 from oplib.export import EXPORT
 from supernet.train import TRAIN
@@ -58,6 +58,23 @@ def test_a_pruning_that_no_winner_could_have_is_refused_before_the_search() -> N
         with pytest.raises(ConfigError, match=r"pruning\.groups") if refused else nullcontext():
             check_prunings(config)
     assert stage_config(FINETUNE, config).pruning == config.pruning
+
+
+@pytest.mark.parametrize(
+    ("widths", "told"),
+    [("[32]", "space: 0 of 40 "), ("[128]", "space: 40 of 40 "), ("[32,128]", "")],
+)
+def test_a_space_that_does_not_suit_the_board_is_told(
+    capsys: pytest.CaptureFixture[str], widths: str, told: str
+) -> None:
+    """Four blocks of width 128 have 4 * 2 * 128 * 256 weights in the MLP, twice 128 KB."""
+    genes = {"depth": "[4]", "num_heads": "[1]", "mlp_ratio": "[2.0]", "embed_dim": widths}
+    points = {"rank_ratio": "[1.0]", "patch_size": "[4]"}
+    changes = [f"space.{name}={choices}" for name, choices in (genes | points).items()]
+    advise_on_space(ChainConfig.parse(compose("mcuformer", changes, ChainConfig)))
+    printed = capsys.readouterr().err
+    assert printed.startswith(told)
+    assert printed.count("\n") == bool(told)
 
 
 def test_names_are_modules_and_configurations(root: Path) -> None:
