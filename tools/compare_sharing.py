@@ -1,14 +1,15 @@
-r"""What sharing weights costs subnets of each size, under several rules of supernet training.
+r"""What sharing weights costs subnets of each size, by the sampling of the supernet's training.
 
-    python tools/compare_sharing.py data.root=FOLDER [--variants NAME ...] [--seeds 3]
+    python tools/compare_sharing.py data.root=FOLDER [--samplings NAME[@EPOCHS] ...] [--seeds 3]
         [--out FOLDER] [--json] [--markdown]
 
 Overrides are those of supernet.train; data is Fashion-MNIST at rank ratio 1 and patch size 7 unless
-they say otherwise. Subnets are spread evenly over the MACs of the space, no device limits them. Each
-is trained from scratch on the first `--train-images` images, and each variant trains a supernet on
-them. The gap is a subnet's inherited test accuracy minus that from scratch, in points. The four
-smallest and the four largest are averaged; the spread is over the supernets' seeds, against the
-mean of the trainings from scratch. Every training is recorded in `--out` and not repeated.
+they say otherwise. The subnets are spread evenly over the MACs of the space; no device limits them.
+Each is trained from scratch on the first `--train-images` images, and each sampling trains a
+supernet on the same for `--supernet-epochs`, or for as many epochs as its name says. A subnet's gap
+is its inherited test accuracy minus the one from scratch, in points. The spread is over the
+supernets' seeds, against the mean of the trainings from scratch. Every training is recorded in
+`--out` and not repeated.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ from mcuformer.space import SpacePoint
 from mcuformer.subnet import SubnetConfig
 from supernet.data import pad_value
 from supernet.evaluate import PreparedSplit
+from supernet.modules import ModuleT
 from supernet.recipe import Recipe
-from supernet.sampling import SandwichSampling, UniformSampling
-from supernet.task import SupernetSetting, network_task, seed_everything, supernet_task
+from supernet.sampling import SamplingConfig, SandwichSampling, UniformSampling
+from supernet.task import SupernetSetting, Task, network_task, seed_everything, supernet_task
 from supernet.train import TrainConfig, resolve_point
 from supernet.trainer import train
 from supernet.vit import Vit
@@ -53,7 +55,7 @@ DEFAULTS = (
     "threads=1",
 )
 DRAWS = 4000  # sampled subnets from which the compared ones are chosen
-VARIANTS: dict[str, Any] = {
+SAMPLINGS: dict[str, SamplingConfig] = {
     "uniform": UniformSampling(name="uniform"),
     "sandwich": SandwichSampling(name="sandwich"),
 }
@@ -109,6 +111,16 @@ def spread_subnets(setting: Setting, count: int) -> list[SubnetConfig]:
     return [ordered[int(np.abs(macs - value).argmin())] for value in wanted]
 
 
+def trained(task: Task[ModuleT], description: str) -> tuple[ModuleT, float]:
+    """Return the trained network and the CPU seconds of its training, which starts anew."""
+    shutil.rmtree(task.directory, ignore_errors=True)  # of one that was interrupted
+    started = time.process_time()  # the machine may be busy with other work
+    model = train(task, task.recipe.epochs, description).model
+    seconds = time.process_time() - started
+    shutil.rmtree(task.directory)
+    return model, seconds
+
+
 def from_scratch(setting: Setting, subnet: SubnetConfig, seed: int, epochs: int) -> float:
     """Return the test accuracy of a subnet that is trained from scratch, in percent."""
     path = setting.out / "scratch" / f"{subnet.key}_{epochs}_{seed}.json"
@@ -118,81 +130,81 @@ def from_scratch(setting: Setting, subnet: SubnetConfig, seed: int, epochs: int)
         vit = Vit(subnet, pad_value(dataset.preprocessing), recipe.drop_path_rate)
         identity = {"subnet": subnet.dump(), "start": "scratch"}
         task = network_task(vit, dataset, recipe, seed, setting.out / "unfinished", identity)
-        started = time.process_time()
-        trained = train(task, epochs, f"{subnet.macs / 1e6:.2f} M MACs, seed {seed}")
-        seconds = (time.process_time() - started) * epochs / trained.epochs
-        accuracy = setting.test.accuracy_percent(trained.model)
+        model, seconds = trained(task, f"{subnet.macs / 1e6:.2f} M MACs, seed {seed}")
+        accuracy = setting.test.accuracy_percent(model)
         write_json(path, KIND, {"accuracy_percent": accuracy, "seconds": seconds})
-        shutil.rmtree(task.directory)
     return float(read_json(path, KIND)["accuracy_percent"])
 
 
 def inherited(
-    setting: Setting, variant: str, seed: int, epochs: int, subnets: list[SubnetConfig]
+    setting: Setting, sampling: str, epochs: int, seed: int, subnets: list[SubnetConfig]
 ) -> dict[str, Any]:
     """Return the test accuracies of subnets with the weights of one supernet, and its cost."""
-    path = setting.out / "supernets" / f"{variant}_{epochs}_{seed}.json"
+    path = setting.out / "supernets" / f"{sampling}_{epochs}_{seed}.json"
     if not path.exists():
         config, recipe = setting.config, setting.recipe(epochs)
-        how = SupernetSetting(recipe, VARIANTS[variant], seed, setting.out / "unfinished")
+        how = SupernetSetting(recipe, SAMPLINGS[sampling], seed, setting.out / "unfinished")
         task = supernet_task(config.space, setting.point, setting.dataset, how)
-        started = time.process_time()
-        trained = train(task, epochs, f"{variant}, seed {seed}")
-        seconds = (time.process_time() - started) * epochs / trained.epochs
+        model, seconds = trained(task, f"{sampling}, {epochs} epochs, seed {seed}")
         accuracies = {
-            subnet.key: setting.test.accuracy_percent(partial(trained.model, subnet=subnet))
+            subnet.key: setting.test.accuracy_percent(partial(model, subnet=subnet))
             for subnet in subnets
         }
         write_json(path, KIND, {"accuracy_percent": accuracies, "seconds": seconds})
-        shutil.rmtree(task.directory)
     record = read_json(path, KIND)
-    accuracies = [record["accuracy_percent"][subnet.key] for subnet in subnets]
-    return {"accuracies": accuracies, "seconds": record["seconds"]}
+    ordered = [record["accuracy_percent"][subnet.key] for subnet in subnets]
+    return {"accuracies": ordered, "seconds": record["seconds"]}
+
+
+def sampling_and_epochs(name: str, epochs: int) -> tuple[str, int]:
+    """Return the parts of ``NAME`` or ``NAME@EPOCHS``; `epochs` are those of a bare name."""
+    sampling, _, own = name.partition("@")
+    if sampling not in SAMPLINGS:
+        expected = ", ".join(SAMPLINGS)
+        raise ConfigError("no such sampling", where="--samplings", got=name, expected=expected)
+    if own and not (own.isdecimal() and int(own)):
+        raise ConfigError("not a number of epochs", where="--samplings", got=name)
+    return sampling, int(own or epochs)
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Train what is not recorded yet, and return the gaps."""
     tool.require_at_least(2, subnets=options.subnets)
     tool.require_at_least(1, seeds=options.seeds, scratch_seeds=options.scratch_seeds)
-    for name in options.variants:
-        if name not in VARIANTS:
-            raise ConfigError("no such variant", where="--variants", got=name)
+    ways = {name: sampling_and_epochs(name, options.supernet_epochs) for name in options.samplings}
     setting = resolve(options)
     subnets = spread_subnets(setting, options.subnets)
     rows = {
-        name: [
-            inherited(setting, name, seed, options.supernet_epochs, subnets)
-            for seed in range(options.seeds)
-        ]
-        for name in options.variants
+        name: [inherited(setting, *way, seed, subnets) for seed in range(options.seeds)]
+        for name, way in ways.items()
     }
     scratch = [
         [from_scratch(setting, subnet, seed, options.epochs) for subnet in subnets]
         for seed in range(options.scratch_seeds)
     ]
     truth, half = np.mean(scratch, axis=0), len(subnets) // 2
-    variants = {}
+    samplings = {}
     for name, seeds in rows.items():
         gaps = np.array([seed["accuracies"] for seed in seeds]) - truth
-        variants[name] = {
+        samplings[name] = {
             "gaps": gaps.mean(axis=0).tolist(),
             "smallest": gaps[:, :half].mean(axis=1).tolist(),
             "largest": gaps[:, half:].mean(axis=1).tolist(),
             "seconds": [seed["seconds"] for seed in seeds],
         }
     macs = [subnet.macs for subnet in subnets]
-    return {"macs": macs, "scratch": truth.tolist(), "variants": variants}
+    return {"macs": macs, "scratch": truth.tolist(), "samplings": samplings}
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """Return the gap of every subnet, and those of the smaller and the larger half."""
-    header = ["variant", *(f"{macs / 1e6:.1f} M" for macs in result["macs"])]
+    header = ["sampling", *(f"{macs / 1e6:.1f} M" for macs in result["macs"])]
     header += ["smaller half", "larger half", "CPU s"]
     rows = [("from scratch, %", *(f"{a:.2f}" for a in result["scratch"]), "", "", "")]
-    for name, variant in result["variants"].items():
-        halves = (tool.mean_and_spread(variant[half]) for half in ("smallest", "largest"))
-        gaps = (f"{gap:+.2f}" for gap in variant["gaps"])
-        rows.append((name, *gaps, *halves, f"{np.mean(variant['seconds']):.0f}"))
+    for name, values in result["samplings"].items():
+        halves = (tool.mean_and_spread(values[half]) for half in ("smallest", "largest"))
+        gaps = (f"{gap:+.2f}" for gap in values["gaps"])
+        rows.append((name, *gaps, *halves, f"{np.mean(values['seconds']):.0f}"))
     return [Table(header, rows)]
 
 
@@ -200,9 +212,9 @@ def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
     parser.add_argument("overrides", nargs="*", help="settings of supernet.train")
-    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--samplings", nargs="+", default=list(SAMPLINGS), metavar="NAME")
     parser.add_argument("--subnets", type=int, default=8, help="compared subnets (8)")
-    parser.add_argument("--seeds", type=int, default=3, help="supernets per variant (3)")
+    parser.add_argument("--seeds", type=int, default=3, help="supernets per sampling (3)")
     parser.add_argument("--scratch-seeds", type=int, default=3, help="trainings per subnet (3)")
     parser.add_argument("--epochs", type=int, default=8, help="epochs from scratch (8)")
     parser.add_argument("--supernet-epochs", type=int, default=20)
