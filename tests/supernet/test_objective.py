@@ -21,7 +21,7 @@ WEIGHT, SMOOTHING = 0.25, 0.1
 def test_a_sandwich_shares_images_out_and_learns_from_the_largest(
     digits_space: SearchSpace, digits_config: DataConfig, tmp_path: Path
 ) -> None:
-    recipe = Recipe(epochs=1, batch_size=8, lr=1e-3, label_smoothing=SMOOTHING)
+    recipe = Recipe(epochs=1, warmup_epochs=0, batch_size=8, lr=1e-3, label_smoothing=SMOOTHING)
     sampling = SandwichSampling(name="sandwich", num_random=1, weight=WEIGHT)
     setting = SupernetSetting(recipe, sampling, 7, tmp_path)
     task = supernet_task(digits_space, digits_space.point_at((1, 2)), load(digits_config), setting)
