@@ -73,12 +73,13 @@ class Processes:
         """Whether this process writes files."""
         return self.share[0] == 0
 
-    def check_batch_size(self, batch_size: int, *, mixed: bool) -> None:
-        """Refuse a batch that the processes cannot share evenly, or that Mixup cannot pair.
+    def check_batch_size(self, batch_size: int, *, mixed: bool, parts: int) -> None:
+        """Refuse a batch that processes or subnets cannot share, or that Mixup cannot pair.
 
         Args:
             batch_size: images per step, over all processes.
             mixed: whether Mixup or CutMix is on.
+            parts: number of subnets that share the images of a process out.
 
         Raises:
             ConfigError: with the sizes that would do.
@@ -90,6 +91,13 @@ class Processes:
                 where="recipe.batch_size",
                 got=batch_size,
                 expected=f"a multiple of {count}",
+            )
+        if batch_size // count < parts:
+            raise ConfigError(
+                "each subnet of a step needs an image of its own",
+                where="recipe.batch_size",
+                got=batch_size,
+                expected=f"at least {parts * count}, or a smaller sampling.num_random",
             )
         if mixed and batch_size // count % 2:
             raise ConfigError(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -35,7 +35,8 @@ class SandwichSampling(Value):
     """The largest, the smallest and random subnets in each step (BigNAS, Yu et al., 2020, 3).
 
     Largest and smallest are taken among the subnets that fit the budget, if there is one. The
-    largest learns from the labels, the others from its logits.
+    largest learns from all images of the step and teaches the others. Unlike in BigNAS, these share
+    the images out, so that a step costs little more than the largest subnet's.
 
     Args:
         num_random: random subnets per step, in addition to the two extremes.
@@ -44,8 +45,8 @@ class SandwichSampling(Value):
     """
 
     name: Literal["sandwich"]
-    num_random: Annotated[int, Field(ge=0, le=64)] = 1
-    weight: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    num_random: Annotated[int, Field(ge=0, le=64)] = 2
+    weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
 
 
 class BudgetAwareSampling(Value):
@@ -68,17 +69,32 @@ SamplingConfig = Annotated[
 ]
 
 
+class Visit(NamedTuple):
+    """A subnet of a training step.
+
+    Args:
+        subnet: the subnet.
+        images: which of the step's images pass through it.
+    """
+
+    subnet: SubnetConfig
+    images: slice = slice(None)
+
+
 class Sampler(Protocol):
     """Draws the subnets of a step.
 
     Attributes:
-        in_place_weight: share of the first subnet's logits in the loss of the others.
+        in_place_weight: share of the first subnet's logits in the loss of the others; the first
+            sees all images if this is not 0.
+        parts: number of subnets that share the images of a step out, at least one for each.
     """
 
     in_place_weight: float
+    parts: int
 
-    def __call__(self, epoch: int, step: int) -> Sequence[SubnetConfig]:
-        """Return the subnets of step `step` of epoch `epoch`, the teacher of the others first."""
+    def __call__(self, epoch: int, step: int) -> Sequence[Visit]:
+        """Return the visits of step `step` of epoch `epoch`, the teacher of the others first."""
 
 
 @dataclass(frozen=True)
@@ -152,14 +168,14 @@ class Pool:
 class UniformSampler:
     """See :class:`UniformSampling`."""
 
-    in_place_weight = 0.0
+    in_place_weight, parts = 0.0, 1
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
-    def __call__(self, epoch: int, step: int) -> Sequence[SubnetConfig]:
+    def __call__(self, epoch: int, step: int) -> Sequence[Visit]:
         """Draw the subnet of one step."""
-        return [self.pool.sample(stream(self.pool.seed, "sampling", epoch, step))]
+        return [Visit(self.pool.sample(stream(self.pool.seed, "sampling", epoch, step)))]
 
 
 class SandwichSampler:
@@ -167,29 +183,32 @@ class SandwichSampler:
 
     def __init__(self, config: SandwichSampling, pool: Pool) -> None:
         self.pool, self.num_random, self.in_place_weight = pool, config.num_random, config.weight
+        self.parts = config.num_random + 1
         admitted = pool.admitted()
         self.smallest, self.largest = admitted[0], admitted[-1]
 
-    def __call__(self, epoch: int, step: int) -> Sequence[SubnetConfig]:
+    def __call__(self, epoch: int, step: int) -> Sequence[Visit]:
         """Return the largest, the smallest and random subnets."""
         rng = stream(self.pool.seed, "sampling", epoch, step)
-        random_subnets = [self.pool.sample(rng) for _ in range(self.num_random)]
-        return [self.largest, self.smallest, *random_subnets]
+        others = [self.smallest, *(self.pool.sample(rng) for _ in range(self.num_random))]
+        shared = [Visit(s, slice(part, None, self.parts)) for part, s in enumerate(others)]
+        return [Visit(self.largest), *shared]
 
 
 class BudgetAwareSampler:
     """See :class:`BudgetAwareSampling`."""
 
-    in_place_weight = 0.0
+    in_place_weight, parts = 0.0, 1
 
     def __init__(self, config: BudgetAwareSampling, pool: Pool, steps_per_epoch: int) -> None:
         self.pool, self.levels, self.steps = pool, config.levels, steps_per_epoch
         self.walk = lru_cache(maxsize=1)(self._walk)  # the steps of an epoch share their draws
         self.walk(0)  # refuses an impossible budget before anything is trained
 
-    def __call__(self, epoch: int, step: int) -> Sequence[SubnetConfig]:
+    def __call__(self, epoch: int, step: int) -> Sequence[Visit]:
         """Draw an admissible subnet of the step's level."""
-        return [draw(self.walk(epoch)[step], stream(self.pool.seed, "sampling", epoch, step))]
+        rng = stream(self.pool.seed, "sampling", epoch, step)
+        return [Visit(draw(self.walk(epoch)[step], rng))]
 
     def _walk(self, epoch: int) -> Sequence[Sequence[SubnetConfig]]:
         """Return, for every step of an epoch, the subnets of the level that it draws from.

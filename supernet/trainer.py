@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, cast
@@ -12,16 +11,15 @@ from typing import Any, Generic, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mcuformer.errors import ArtifactError, McuformerError
 from mcuformer.run.progress import Meter, duration, say
 from supernet.checkpoint import Snapshot, newest
-from supernet.distillation import build_teacher, distilled_loss
 from supernet.metrics import Journal
 from supernet.modules import ModuleT
+from supernet.objective import Objective
 from supernet.processes import Processes
-from supernet.recipe import Distillation, build_mixup, build_optimizer, build_scheduler
+from supernet.recipe import build_mixup, build_optimizer, build_scheduler
 from supernet.rounding import set_fake_quant
 from supernet.task import Task, seed_everything
 
@@ -86,16 +84,9 @@ class _Training(Generic[ModuleT]):
         self.optimizer = build_optimizer(self.recipe, self.model)
         self.scheduler = build_scheduler(self.recipe, self.optimizer, task.batches.steps_per_epoch)
         self.mixup = build_mixup(self.recipe, task.num_classes)
-        mixed = self.mixup is not None
-        self.processes.check_batch_size(task.batches.batch_size, mixed=mixed)
+        self.objective = Objective(task, self.model, self.processes, mixed=self.mixup is not None)
         decay = self.recipe.ema_decay
         self.average = None if decay is None else ModelEmaV3(self.model, decay=decay)
-        settings, chans = self.recipe.distillation, task.batches.preprocessing.in_chans
-        self.teacher = (
-            None
-            if settings is None
-            else build_teacher(settings, self.model, task.num_classes, chans)
-        )
         self.steps_per_epoch = task.batches.steps_per_epoch
         self.state: dict[str, Any] = {
             "step": 0,
@@ -192,7 +183,7 @@ class _Training(Generic[ModuleT]):
             self.task.pruner.before_step(self.model, epoch * self.steps_per_epoch + step)
         # The averaged loss and gradients are the same in all processes, so each finds the same
         # fault and clips by the same norm.
-        own_loss = self._backward(inputs, target, epoch, step)
+        own_loss = self.objective.backward(inputs, target, epoch, step)
         loss = float(self.processes.average(self.model, own_loss))
         fault = self._fault(loss)
         if fault is not None:
@@ -205,60 +196,6 @@ class _Training(Generic[ModuleT]):
         self.optimizer.step()
         self._finish_step(epoch, step, loss)
         return True
-
-    def _backward(self, inputs: Tensor, target: Tensor, epoch: int, step: int) -> Tensor:
-        """Accumulate the gradients of every subnet of the step; return the mean loss.
-
-        With S subnets s, the first of which teaches the others in place with weight v, and an
-        outer teacher of weight w (both may be 0), the step descends
-
-            L = 1/S sum_s loss_s,   loss_s = (1 - v_s) ((1 - w) CE_s + w KD_s) + v_s KL_s
-
-        where v_s = 0 for the first subnet and v for the others. Dividing by S keeps the scale of
-        the gradient, and so the learning rate, independent of the sampler. Each subnet runs
-        backward at once, so that only one subnet's activations are held. A pruner's penalty joins
-        the gradient, but not the loss that is told and watched for spikes.
-        """
-        teacher_logits = None
-        if self.teacher is not None:
-            with self._autocast():
-                teacher_logits = self.teacher(inputs)
-        arguments: list[tuple[Any, ...]] = [()]
-        in_place_weight = 0.0
-        if self.task.sampler is not None:
-            arguments = [(subnet,) for subnet in self.task.sampler(epoch, step)]
-            in_place_weight = self.task.sampler.in_place_weight
-        total, first_logits = torch.zeros((), device=inputs.device), None
-        for argument in arguments:
-            with self._autocast():
-                logits = self.model(inputs, *argument)
-            logits = logits.float()  # bf16 has 8 bits, too few for the logarithms of the losses
-            loss = self._label_loss(logits, target)
-            if teacher_logits is not None and self.recipe.distillation is not None:
-                distillation = self.recipe.distillation
-                loss = distilled_loss(loss, logits, teacher_logits.float(), distillation)
-            if first_logits is not None and in_place_weight:
-                settings = Distillation(teacher="largest", weight=in_place_weight)
-                loss = distilled_loss(loss, logits, first_logits, settings)
-            # detached: the first subnet learns from the data, not towards its students
-            first_logits = logits.detach() if first_logits is None else first_logits
-            self.processes.accelerator.backward(loss / len(arguments))
-            total += loss.detach() / len(arguments)
-        if self.task.pruner is not None:
-            penalty = self.task.pruner.penalty(self.model, epoch * self.steps_per_epoch + step)
-            if penalty is not None:
-                self.processes.accelerator.backward(penalty)
-        return total
-
-    def _label_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        # timm's Mixup returns smoothed targets
-        smoothing = self.recipe.label_smoothing if self.mixup is None else 0.0
-        return functional.cross_entropy(logits, target, label_smoothing=smoothing)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.recipe.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.processes.device.type, torch.bfloat16)
 
     def _finish_step(self, epoch: int, step: int, loss: float) -> None:
         """Count the step and update the running means of the loss and of the weights."""

@@ -53,9 +53,12 @@ MAC_STEPS = 400  # number of steps over which the cost of a rule is averaged
 
 
 def mean_step_macs(rule: SamplingConfig, pool: Pool) -> float:
-    """Return the mean multiply-accumulates of a step: all its subnets, forward, per image."""
+    """Return the mean multiply-accumulates of a step per image: its subnets' passes, forward."""
     sampler = build_sampler(rule, pool, MAC_STEPS)
-    return float(np.mean([sum(s.macs for s in sampler(0, step)) for step in range(MAC_STEPS)]))
+    visits = [visit for step in range(MAC_STEPS) for visit in sampler(0, step)]
+    batch = range(MAC_STEPS)
+    passes = sum(visit.subnet.macs * len(batch[visit.images]) for visit in visits)
+    return float(passes) / len(batch) / MAC_STEPS
 
 
 def run_row(config: TrainConfig, name: str, seed: int, dataset: Dataset) -> dict[str, Any]:

@@ -19,16 +19,21 @@ class Group(Processes):
 
 def test_batches_are_shared_evenly() -> None:
     group = Group()
-    group.check_batch_size(12, mixed=True)
-    group.check_batch_size(9, mixed=False)
+    group.check_batch_size(12, mixed=True, parts=1)
+    group.check_batch_size(9, mixed=False, parts=1)
     with pytest.raises(
         ConfigError, match=r"recipe\.batch_size: .*got 10, expected a multiple of 3"
     ):
-        group.check_batch_size(10, mixed=False)
+        group.check_batch_size(10, mixed=False, parts=1)
     with pytest.raises(
         ConfigError, match=r"recipe\.batch_size: mixing pairs .*got 3, expected an even"
     ):
-        group.check_batch_size(9, mixed=True)
+        group.check_batch_size(9, mixed=True, parts=1)
+    group.check_batch_size(12, mixed=False, parts=4)
+    with pytest.raises(
+        ConfigError, match=r"recipe\.batch_size: each subnet .*got 9, expected at least 12"
+    ):
+        group.check_batch_size(9, mixed=False, parts=4)
 
 
 def test_one_process_alone() -> None:

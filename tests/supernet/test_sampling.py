@@ -52,22 +52,30 @@ def test_admissible_draws_are_as_many_as_asked(pool: Pool, digits_space: SearchS
 
 def test_sandwich_holds_the_feasible_extremes(pool: Pool, digits_space: SearchSpace) -> None:
     sampler = build_sampler(SandwichSampling(name="sandwich", num_random=2), pool, STEPS)
-    first, second, *others = sampler(0, 0)
-    assert (len(others), sampler.in_place_weight) == (2, 1.0)
+    visits = sampler(0, 0)
+    first, second, *others = (visit.subnet for visit in visits)
+    assert (len(others), sampler.in_place_weight) == (2, 0.5)
+    images = list(range(10))  # the largest sees all, the others share them out
+    assert [images[visit.images] for visit in visits] == [
+        images,
+        [0, 3, 6, 9],
+        [1, 4, 7],
+        [2, 5, 8],
+    ]
     assert second == digits_space.smallest(pool.points[0])
     assert first != digits_space.largest(pool.points[0])  # which does not fit
     assert pool.admissible is not None
     assert pool.admissible(first)
     assert first.macs == max(s.macs for s in pool.admitted())
     unlimited = Pool(digits_space, pool.points, 3)
-    assert build_sampler(SandwichSampling(name="sandwich"), unlimited, STEPS)(0, 0)[0] == (
+    assert build_sampler(SandwichSampling(name="sandwich"), unlimited, STEPS)(0, 0)[0].subnet == (
         digits_space.largest(pool.points[0])
     )
 
 
 def test_budget_aware_draws_fit_and_change_little(pool: Pool) -> None:
     sampler = build_sampler(BudgetAwareSampling(name="budget_aware", levels=4), pool, STEPS)
-    drawn = [sampler(0, step)[0] for step in range(STEPS)]
+    drawn = [sampler(0, step)[0].subnet for step in range(STEPS)]
     assert pool.admissible is not None
     assert all(pool.admissible(subnet) for subnet in drawn)
     order = [s.macs for s in pool.admitted(0)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mcuformer.run.artifact import write_json
+from mcuformer.run.artifact import read_json, write_json
 from mcuformer.subnet import SubnetConfig
 from oplib.target import qemu
 
@@ -133,6 +133,26 @@ def test_compare_joint(root: Path, tmp_path: Path) -> None:
         shutil.rmtree(checkpoint)
     assert run_tool(root, "compare_joint", *options, "--out", str(tmp_path)) == found
     assert not list(tmp_path.rglob("epoch_*"))
+
+
+def test_compare_sharing(root: Path, tmp_path: Path) -> None:
+    small = ["data=digits", "recipe.batch_size=32", "point.patch_size=4", "--train-images", "64"]
+    short = ["--epochs", "2", "--supernet-epochs", "2", "--seeds", "2", "--scratch-seeds", "1"]
+    options = [*small, *short, "--subnets", "2", "--samplings", "uniform@3", "sandwich"]
+    found = run_tool(root, "compare_sharing", *options, "--out", str(tmp_path))
+    assert list(found["samplings"]) == ["uniform@3", "sandwich"]
+    assert found["macs"][0] < found["macs"][1]
+    scratch = [read_json(path, "compare_sharing") for path in (tmp_path / "scratch").iterdir()]
+    assert sorted(found["scratch"]) == sorted(record["accuracy_percent"] for record in scratch)
+    names = {f"{way}_{seed}.json" for way in ("uniform_3", "sandwich_2") for seed in (0, 1)}
+    assert {path.name for path in (tmp_path / "supernets").iterdir()} == names
+    record = read_json(tmp_path / "supernets" / "sandwich_2_0.json", "compare_sharing")
+    accuracies = list(record["accuracy_percent"].values())
+    sandwich = found["samplings"]["sandwich"]
+    assert sandwich["smallest"][0] == pytest.approx(accuracies[0] - found["scratch"][0])
+    assert sandwich["largest"][0] == pytest.approx(accuracies[1] - found["scratch"][1])
+    assert not list((tmp_path / "unfinished").rglob("epoch_*"))
+    assert run_tool(root, "compare_sharing", *options, "--out", str(tmp_path)) == found
 
 
 @pytest.mark.usefixtures("emulator_tools")
