@@ -167,8 +167,12 @@ class Target:
         )
 
     def admits(self, subnet: SubnetConfig) -> bool:
-        """Return whether a subnet's firmware fits the budget."""
-        return self.cost(subnet).admissible(self.limit)
+        """Return whether a subnet's firmware fits the budget.
+
+        A network whose parameters alone exceed the flash, at a byte each, is not planned.
+        """
+        fits = subnet.merged.num_params <= self.limit.flash_bytes
+        return fits and self.cost(subnet).admissible(self.limit)
 
     def schedule(self, subnet: SubnetConfig) -> Schedule:
         """Return the schedule that the budget allows, whose bytes and time :meth:`cost` tells.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evolve.space_search.quality import measure_admission, sample_space
+from evolve.space_search.quality import sample_space
 from mcuformer.device import BudgetConfig, Device
 from mcuformer.run.presets import conf_dir, load
 from mcuformer.run.sized_spaces import LARGER, OFFERS, Offer, default_space
@@ -14,7 +14,7 @@ from mcuformer.seed import stream
 from mcuformer.space import SearchSpace
 from oplib.target.target import Target
 
-SAMPLES = {"s": 12, "image_folder_8m": 40}  # of others 60; planning one of these takes 0.5 s
+SAMPLES = {"s": 12, "image_folder_8m": 20}  # of others 60; planning one of these takes 0.5 s
 PHOTOGRAPHS = ("image_folder", "timm")
 BOARD = """
 name: mine
@@ -38,8 +38,8 @@ def test_memory_limits_every_offered_pair_and_leaves_a_choice(offer: Offer) -> N
     for name in offer.devices:
         budget = BudgetConfig(memory_model=offer.memory_model)
         target = Target(load("device", name, Device), budget)
-        admission, _ = measure_admission(subnets, target.cost, target.limit)
-        assert 0.2 <= admission.refused / admission.sampled <= 0.8, name
+        admitted = sum(map(target.admits, subnets))
+        assert 0.2 <= 1 - admitted / len(subnets) <= 0.8, name
 
 
 def test_every_default_is_an_offer_or_known_not_to_be() -> None:
