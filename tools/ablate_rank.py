@@ -23,7 +23,7 @@ models choose is trained once.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
@@ -307,35 +307,42 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def tables(result: Mapping[str, Any]) -> list[Table]:
-    """Return the networks with their accuracies, and the differences."""
+    """Return the networks with their accuracies, and the differences over all flash limits."""
+    return [network_table(result["rows"]), difference_table(result["differences"])]
+
+
+def network_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Return a row per memory model, flash limit and ratio, with means over the seeds."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in result["rows"]:
-        key = row["memory"], row["flash_limit"], row["ratio"]
-        groups.setdefault(key, []).append(row)
-    networks = []
-    for (memory, limit, ratio), rows in groups.items():
-        by_start = [[row for row in rows if row["start"] == start] for start in STARTS]
-        means = [tool.mean_and_spread([row["accuracy"] for row in own]) for own in by_start]
-        sizes = (f"{np.mean([row[n] for row in rows]):,.0f}" for n in ("flash_bytes", "sram_bytes"))
-        macs = f"{np.mean([row['macs'] for row in rows]) / 1e6:.2f}"
+    for row in rows:
+        groups.setdefault((row["memory"], row["flash_limit"], row["ratio"]), []).append(row)
+    cells = []
+    for (memory, limit, ratio), own in groups.items():
+        by_start = [[row for row in own if row["start"] == start] for start in STARTS]
+        means = [tool.mean_and_spread([row["accuracy"] for row in part]) for part in by_start]
+        sizes = (f"{np.mean([row[n] for row in own]):,.0f}" for n in ("flash_bytes", "sram_bytes"))
+        macs = f"{np.mean([row['macs'] for row in own]) / 1e6:.2f}"
         shapes = ", ".join(f"{row['embed_dim']} x {row['depth']}" for row in by_start[0])
-        networks.append((memory, f"{limit:,}", f"{ratio:g}", *means, *sizes, macs, shapes))
-    header = ("memory", "flash limit", "ratio", "scratch, %", "svd, %")
-    header += ("flash", "SRAM", "M MACs", "width x depth")
-    compared = [
+        cells.append((memory, f"{limit:,}", f"{ratio:g}", *means, *sizes, macs, shapes))
+    header = ("memory", "flash limit", "ratio", *(f"{start}, %" for start in STARTS))
+    header += ("flash", "SRAM", "M MACs", "width x depth of each seed's")
+    return Table(header, cells, f"{rows[0]['data']}, int8 accuracy")
+
+
+def difference_table(differences: Sequence[dict[str, Any]]) -> Table:
+    """Return the differences over all flash limits; with one limit, those of this one."""
+    pooled = [row for row in differences if row["flash_limit"] is None]
+    cells = [
         (
             row["memory"],
-            "all" if row["flash_limit"] is None else f"{row['flash_limit']:,}",
             f"{row['ratio']:g}, {row['start']}",
             f"{row['over_ratio']:g}, {row['over_start']}",
             paired.text(row),
         )
-        for row in result["differences"]
+        for row in pooled or differences
     ]
-    title = "Paired differences in points, 95 % intervals"
-    columns = ("memory", "flash limit", "network", "over", "difference")
-    data = result["rows"][0]["data"]
-    return [Table(header, networks, f"int8 accuracy, {data}"), Table(columns, compared, title)]
+    header = ("memory", "ratio and start", "minus", "difference")
+    return Table(header, cells, "Paired differences in points, 95 % intervals", words=3)
 
 
 def main() -> int:
