@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +18,7 @@ from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import load_arrays
 from mcuformer.run.progress import say
 from supernet.elastic import ElasticLinear
-from supernet.low_rank import ElasticLowRankLinear
+from supernet.low_rank import ElasticLowRankLinear, truncated_svd
 from supernet.model import ElasticBlock, Supernet
 from supernet.relative_position import TABLES
 from supernet.tokenizer import PatchEmbed, pseudo_inverse_resize, resize_positions
@@ -243,10 +242,6 @@ class _Source:
         if inner is None:
             outer.weight.copy_(parts)
             return
-        # W = U S V^T; the factors are U sqrt(S) and sqrt(S) V^T, so that both have the same scale
-        # and one learning rate suits them
-        rank = inner.weight.shape[1]
-        u, s, vt = np.linalg.svd(parts.reshape(-1, features_in).double().numpy(), False)
-        root = np.sqrt(s[:rank])
-        inner.weight.copy_(torch.from_numpy(root[:, None] * vt[:rank])[None])
-        outer.weight.copy_(torch.from_numpy(u[:, :rank] * root).reshape(sections, out, rank))
+        v, u = truncated_svd(parts.reshape(-1, features_in), inner.weight.shape[1])
+        inner.weight.copy_(v[None])
+        outer.weight.copy_(u.reshape(outer.weight.shape))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from supernet.elastic import ElasticLinear, Linear
@@ -57,3 +59,20 @@ class LowRankLinear(nn.Module):
         """Map (..., in) to (..., out)."""
         out: Tensor = self.u(self.v(x))
         return out
+
+
+def truncated_svd(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Return the factors v (rank, in) and u (out, rank) whose product is nearest to a weight.
+
+    W = U S V^T, and its leading `rank` terms are the best approximation (Eckart and Young, 1936).
+    The factors are U sqrt(S) and sqrt(S) V^T, so that both have the same scale and one learning
+    rate suits them.
+
+    Args:
+        weight: dense weight (out, in).
+        rank: number of terms, at most ``min(out, in)``.
+    """
+    left, singular, right = np.linalg.svd(weight.detach().double().numpy(), full_matrices=False)
+    root = np.sqrt(singular[:rank])
+    v, u = root[:, None] * right[:rank], left[:, :rank] * root
+    return torch.from_numpy(v).to(weight.dtype), torch.from_numpy(u).to(weight.dtype)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import tool
 import torch
+from linked import linked_sizes
 from tool import Parser, Table
 
 from evolve.evaluation.finalists import int8_accuracy_percent, integer_network
@@ -33,8 +33,6 @@ from mcuformer.run.artifact import canonical_json, digest, read_json, read_value
 from mcuformer.run.entry import compose
 from mcuformer.run.threads import idle_threads
 from mcuformer.subnet import SubnetConfig
-from oplib.target import board
-from oplib.target.firmware import write_firmware
 from oplib.target.target import Target
 from supernet.data import pad_value
 from supernet.pruning.prune import count_nonzero, prune
@@ -83,10 +81,7 @@ class Comparison:
         data = self.dataset
         integer = integer_network(vit, data, self.target.forms)
         accuracy = int8_accuracy_percent(integer, data.test)
-        with tempfile.TemporaryDirectory() as place:
-            firmware, scheduled = Path(place, "firmware"), self.target.schedule(vit.subnet)
-            write_firmware(firmware, integer, scheduled, self.target.device, data.class_names)
-            linked = board.measure(board.cross_build(firmware, Path(place, "build"), "device"))
+        linked = linked_sizes(integer, vit.subnet, self.target, data.class_names)
         sizes = {"weights_bytes": linked.weights, "flash_bytes": linked.flash}
         return accuracy, sizes
 

@@ -1,0 +1,29 @@
+"""Sizes of a network's firmware, as the linker tells them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcuformer.subnet import SubnetConfig
+from oplib.network.reference import IntegerModel
+from oplib.target import board
+from oplib.target.board import LinkedSizes
+from oplib.target.firmware import write_firmware
+from oplib.target.target import Target
+
+
+def linked_sizes(
+    integer: IntegerModel, subnet: SubnetConfig, target: Target, class_names: Sequence[str]
+) -> LinkedSizes:
+    """Build the firmware of a network for its device, in a temporary folder.
+
+    Raises:
+        ToolMissingError: CMake or the cross-compiler is not installed.
+        FirmwareError: the build failed; a network larger than the memory fails to link.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        firmware, scheduled = Path(place, "firmware"), target.schedule(subnet)
+        write_firmware(firmware, integer, scheduled, target.device, class_names)
+        return board.measure(board.cross_build(firmware, Path(place, "build"), "device"))
