@@ -15,9 +15,7 @@ supernets' seeds, against the mean of the trainings from scratch. Every training
 from __future__ import annotations
 
 import argparse
-import shutil
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,10 +24,10 @@ import numpy as np
 import tool
 import torch
 from tool import Parser, Table
+from trainings import first_images, recorded, trained
 
 from mcuformer.data.dataset import Dataset, load
 from mcuformer.errors import ConfigError
-from mcuformer.run.artifact import read_json, write_json
 from mcuformer.run.entry import compose
 from mcuformer.run.threads import idle_threads
 from mcuformer.seed import stream
@@ -37,12 +35,10 @@ from mcuformer.space import SpacePoint
 from mcuformer.subnet import SubnetConfig
 from supernet.data import pad_value
 from supernet.evaluate import PreparedSplit
-from supernet.modules import ModuleT
 from supernet.recipe import Recipe
 from supernet.sampling import SamplingConfig, SandwichSampling, UniformSampling
-from supernet.task import SupernetSetting, Task, network_task, seed_everything, supernet_task
+from supernet.task import SupernetSetting, network_task, seed_everything, supernet_task
 from supernet.train import TrainConfig, resolve_point
-from supernet.trainer import train
 from supernet.vit import Vit
 
 KIND = "compare_sharing"
@@ -92,9 +88,8 @@ def resolve(options: argparse.Namespace) -> Setting:
     point = resolve_point(config)
     if point is None:
         raise ConfigError("the comparison needs a point", where="joint", got="true")
-    dataset = load(config.data, config.space.smallest(point).img_size)
-    images = np.arange(min(options.train_images, len(dataset.train)))
-    dataset = replace(dataset, train=dataset.train.take(images)).without_steering()
+    whole = load(config.data, config.space.smallest(point).img_size)
+    dataset = first_images(whole, options.train_images)
     test = PreparedSplit(dataset.test, dataset.preprocessing)
     return Setting(config, point, dataset, test, options.out)
 
@@ -111,37 +106,28 @@ def spread_subnets(setting: Setting, count: int) -> list[SubnetConfig]:
     return [ordered[int(np.abs(macs - value).argmin())] for value in wanted]
 
 
-def trained(task: Task[ModuleT], description: str) -> tuple[ModuleT, float]:
-    """Return the trained network and the CPU seconds of its training, which starts anew."""
-    shutil.rmtree(task.directory, ignore_errors=True)  # of one that was interrupted
-    started = time.process_time()  # the machine may be busy with other work
-    model = train(task, task.recipe.epochs, description).model
-    seconds = time.process_time() - started
-    shutil.rmtree(task.directory)
-    return model, seconds
-
-
 def from_scratch(setting: Setting, subnet: SubnetConfig, seed: int, epochs: int) -> float:
     """Return the test accuracy of a subnet that is trained from scratch, in percent."""
-    path = setting.out / "scratch" / f"{subnet.key}_{epochs}_{seed}.json"
-    if not path.exists():
+
+    def measure() -> dict[str, Any]:
         dataset, recipe = setting.dataset, setting.recipe(epochs)
         seed_everything(seed, "init", "scratch")
         vit = Vit(subnet, pad_value(dataset.preprocessing), recipe.drop_path_rate)
         identity = {"subnet": subnet.dump(), "start": "scratch"}
         task = network_task(vit, dataset, recipe, seed, setting.out / "unfinished", identity)
         model, seconds = trained(task, f"{subnet.macs / 1e6:.2f} M MACs, seed {seed}")
-        accuracy = setting.test.accuracy_percent(model)
-        write_json(path, KIND, {"accuracy_percent": accuracy, "seconds": seconds})
-    return float(read_json(path, KIND)["accuracy_percent"])
+        return {"accuracy_percent": setting.test.accuracy_percent(model), "seconds": seconds}
+
+    path = setting.out / "scratch" / f"{subnet.key}_{epochs}_{seed}.json"
+    return float(recorded(path, KIND, measure)["accuracy_percent"])
 
 
 def inherited(
     setting: Setting, sampling: str, epochs: int, seed: int, subnets: list[SubnetConfig]
 ) -> dict[str, Any]:
     """Return the test accuracies of subnets with the weights of one supernet, and its cost."""
-    path = setting.out / "supernets" / f"{sampling}_{epochs}_{seed}.json"
-    if not path.exists():
+
+    def measure() -> dict[str, Any]:
         config, recipe = setting.config, setting.recipe(epochs)
         how = SupernetSetting(recipe, SAMPLINGS[sampling], seed, setting.out / "unfinished")
         task = supernet_task(config.space, setting.point, setting.dataset, how)
@@ -150,8 +136,10 @@ def inherited(
             subnet.key: setting.test.accuracy_percent(partial(model, subnet=subnet))
             for subnet in subnets
         }
-        write_json(path, KIND, {"accuracy_percent": accuracies, "seconds": seconds})
-    record = read_json(path, KIND)
+        return {"accuracy_percent": accuracies, "seconds": seconds}
+
+    path = setting.out / "supernets" / f"{sampling}_{epochs}_{seed}.json"
+    record = recorded(path, KIND, measure)
     ordered = [record["accuracy_percent"][subnet.key] for subnet in subnets]
     return {"accuracies": ordered, "seconds": record["seconds"]}
 
