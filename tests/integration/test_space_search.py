@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,14 +36,22 @@ def read(run_dir: Path) -> tuple[dict, list[dict]]:
     return json.loads((run_dir / "space.json").read_text()), [json.loads(line) for line in lines]
 
 
-def test_kill_and_continue(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was left alone; tests only read it."""
+    run_dir = tmp_path_factory.mktemp("space_search") / "whole"
+    result = search(f"run_dir={run_dir}", fresh=True)
+    assert result.returncode == 0, result.stderr
+    return run_dir
+
+
+def test_kill_and_continue(whole: Path, tmp_path: Path) -> None:
     """Killed in the middle of a visit, the search ends with the same path as one left alone."""
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed = tmp_path / "killed"
     command = Command(["-m", "evolve.space", *SMALL, f"run_dir={killed}"])
     kill([command], lambda: any(killed.glob("points/*/partial_[0-9]*")))
     assert not (killed / "space.json").exists()
     assert search(f"run_dir={killed}").returncode == 0
-    assert search(f"run_dir={whole}", fresh=True).returncode == 0
     assert read(killed) == read(whole)
     picture = (whole / "space_search.png").read_bytes()
     assert picture == (killed / "space_search.png").read_bytes()
@@ -108,9 +117,9 @@ def test_bad_input(tmp_path: Path, arguments: list[str], message: str) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_foreign_recovery_point_is_refused(tmp_path: Path) -> None:
+def test_a_foreign_recovery_point_is_refused(whole: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    assert search(f"run_dir={run_dir}").returncode == 0
+    shutil.copytree(whole, run_dir)
     for path in run_dir.glob("points/*"):
         for cached in path.glob("accuracy_*"):
             cached.unlink()
