@@ -14,6 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch and numpy start threads 
 
 import numpy as np
 import pytest
+from commands import Command
 from hypothesis import settings
 
 from mcuformer.data.dataset import DataConfig
@@ -70,6 +71,7 @@ def a_tiny_test_starts_no_program(
         start(self, command, *arguments, **options)
 
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(Command, "__init__", refuse)
     monkeypatch.delenv("MCUFORMER_DATA", raising=False)
 
 

@@ -9,6 +9,7 @@ of them is `fresh`, so that the order of a set would show.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import runpy
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -119,13 +121,17 @@ def _execute(line: list[str], cwd: str, env: dict[str, str], streams: list[Path]
     os.environ.update(env)
     sys.orig_argv = [sys.executable, *line]
     np.random.seed()  # noqa: NPY002 - not the state that its siblings have, too
-    if line[0] == "-m":
-        sys.argv = line[1:]
-        runpy.run_module(line[1], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = line
-        sys.path.insert(0, str(Path(line[0]).resolve().parent))
-        runpy.run_path(line[0], run_name="__main__")
+    try:
+        if line[0] == "-m":
+            sys.argv = line[1:]
+            runpy.run_module(line[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = line
+            sys.path.insert(0, str(Path(line[0]).resolve().parent))
+            runpy.run_path(line[0], run_name="__main__")
+    finally:  # the interpreter's end, which multiprocessing skips; joblib stops its workers in it
+        threading._shutdown()
+        atexit._run_exitfuncs()
 
 
 def run(

@@ -41,7 +41,7 @@ def test_admission_map(root: Path, tmp_path: Path) -> None:
         "--devices",
         "stm32f100",
         "--samples",
-        "20",
+        "5",
         "--picture",
         str(picture),
     )
