@@ -11,6 +11,7 @@ from typing import Any
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch and numpy start threads of their own
     os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # where a test needs two threads, none waits by spinning
 
 import numpy as np
 import pytest
