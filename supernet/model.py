@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from timm.layers import drop_path
 from torch import Tensor, nn
 
 from mcuformer.space import SearchSpace, SpacePoint
@@ -11,7 +10,7 @@ from mcuformer.subnet import SubnetConfig
 from supernet.activation import ACTIVATIONS
 from supernet.attention import ElasticAttention, apply_linear, build_linear
 from supernet.elastic import ElasticLayerNorm, ElasticLinear
-from supernet.modules import TypedModuleDict, TypedModuleList
+from supernet.modules import TypedModuleDict, TypedModuleList, drop_branch
 from supernet.tokenizer import Tokenizer, build_tokenizer, resize_positions
 
 POS_EMBED_STD = 0.3
@@ -45,8 +44,8 @@ class ElasticBlock(nn.Module):
 
     def forward(self, x: Tensor, subnet: SubnetConfig, drop_prob: float) -> Tensor:
         """Map (B, N, D) to (B, N, D); in training each branch is dropped with `drop_prob`."""
-        x = x + drop_path(self.attn(self.norm1(x), subnet), drop_prob, self.training)
-        mlp: Tensor = drop_path(self.mlp(self.norm2(x), subnet), drop_prob, self.training)
+        x = x + drop_branch(self.attn(self.norm1(x), subnet), drop_prob, self.training)
+        mlp: Tensor = drop_branch(self.mlp(self.norm2(x), subnet), drop_prob, self.training)
         return x + mlp
 
 

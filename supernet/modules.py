@@ -1,14 +1,30 @@
-"""Torch's module containers with typed members; at run time they are torch's own."""
+"""Stochastic depth, and torch's module containers with typed members, at run time torch's own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 ModuleT_contra = TypeVar("ModuleT_contra", bound=nn.Module, contravariant=True)
+
+
+def drop_branch(branch: Tensor, drop_prob: float, training: bool) -> Tensor:
+    """Drop a residual branch of some images in training (stochastic depth, Huang et al., 2016).
+
+    Args:
+        branch: output of the branch, (B, N, D).
+        drop_prob: probability with which the branch of an image becomes zero.
+        training: whether branches are dropped at all.
+    """
+    if drop_prob == 0.0 or not training:
+        return branch
+    from timm.layers import drop_path  # its import takes as long as torch's
+
+    dropped: Tensor = drop_path(branch, drop_prob, training)
+    return dropped
 
 
 class TypedModuleList(nn.ModuleList, Generic[ModuleT]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from timm.layers import drop_path
 from torch import Tensor, nn
 
 from mcuformer.subnet import LinearName, SubnetConfig
@@ -20,7 +19,7 @@ from supernet.model import (
     pool,
     undecayed,
 )
-from supernet.modules import TypedModuleList
+from supernet.modules import TypedModuleList, drop_branch
 from supernet.tokenizer import build_tokenizer
 
 
@@ -78,8 +77,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
-        x = x + drop_path(self.attn(self.norm1(x)), self.drop_prob, self.training)
-        mlp: Tensor = drop_path(self.mlp(self.norm2(x)), self.drop_prob, self.training)
+        x = x + drop_branch(self.attn(self.norm1(x)), self.drop_prob, self.training)
+        mlp: Tensor = drop_branch(self.mlp(self.norm2(x)), self.drop_prob, self.training)
         return x + mlp
 
 

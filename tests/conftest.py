@@ -11,9 +11,11 @@ from typing import Any
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch and numpy start threads of their own
     os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # where a test needs two threads, none waits by spinning
 
 import numpy as np
 import pytest
+from commands import Command
 from hypothesis import settings
 
 from mcuformer.data.dataset import DataConfig
@@ -70,6 +72,7 @@ def a_tiny_test_starts_no_program(
         start(self, command, *arguments, **options)
 
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(Command, "__init__", refuse)
     monkeypatch.delenv("MCUFORMER_DATA", raising=False)
 
 

@@ -83,7 +83,7 @@ ELSEWHERE = {
     "supernet.checkpoint": "supernet/test_trainer.py",
     "supernet.data": RECIPE,
     "supernet.distillation": RECIPE,
-    "supernet.distributed": ("integration/test_torchrun.py", "torch.distributed.run"),
+    "supernet.distributed": ("integration/test_training.py", "torch.distributed.run"),
     "supernet.elastic": (TWINS, "test_slices_are_leading_blocks"),
     "supernet.evaluate": "evolve/evaluation/test_inherited.py",
     "supernet.extract": TWINS,

@@ -95,31 +95,33 @@ def read_space(preset: Preset) -> SearchSpace:
     return SearchSpace.parse(compose("supernet_train", preset.overrides, TrainConfig)["space"])
 
 
-def measure(preset: Preset, num_subnets: int, repeats: int) -> dict[str, Any]:
+def measure(preset: Preset, options: argparse.Namespace) -> dict[str, Any]:
     """Measure one preset."""
-    space = read_space(preset)
+    space, batch_size = read_space(preset), options.batch_size or preset.batch_size
     point, rng = space.point_at(preset.index), stream(0, "bench", preset.name)
     seed_everything(0, "bench")
     pad = (0.0,) * space.in_chans
     supernet = Supernet(space, point, pad)
     size = space.img_size[0]
-    images = torch.randn(preset.batch_size, space.in_chans, size, size)
-    labels = torch.randint(space.num_classes, (preset.batch_size,))
-    subnets = [space.sample(point, rng) for _ in range(num_subnets)]
+    images = torch.randn(batch_size, space.in_chans, size, size)
+    labels = torch.randint(space.num_classes, (batch_size,))
+    subnets = [space.sample(point, rng) for _ in range(options.subnets)]
     train, evaluation = [], []
     for subnet in track(subnets, preset.name):
         pair = (_elastic(supernet, subnet), _dense(subnet, pad))
-        train.append(_medians(repeats, [partial(n.train_step, images, labels) for n in pair]))
-        evaluation.append(_medians(repeats, [partial(n.evaluate, images) for n in pair]))
+        train.append(
+            _medians(options.repeats, [partial(n.train_step, images, labels) for n in pair])
+        )
+        evaluation.append(_medians(options.repeats, [partial(n.evaluate, images) for n in pair]))
     train_seconds, eval_seconds = np.array(train), np.array(evaluation)
     return {
         "name": preset.name,
-        "subnets": num_subnets,
-        "batch_size": preset.batch_size,
+        "subnets": options.subnets,
+        "batch_size": batch_size,
         "train_overhead_ratio": float(np.median(train_seconds[:, 0] / train_seconds[:, 1])),
         "eval_overhead_ratio": float(np.median(eval_seconds[:, 0] / eval_seconds[:, 1])),
         "train_steps_per_second": float(1 / np.median(train_seconds[:, 0])),
-        "eval_images_per_second": float(preset.batch_size / np.median(eval_seconds[:, 0])),
+        "eval_images_per_second": float(batch_size / np.median(eval_seconds[:, 0])),
     }
 
 
@@ -153,8 +155,10 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
     tool.require_at_least(
         1, subnets=options.subnets, repeats=options.repeats, threads=options.threads
     )
+    if options.batch_size is not None:
+        tool.require_at_least(1, **{"batch-size": options.batch_size})
     torch.set_num_threads(options.threads)
-    presets = [measure(preset, options.subnets, options.repeats) for preset in PRESETS]
+    presets = [measure(preset, options) for preset in PRESETS]
     ratios = ("train_overhead_ratio", "eval_overhead_ratio")
     rates = ("train_steps_per_second", "eval_images_per_second")
     return {
@@ -191,6 +195,7 @@ def main() -> int:
     parser.add_argument("--subnets", type=int, default=8, help="per preset")
     parser.add_argument("--repeats", type=int, default=3, help="repeats of a measurement")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, help="images; the default is the preset's own")
     return tool.run(parser, bench, tables)
 
 

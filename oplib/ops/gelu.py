@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import erf
 
 from mcuformer.errors import LoweringError
 from oplib.graph import Node, TensorType
@@ -34,6 +33,8 @@ class Gelu(Elementwise):
     family: ClassVar[str] = "gelu"
 
     def real(self, x: Array) -> Array:
+        from scipy.special import erf  # its import is a third of a command's start
+
         result: Array = 0.5 * x * (1.0 + erf(x / np.sqrt(2.0)))
         return result
 

@@ -34,7 +34,7 @@ COMMANDS = {
 }
 ALGORITHMS = ("evolve/space_search/", "evolve/subnet_search/")
 THIRD_PARTY = {
-    "mcuformer": {"numpy", "pydantic", "pydantic_core", "safetensors", "rich", "sklearn", "PIL"},
+    "mcuformer": {"numpy", "pydantic", "pydantic_core", "safetensors", "rich", "PIL"},
     "oplib": {"numpy", "scipy", "pydantic", "typing_extensions"},
     "supernet": {"numpy", "torch", "timm", "accelerate", "einops", "pydantic"},
     "evolve": {"numpy", "pydantic"},
@@ -59,7 +59,8 @@ LATE = {
     "evolve/subnet_search/study.py": {"optuna"},
     "evolve/subnet_search/trials.py": {"optuna", "psutil"},
 }
-HEAVY = {"torch", "hydra", "omegaconf", "timm", "matplotlib"}  # never imported before a stage runs
+# never imported before a stage runs
+HEAVY = {"torch", "hydra", "omegaconf", "timm", "matplotlib", "scipy", "sklearn"}
 
 
 def import_layers() -> ModuleType:

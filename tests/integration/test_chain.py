@@ -10,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
+from commands import Command, Printed
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -48,16 +50,11 @@ OF_THE_SEARCH = ("threads", "strategy", "evaluator", "budget")
 
 
 def command(run_dir: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "mcuformer", *SMALL, f"run_dir={run_dir}", *more]
+    return ["-m", "mcuformer", *SMALL, f"run_dir={run_dir}", *more]
 
 
-def run(run_dir: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(run_dir, *more), capture_output=True, text=True, check=False)
-
-
-def accept_interrupts() -> None:
-    """Restore the handling of SIGINT, which a shell disables for its background jobs and theirs."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def run(run_dir: Path, *more: str, fresh: bool = False) -> Printed:
+    return commands.run(command(run_dir, *more), fresh=fresh)
 
 
 def report(run_dir: Path) -> dict:
@@ -69,7 +66,7 @@ def report(run_dir: Path) -> dict:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("chain") / "run"
-    result = run(run_dir)
+    result = run(run_dir, fresh=True)
     assert result.returncode == 0, result.stderr
     return run_dir
 
@@ -151,20 +148,14 @@ def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
 def test_an_interrupted_run_ends_with_the_same_report(finished: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     for marker in ("points", "supernet.json", "finetune"):
-        process = subprocess.Popen(
-            command(run_dir),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=accept_interrupts,  # noqa: PLW1509 - this process has no other threads
-        )
-        while not (run_dir / marker).exists() and process.poll() is None:
+        process = Command(command(run_dir))
+        while not (run_dir / marker).exists() and process.running():
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        _, printed = process.communicate(timeout=60)
+        process.send(signal.SIGINT)
+        result = process.finish()
         # CPython ends by the signal itself if it came inside exec(); a shell shows 130 for both
-        assert process.returncode in (130, -signal.SIGINT), printed
-        assert printed.splitlines()[-1].startswith("error: interrupted; run the same command")
+        assert result.returncode in (130, -signal.SIGINT), result.stderr
+        assert result.stderr.splitlines()[-1].startswith("error: interrupted; run the same command")
         assert not (run_dir / "report.json").exists()
     assert run(run_dir).returncode == 0
     assert report(run_dir) == report(finished)
@@ -266,13 +257,11 @@ def test_a_run_can_be_moved_and_is_only_read(finished: Path, tmp_path: Path) -> 
     picture = tmp_path / "digit.png"
     Image.new("L", (8, 8)).save(picture)
     for arguments in (["inspect", moved], ["predict", moved, picture]):
-        call = [sys.executable, "-m", "mcuformer", *arguments]
-        subprocess.run(call, capture_output=True, check=True)
+        commands.run(["-m", "mcuformer", *arguments]).check_returncode()
     assert {path: path.stat().st_mtime_ns for path in moved.rglob("*")} == files
     weights = moved / "model_int8.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    call = [sys.executable, "-m", "mcuformer", "predict", str(moved), str(picture)]
-    result = subprocess.run(call, capture_output=True, text=True, check=False)
+    result = commands.run(["-m", "mcuformer", "predict", moved, picture])
     assert result.returncode == 2
     assert "model_int8.safetensors: not as oplib.export left it" in result.stderr
 
@@ -311,17 +300,15 @@ def test_predict_and_inspect(finished: Path, tmp_path: Path) -> None:
     picture = tmp_path / "digit.png"
     pixels = np.floor(digits.images[0] * (255 / 16) + 0.5).astype(np.uint8)
     Image.fromarray(pixels).save(picture)
-    call = [sys.executable, "-m", "mcuformer"]
-    result = subprocess.run(
-        [*call, "predict", finished, picture], capture_output=True, text=True, check=True
-    )
+    call = ["-m", "mcuformer"]
+    result = commands.run([*call, "predict", finished, picture])
+    result.check_returncode()
     rows = [line for line in result.stdout.splitlines() if "│" in line]
     classes = {row.split("│")[1].strip(): row.split("│")[2:4] for row in rows}
     assert classes["int8"] == classes["host C"]  # classes and probabilities
     assert set(classes) == {"float", "int8", "host C"}
-    result = subprocess.run(
-        [*call, "inspect", finished], capture_output=True, text=True, check=True
-    )
+    result = commands.run([*call, "inspect", finished])
+    result.check_returncode()
     assert "firmware" in result.stdout
     assert "least peak over all orders of execution" in result.stdout
     for arguments, message in (
@@ -329,7 +316,7 @@ def test_predict_and_inspect(finished: Path, tmp_path: Path) -> None:
         (["predict", finished, tmp_path / "absent.png"], "absent.png: no such image"),
         (["inspect", tmp_path], "not a run directory"),
     ):
-        result = subprocess.run([*call, *arguments], capture_output=True, text=True, check=False)
+        result = commands.run([*call, *arguments])
         assert result.returncode == 2
         assert message in result.stderr
         assert result.stderr.count("\n") == 1
@@ -345,13 +332,7 @@ def test_a_missing_tool_is_not_a_pass(finished: Path, tmp_path: Path) -> None:
         found = shutil.which(name)
         if found is not None:
             (tools / name).symlink_to(found)
-    result = subprocess.run(
-        command(run_dir),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PATH": str(tools)},
-    )
+    result = commands.run(command(run_dir), env={"PATH": str(tools)})
     assert result.returncode == 0, result.stderr
     content = json.loads((run_dir / "report.json").read_text())
     assert content["bit_exact"] == {"host": True, "emulated": None}
@@ -368,10 +349,10 @@ def test_a_network_of_quantisation_aware_training_is_exported(
     run_dir = tmp_path / "qat"
     shutil.copytree(finished, run_dir)
     settings = [f"run_dir={run_dir}", "recipe.epochs=1", "threads=1"]
-    train = [sys.executable, "-m", "evolve.qat", *settings]
+    train = ["-m", "evolve.qat", *settings]
     chain = command(run_dir, "export.source=qat", "export.onnx=true")
     for command_line in (train, chain, train):
-        result = subprocess.run(command_line, capture_output=True, text=True, check=False)
+        result = commands.run(command_line)
         assert result.returncode == 0, result.stderr
     assert "complete, nothing to do" in result.stderr
     content = report(run_dir)

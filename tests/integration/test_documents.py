@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from commands import run
 from PIL import Image
 
 from evolve.qat import QAT
@@ -61,8 +60,9 @@ def faults_of_make(words: list[str]) -> Iterator[str]:
 
 @lru_cache
 def help_of(tool: Path) -> str:
-    command = [sys.executable, str(tool), "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    printed = run([tool, "--help"])
+    printed.check_returncode()
+    return printed.stdout
 
 
 def faults_of_tool(name: str, words: list[str]) -> Iterator[str]:
@@ -93,8 +93,7 @@ def staged(word: str, place: Path) -> str:
 
 def faults_of_module(module: str, words: list[str], place: Path) -> Iterator[str]:
     if words and re.fullmatch(r"[a-z]+", words[0]):  # inspect and predict
-        command = [sys.executable, "-m", module, words[0], str(place), *words[2:]]
-        printed = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+        printed = run(["-m", module, words[0], place, *words[2:]]).stderr
         if not re.search("not a run directory|no such file", printed):
             yield f"{module} {words[0]}: {printed.strip()}"
         return

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import run
 
 SMALL = [
     "data=digits",
@@ -49,8 +48,7 @@ EXPERIMENTS = {
 def test_a_system_runs_from_space_to_report(name: str, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     line = [f"+experiment={name}", *SMALL, *EXPERIMENTS[name], f"run_dir={run_dir}"]
-    command = [sys.executable, "-m", "mcuformer", *line]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run(["-m", "mcuformer", *line])
     assert result.returncode == 0, result.stderr
     rows = [json.loads(text) for text in (run_dir / "search.jsonl").read_text().splitlines()]
     assert len(rows) == 12

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from commands import Printed, run
 from timm.models.vision_transformer import VisionTransformer
 
 from mcuformer.run.artifact import file_digest, save_arrays
@@ -39,20 +38,15 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return weights, vit
 
 
-def export(files: tuple[Path, Path], run_dir: Path, *more: str) -> subprocess.CompletedProcess:
+def export(files: tuple[Path, Path], run_dir: Path, *more: str, fresh: bool = False) -> Printed:
     arguments = [f"weights={files[0]}", f"vit={files[1]}", f"run_dir={run_dir}", *more]
-    return subprocess.run(
-        [sys.executable, "-m", "oplib.export", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run(["-m", "oplib.export", *arguments], fresh=fresh)
 
 
 def test_export_twice_byte_for_byte(files: tuple[Path, Path], tmp_path: Path) -> None:
     digests = []
     for name in ("one", "two"):
-        result = export(files, tmp_path / name)
+        result = export(files, tmp_path / name, fresh=name == "two")
         assert result.returncode == 0, result.stderr
         content = json.loads((tmp_path / name / "export.json").read_text())
         assert False not in content["bit_exact"].values()

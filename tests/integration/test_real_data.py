@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run
 
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.run.entry import compose
@@ -39,9 +38,7 @@ def test_idx_sets(name: str, mean: float) -> None:
 
 
 def test_cifar10_sheets(root: Path, tmp_path: Path) -> None:
-    tool = [sys.executable, str(root / "tools" / "convert_cifar10.py")]
-    command = [*tool, f"{DATA}/cifar10_train.zip", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run([root / "tools" / "convert_cifar10.py", f"{DATA}/cifar10_train.zip", tmp_path])
     assert result.returncode == 0, result.stderr
     data = read("data=cifar10", f"data.root={tmp_path}")
     assert sizes(data) == (40_500, 4_500, 5_000)

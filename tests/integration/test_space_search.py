@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
+import shutil
 from pathlib import Path
 
 import pytest
+from commands import Command, Printed, kill, run
 
 SMALL = [
     "threads=1",  # two jobs of two threads each would wait for each other on two cores
@@ -29,12 +27,8 @@ SMALL = [
 ]
 
 
-def command(*more: str) -> list[str]:
-    return [sys.executable, "-m", "evolve.space", *SMALL, *more]
-
-
-def run(*more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*more), capture_output=True, text=True, check=False)
+def search(*more: str, fresh: bool = False) -> Printed:
+    return run(["-m", "evolve.space", *SMALL, *more], fresh=fresh)
 
 
 def read(run_dir: Path) -> tuple[dict, list[dict]]:
@@ -42,19 +36,22 @@ def read(run_dir: Path) -> tuple[dict, list[dict]]:
     return json.loads((run_dir / "space.json").read_text()), [json.loads(line) for line in lines]
 
 
-def test_kill_and_continue(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was left alone; tests only read it."""
+    run_dir = tmp_path_factory.mktemp("space_search") / "whole"
+    result = search(f"run_dir={run_dir}", fresh=True)
+    assert result.returncode == 0, result.stderr
+    return run_dir
+
+
+def test_kill_and_continue(whole: Path, tmp_path: Path) -> None:
     """Killed in the middle of a visit, the search ends with the same path as one left alone."""
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen(
-        command(f"run_dir={killed}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not list(killed.glob("points/*/partial_[0-9]*")) and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    killed = tmp_path / "killed"
+    command = Command(["-m", "evolve.space", *SMALL, f"run_dir={killed}"])
+    kill([command], lambda: any(killed.glob("points/*/partial_[0-9]*")))
     assert not (killed / "space.json").exists()
-    assert run(f"run_dir={killed}").returncode == 0
-    assert run(f"run_dir={whole}").returncode == 0
+    assert search(f"run_dir={killed}").returncode == 0
     assert read(killed) == read(whole)
     picture = (whole / "space_search.png").read_bytes()
     assert picture == (killed / "space_search.png").read_bytes()
@@ -68,7 +65,7 @@ def test_a_sweep_shares_its_recovery_points(tmp_path: Path, launcher: str) -> No
     more = [f"hydra/launcher={launcher}", f"run_dir={tmp_path}/sweep"]
     if launcher == "joblib":
         more.append("hydra.launcher.n_jobs=2")
-    result = run("-m", "space_search.tau=0.5,1.0", *more)
+    result = search("-m", "space_search.tau=0.5,1.0", *more)
     assert result.returncode == 0, result.stderr
     jobs = sorted((tmp_path / "sweep").glob("space_search*"))
     assert len(jobs) == 2
@@ -81,7 +78,7 @@ def test_a_sweep_shares_its_recovery_points(tmp_path: Path, launcher: str) -> No
 
 
 def test_four_axes(tmp_path: Path) -> None:
-    result = run(
+    result = search(
         f"run_dir={tmp_path}/run",
         "space.mlp_rank_ratio=[0.25,0.5]",
         "space.img_size=[8,12]",
@@ -92,13 +89,13 @@ def test_four_axes(tmp_path: Path) -> None:
     assert {len(visit["index"]) for visit in visits} == {4}
     assert space["point"]["img_size"] in (8, 12)
     assert space["point"]["mlp_rank_ratio"] in (0.25, 0.5)
-    train = [sys.executable, "-m", "supernet.train", f"run_dir={tmp_path}/run"]
+    train = ["-m", "supernet.train", f"run_dir={tmp_path}/run"]
     shape = [
         "space.mlp_rank_ratio=[0.25,0.5]",
         "space.img_size=[8,12]",
     ]
     recipe = [item for item in SMALL if not item.startswith("space_search")]
-    result = subprocess.run([*train, *shape, *recipe], capture_output=True, text=True, check=False)
+    result = run([*train, *shape, *recipe])
     assert result.returncode == 0, result.stderr
 
 
@@ -113,21 +110,21 @@ def test_four_axes(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input(tmp_path: Path, arguments: list[str], message: str) -> None:
-    result = run(f"run_dir={tmp_path}/run", *arguments)
+    result = search(f"run_dir={tmp_path}/run", *arguments)
     assert result.returncode == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
-def test_a_foreign_recovery_point_is_refused(tmp_path: Path) -> None:
+def test_a_foreign_recovery_point_is_refused(whole: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    assert run(f"run_dir={run_dir}").returncode == 0
+    shutil.copytree(whole, run_dir)
     for path in run_dir.glob("points/*"):
         for cached in path.glob("accuracy_*"):
             cached.unlink()
         state = path / "epoch_0002" / "state.json"
         state.write_text(state.read_text().replace('"task": "', '"task": "0'))
-    result = run(f"run_dir={run_dir}", "overwrite=true")
+    result = search(f"run_dir={run_dir}", "overwrite=true")
     assert result.returncode == 2
     assert "checkpoint of another task" in result.stderr

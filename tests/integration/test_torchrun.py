@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from commands import kill, run_two, start_two
 
 from evolve.search import SEARCH
 from evolve.space import SPACE as SPACE_SEARCH
@@ -35,34 +30,21 @@ SUBNETS = ["strategy=random", "strategy.samples=8"]
 OUTPUTS = ("search.jsonl", "subnet.json", "weights.safetensors")
 
 
-def two(module: str, run_dir: Path, *more: str) -> list[str]:
-    """Return the command line that runs a module in two processes."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
-    return [*torchrun, "-m", module, "threads=1", f"run_dir={run_dir}", *more]
+def in_two(module: str, run_dir: Path, *more: str) -> list[str]:
+    """Return what follows the interpreter on the command line of a process of two."""
+    return ["-m", module, "threads=1", f"run_dir={run_dir}", *more]
 
 
 def finish(line: list[str]) -> str:
-    """Run a command to its end; return what it said."""
-    result = subprocess.run(line, capture_output=True, text=True, check=False)
+    """Run a command in two processes to its end; return what the first one said."""
+    result = run_two(line)
     assert result.returncode == 0, result.stderr
     return result.stderr
 
 
-def kill_in_a_visit(line: list[str], run_dir: Path) -> None:
-    """Start a space search and kill all its processes in the middle of its second visit."""
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(line, stdout=quiet, stderr=quiet)
-    while process.poll() is None:
-        if len(list(run_dir.glob("points/*"))) == 2 and list(run_dir.glob("points/*/partial_*")):
-            break
-        time.sleep(0.02)
-    assert process.poll() is None, "it ended before it could be killed"
-    place = f"run_dir={run_dir}".encode()
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if place in file.read_bytes().split(b"\0"):
-                os.kill(int(file.parent.name), signal.SIGKILL)
-    process.wait()
+def in_the_second_visit(run_dir: Path) -> bool:
+    points = list(run_dir.glob("points/*"))
+    return len(points) == 2 and any(run_dir.glob("points/*/partial_*"))
 
 
 def contents(run_dir: Path) -> dict[str, bytes]:
@@ -78,11 +60,11 @@ def test_a_space_search_in_two_processes_is_killed_and_resumed(
     """The same point, journal and weights as left alone; another number of processes is refused."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     line = [*SPACE, *VISITS, *RECIPE]
-    said = finish(two("evolve.space", whole, *line))
+    said = finish(in_two("evolve.space", whole, *line))
     assert said.count("visit 2: ") == 1  # the first process speaks for all
-    kill_in_a_visit(two("evolve.space", killed, *line), killed)
+    kill(start_two(in_two("evolve.space", killed, *line)), lambda: in_the_second_visit(killed))
     assert not (killed / "space.json").exists()
-    finish(two("evolve.space", killed, *line))
+    finish(in_two("evolve.space", killed, *line))
     assert contents(killed) == contents(whole)
     assert len(contents(whole)) == 2 + 2 * 2
     (whole / "space.json").unlink()
@@ -100,7 +82,7 @@ def test_a_search_in_two_processes_finds_what_one_finds(tmp_path: Path) -> None:
     short = ["evaluator=finetuned", "evaluator.recipe.epochs=4", "evaluator.recipe.warmup_epochs=0"]
     line = [*SUBNETS, *short, f"supernet={one}"]
     assert SEARCH.main(["threads=1", f"run_dir={one}", *line]) == 0
-    finish(two("evolve.search", both, *line))
+    finish(in_two("evolve.search", both, *line))
     for name in OUTPUTS:
         assert (both / name).read_bytes() == (one / name).read_bytes()
     journal = (both / "search" / "journal.log").read_text()

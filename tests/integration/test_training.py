@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
+from commands import Command, kill, run, run_two, start_two
 from safetensors.torch import load_file
 
 from supernet.train import TRAIN
@@ -30,34 +25,13 @@ SMALL = [
     "device=stm32f100",
     "threads=1",
 ]
-ALONE = [sys.executable, "-m", "supernet.train"]
-TWO = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "supernet.train"]
+TRAINING = ["-m", "supernet.train", *SMALL]
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc_per_node=2", *TRAINING]
 
 
-def run(command: list[str], run_dir: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    arguments = [*command, *SMALL, f"run_dir={run_dir}", *more]
-    return subprocess.run(arguments, capture_output=True, text=True, check=False)
-
-
-def kill_after(command: list[str], run_dir: Path, steps: int) -> None:
-    """Start a training and kill all its processes once it has done so many steps."""
-    arguments = [*command, *SMALL, f"run_dir={run_dir}"]
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(arguments, stdout=quiet, stderr=quiet)
-    limit = time.monotonic() + 120
-    while time.monotonic() < limit and process.poll() is None:
-        done = [int(path.name[-8:]) for path in run_dir.glob("points/*/partial_*")]
-        if done and max(done) >= steps:
-            break
-        time.sleep(0.02)
-    assert process.poll() is None, "it ended before it could be killed"
-    place = f"run_dir={run_dir}".encode()
-    # torchrun's workers have sessions of their own
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if place in file.read_bytes().split(b"\0"):
-                os.kill(int(file.parent.name), signal.SIGKILL)
-    process.wait()
+def steps_done(run_dir: Path) -> int:
+    """Return the number of steps after which the last recovery point was written."""
+    return max((int(path.name[-8:]) for path in run_dir.glob("points/*/partial_*")), default=0)
 
 
 def weights(run_dir: Path) -> dict[str, torch.Tensor]:
@@ -67,7 +41,7 @@ def weights(run_dir: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("training") / "whole"
-    result = run(ALONE, run_dir)
+    result = run([*TRAINING, f"run_dir={run_dir}"], fresh=True)
     assert result.returncode == 0, result.stderr
     assert "epoch 4/4, loss " in result.stderr
     assert all(f"{name} " in result.stderr for name in ("smallest", "median", "largest", "random"))
@@ -75,8 +49,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_killed_in_an_epoch_and_resumed(whole: Path, tmp_path: Path) -> None:
-    kill_after(ALONE, tmp_path, 23)  # an epoch has 17 steps
-    result = run(ALONE, tmp_path)
+    line = [*TRAINING, f"run_dir={tmp_path}"]
+    kill([Command(line)], lambda: steps_done(tmp_path) >= 23)  # an epoch has 17 steps
+    result = run(line)
     assert result.returncode == 0, result.stderr
     expected = weights(whole)
     assert all(torch.equal(tensor, expected[n]) for n, tensor in weights(tmp_path).items())
@@ -84,26 +59,28 @@ def test_killed_in_an_epoch_and_resumed(whole: Path, tmp_path: Path) -> None:
 
 def test_two_processes_train_and_resume(whole: Path, tmp_path: Path) -> None:
     """Two processes, killed and resumed, end alike; one process continues and says so."""
-    result = run(TWO, tmp_path / "whole")
+    result = run([*TORCHRUN, f"run_dir={tmp_path / 'whole'}"], fresh=True)
     assert result.returncode == 0, result.stderr
-    kill_after(TWO, tmp_path / "killed", 23)
-    shutil.copytree(tmp_path / "killed", tmp_path / "alone")
-    result = run(TWO, tmp_path / "killed")
+    killed = tmp_path / "killed"
+    line = [*TRAINING, f"run_dir={killed}"]
+    kill(start_two(line), lambda: steps_done(killed) >= 23)
+    shutil.copytree(killed, tmp_path / "alone")
+    result = run_two(line)
     assert result.returncode == 0, result.stderr
     expected = weights(tmp_path / "whole")
-    found = weights(tmp_path / "killed")
+    found = weights(killed)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
     # mixup draws in each process, so the weights differ a little more than by rounding
     alone = weights(whole)
     distance = max(float((tensor - alone[name]).abs().mean()) for name, tensor in expected.items())
     assert 0 < distance < 0.05
-    result = run(ALONE, tmp_path / "alone")
+    result = run([*TRAINING, f"run_dir={tmp_path / 'alone'}"])
     assert result.returncode == 0, result.stderr
     assert "resumed in order, but not bit for bit (processes 2 -> 1)" in result.stderr
 
 
 def test_a_batch_that_two_processes_cannot_share(tmp_path: Path) -> None:
-    result = run(TWO, tmp_path / "run", "recipe.batch_size=33")
+    result = run_two([*TRAINING, f"run_dir={tmp_path / 'run'}", "recipe.batch_size=33"])
     assert result.returncode != 0
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1

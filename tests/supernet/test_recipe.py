@@ -65,7 +65,7 @@ def data(digits_config: DataConfig) -> Dataset:
 
 
 def build(space: SearchSpace, data: Dataset, path: Path, recipe: Recipe) -> Task:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     setting = SupernetSetting(recipe, SandwichSampling(name="sandwich"), 7, path)
     return supernet_task(space, space.point_at((1, 2)), data, setting)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +30,19 @@ def small_data(digits_config: DataConfig) -> Dataset:
     return replace(data, train=few)
 
 
-def build(space: SearchSpace, data: Dataset, path: Path, recipe: Recipe = RECIPE) -> Task:
+@pytest.fixture
+def two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def build(space: SearchSpace, data: Dataset, path: Path, recipe: Recipe = RECIPE) -> Task:
     setting = SupernetSetting(recipe, UniformSampling(name="uniform"), 7, path)
     return supernet_task(space, space.point_at((1, 2)), data, setting)
 
@@ -39,6 +51,7 @@ def weights(task: Task) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_resume_is_exact(digits_space: SearchSpace, small_data: Dataset, tmp_path: Path) -> None:
     whole = build(digits_space, small_data, tmp_path / "whole")
     assert train(whole, 5, "whole").epochs == 5

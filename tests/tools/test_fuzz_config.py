@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from commands import run
+
 
 def test_a_short_run_finds_nothing(root: Path) -> None:
-    command = [sys.executable, "tools/fuzz_config.py", "--seed", "7", "--cases", "300", "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    result = run(["tools/fuzz_config.py", "--seed", "7", "--cases", "300", "--json"], cwd=root)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout.splitlines()[-1])
     assert [found[key] for key in ("exceptions", "hangs", "written_by_refused")] == [0, 0, 0]

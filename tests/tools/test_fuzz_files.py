@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from commands import run
 
 from mcuformer.errors import DataError
 
@@ -23,8 +22,7 @@ def fuzz(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_two_hundred_damaged_files(root: Path) -> None:
-    command = [sys.executable, "tools/fuzz_files.py", "--cases", "200", "--seed", "12", "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    result = run(["tools/fuzz_files.py", "--cases", "200", "--seed", "12", "--json"], cwd=root)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout.splitlines()[-1])
     assert found["refused"] + found["accepted"] == found["cases"] == 200

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import Printed, run
 
 from oplib.target import qemu
 
@@ -52,9 +52,8 @@ def elf(tmp_path: Path) -> Path:
     return tmp_path / "program.elf"
 
 
-def run_tool(root: Path, elf: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(root / "tools" / "model_cycles.py"), str(elf), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=elf.parent)
+def run_tool(root: Path, elf: Path, *options: str) -> Printed:
+    return run([root / "tools" / "model_cycles.py", elf, *options], cwd=elf.parent)
 
 
 @pytest.mark.parametrize("core", CORES)

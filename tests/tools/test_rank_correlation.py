@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
@@ -65,7 +64,7 @@ def test_intervals_and_the_rule_of_the_default(statistics) -> None:
 
 
 def test_the_tool_repeats_nothing(root: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(root / "tools" / "rank_correlation.py"), "--json"]
+    command = [str(root / "tools" / "rank_correlation.py"), "--json"]
     command += ["data=digits", "device=stm32f100", "threads=1"]
     command += ["point.rank_ratio=1.0", "point.patch_size=4", "--out", str(tmp_path)]
     command += ["--subnets", "2", "--train-images", "128", "--epochs", "2", "--seeds", "2"]
@@ -73,7 +72,7 @@ def test_the_tool_repeats_nothing(root: Path, tmp_path: Path) -> None:
     command += ["--evaluators", "macs", "inherited_uniform", "scratch_1"]
 
     def run() -> tuple[dict, dict[Path, int]]:
-        result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+        result = commands.run(command, cwd=root)
         assert result.returncode == 0, result.stderr
         records = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
         return json.loads(result.stdout.splitlines()[-1]), records

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import Printed, run
 
 
-def run_results(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(root / "tools" / "results.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+def run_results(root: Path, *arguments: str | Path) -> Printed:
+    return run([root / "tools" / "results.py", *arguments], cwd=root)
 
 
 def test_the_page_is_up_to_date(root: Path, tmp_path: Path) -> None:

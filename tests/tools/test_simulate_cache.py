@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Printed, run
 
 BLOCKS, TOKENS, DIM, CLASSES = 3, 16, 48, 10  # of `digits`
 
 
-def run_tool(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(root / "tools" / "simulate_cache.py"), *options, "--json"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+def run_tool(root: Path, *options: str) -> Printed:
+    return run([root / "tools" / "simulate_cache.py", *options, "--json"], cwd=root)
 
 
 def simulated(root: Path, *options: str) -> dict[str, Any]:

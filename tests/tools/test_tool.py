@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from commands import run
 
 
 @pytest.fixture
@@ -46,8 +45,7 @@ def test_mean_and_spread(load) -> None:
     ],
 )
 def test_bad_options_are_one_line(root: Path, arguments: tuple[str, ...], line: str) -> None:
-    command = [sys.executable, str(root / "tools" / "bench_trend.py"), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    result = run([root / "tools" / "bench_trend.py", *arguments], cwd=root)
     assert (result.returncode, result.stderr, result.stdout) == (2, line, "")
 
 

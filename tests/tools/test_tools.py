@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 
 from mcuformer.run.artifact import read_json, write_json
 from mcuformer.subnet import SubnetConfig
@@ -17,8 +16,7 @@ from oplib.target import qemu
 
 
 def run_tool(root: Path, name: str, *arguments: str) -> dict[str, Any]:
-    command = [sys.executable, str(root / "tools" / f"{name}.py"), *arguments, "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    result = run([root / "tools" / f"{name}.py", *arguments, "--json"], cwd=root)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])
 
@@ -43,7 +41,7 @@ def test_admission_map(root: Path, tmp_path: Path) -> None:
         "--devices",
         "stm32f100",
         "--samples",
-        "20",
+        "5",
         "--picture",
         str(picture),
     )
@@ -64,8 +62,7 @@ def test_compare_orders(root: Path) -> None:
 
 @pytest.mark.parametrize("argument", ["space=absent", "--devices=absent"])
 def test_admission_map_refuses(root: Path, argument: str) -> None:
-    command = [sys.executable, str(root / "tools" / "admission_map.py"), argument]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    result = run([root / "tools" / "admission_map.py", argument], cwd=root)
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
@@ -90,11 +87,13 @@ def test_estimate_scaling(root: Path) -> None:
 
 def test_bench_supernet(root: Path) -> None:
     """The tool runs and its parameter counts are exact; its ratios need an idle machine."""
-    found = run_tool(root, "bench_supernet", "--subnets", "1", "--repeats", "1")
+    short = ("--subnets", "1", "--repeats", "1", "--threads", "1", "--batch-size", "2")
+    found = run_tool(root, "bench_supernet", *short)
     ratios = {"train_overhead_ratio", "eval_overhead_ratio"}
     rates = {"train_steps_per_second", "eval_images_per_second", "param_counts_per_second"}
     assert set(found) == ratios | rates | {"presets"}
     assert [preset["name"] for preset in found["presets"]] == ["autoformer_t", "fashion_mnist"]
+    assert [preset["batch_size"] for preset in found["presets"]] == [2, 2]
     assert found["param_counts_per_second"] > 10_000
     for name in ratios:
         assert found[name] == max(preset[name] for preset in found["presets"])
