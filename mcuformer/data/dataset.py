@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 
 from mcuformer.data import cifar10_reader, idx_reader, npz_reader
 from mcuformer.data.cache import PictureCache, cache_folder
-from mcuformer.data.digits_reader import read_digits
 from mcuformer.data.division import Division, check_labels, divide
 from mcuformer.data.folder_reader import list_picture_folder, skipped_line
 from mcuformer.data.images import (
@@ -271,6 +270,16 @@ def _published(config: DataConfig) -> Parts | PictureParts:
             return cifar10_reader.read_cifar10(root, config.source, memory_bytes)
         case _:
             assert_never(config.format)
+
+
+def read_digits() -> Parts:
+    """Read scikit-learn's bundled digits: 1,797 images of 8 x 8 pixels from 0 to 16."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = digits.images.astype(np.uint8)[..., None]
+    names = tuple(str(name) for name in digits.target_names)
+    return Parts(Split(images, digits.target.astype(np.int64)), None, None, names)
 
 
 def _resized(parts: Parts, config: DataConfig, preprocessing: Preprocessing) -> Parts:

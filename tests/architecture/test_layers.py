@@ -34,7 +34,7 @@ COMMANDS = {
 }
 ALGORITHMS = ("evolve/space_search/", "evolve/subnet_search/")
 THIRD_PARTY = {
-    "mcuformer": {"numpy", "pydantic", "pydantic_core", "safetensors", "rich", "PIL"},
+    "mcuformer": {"numpy", "pydantic", "pydantic_core", "safetensors", "rich", "sklearn", "PIL"},
     "oplib": {"numpy", "scipy", "pydantic", "typing_extensions"},
     "supernet": {"numpy", "torch", "timm", "accelerate", "einops", "pydantic"},
     "evolve": {"numpy", "pydantic"},
