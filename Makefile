@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-demo: setup  ## search, train, export and run on digits (DEVICE=stm32f746 for another device)
+demo: setup  ## search, train, export and run on digits (DEVICE=stm32f746 for another board)
 	$(BIN)/python -m mcuformer +experiment=demo device=$(DEVICE) run_dir=$(RUN)
 
 check: packages lint  ## linters, type checks and tiny tests: two minutes, no compiler, no data

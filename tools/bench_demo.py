@@ -1,6 +1,6 @@
 """The demo over several seeds: accuracies with their spread, sizes, instructions and time.
 
-    python tools/bench_demo.py [--devices stm32f100 stm32f746] [--seeds 5] [--json] [--markdown]
+    python tools/bench_demo.py [--devices stm32f100 ...] [--seeds 5] [--json] [--markdown]
 
 Every row is one run of `python -m mcuformer +experiment=demo` under --out, measured on the test
 digits, which only the report uses; runs of one seed share recovery points. Complete runs are not
@@ -101,7 +101,7 @@ def exact(row: dict[str, Any]) -> bool:
 def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("--devices", nargs="+", default=["stm32f100", "stm32f746"])
+    parser.add_argument("--devices", nargs="+", default=["stm32f100"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("runs/bench_demo"))
     return tool.run(
