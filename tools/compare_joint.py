@@ -3,7 +3,7 @@ r"""One joint supernet over all axes against a supernet for every space point.
     python tools/compare_joint.py data=digits device=stm32f100 [SETTING ...] [--share 0.25]
         [--seeds 3] [--ways NAME ...] [--json] [--markdown]
     python tools/compare_joint.py data=fashion_mnist data.root=FOLDER device=stm32f100 \
-        train=small_images train.epochs=3 train.warmup_epochs=1 --images 12000
+        recipe@train=small_images train.epochs=3 train.warmup_epochs=1 --images 12000
 
 Settings are those of the chain. `per_point` trains the supernet of every point for `train.epochs`,
 searches each of them with `strategy` and takes the best of all. `joint` trains one supernet for at

@@ -55,7 +55,7 @@ SETTINGS = (
     "data.img_size=240",
     "data.num_classes=1000",
     "space=t",
-    "device=stm32f746",
+    "device=stm32f746_qspi",
     "space_search.max_visits=30",
 )
 
