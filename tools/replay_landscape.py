@@ -22,13 +22,14 @@ class ReplayLandscape:
     Args:
         truth: score by which a choice is judged, NaN where nothing fits.
         visit_epochs: epochs that a visit trains.
-        axes: what the choices of each axis amount to; None numbers them.
+        axes: what the choices of each axis amount to; None makes them 1, 2, 4, ..., whose
+            logarithms are evenly spaced.
     """
 
     def __init__(self, truth: Scores, visit_epochs: int, axes: Amounts | None = None) -> None:
         self.truth, self.visit_epochs = truth, visit_epochs
         self.shape: tuple[int, ...] = truth.shape
-        self.axes = axes or tuple(tuple(range(1, n + 1)) for n in truth.shape)
+        self.axes = axes or tuple(tuple(2.0**i for i in range(n)) for n in truth.shape)
         self.history = History()
 
     def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:

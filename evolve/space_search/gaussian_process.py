@@ -27,12 +27,11 @@ class GaussianProcessConfig(Climb):
     """Settings of the search by a Gaussian process, which explores until all points are visited.
 
     Args:
-        scale: unit of distances: ``grid`` steps, or ``linear`` or ``log`` in rank ratio and number
-            of tokens.
+        scale: unit of distances: ``grid`` steps, or ``log`` of rank ratio and number of tokens.
     """
 
     name: Literal["gaussian_process"] = "gaussian_process"
-    scale: Scale = "grid"
+    scale: Scale = "log"
 
     def explore(self, landscape: Landscape, rng: np.random.Generator) -> bool:
         """Visit the point with the largest expected improvement; return False if none is left."""

@@ -121,14 +121,14 @@ class TrendBudget(StartedBudget):
     Args:
         k: number of points in a fit.
         tau: slope, in score points per grid step, that makes one step; one value, or one per axis.
-        scale: unit of distances and slopes: ``grid`` steps, or ``linear`` or ``log`` in rank ratio
-            and number of tokens.
+        scale: unit of distances and slopes: ``grid`` steps, or ``log`` of rank ratio and number of
+            tokens, in mean grid steps.
         ridge: penalty on squared slopes in the fit.
     """
 
     k: Annotated[int, Field(ge=3, le=MAX_POINTS)] = 5
     tau: tuple[Tau, ...] | Tau = 0.5
-    scale: Scale = "grid"
+    scale: Scale = "log"
     ridge: Annotated[float, Field(ge=0.0, le=1e6)] = 1e-3
 
     @property

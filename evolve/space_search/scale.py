@@ -13,7 +13,7 @@ from evolve.space_search.history import Index
 from mcuformer.space import SearchSpace
 
 Array = npt.NDArray[np.float64]
-Scale = Literal["grid", "linear", "log"]
+Scale = Literal["grid", "log"]
 Amounts = tuple[tuple[float, ...], ...]
 
 
@@ -42,17 +42,17 @@ def located(indices: Sequence[Index], axes: Amounts, scale: Scale) -> Array:
     Args:
         indices: grid indices of n points.
         axes: what the choices of each axis amount to; positive and monotonic.
-        scale: ``grid`` counts steps; ``linear`` and ``log`` space the choices by their amounts or
-            by the logarithms of these, over the same range.
+        scale: ``grid`` counts steps; ``log`` spaces the choices by the logarithms of their amounts,
+            over the same range.
 
-    >>> located([(0,), (1,), (2,)], ((16.0, 4.0, 1.0),), "linear").ravel().tolist()
-    [0.0, 1.6, 2.0]
+    >>> located([(0,), (1,), (2,)], ((16.0, 8.0, 1.0),), "log").round(3).ravel().tolist()
+    [0.0, 0.5, 2.0]
     """
     columns = []
     for choices, column in zip(axes, np.array(indices).T, strict=True):
         steps = np.arange(len(choices), dtype=np.float64)
         if scale != "grid":
-            values = np.asarray(choices if scale == "linear" else np.log(choices), np.float64)
+            values = np.log(choices)
             steps = steps[-1] * np.abs((values - values[0]) / ((values[-1] - values[0]) or 1.0))
         columns.append(steps[column])
     return np.stack(columns, axis=1)

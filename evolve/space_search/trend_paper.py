@@ -13,7 +13,7 @@ import numpy as np
 from evolve.space_search.history import Index
 from evolve.space_search.landscape import Landscape, TrendBudget, visit_first
 from evolve.space_search.plane import fit_around, floor_step, moved, nearest, spans
-from evolve.space_search.scale import located
+from evolve.space_search.scale import Scale, located
 from mcuformer.limits import Candidates
 
 
@@ -25,6 +25,7 @@ class TrendPaperConfig(TrendBudget):
     """
 
     name: Literal["trend_paper"] = "trend_paper"
+    scale: Scale = "grid"
     max_revisits: Candidates = 4
 
     def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:

@@ -11,14 +11,38 @@ import pytest
 from commands import run
 
 from mcuformer.run.artifact import read_json, write_json
+from mcuformer.run.presets import conf_dir
 from mcuformer.subnet import SubnetConfig
 from oplib.target import qemu
+
+TABULATED = ("digits", "fashion_mnist")
 
 
 def run_tool(root: Path, name: str, *arguments: str) -> dict[str, Any]:
     result = run([root / "tools" / f"{name}.py", *arguments, "--json"], cwd=root)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_the_default_selector_is_near_the_best_on_measured_grids(root: Path) -> None:
+    """On each of two grids of 48 trained points it is within the pooled deviation of the best."""
+    tables = [str(root / f"tests/data/space_table_{name}.json") for name in TABULATED]
+    options = ["--table", *tables, "--seeds", "40", "--visits", "12", "24"]
+    rows = run_tool(root, "bench_trend", *options)["rows"]
+    default = [row for row in rows if row["selector"] == default_selector()]
+    assert [(row["landscape"], row["visits"]) for row in default] == [
+        (name, visits) for name in TABULATED for visits in (12, 24)
+    ]
+    assert all(row["behind"] < 1 for row in default)
+    largest = [row for row in rows if row["selector"] == "largest"]
+    assert all(row["behind"] > 1 for row in largest)  # it is no simple matter of size
+
+
+def default_selector() -> str:
+    """Return the selector that `evolve.space` uses unless it is told otherwise."""
+    lines = (conf_dir() / "evolve_space.yaml").read_text().splitlines()
+    (found,) = (line for line in lines if "- space_search:" in line)
+    return found.split(":")[1].strip()
 
 
 def test_bench_trend(root: Path) -> None:

@@ -32,7 +32,7 @@ class MadeUp:
 
     def __init__(self, shape: tuple[int, ...], truth: Callable[[Index], float | None]) -> None:
         self.shape, self.truth, self.history = shape, truth, History()
-        self.axes = tuple(tuple(1.0 + i for i in range(length)) for length in shape)
+        self.axes = tuple(tuple(2.0**i for i in range(length)) for length in shape)
 
     def visit(self, index: Index, rule: str, fit: dict[str, Any] | None = None) -> Visit:
         value = self.truth(index)
