@@ -7,7 +7,9 @@ changes the integers, because nothing is rounded between the factors any more.
 
 from __future__ import annotations
 
-from mcuformer.subnet import LinearName, SubnetConfig
+from itertools import pairwise
+
+from mcuformer.subnet import LINEARS, LinearName, SubnetConfig
 from oplib.forms import Forms
 
 
@@ -22,3 +24,22 @@ def deployed_rank(subnet: SubnetConfig, index: int, name: LinearName, forms: For
         return rank
     features_in, features_out = subnet.linear_shape(index, name)
     return None if rank * (features_in + features_out) >= features_in * features_out else rank
+
+
+def deployed_widths(
+    subnet: SubnetConfig, index: int, name: LinearName, forms: Forms
+) -> tuple[int, ...]:
+    """Return (in, out) of a linear layer in the firmware, or (in, rank, out) of its two factors."""
+    features_in, features_out = subnet.linear_shape(index, name)
+    rank = deployed_rank(subnet, index, name, forms)
+    return (features_in, features_out) if rank is None else (features_in, rank, features_out)
+
+
+def block_weights(subnet: SubnetConfig, forms: Forms) -> int:
+    """Return the number of weights in the matrices of all blocks, as the firmware has them."""
+    layers = [
+        deployed_widths(subnet, index, name, forms)
+        for index in range(len(subnet.blocks))
+        for name in LINEARS
+    ]
+    return sum(a * b for widths in layers for a, b in pairwise(widths))

@@ -11,7 +11,7 @@ from itertools import pairwise
 from mcuformer.subnet import LINEARS, SubnetConfig, factor_rank
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.network.builder import build_graph
-from oplib.network.low_rank import deployed_rank
+from oplib.network.low_rank import deployed_widths
 from oplib.plan.order import MUNAS, peak_over_orders
 
 
@@ -56,14 +56,8 @@ def staged_weights_bytes(subnet: SubnetConfig, forms: Forms = DEFAULT_FORMS) -> 
 
 def _layer_widths(subnet: SubnetConfig, forms: Forms) -> list[tuple[int, ...]]:
     """Return (in, out) or (in, rank, out) of each kind of fully connected layer, as deployed."""
-    layers = []
-    for index in {block: index for index, block in enumerate(subnet.blocks)}.values():
-        for name in LINEARS:
-            features_in, features_out = subnet.linear_shape(index, name)
-            rank = deployed_rank(subnet, index, name, forms)
-            ranks = () if rank is None else (rank,)
-            layers.append((features_in, *ranks, features_out))
-    return layers
+    kinds = {block: index for index, block in enumerate(subnet.blocks)}.values()
+    return [deployed_widths(subnet, index, name, forms) for index in kinds for name in LINEARS]
 
 
 def munas_peak_bytes(subnet: SubnetConfig) -> int:

@@ -16,6 +16,7 @@ from mcuformer.device import Budget, BudgetConfig, Device, SramUse
 from mcuformer.run.command import Settings
 from mcuformer.subnet import SubnetConfig
 from oplib.forms import DEFAULT_FORMS, Forms
+from oplib.network.low_rank import block_weights
 from oplib.ops.work import Work
 from oplib.plan.arena import ONE_ARENA, FastRoom
 from oplib.plan.footprint import PlannedCost, planned_cost, static_bytes
@@ -169,9 +170,9 @@ class Target:
     def admits(self, subnet: SubnetConfig) -> bool:
         """Return whether a subnet's firmware fits the budget.
 
-        A network whose parameters alone exceed the flash, at a byte each, is not planned.
+        A network whose matrices alone exceed the flash, at a byte per weight, is not planned.
         """
-        fits = subnet.merged.num_params <= self.limit.flash_bytes
+        fits = block_weights(subnet, self.forms) <= self.limit.flash_bytes
         return fits and self.cost(subnet).admissible(self.limit)
 
     def schedule(self, subnet: SubnetConfig) -> Schedule:

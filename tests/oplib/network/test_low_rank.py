@@ -6,7 +6,7 @@ import pytest
 
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.forms import Forms, Passes
-from oplib.network.low_rank import deployed_rank
+from oplib.network.low_rank import block_weights, deployed_rank
 
 MERGE = Forms(passes=Passes(merge_low_rank=True))
 
@@ -33,3 +33,19 @@ def test_break_even(ratio: float, plain: int | None, merged: int | None) -> None
     )
     assert deployed_rank(subnet, 0, "fc1", Forms()) == plain
     assert deployed_rank(subnet, 0, "fc1", MERGE) == merged
+
+
+@pytest.mark.parametrize(("forms", "fc1"), [(Forms(), 24 * (32 + 64)), (MERGE, 32 * 64)])
+def test_weights_of_the_blocks_are_those_of_merged_layers(forms: Forms, fc1: int) -> None:
+    subnet = SubnetConfig(
+        img_size=8,
+        patch_size=4,
+        in_chans=1,
+        num_classes=2,
+        embed_dim=32,
+        low_rank=("fc1",),
+        rank_ratio=0.75,
+        blocks=(BlockConfig(num_heads=2, head_dim=16, mlp_ratio=2.0),) * 2,
+    )
+    qkv, proj, fc2 = 32 * 96, 32 * 32, 64 * 32
+    assert block_weights(subnet, forms) == 2 * (qkv + proj + fc1 + fc2)

@@ -219,3 +219,16 @@ def test_equal_limits_have_one_identity(stm32f100: Device) -> None:
     staged = Target(stm32f100, BudgetConfig(memory_model="staged"))
     assert less.identity() != named.identity() != other.identity()
     assert staged.identity() != named.identity()
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_the_last_byte_of_flash_admits(merge: bool, device: Callable[[str], Device]) -> None:
+    """The count of weights that refuses without a plan knows which factors are merged."""
+    space = load("space", "digits_1m", SearchSpace, img_size=8, num_classes=10)
+    forms, rng = Forms(passes=Passes(merge_low_rank=merge)), np.random.default_rng(5)
+    point = next(point for point in space.points() if point.rank_ratio == 0.75)
+    for subnet in (space.smallest(point), *(space.sample(point, rng) for _ in range(5))):
+        board = device("stm32f746_qspi")
+        flash = Target(board, BudgetConfig(), forms).cost(subnet).footprint.flash_bytes
+        for limit, admitted in ((flash, True), (flash - 1, False)):
+            assert Target(board, BudgetConfig(flash_bytes=limit), forms).admits(subnet) == admitted
