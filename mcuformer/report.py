@@ -24,7 +24,7 @@ from oplib.network.model_file import load_model
 from oplib.network.reference import run_float
 from oplib.network.source import NetworkSource
 from oplib.ops.base import Array
-from oplib.target.board import LinkedSizes, measure
+from oplib.target.board import PROGRAM, LinkedSizes, measure
 from oplib.target.compare import check_built, check_linked, compare
 from oplib.target.qemu import EmulatedRun
 from oplib.target.target import TargetSettings, built_footprint
@@ -76,9 +76,9 @@ def measure_run(config: ReportConfig) -> None:
     dataset = load(config.data, subnet.img_size)
     test = dataset.test
     with scratch("build") as builds:
-        result = compare(integer, run.file("firmware"), builds, config.device, test.images[:])
+        result = compare(integer, run.path, builds, config.device, test.images[:])
         result.refuse_mismatch()
-        elf = builds / "emulated" / "model.elf"
+        elf = builds / "emulated" / PROGRAM
         linked = None if result.emulated is None else measure(elf)
     samples = sample_space(config.space, ADMISSION_SAMPLES, stream(config.seed, "admission"))
     admission, _ = measure_admission(samples, target.cost, target.limit)

@@ -21,6 +21,8 @@ from mcuformer.run.progress import say
 from mcuformer.run.scratch import scratch
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
+from oplib.codegen.component import Component
+from oplib.codegen.names import NetworkName
 from oplib.codegen.onnx import export_onnx
 from oplib.codegen.weights_c import WeightsForm
 from oplib.network.model_file import save_model
@@ -35,7 +37,7 @@ from oplib.quantize.layer_quality import layer_report, warnings
 from oplib.quantize.lower import lower, lower_with, prepare
 from oplib.target import board
 from oplib.target.compare import Comparison, check_linked, compare
-from oplib.target.firmware import refuse_foreign_files, write_firmware
+from oplib.target.firmware import COMPONENT, PORT, refuse_foreign_files, write_firmware
 from oplib.target.linker import is_emulated
 from oplib.target.predict import image_brightness
 from oplib.target.target import Target, TargetSettings
@@ -59,6 +61,7 @@ class ExportSettings(Value):
         report_images: number of images of the steering split in the report on every layer.
         onnx: whether to write ``model_float.onnx`` and ``model_int8.onnx`` as well.
         weights: ``binary``, which gcc and clang take in, or ``text``, C for other compilers.
+        name: what the network is called in C: prefix of its functions, types and files.
     """
 
     calibration_images: ImageCount = 256
@@ -68,6 +71,7 @@ class ExportSettings(Value):
     report_images: ImageCount = 32
     onnx: bool = False
     weights: WeightsForm = "binary"
+    name: NetworkName = "model"
 
 
 class ExportConfig(TargetSettings):
@@ -97,9 +101,10 @@ def stage(config: ExportConfig) -> Stage:
     Raises:
         ArtifactError: the firmware folder holds files that no export wrote.
     """
-    refuse_foreign_files(config.run.file("firmware"))
+    refuse_foreign_files(config.run.path)
     outputs = (
-        "firmware",
+        COMPONENT,
+        PORT,
         "model_int8.json",
         "model_int8.safetensors",
         "layers.json",
@@ -125,15 +130,15 @@ def export(config: ExportConfig) -> None:
     cost, scheduled = fitting_schedule(target, network.subnet)
     dataset = load(config.data, network.subnet.img_size)
     model, integer = lower_network(config, network, dataset)
-    firmware = config.run.file("firmware")
-    write_firmware(
-        firmware,
-        integer,
-        scheduled,
-        target.device,
-        dataset.class_names,
-        config.export.weights,
+    component = Component(
+        model=integer,
+        scheduled=scheduled,
+        device=target.device,
+        class_names=dataset.class_names,
+        name=config.export.name,
+        weights=config.export.weights,
     )
+    write_firmware(config.run.path, component)
     write_picture(config, scheduled)
     save_model(config.run.path, integer, network.subnet, target.forms, dataset.class_names)
     with scratch("build") as builds:
@@ -329,7 +334,7 @@ def compare_built(
         InternalError: reference and C disagree.
     """
     images = dataset.steering.images[: config.export.check_images]
-    result = compare(integer, config.run.file("firmware"), builds, config.device, images)
+    result = compare(integer, config.run.path, builds, config.device, images)
     for line in result.missing:
         say(line)
     result.refuse_mismatch()
@@ -363,10 +368,9 @@ def linked_sizes(config: ExportConfig, cost: Footprint, builds: Path) -> dict[st
     Raises:
         InternalError: a linked size differs from the planned one.
     """
-    firmware = config.run.file("firmware")
     try:
         elves = {
-            name: board.cross_build(firmware, builds / name, name)
+            name: board.cross_build(config.run.path, builds / name, name)
             for name in elf_files(config.device)
         }
         linked = board.measure(elves.get("emulated", elves["device"]))

@@ -30,6 +30,7 @@ from mcuformer.errors import ConfigError
 from mcuformer.run.presets import load
 from mcuformer.run.progress import track
 from mcuformer.subnet import BlockConfig, SubnetConfig
+from oplib.codegen.component import Component
 from oplib.forms import Forms, Passes
 from oplib.graph import Graph
 from oplib.network.reference import IntegerModel, run_integer
@@ -149,7 +150,7 @@ class Prepared:
         """Write the firmware into a folder."""
         count = self.scheduled.calls.tensors[self.scheduled.calls.output].size
         classes = [str(index) for index in range(count)]
-        write_firmware(folder, self.model, self.scheduled, self.target.device, classes)
+        write_firmware(folder, Component(self.model, self.scheduled, self.target.device, classes))
 
 
 def prepare(network: Network, images: int, budget: int) -> Prepared:
@@ -192,9 +193,8 @@ def bench(name: str, images: int, budget: int | None) -> dict[str, Any]:
     expected, time = run_integer(model, tested), ready.target.cost(subnet).time
     in_arena = execute(model, scheduled.calls, scheduled.plan, tested[0])
     with tempfile.TemporaryDirectory(prefix="mcuformer-bench-") as folder:
-        firmware, build = Path(folder) / "firmware", Path(folder) / "build"
-        ready.write(firmware)
-        elf = qemu.build(firmware, build)
+        ready.write(Path(folder))
+        elf = qemu.build(Path(folder), Path(folder) / "build")
         result = qemu.run_images(elf, device, tested, subnet.num_classes)
         built = built_footprint(board.measure(elf), result.stack_high_water_bytes)
     instructions = int(result.instructions.max())

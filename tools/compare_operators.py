@@ -30,6 +30,7 @@ from mcuformer.device import Device
 from mcuformer.run.presets import load
 from mcuformer.run.progress import track
 from mcuformer.subnet import SubnetConfig, build_block
+from oplib.codegen.component import Component
 from oplib.forms import SQRT_STEPS, Forms, Passes
 from oplib.network.reference import run_integer
 from oplib.network.vit import float_model, random_weights
@@ -268,12 +269,12 @@ def measure(case: Case, device: Device) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         names = [str(label) for label in range(10)]
-        write_firmware(folder / "firmware", integer, scheduled, device, names)
-        library = host.build(folder / "firmware", folder / "host")
+        write_firmware(folder, Component(integer, scheduled, device, names))
+        library = host.build(folder, folder / "host")
         exact = bool(np.array_equal(host.run_images(library, images, 10), expected))
         counts: list[np.ndarray] = []
         for _ in range(2):
-            elf = qemu.build(folder / "firmware", folder / "emulated")
+            elf = qemu.build(folder, folder / "emulated")
             result = qemu.run_images(elf, device, images[:4], 10)
             if not counts:
                 exact &= bool(np.array_equal(result.logits, expected[:4]))

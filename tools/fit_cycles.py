@@ -28,6 +28,7 @@ from mcuformer.device import Core
 from mcuformer.errors import ConfigError
 from mcuformer.run.progress import track
 from mcuformer.subnet import BlockConfig, SubnetConfig
+from oplib.codegen.component import Component
 from oplib.forms import DEFAULT_FORMS, Forms, Passes
 from oplib.network.vit import float_model, random_weights
 from oplib.ops.base import Array
@@ -92,8 +93,8 @@ def run(case: Case, core: str) -> tuple[tuple[float, ...], int]:
     classes = [str(index) for index in range(subnet.num_classes)]
     with tempfile.TemporaryDirectory(prefix="mcuformer-fit-") as name:
         folder = Path(name)
-        write_firmware(folder / "firmware", model, scheduled, device, classes)
-        elf = qemu.build(folder / "firmware", folder / "build")
+        write_firmware(folder, Component(model, scheduled, device, classes))
+        elf = qemu.build(folder, folder / "build")
         (folder / "images.bin").write_bytes(pixels[4:].tobytes())
         machine = emulated_machine(device)
         sections = model_cycles.measure(elf, machine.name, core, folder)

@@ -25,6 +25,7 @@ from mcuformer.run.presets import load
 from mcuformer.run.threads import run_threads
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import BlockConfig, SubnetConfig
+from oplib.codegen.component import Component
 from oplib.network.model_file import save_model
 from oplib.network.reference import run_float, run_integer
 from oplib.network.source import LearnedScales, NetworkSource, save_learned
@@ -140,14 +141,14 @@ def write_firmware_folder(folder: Path) -> None:
     exported = ExportedNetwork.of_run(RunDir(folder))
     saved, board = exported.saved, exported.target
     scheduled = board.schedule(SUBNET)
-    write_firmware(folder / "firmware", saved.integer, scheduled, board.device, NAMES)
+    write_firmware(folder, Component(saved.integer, scheduled, board.device, NAMES))
     for path in folder.glob("*.*"):
         path.unlink()
 
 
 def read_firmware_folder(folder: Path) -> None:
     """Ask whether the folder may be replaced."""
-    refuse_foreign_files(folder / "firmware")
+    refuse_foreign_files(folder)
 
 
 def write_supernet(folder: Path) -> None:

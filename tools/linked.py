@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcuformer.subnet import SubnetConfig
+from oplib.codegen.component import Component
 from oplib.network.reference import IntegerModel
 from oplib.target import board
 from oplib.target.board import LinkedSizes
@@ -24,6 +25,6 @@ def linked_sizes(
         FirmwareError: the build failed; a network larger than the memory fails to link.
     """
     with tempfile.TemporaryDirectory() as place:
-        firmware, scheduled = Path(place, "firmware"), target.schedule(subnet)
-        write_firmware(firmware, integer, scheduled, target.device, class_names)
-        return board.measure(board.cross_build(firmware, Path(place, "build"), "device"))
+        component = Component(integer, target.schedule(subnet), target.device, class_names)
+        write_firmware(Path(place), component)
+        return board.measure(board.cross_build(Path(place), Path(place, "build"), "device"))

@@ -17,6 +17,7 @@ import numpy as np
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Core, Device, Emulation, MemoryRegion
 from mcuformer.subnet import BlockConfig, SubnetConfig
+from oplib.codegen.component import Component
 from oplib.network.vit import float_model, random_weights
 from oplib.plan.footprint import kernels_of, struct_bytes
 from oplib.plan.param_structs import call_structs
@@ -64,9 +65,9 @@ def link(core: Core, depth: int, directory: Path) -> LinkedSizes:
     images = np.random.default_rng(1).integers(0, 17, (8, 8, 8, 1), dtype=np.uint8)
     integer = quantize(model, images)
     device = generic_device(core)
-    firmware = directory / f"{core}_{depth}"
-    write_firmware(firmware, integer, scheduled, device, [str(i) for i in range(10)])
-    return measure(cross_build(firmware, directory / f"{core}_{depth}_build", "emulated"))
+    folder = directory / f"{core}_{depth}"
+    write_firmware(folder, Component(integer, scheduled, device, [str(i) for i in range(10)]))
+    return measure(cross_build(folder, directory / f"{core}_{depth}_build", "emulated"))
 
 
 def structs(depth: int) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from mcuformer.run.progress import track
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, draw
 from mcuformer.subnet import SubnetConfig
+from oplib.codegen.component import Component
 from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.network.vit import float_model, random_weights
@@ -104,10 +105,10 @@ def run(export: Export, number: int, device: Device, images: int, emulated: int)
         folder = Path(name)
         names = [str(label) for label in range(subnet.num_classes)]
         scheduled = schedule(subnet, forms, fast=FAST[(number // 2 + number // 16) % len(FAST)])
-        write_firmware(folder / "firmware", integer, scheduled, device, names)
-        library = host.build(folder / "firmware", folder / "host")
+        write_firmware(folder, Component(integer, scheduled, device, names))
+        library = host.build(folder, folder / "host")
         on_host = host.run_images(library, pixels, subnet.num_classes)
-        elf = qemu.build(folder / "firmware", folder / "emulated")
+        elf = qemu.build(folder, folder / "emulated")
         on_chip = qemu.run_images(elf, device, pixels[:emulated], subnet.num_classes).logits
     return _differing(on_host, expected), _differing(on_chip, expected[:emulated])
 

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from mcuformer.errors import InternalError
+from oplib.codegen.names import Names
 from oplib.graph import Graph, Node
 from oplib.network.reference import IntegerModel
 from oplib.ops.base import ALIGNMENT, Array, ArraySpec, align
@@ -26,23 +27,21 @@ C_TYPES = {
     "uint8": "uint8_t",
 }
 NUMBERS_PER_LINE = 16
-WEIGHTS_FILE = "model_weights.bin"
 WeightsForm = Literal["binary", "text"]
+WEIGHTS_SECTION = ".rodata.oplib_weights"  # whose name linker scripts know
 TAKE_IN = f"""\
 #if !defined(__GNUC__) || !defined(__ELF__)
 #error "needs gcc or clang, and ELF; for other compilers export with export.weights=text"
 #endif
 
-#include "model_weights.h"
-
 /* The assembler looks for the file in the current folder, then in those given with -I. */
-__asm__(".pushsection .rodata.model_weights, \\"a\\", %progbits\\n"
+__asm__(".pushsection @section@.@name@, \\"a\\", %progbits\\n"
         ".balign {ALIGNMENT}\\n"
-        ".global model_weights\\n"
-        ".type model_weights, %object\\n"
-        "model_weights:\\n"
-        ".incbin \\"{WEIGHTS_FILE}\\"\\n"
-        ".size model_weights, . - model_weights\\n"
+        ".global @symbol@\\n"
+        ".type @symbol@, %object\\n"
+        "@symbol@:\\n"
+        ".incbin \\"@name@@part@.bin\\"\\n"
+        ".size @symbol@, . - @symbol@\\n"
         ".popsection\\n");"""
 
 
@@ -61,26 +60,26 @@ def specs(graph: Graph, node: Node) -> tuple[ArraySpec, ...]:
     return OPERATORS[node.op].array_specs(node, graph.inputs_of(node))
 
 
-def emit_weights_header(scheduled: Schedule, head: Sequence[str]) -> str:
+def emit_weights_header(scheduled: Schedule, names: Names, head: Sequence[str]) -> str:
     """Emit the type of the struct that holds every constant array."""
     lines = [
         *head,
-        "#ifndef MODEL_WEIGHTS_H",
-        "#define MODEL_WEIGHTS_H",
+        "#ifndef @NAME@_WEIGHTS_H",
+        "#define @NAME@_WEIGHTS_H",
         "",
         "#include <stdint.h>",
         "",
-        f"#define MODEL_ALIGNED __attribute__((aligned({ALIGNMENT})))",
+        '#include "@name@.h"',
         "",
-        "struct model_weights {",
+        "struct @name@_weights {",
     ]
     for node in owners(scheduled):
         for spec in specs(scheduled.calls, node):
             size = " * ".join(str(length) for length in spec.shape)
             member = f"{c_name(node.name)}_{spec.name}[{size}]"
-            lines.append(f"    {C_TYPES[spec.dtype]} {member} MODEL_ALIGNED;")
-    lines += ["};", "", "extern const struct model_weights model_weights;", "", "#endif", ""]
-    return "\n".join(lines)
+            lines.append(f"    {C_TYPES[spec.dtype]} {member} @NAME@_ALIGNED;")
+    lines += ["};", "", "extern const struct @name@_weights @name@_weights;", "", "#endif", ""]
+    return names.fill("\n".join(lines))
 
 
 def constants(model: IntegerModel, scheduled: Schedule) -> Iterator[tuple[str, Array]]:
@@ -112,25 +111,45 @@ def weights_image(model: IntegerModel, scheduled: Schedule) -> bytes:
     return bytes(image)
 
 
-def emit_weights_binary(head: Sequence[str]) -> str:
+def take_in(names: Names, part: str, symbol: str, section: str) -> str:
+    """Return the C that takes the bytes of a file into a symbol.
+
+    Args:
+        names: names of the network.
+        part: ending of the file's name, and of its header's.
+        symbol: what the bytes are called.
+        section: section for them, before the network's name.
+    """
+    text = TAKE_IN.replace("@part@", part).replace("@symbol@", symbol)
+    return names.fill(text.replace("@section@", section))
+
+
+def emit_weights_binary(names: Names, head: Sequence[str]) -> str:
     """Emit the C that takes in the struct's bytes."""
-    return "\n".join([*head, TAKE_IN, ""])
+    text = take_in(names, "_weights", names.symbol("weights"), WEIGHTS_SECTION)
+    return "\n".join([*head, names.fill('#include "@name@_weights.h"'), "", text, ""])
 
 
-def emit_weights_text(model: IntegerModel, scheduled: Schedule, head: Sequence[str]) -> str:
+def emit_weights_text(
+    model: IntegerModel, scheduled: Schedule, names: Names, head: Sequence[str]
+) -> str:
     """Emit the struct's values as C text."""
     lines = [
         *head,
-        '#include "model_weights.h"',
+        '#include "@name@_weights.h"',
         "",
-        "const struct model_weights model_weights = {",
+        "#if defined(__GNUC__) && defined(__ELF__)",
+        f'__attribute__((section("{WEIGHTS_SECTION}.@name@")))',
+        "#endif",
+        "const struct @name@_weights @name@_weights = {",
     ]
     for member, values in constants(model, scheduled):
-        lines += [f"    .{member} = {{", *_number_lines(values), "    },"]
-    return "\n".join([*lines, "};", ""])
+        lines += [f"    .{member} = {{", *number_lines(values), "    },"]
+    return names.fill("\n".join([*lines, "};", ""]))
 
 
-def _number_lines(values: Array) -> Iterator[str]:
+def number_lines(values: Array) -> Iterator[str]:
+    """Yield the numbers of an array, separated by commas, in lines of C."""
     flat = values.ravel().tolist()
     for start in range(0, len(flat), NUMBERS_PER_LINE):
         row = ", ".join(literal(number) for number in flat[start : start + NUMBERS_PER_LINE])

@@ -22,6 +22,7 @@ Tensors = Mapping[str, TensorType]
 AttributesT = TypeVar("AttributesT", bound=Attributes, default=Attributes)
 Epilogue = Literal["table", "add"]
 ALIGNMENT = 8
+SUPPLIED_ROWS = "&context->image"  # in C: the application's rows, and the progress with them
 
 
 def align(num_bytes: int) -> int:

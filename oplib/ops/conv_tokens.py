@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from oplib.graph import Attributes, Node, TensorType
 from oplib.ops.base import (
     OUTPUT,
+    SUPPLIED_ROWS,
     Buffers,
     Field,
     Operator,
@@ -247,7 +248,7 @@ class ConvTokensStrips(ConvTokens):
     def call_arguments(
         self, node: Node[ConvTokensAttributes], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return "NULL", "model_fetch_rows", buffers.output, buffers.scratch
+        return "NULL", SUPPLIED_ROWS, buffers.output, buffers.scratch
 
 
 class ConvTokensStripsS16(ConvTokensStrips, ConvTokensS16):

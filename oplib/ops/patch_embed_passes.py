@@ -9,7 +9,16 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from oplib.graph import DType, Node, TensorType
-from oplib.ops.base import Array, ArraySpec, Buffers, Field, Lowered, Nested, int32
+from oplib.ops.base import (
+    SUPPLIED_ROWS,
+    Array,
+    ArraySpec,
+    Buffers,
+    Field,
+    Lowered,
+    Nested,
+    int32,
+)
 from oplib.ops.embed_tokens import position_field, position_specs
 from oplib.ops.linear import linear_specs, pack_linear
 from oplib.ops.packing import even, pack_weight, panel_bytes, panel_sizes, panels
@@ -122,7 +131,7 @@ class Strips(PatchOperator[AttrsT]):
     def call_arguments(
         self, node: Node[AttrsT], buffers: Buffers, types: Sequence[TensorType]
     ) -> tuple[str, ...]:
-        return "model_fetch_rows", buffers.output, buffers.scratch
+        return SUPPLIED_ROWS, buffers.output, buffers.scratch
 
 
 class PatchEmbedStrips(Strips[PatchAttributes], PatchEmbed):

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mcuformer.device import Device
 from mcuformer.errors import FirmwareError
 from oplib.target import kernel_library
-from oplib.target.linker import CPU_FLAGS, OPTIMIZE
+from oplib.target.kernel_library import Compilation
+from oplib.target.linker import OPTIMIZE
 from oplib.target.tools import require, run
 
-FLASHED = (".vectors", ".weights", ".fast_code", ".text", ".ARM.exidx")
+FLASHED = (".vectors", ".weights", ".test_images", ".fast_code", ".text", ".ARM.exidx")
+ZEROED = (".bss", ".arena", ".fast_arena")
 TOOLCHAIN = "port/cortex_m/toolchain.cmake"
-TARGET_SETTINGS = "target.cmake"
+SETTINGS = "port/target.cmake"
+PROGRAM = "network.elf"
 CrossTarget = Literal["emulated", "device"]
 TOOLS = ("cmake", "arm-none-eabi-gcc", "arm-none-eabi-nm", "arm-none-eabi-size")
 
@@ -24,9 +26,9 @@ class LinkedSizes:
     """Bytes in a linked ELF file.
 
     Args:
-        arena: size of the symbol ``model_arena``.
-        fast: size of the symbol ``model_fast_arena``; 0 where it is not used.
-        weights: size of the symbol ``model_weights``.
+        arena: size of the section of the arena.
+        fast: size of the section of the fast arena; 0 where it is not used.
+        weights: size of the section of the weights.
         static: size of initialised and zeroed data, without arenas and stack.
         flash: size of everything that is flashed, initial values of data included.
         symbols: size of every symbol by name.
@@ -46,15 +48,15 @@ class LinkedSizes:
 
 
 def cross_build(
-    firmware: Path,
+    folder: Path,
     build_dir: Path,
     target: CrossTarget,
     optimize: str = OPTIMIZE,
 ) -> Path:
-    """Compile a firmware folder with the cross-compiler and return the ELF file.
+    """Compile an exported network with the cross-compiler and return the ELF file.
 
     Args:
-        firmware: firmware folder.
+        folder: what :func:`oplib.target.firmware.write_firmware` wrote.
         build_dir: folder of the build, created if missing.
         target: "emulated" for the program that reads images by semihosting, "device" for the main
             loop of a board.
@@ -65,23 +67,16 @@ def cross_build(
         FirmwareError: the build failed; a network larger than the memory fails to link.
     """
     require(*TOOLS)
-    toolchain = firmware.resolve() / TOOLCHAIN
-    options = [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", f"-DMODEL_TARGET={target}"]
-    kernel_library.build(
-        firmware,
-        build_dir,
-        "arm-none-eabi-gcc",
-        {"MODEL_OPTIMIZE": optimize},
-        (TARGET_SETTINGS, TOOLCHAIN),
-        options,
+    toolchain = folder.resolve() / TOOLCHAIN
+    compilation = Compilation(
+        compiler="arm-none-eabi-gcc",
+        flags=kernel_library.setting(folder / SETTINGS, "NETWORK_CPU_FLAGS"),
+        definitions=kernel_library.setting(folder / SETTINGS, "NETWORK_DEFINITIONS"),
+        optimize=optimize,
+        options=(f"-DCMAKE_TOOLCHAIN_FILE={toolchain}",),
     )
-    return build_dir / "model.elf"
-
-
-def target_settings(device: Device) -> str:
-    """Return ``target.cmake``: the compiler flags for a device's core and memory."""
-    fast = " -DOPLIB_FAST_CODE_SECTION" if device.fast_code_region is not None else ""
-    return f"set(MODEL_CPU_FLAGS {CPU_FLAGS[device.core]}{fast})\n"
+    kernel_library.build(folder, f"port/{target}", build_dir, compilation)
+    return build_dir / PROGRAM
 
 
 def measure(elf: Path) -> LinkedSizes:
@@ -89,7 +84,7 @@ def measure(elf: Path) -> LinkedSizes:
 
     Raises:
         ToolMissingError: the cross-compiler's tools are not installed.
-        FirmwareError: the arena or the weights have no symbol.
+        FirmwareError: the arena or the weights have no section.
     """
     require(*TOOLS)
     symbols = {}
@@ -102,16 +97,16 @@ def measure(elf: Path) -> LinkedSizes:
         parts = line.split()
         if len(parts) == 3 and parts[0].startswith("."):
             sections[parts[0]] = int(parts[1])
-    for name in ("model_arena", "model_weights"):
-        if name not in symbols:
-            raise FirmwareError(f"no symbol {name}", where=elf)
-    arena, fast = symbols["model_arena"], symbols.get("model_fast_arena", 0)
+    for name in (".arena", ".weights"):
+        if name not in sections:
+            raise FirmwareError(f"no section {name}", where=elf)
+    arena, fast = sections[".arena"], sections.get(".fast_arena", 0)
     data = sections.get(".data", 0)
-    zeroed = sum(sections.get(name, 0) for name in (".bss", ".arena", ".fast_arena"))
+    zeroed = sum(sections.get(name, 0) for name in ZEROED)
     return LinkedSizes(
         arena=arena,
         fast=fast,
-        weights=symbols["model_weights"],
+        weights=sections[".weights"],
         static=data + zeroed - arena - fast,
         flash=data + sum(sections.get(name, 0) for name in FLASHED),
         symbols=symbols,

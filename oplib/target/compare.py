@@ -59,7 +59,7 @@ class Comparison:
 
 
 def compare(
-    model: IntegerModel, firmware: Path, build_dir: Path, device: Device, images: Array
+    model: IntegerModel, folder: Path, build_dir: Path, device: Device, images: Array
 ) -> Comparison:
     """Build a firmware for host and emulator and run the same images through both.
 
@@ -68,7 +68,7 @@ def compare(
 
     Args:
         model: the integer network that the firmware was generated from.
-        firmware: folder of the generated firmware.
+        folder: what :func:`oplib.target.firmware.write_firmware` wrote.
         build_dir: folder for the builds.
         device: device to emulate.
         images: raw pixels (B, H, W, C).
@@ -80,13 +80,13 @@ def compare(
     num_classes = reference.shape[1]
     host_logits, emulated, missing = None, None, []
     try:
-        library = host.build(firmware, build_dir / "host")
+        library = host.build(folder, build_dir / "host")
         host_logits = host.run_images(library, images, num_classes)
     except ToolMissingError as error:
         missing.append(f"host C not verified: {error}")
     try:
         emulated_machine(device)
-        elf = qemu.build(firmware, build_dir / "emulated")
+        elf = qemu.build(folder, build_dir / "emulated")
         emulated = qemu.run_images(elf, device, images, num_classes)
     except ToolMissingError as error:
         missing.append(f"emulated chip not verified: {error}")

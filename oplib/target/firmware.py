@@ -1,86 +1,95 @@
-"""Write a firmware folder: the runtime unchanged, the generated C and the linker scripts.
+"""Write an exported network: the component, and beside it the ports that build and run it.
 
-Its ``manifest.json`` describes the network and lists every file with its digest. A folder that
+Each of the folders has a ``manifest.json`` that lists every file with its digest. A folder that
 holds anything else, or a file that was edited, is never replaced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from mcuformer.device import Device
 from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import digest, file_digest, parsing, read_json, write_json
 from mcuformer.run.folder import replacing_directory
-from oplib.codegen.model_c import emit, manifest
-from oplib.codegen.weights_c import WeightsForm
-from oplib.network.reference import IntegerModel
+from oplib.codegen.component import Component
+from oplib.codegen.emit import emit, manifest
 from oplib.plan.check_plan import check_plan
-from oplib.plan.schedule import Schedule
-from oplib.target.board import TARGET_SETTINGS, target_settings
-from oplib.target.linker import board_header, emulated_machine, is_emulated, linker_script
+from oplib.target.ports import port_files
 
-RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
+COMPONENT, PORT = "firmware", "port"  # folders of an export
 MANIFEST = "manifest.json"
 NAMED_FILES = 3  # at most, in a message
 
 
-def write_firmware(
-    path: Path,
-    model: IntegerModel,
-    scheduled: Schedule,
-    device: Device,
-    class_names: Sequence[str],
-    weights: WeightsForm = "binary",
+def write_firmware(folder: Path, component: Component) -> None:
+    """Write component and ports into a folder, each whole or not at all.
+
+    Equal inputs give equal bytes.
+
+    Args:
+        folder: where ``firmware`` and ``port`` are created or replaced.
+        component: the network.
+
+    Raises:
+        ArtifactError: one of them holds files of the user's, or cannot be written.
+        PlanError: the plan breaks a rule; nothing is written.
+    """
+    check_plan(component.scheduled.calls, component.scheduled.plan)
+    refuse_foreign_files(folder)
+    write_folder(folder / COMPONENT, "firmware", emit(component), manifest(component))
+    write_folder(folder / PORT, "port", port_files(component), {})
+
+
+def write_folder(
+    path: Path, kind: str, files: Mapping[str, bytes], content: Mapping[str, Any]
 ) -> None:
-    """Write the firmware folder, whole or not at all; equal inputs give equal bytes.
+    """Write a generated folder and its manifest, whole or not at all.
 
     Args:
         path: folder to create or replace.
-        model: integer network.
-        scheduled: calls of the network and their memory plan.
-        device: device to link for.
-        class_names: name of each logit's class.
-        weights: form of the weights' file.
+        kind: kind of its manifest.
+        files: content by path.
+        content: what the manifest tells besides the digests of the files.
 
     Raises:
-        ArtifactError: `path` holds files of the user's, or cannot be written.
-        PlanError: the plan breaks a rule; nothing is written.
+        ArtifactError: it cannot be written.
     """
-    check_plan(scheduled.calls, scheduled.plan)
-    own_regions = {name: device.region(name) for name in device.used_regions}
-    texts = {
-        TARGET_SETTINGS: target_settings(device),
-        "device.ld": linker_script(device, own_regions),
-        "device/board.h": board_header(None),
-    }
-    if is_emulated(device):
-        machine = emulated_machine(device)
-        texts["emulated.ld"] = linker_script(device, machine.regions)
-        texts["emulated/board.h"] = board_header(machine)
-    files = {name: (RUNTIME / name).read_bytes() for name in _files_below(RUNTIME)}
-    files |= emit(model, scheduled, device, class_names, weights)
-    files |= {name: text.encode() for name, text in texts.items()}
     digests = {name: digest(data) for name, data in sorted(files.items())}
-    content = {**manifest(model, scheduled, device, class_names), "files": digests}
-    refuse_foreign_files(path)
     with replacing_directory(path) as temporary:
         for name, data in files.items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             (temporary / name).write_bytes(data)
-        write_json(temporary / MANIFEST, "firmware", content)
+        write_json(temporary / MANIFEST, kind, {**content, "files": digests})
 
 
-def refuse_foreign_files(path: Path) -> None:
-    """Refuse a firmware folder that holds anything that no export wrote, or that was edited.
+def refuse_foreign_files(folder: Path) -> None:
+    """Refuse generated folders that hold anything that no export wrote, or that was edited.
+
+    Args:
+        folder: where an export writes its folders.
+
+    Raises:
+        ArtifactError: naming the first such files.
+    """
+    for name, kind in ((COMPONENT, "firmware"), (PORT, "port")):
+        refuse_foreign(folder / name, kind)
+
+
+def refuse_foreign(path: Path, kind: str) -> None:
+    """Refuse a generated folder that holds anything that no export wrote, or that was edited.
+
+    Args:
+        path: the folder, which may be missing.
+        kind: kind of its manifest.
 
     Raises:
         ArtifactError: naming the first such files.
     """
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise ArtifactError("not replaced: no export wrote it", where=path)
-    written = written_files(path / MANIFEST)
+    written = written_files(path / MANIFEST, kind)
     foreign = [
         name
         for name in _files_below(path)
@@ -95,7 +104,7 @@ def refuse_foreign_files(path: Path) -> None:
         )
 
 
-def written_files(manifest_file: Path) -> dict[str, str]:
+def written_files(manifest_file: Path, kind: str = "firmware") -> dict[str, str]:
     """Return the digest of each file that an export wrote, by its path; nothing without a manifest.
 
     Raises:
@@ -103,7 +112,7 @@ def written_files(manifest_file: Path) -> dict[str, str]:
     """
     if not manifest_file.exists():
         return {}
-    content = read_json(manifest_file, "firmware")
+    content = read_json(manifest_file, kind)
     with parsing(manifest_file):
         return dict(content["files"])
 

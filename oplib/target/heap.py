@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from oplib.codegen.model_c import GENERATED, Arena, emit_model
+from oplib.codegen.component import Component
+from oplib.codegen.model_c import Arena, emit_model
 from oplib.graph import Node
-from oplib.network.reference import IntegerModel
 from oplib.plan.arena import SCRATCH, heap_blocks
 from oplib.plan.schedule import Schedule
+from oplib.target.firmware import COMPONENT
 
 
 class Heap(Arena):
@@ -40,14 +41,18 @@ class Heap(Arena):
             "}",
         ]
 
-    def preparation(self) -> str:
+    def preparation(self) -> list[str]:
         """Return the call that allocates the blocks."""
-        return "    allocate();"
+        return ["    allocate();"]
 
     def tensor(self, name: str) -> str:
         """Return the address of a tensor in its block, as C."""
         block, start = self._blocks[name]
         return f"blocks[{block}] + {start}"
+
+    def kept(self, name: str) -> str:
+        """Return the address of a tensor in its block, which it may need to allocate, as C."""
+        return f"(allocate(), {self.tensor(name)})"
 
     def scratch(self, node: Node) -> str | None:
         """Return the address of a node's scratch, a block of its own, as C, if it needs any."""
@@ -55,7 +60,12 @@ class Heap(Arena):
         return self.tensor(key) if key in self._blocks else None
 
 
-def use_heap(firmware: Path, model: IntegerModel, scheduled: Schedule) -> None:
-    """Rewrite ``model.c`` of a firmware folder for the host, with its memory on the heap."""
-    text = emit_model(model, scheduled, Heap(scheduled), [GENERATED])
-    (firmware / "model.c").write_text(text)
+def use_heap(folder: Path, component: Component) -> None:
+    """Rewrite the calls of an exported network for the host, with its memory on the heap.
+
+    Args:
+        folder: what :func:`oplib.target.firmware.write_firmware` wrote.
+        component: the network.
+    """
+    source = folder / COMPONENT / component.names.file(".c")
+    source.write_text(emit_model(component, Heap(component.scheduled)))

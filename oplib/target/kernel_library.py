@@ -1,18 +1,20 @@
-"""Build a firmware folder, with kernels that are compiled once and kept for the next build.
+"""Build an exported network, with operators that are compiled once and kept for the next build.
 
-Every firmware of one version holds the same kernels. The library that a build makes of them is kept
-in the user's cache, named after a digest of all that it depends on. It is linked as the object
-files would be, so that the program is the same byte for byte. An entry is the SHA-256 of the
-library in hexadecimal, and the library: what is damaged is compiled again.
+Every network of one version has the same operators. The library of all of them is kept in the
+user's cache, named after a digest of all that it depends on; a program takes from it what its own
+folder of operators would give it, in the same order. An entry is the SHA-256 of the library in
+hexadecimal, and the library: what is damaged is compiled again.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -22,56 +24,124 @@ from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import canonical_json, digest, file_digest, write_bytes
 from mcuformer.run.folder import writing
 from mcuformer.run.progress import say
+from oplib.codegen.runtime import OPERATORS_FOLDER, RUNTIME
 from oplib.target.tools import run
 
-SOURCES = ("CMakeLists.txt", "src", "include")  # of a firmware folder
+SOURCES = ("CMakeLists.txt", "include", "src", "support")  # of the runtime
 VARIABLES = ("CFLAGS", "CPATH", "C_INCLUDE_PATH", "CMAKE_BUILD_TYPE")  # heeded by CMake and gcc
+STRICT = (
+    "-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wcast-qual -Wundef -Wshadow -Werror"
+)
+COMPONENT = "firmware"  # beside the ports
 MAX_ENTRIES = 32
 DIGEST_LENGTH = 64
 
 
-def build(
-    firmware: Path,
-    build_dir: Path,
-    compiler: str,
-    flags: Mapping[str, str],
-    settings: Sequence[str] = (),
-    options: Sequence[str] = (),
-) -> None:
-    """Build a firmware folder with CMake, in a folder that is created if missing.
+@dataclass(frozen=True)
+class Compilation:
+    """How a network's operators are compiled.
 
     Args:
-        firmware: firmware folder.
-        build_dir: folder of the build.
         compiler: command of the compiler that CMake will take.
-        flags: values of CMake's variables on which the kernels' code depends.
-        settings: files of the firmware folder on which it depends, besides the kernels.
-        options: other options of CMake.
+        flags: flags of the processor, or of sanitizers.
+        definitions: macros, separated by spaces.
+        optimize: optimisation flags of compiler and linker.
+        options: other options of CMake, for the operators and for the program.
+        settings: options of CMake for the program alone.
+    """
+
+    compiler: str
+    flags: str
+    definitions: str
+    optimize: str
+    options: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+
+def setting(file: Path, name: str) -> str:
+    """Return the value that a generated file of CMake's sets.
+
+    Raises:
+        ArtifactError: the file is missing, or sets no such value.
+    """
+    try:
+        found = re.search(rf"^set\({name} (.*)\)$", file.read_text(), re.MULTILINE)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"cannot be read: {error}", where=file) from error
+    if found is None:
+        raise ArtifactError(f"does not set {name}", where=file)
+    return found[1]
+
+
+def build(folder: Path, project: str, build_dir: Path, compilation: Compilation) -> None:
+    """Build a program of an exported network with CMake.
+
+    Args:
+        folder: what an export wrote.
+        project: folder of the program's CMakeLists.txt in it.
+        build_dir: folder of the build, created if missing.
+        compilation: how it is compiled.
 
     Raises:
         FirmwareError: the build failed.
-        ArtifactError: a file of the firmware folder is missing, or the disk is full.
+        ArtifactError: a file is missing, or the disk is full.
     """
-    folder, source = build_dir.resolve(), firmware.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    entry = cache_folder(None) / "kernels" / f"{_key(source, compiler, flags, settings)}.a"
-    kept = folder / "kept_kernels.a"
-    known = _take(entry, kept)
-    variables = {**flags, "MODEL_KERNELS": str(kept) if known else ""}
-    configure = ["cmake", "-S", str(source), "-B", str(folder), *options]
+    place, source = build_dir.resolve(), folder.resolve()
+    place.mkdir(parents=True, exist_ok=True)
+    kept = place / "liboplib.a"
+    if _unchanged(source / COMPONENT / OPERATORS_FOLDER):
+        entry = cache_folder(None) / "kernels" / f"{_key(compilation)}.a"
+        if not _take(entry, kept):
+            _compile(place / "operators", compilation)
+            _keep(place / "operators" / "liboplib.a", entry)
+            _copy(place / "operators" / "liboplib.a", kept)
+        library = str(kept)
+    else:
+        library = ""
+    variables = {"OPLIB_LIBRARY": library, "OPLIB_OPTIMIZE": compilation.optimize}
+    options = (*compilation.options, *compilation.settings)
+    _cmake(source / project, place, options, variables)
+
+
+def _compile(place: Path, compilation: Compilation) -> None:
+    """Compile all operators of this version."""
+    place.mkdir(exist_ok=True)
+    variables = {
+        "CMAKE_C_FLAGS": f"{compilation.flags} {STRICT}".strip(),
+        "OPLIB_DEFINITIONS": ";".join(compilation.definitions.split()),
+        "OPLIB_OPTIMIZE": compilation.optimize,
+    }
+    _cmake(RUNTIME, place, compilation.options, variables)
+
+
+def _cmake(source: Path, place: Path, options: Sequence[str], variables: dict[str, str]) -> None:
+    configure = ["cmake", "-S", str(source), "-B", str(place), *options]
     configure += [f"-D{name}={value}" for name, value in variables.items()]
-    run(configure, temporary=folder)
-    run(["cmake", "--build", str(folder), "--parallel", "2"], temporary=folder)
-    if not known:
-        _keep(folder / "libkernels.a", entry)
+    run(configure, temporary=place)
+    run(["cmake", "--build", str(place), "--parallel", "2"], temporary=place)
 
 
-def _key(firmware: Path, compiler: str, flags: Mapping[str, str], settings: Sequence[str]) -> str:
-    """Return the digest of all that the kernels' code depends on."""
+def _unchanged(operators: Path) -> bool:
+    """Return whether a folder of operators holds nothing but this version's, as they are."""
+    files = [path for path in operators.rglob("*") if path.is_file()]
+    return bool(files) and all(
+        path.read_bytes() == _runtime_file(path.relative_to(operators).as_posix()) for path in files
+    )
+
+
+@cache
+def _runtime_file(name: str) -> bytes | None:
+    path = RUNTIME / name
+    return path.read_bytes() if path.is_file() else None
+
+
+def _key(compilation: Compilation) -> str:
+    """Return the digest of all that the operators' code depends on."""
+    version = run([*shlex.split(compilation.compiler), "--version"]).stdout
     content = {
-        "files": {name: file_digest(firmware / name) for name in (*SOURCES, *settings)},
-        "compiler": [compiler, run([*shlex.split(compiler), "--version"]).stdout],
-        "flags": dict(flags),
+        "files": {name: file_digest(RUNTIME / name) for name in SOURCES},
+        "compiler": [compilation.compiler, version],
+        "flags": [compilation.flags, compilation.definitions, compilation.optimize],
         "environment": {name: os.environ.get(name) for name in VARIABLES},
     }
     return digest(canonical_json(content).encode())[:32]
@@ -98,6 +168,11 @@ def _take(entry: Path, library: Path) -> bool:
     with writing(library):
         library.write_bytes(content)
     return True
+
+
+def _copy(library: Path, kept: Path) -> None:
+    with writing(kept):
+        kept.write_bytes(library.read_bytes())
 
 
 def _keep(library: Path, entry: Path) -> None:

@@ -6,13 +6,20 @@ from dataclasses import dataclass
 
 from mcuformer.device import Core, Device, MemoryRegion
 from mcuformer.errors import FirmwareError, ToolMissingError
-from oplib.codegen.model_c import GENERATED
+from oplib.codegen.component import GENERATED
+from oplib.codegen.runtime import CORE_DEFINITIONS
+from oplib.codegen.selftest_c import TESTS_SECTION
+from oplib.codegen.weights_c import WEIGHTS_SECTION
 
-CPU_FLAGS: dict[Core, str] = {
+CORE_FLAGS: dict[Core, str] = {
     "cortex-m0plus": "-mcpu=cortex-m0plus -mthumb",
     "cortex-m3": "-mcpu=cortex-m3 -mthumb",
-    "cortex-m4": "-mcpu=cortex-m4 -mthumb -mfloat-abi=soft -DOPLIB_CORTEX_M4",
+    "cortex-m4": "-mcpu=cortex-m4 -mthumb -mfloat-abi=soft",
     "cortex-m7": "-mcpu=cortex-m7 -mthumb -mfloat-abi=soft",
+}
+CPU_FLAGS: dict[Core, str] = {  # of a kernel that is compiled by itself
+    core: " ".join([flags, *(f"-D{name}" for name in CORE_DEFINITIONS[core])])
+    for core, flags in CORE_FLAGS.items()
 }
 OPTIMIZE = "-O2"  # the default of runtime/CMakeLists.txt
 KERNEL_FLAGS = f"-std=c99 {OPTIMIZE}"
@@ -116,9 +123,6 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
     ]
     code = device.code_region
     weights = device.weights_region or code
-    outside = [f"    .weights : {{ . = ALIGN(8); *(.rodata.model_weights) }} > {weights}"]
-    if weights == code:
-        outside = []  # .text takes them with the rest of .rodata
     return "\n".join(
         [
             GENERATED,
@@ -130,7 +134,8 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
             "SECTIONS",
             "{",
             f"    .vectors : {{ LONG(port_stack_end) KEEP(*(.vectors)) }} > {code}",
-            *outside,
+            f"    .weights : ALIGN(8) {{ *({WEIGHTS_SECTION}.*) }} > {weights}",
+            f"    .test_images : ALIGN(8) {{ *({TESTS_SECTION}.*) }} > {weights}",
             *_fast_code(device),
             "    .text : {",
             "        *(.text*) *(.rodata*)",

@@ -12,6 +12,7 @@ from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import InternalError, ToolMissingError
 from mcuformer.run.artifact import RunDir, parsing, read_json
 from mcuformer.run.scratch import scratch
+from oplib.codegen.component import Component
 from oplib.network.model_file import SavedModel, load_model
 from oplib.network.reference import FloatModel, run_float, run_integer
 from oplib.network.source import NetworkSource
@@ -106,10 +107,9 @@ def predict(exported: ExportedNetwork, image: Array) -> Prediction:
     }
     scheduled = target.schedule(saved.subnet)
     with scratch("build") as folder:
-        firmware = folder / "firmware"
-        write_firmware(firmware, integer, scheduled, target.device, saved.class_names)
+        write_firmware(folder, Component(integer, scheduled, target.device, saved.class_names))
         try:
-            library = host.build(firmware, folder / "host")
+            library = host.build(folder, folder / "host")
         except ToolMissingError as error:
             return Prediction(logits, f"host C not verified: {error}")
         computed = host.run_images(library, image[None], reference.shape[1])

@@ -27,7 +27,7 @@ class EmulatedRun:
 
     Args:
         logits: int32 logits (B, K).
-        instructions: instructions that ``model_run`` executed for each image (B,).
+        instructions: instructions that ``network_run`` executed for each image (B,).
         stack_high_water_bytes: largest stack depth over all images.
     """
 
@@ -36,11 +36,11 @@ class EmulatedRun:
     stack_high_water_bytes: int
 
 
-def build(firmware: Path, build_dir: Path, optimize: str = OPTIMIZE) -> Path:
-    """Compile a firmware folder for the emulated machine and return the ELF file.
+def build(folder: Path, build_dir: Path, optimize: str = OPTIMIZE) -> Path:
+    """Compile an exported network for the emulated machine and return the ELF file.
 
     Args:
-        firmware: firmware folder.
+        folder: what :func:`oplib.target.firmware.write_firmware` wrote.
         build_dir: folder of the build, created if missing.
         optimize: optimisation flags of compiler and linker.
 
@@ -49,7 +49,7 @@ def build(firmware: Path, build_dir: Path, optimize: str = OPTIMIZE) -> Path:
         FirmwareError: the build failed; a network larger than the memory fails to link.
     """
     require(*TOOLS)
-    return cross_build(firmware, build_dir, "emulated", optimize)
+    return cross_build(folder, build_dir, "emulated", optimize)
 
 
 def emulate(elf: Path, machine: str, directory: Path, trace: Path | None = None) -> None:

@@ -11,6 +11,7 @@
 #define OPLIB_CONV_H
 
 #include "oplib.h"
+#include "strips.h"
 
 /* Pooled rows in memory; row i is at place i % places. */
 typedef struct {
@@ -32,38 +33,30 @@ void oplib_conv_pool_row_s8(const uint8_t *x, int32_t places, int32_t row,
                             const oplib_pooled_rows *y, void *scratch,
                             const oplib_conv_pool_s8_params *params);
 
-/* A tokenizer between two of its rows of tokens. */
+/* A tokenizer and its memory. */
 typedef struct {
     const oplib_conv_pool_s8_params *conv0, *conv1; /* conv1: NULL for a single convolution */
-    oplib_fetch_rows fetch;                         /* NULL with the whole image in memory */
     const uint8_t *image;                           /* row i at place i % places */
     int32_t places;
-    uint8_t *fetched;          /* the image's rows, where they are fetched */
-    int32_t rows;              /* number of rows fetched */
-    int32_t convolved;         /* rows of the first convolution that are done */
+    uint8_t *fetched;          /* the image's rows, where they are fetched; else NULL */
     oplib_pooled_rows between; /* pooled rows from the first convolution to the second */
     void *work;                /* a stage's scratch */
 } oplib_conv_stages;
 
-/* Return a tokenizer at its start; arguments as for oplib_conv_tokens_s8(). */
-static inline oplib_conv_stages oplib_conv_begin(const uint8_t *image, oplib_fetch_rows fetch,
-                                                 void *scratch,
+/* Return a tokenizer; arguments as for oplib_conv_tokens_s8(). */
+static inline oplib_conv_stages oplib_conv_place(const uint8_t *image, int fetches, void *scratch,
                                                  const oplib_conv_pool_s8_params *conv0,
                                                  const oplib_conv_pool_s8_params *conv1)
 {
-    uint8_t *const fetched = scratch;
-    int8_t *const between =
-        (int8_t *)fetched + (fetch != NULL ? oplib_conv_fetched_bytes(conv0) : 0);
+    uint8_t *const fetched = fetches ? scratch : NULL;
+    int8_t *const between = (int8_t *)scratch + (fetches ? oplib_conv_fetched_bytes(conv0) : 0);
     const int32_t stride = oplib_pooled_size(conv0) * conv0->linear.out_features;
     const oplib_conv_stages stages = {
         conv0,
         conv1,
-        fetch,
-        fetch != NULL ? fetched : image,
-        fetch != NULL ? OPLIB_CONV_SIDE : conv0->in_size,
+        fetches ? fetched : image,
+        fetches ? OPLIB_CONV_SIDE : conv0->in_size,
         fetched,
-        0,
-        0,
         {between, stride, OPLIB_CONV_BETWEEN},
         between + (conv1 != NULL ? oplib_conv_between_bytes(conv0) : 0),
     };
@@ -71,7 +64,8 @@ static inline oplib_conv_stages oplib_conv_begin(const uint8_t *image, oplib_fet
 }
 
 /* Compute row `row` of the last stage's pooled map into y; rows come in order. Of y, row + 1 is
- * begun as well. */
-void oplib_conv_token_row_s8(oplib_conv_stages *stages, int32_t row, const oplib_pooled_rows *y);
+ * begun as well. Return 0, or what the application's function returned: then call again. */
+int32_t oplib_conv_token_row_s8(const oplib_conv_stages *stages, oplib_image_rows *done,
+                                int32_t row, const oplib_pooled_rows *y);
 
 #endif

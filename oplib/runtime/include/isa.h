@@ -16,6 +16,11 @@
 
 typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 
+/* A network for a Cortex-M4 is compiled for other processors too, for instance to try it. */
+#if defined(OPLIB_CORTEX_M4) && !defined(__arm__)
+#undef OPLIB_CORTEX_M4
+#endif
+
 #if defined(__GNUC__)
 #define OPLIB_INLINE static inline __attribute__((always_inline))
 #else
@@ -36,6 +41,13 @@ typedef char oplib_asr_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
 #else
 #include <string.h>
 #define OPLIB_COPY(to, from, bytes) memcpy(to, from, bytes)
+#endif
+
+/* Order accesses to memory: the compiler moves none across it and merges none. */
+#if defined(__GNUC__)
+#define OPLIB_BARRIER() __asm__ volatile("" ::: "memory")
+#else
+#define OPLIB_BARRIER() ((void)0)
 #endif
 
 /* Whether one instruction adds two products of halfwords. */

@@ -10,6 +10,7 @@
 
 #include "geometry.h"
 #include "oplib_linear.h"
+#include "oplib_rows.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -73,14 +74,6 @@ void oplib_patch_embed_s8(const uint8_t *rows, int32_t first_row, int8_t *y, voi
 void oplib_patch_embed_in_place_s8(uint8_t *image, int8_t *y,
                                    const oplib_patch_embed_s8_params *params);
 
-/**
- * @brief Function of the application that writes rows of the image.
- * @param[out] rows   where to write: count * img_size * in_chans bytes
- * @param      first  number of the first row
- * @param      count  number of rows; every row is fetched once, in order
- */
-typedef void (*oplib_fetch_rows)(uint8_t *rows, int32_t first, int32_t count);
-
 /** @brief Bytes of one strip of patches, `height` rows of the image, rounded up to alignment. */
 static inline int32_t oplib_strip_bytes(int32_t height, int32_t img_size, int32_t in_chans)
 {
@@ -97,13 +90,14 @@ oplib_patch_embed_strips_s8_scratch_bytes(const oplib_patch_embed_s8_params *par
 
 /**
  * @brief oplib_patch_embed_s8() of an image that the application supplies strip by strip.
- * @param      fetch    called once per strip
+ * @param      image    supplies the rows of a strip in one call; keeps the progress
  * @param[out] y        (first + grid_size^2, out_features)
  * @param      scratch  oplib_patch_embed_strips_s8_scratch_bytes()
  * @param[in]  params   the layer and the image's geometry
+ * @return 0, or what the application's function returned: then call again, with the same memory
  */
-void oplib_patch_embed_strips_s8(oplib_fetch_rows fetch, int8_t *y, void *scratch,
-                                 const oplib_patch_embed_s8_params *params);
+int32_t oplib_patch_embed_strips_s8(oplib_image_rows *image, int8_t *y, void *scratch,
+                                    const oplib_patch_embed_s8_params *params);
 
 /** @brief Patch embedding in (patch_size / kernel)^2 passes of small kernels. */
 typedef struct {
@@ -179,13 +173,14 @@ void oplib_patch_embed_passes_s8(const uint8_t *rows, int32_t first_row, int8_t 
 
 /**
  * @brief oplib_patch_embed_passes_s8() of an image that the application supplies strip by strip.
- * @param      fetch    called once per strip
+ * @param      image    supplies the rows of a strip in one call; keeps the progress
  * @param[out] y        (first + grid_size^2, out_features)
  * @param      scratch  oplib_patch_embed_passes_strips_s8_scratch_bytes()
  * @param[in]  params   the layer and the image's geometry
+ * @return 0, or what the application's function returned: then call again, with the same memory
  */
-void oplib_patch_embed_passes_strips_s8(oplib_fetch_rows fetch, int8_t *y, void *scratch,
-                                        const oplib_patch_embed_passes_s8_params *params);
+int32_t oplib_patch_embed_passes_strips_s8(oplib_image_rows *image, int8_t *y, void *scratch,
+                                           const oplib_patch_embed_passes_s8_params *params);
 
 /**
  * @brief oplib_patch_embed_passes_s8() with int16 results: no zero point, 24 fraction bits.
@@ -332,24 +327,26 @@ static inline int32_t oplib_conv_tokens_scratch_bytes(int fetches,
  * planner proves that a pixel is read before it is overwritten (SPEC.md).
  *
  * @param[in]  image    raw pixels (in_size, in_size, in_chans); unused if rows are fetched
- * @param      fetch    supplies the image row by row, or NULL
+ * @param      rows     supplies the image row by row and keeps the progress, or NULL
  * @param[out] y        (first + tokens, features), all tokens
  * @param      scratch  oplib_conv_tokens_scratch_bytes()
  * @param[in]  params   the stages and the embedding
+ * @return 0, or what the application's function returned: then call again, with the same memory
  */
-void oplib_conv_tokens_s8(const uint8_t *image, oplib_fetch_rows fetch, int8_t *y, void *scratch,
-                          const oplib_conv_tokens_s8_params *params);
+int32_t oplib_conv_tokens_s8(const uint8_t *image, oplib_image_rows *rows, int8_t *y, void *scratch,
+                             const oplib_conv_tokens_s8_params *params);
 
 /**
  * @brief oplib_conv_tokens_s8() with int16 results.
  * @param[in]  image    as for oplib_conv_tokens_s8(), like all arguments
- * @param      fetch    supplies the image row by row, or NULL
+ * @param      rows     supplies the image row by row and keeps the progress, or NULL
  * @param[out] y        (first + tokens, features), all tokens
  * @param      scratch  oplib_conv_tokens_scratch_bytes()
  * @param[in]  params   the stages and the embedding
+ * @return 0, or what the application's function returned: then call again, with the same memory
  */
-void oplib_conv_tokens_s16(const uint8_t *image, oplib_fetch_rows fetch, int16_t *y, void *scratch,
-                           const oplib_conv_tokens_s16_params *params);
+int32_t oplib_conv_tokens_s16(const uint8_t *image, oplib_image_rows *rows, int16_t *y,
+                              void *scratch, const oplib_conv_tokens_s16_params *params);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conv.h"
 
-void oplib_conv_tokens_s16(const uint8_t *image, oplib_fetch_rows fetch, int16_t *y, void *scratch,
-                           const oplib_conv_tokens_s16_params *params)
+int32_t oplib_conv_tokens_s16(const uint8_t *image, oplib_image_rows *rows, int16_t *y,
+                              void *scratch, const oplib_conv_tokens_s16_params *params)
 {
     const oplib_embed_tokens_s16_params *const embed = params->embed;
     const int32_t grid = oplib_pooled_size(params->conv1 != NULL ? params->conv1 : params->conv0);
@@ -10,11 +10,18 @@ void oplib_conv_tokens_s16(const uint8_t *image, oplib_fetch_rows fetch, int16_t
     /* The codes of a row of tokens wait in the second half of its bytes: a token is written no
      * further than the code that is read for it. */
     int8_t *const codes = (int8_t *)(y + embed->first * embed->features) + row_size;
-    const oplib_pooled_rows rows = {codes, 2 * row_size, grid};
-    oplib_conv_stages stages =
-        oplib_conv_begin(image, fetch, scratch, params->conv0, params->conv1);
-    for (int32_t i = 0; i < grid; i++) {
-        oplib_conv_token_row_s8(&stages, i, &rows);
-        oplib_embed_tokens_s16(rows.rows + i * rows.stride, y, i * grid, grid, embed);
+    const oplib_pooled_rows map = {codes, 2 * row_size, grid};
+    const oplib_conv_stages stages =
+        oplib_conv_place(image, rows != NULL, scratch, params->conv0, params->conv1);
+    oplib_image_rows whole = {NULL, NULL, 0, {0, 0}, 0};
+    oplib_image_rows *const done = rows != NULL ? rows : &whole;
+    for (; done->tokens < grid; done->tokens++) {
+        const int32_t i = done->tokens;
+        const int32_t status = oplib_conv_token_row_s8(&stages, done, i, &map);
+        if (status != 0)
+            return status;
+        oplib_embed_tokens_s16(map.rows + i * map.stride, y, i * grid, grid, embed);
     }
+    oplib_begin_image(done);
+    return 0;
 }

@@ -2,18 +2,21 @@
 #include "oplib.h"
 #include "strips.h"
 
-void oplib_patch_embed_passes_strips_s8(oplib_fetch_rows fetch, int8_t *y, void *scratch,
-                                        const oplib_patch_embed_passes_s8_params *params)
+int32_t oplib_patch_embed_passes_strips_s8(oplib_image_rows *image, int8_t *y, void *scratch,
+                                           const oplib_patch_embed_passes_s8_params *params)
 {
-    const oplib_patch_passes *passes = &params->passes;
+    const oplib_patch_passes *const passes = &params->passes;
+    const int32_t height = passes->patch_size, size = passes->img_size, grid = passes->grid_size;
     uint8_t *const rows = scratch;
-    char *const work =
-        (char *)scratch + oplib_strip_bytes(passes->patch_size, passes->img_size, passes->in_chans);
-    for (int32_t i = 0; i < passes->grid_size; i++) {
-        const int32_t top = i * passes->patch_size - passes->pad_before;
-        const int32_t first =
-            oplib_fetch_strip(fetch, rows, top, passes->patch_size, passes->img_size);
-        oplib_patch_embed_passes_s8(rows, first, y, work, i * passes->grid_size, passes->grid_size,
+    char *const work = (char *)scratch + oplib_strip_bytes(height, size, passes->in_chans);
+    for (; image->rows < grid; image->rows++) {
+        const int32_t top = image->rows * height - passes->pad_before;
+        const int32_t status = oplib_fetch_strip(image, rows, top, height, size);
+        if (status != 0)
+            return status;
+        oplib_patch_embed_passes_s8(rows, top > 0 ? top : 0, y, work, image->rows * grid, grid,
                                     params);
     }
+    oplib_begin_image(image);
+    return 0;
 }

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define PORT_EXIT_OTHER_WEIGHTS 97
+#define PORT_EXIT_NOT_INITIALISED 97
 #define PORT_EXIT_FAULT 98
 #define PORT_EXIT_UNEXPECTED_INTERRUPT 99
 

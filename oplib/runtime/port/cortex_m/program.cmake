@@ -1,0 +1,25 @@
+# What the programs of this folder's ports have in common; included after project().
+include(${CMAKE_CURRENT_LIST_DIR}/../target.cmake) # NETWORK, NETWORK_CPU_FLAGS, NETWORK_DEFINITIONS
+
+set(port ${CMAKE_CURRENT_LIST_DIR})
+set(CMAKE_C_STANDARD 99)
+set(CMAKE_C_EXTENSIONS OFF)
+separate_arguments(cpu UNIX_COMMAND "${NETWORK_CPU_FLAGS}")
+add_compile_options(${cpu} -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wcast-qual
+                    -Wundef -Wshadow -Werror)
+add_compile_definitions(${NETWORK_DEFINITIONS})
+add_link_options(${cpu})
+add_subdirectory(${port}/../../firmware firmware)
+separate_arguments(optimize UNIX_COMMAND "${OPLIB_OPTIMIZE}")
+
+# add_program(NAME SCRIPT SOURCE...): an ELF file, linked by a script for its memory
+function(add_program name script)
+  add_executable(${name} ${ARGN} ${port}/startup.c)
+  target_compile_options(${name} PRIVATE ${optimize} -ffunction-sections -fdata-sections)
+  target_include_directories(${name} PRIVATE ${port} ${port}/.. ${port}/../app
+                             ${CMAKE_CURRENT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${NETWORK})
+  target_link_options(${name} PRIVATE ${optimize} -nostartfiles --specs=nano.specs -Wl,--gc-sections
+                      -Wl,-T,${script} -Wl,-Map=${name}.map)
+  set_target_properties(${name} PROPERTIES LINK_DEPENDS ${script})
+endfunction()
