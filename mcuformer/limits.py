@@ -57,6 +57,7 @@ EpochsOrNone = Annotated[int, Field(ge=0, le=MAX_EPOCHS)]  # 0 is none
 BatchSize = Annotated[int, Field(gt=0, le=65_536)]
 Steps = Annotated[int, Field(gt=0, le=10**9)]
 Rate = Annotated[float, Field(gt=0.0, le=100.0)]
+TestImageCount = Annotated[int, Field(ge=0, le=100)]
 ImageCount = Annotated[int, Field(ge=1, le=10**6)]
 Candidates = Annotated[
     int, Field(gt=0, le=MAX_CANDIDATES)

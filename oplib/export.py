@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 import numpy as np
 
+from mcuformer import __version__
 from mcuformer.cost import NOT_MODELLED, Cost, Footprint, ModelledTime
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.device import Device
 from mcuformer.errors import BudgetError, InternalError, ToolMissingError
-from mcuformer.limits import ImageCount, PathText
+from mcuformer.limits import ImageCount, PathText, TestImageCount
 from mcuformer.pictures import MemoryUse, draw_memory
 from mcuformer.run.artifact import RunDir, Stage, parsing, write_bytes, write_json
 from mcuformer.run.command import Command
@@ -24,6 +26,7 @@ from mcuformer.value import Value
 from oplib.codegen.component import Component
 from oplib.codegen.names import NetworkName
 from oplib.codegen.onnx import export_onnx
+from oplib.codegen.selftest_c import TestImages
 from oplib.codegen.weights_c import WeightsForm
 from oplib.network.model_file import save_model
 from oplib.network.reference import FloatModel, IntegerModel, run_float, run_integer
@@ -43,6 +46,7 @@ from oplib.target.predict import image_brightness
 from oplib.target.target import Target, TargetSettings
 from oplib.target.tools import installed
 
+APPLICATION_BYTES = 16384  # of flash that built-in images leave to whoever calls the network
 ELF_FILES: dict[board.CrossTarget, str] = {
     "emulated": "build/emulated.elf",
     "device": "build/device.elf",
@@ -62,6 +66,8 @@ class ExportSettings(Value):
         onnx: whether to write ``model_float.onnx`` and ``model_int8.onnx`` as well.
         weights: ``binary``, which gcc and clang take in, or ``text``, C for other compilers.
         name: what the network is called in C: prefix of its functions, types and files.
+        test_images: images of the steering split that the firmware has built in for its self-test,
+            at most; fewer where the device's flash has no room for them.
     """
 
     calibration_images: ImageCount = 256
@@ -72,6 +78,7 @@ class ExportSettings(Value):
     onnx: bool = False
     weights: WeightsForm = "binary"
     name: NetworkName = "model"
+    test_images: TestImageCount = 10
 
 
 class ExportConfig(TargetSettings):
@@ -130,6 +137,16 @@ def export(config: ExportConfig) -> None:
     cost, scheduled = fitting_schedule(target, network.subnet)
     dataset = load(config.data, network.subnet.img_size)
     model, integer = lower_network(config, network, dataset)
+    images = calibration_images(config, dataset)
+    facts: dict[str, Any] = {
+        "network": config.network.dump(),
+        "budget": target.budget.dump(),
+        "limit_bytes": [target.limit.sram_bytes, target.limit.flash_bytes],
+        "accuracy_percent": measured_accuracy(model, integer, images, dataset.steering.labels),
+        "calibration_images": len(images),
+        "footprint": cost.footprint.dump(),
+        "time": None if cost.time is None else cost.time.dump(),
+    }
     component = Component(
         model=integer,
         scheduled=scheduled,
@@ -137,6 +154,9 @@ def export(config: ExportConfig) -> None:
         class_names=dataset.class_names,
         name=config.export.name,
         weights=config.export.weights,
+        tests=built_in_images(config, cost.footprint, dataset),
+        cost=cost,
+        facts={"subnet": network.subnet.dump(), "versions": versions(), **facts},
     )
     write_firmware(config.run.path, component)
     write_picture(config, scheduled)
@@ -145,17 +165,10 @@ def export(config: ExportConfig) -> None:
         result = compare_built(config, integer, dataset, builds)
         linked = linked_sizes(config, cost.footprint, builds)
     write_quality(config, model, integer, dataset)
-    images = calibration_images(config, dataset)
     content: dict[str, Any] = {
-        "network": config.network.dump(),
+        **facts,
         "device": target.device.dump(),
-        "budget": target.budget.dump(),
-        "limit_bytes": [target.limit.sram_bytes, target.limit.flash_bytes],
         "brightness": image_brightness(images, dataset.preprocessing),
-        "accuracy_percent": measured_accuracy(model, integer, images, dataset.steering.labels),
-        "calibration_images": len(images),
-        "footprint": cost.footprint.dump(),
-        "time": None if cost.time is None else cost.time.dump(),
         "bit_exact": result.bit_exact,
         "check_images": len(result.reference),
         "not_verified": list(result.missing),
@@ -164,6 +177,27 @@ def export(config: ExportConfig) -> None:
     write_json(config.run.file("export.json"), "export", content)
     for line in summary(content, config.run):
         say(line)
+
+
+def built_in_images(config: ExportConfig, planned: Footprint, dataset: Dataset) -> TestImages:
+    """Return the images for the self-test: as many as asked for and as the flash has room for.
+
+    Args:
+        config: configuration of the export.
+        planned: bytes of the firmware without them.
+        dataset: the images.
+    """
+    device, steering = config.device, dataset.steering
+    region = device.region(device.flash_regions[-1])
+    used = planned.flash_bytes if device.weights_region is None else planned.weights_bytes
+    room = region.size_bytes - used - APPLICATION_BYTES
+    count = min(config.export.test_images, max(0, room // steering.images[0].size))
+    return TestImages(steering.images[:count], steering.labels[:count])
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a firmware's numbers depend on."""
+    return {"mcuformer": __version__, "numpy": np.__version__, "python": python_version()}
 
 
 def measured_accuracy(

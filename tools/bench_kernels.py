@@ -27,8 +27,8 @@ from model_cycles import Work
 from tool import Parser, Table
 
 from mcuformer.device import Core, Device, MemoryRegion
+from oplib.codegen.runtime import RUNTIME
 from oplib.target import qemu
-from oplib.target.firmware import RUNTIME
 from oplib.target.linker import (
     CPU_FLAGS,
     KERNEL_FLAGS,

@@ -48,7 +48,7 @@ from oplib.ops.softmax import (
 from oplib.plan.schedule import schedule
 from oplib.quantize.lower import quantize
 from oplib.target import host, qemu
-from oplib.target.firmware import write_firmware
+from oplib.target.firmware import COMPONENT, write_firmware
 
 PRE = Preprocessing(img_size=16, channel_order="RGB", mean=(0.5,) * 3, std=(0.25,) * 3)
 BLOCK = build_block(3, 16, 2.0)
@@ -279,7 +279,7 @@ def measure(case: Case, device: Device) -> dict[str, Any]:
             if not counts:
                 exact &= bool(np.array_equal(result.logits, expected[:4]))
             counts.append(result.instructions)
-            repeat(case, folder / "firmware")
+            repeat(case, folder / COMPONENT)
     instructions = float(np.mean(counts[1] - counts[0]))
     error = error_in_steps(case, floating, integer, images) if case.error is None else case.error()
     return {
@@ -295,7 +295,7 @@ def measure(case: Case, device: Device) -> dict[str, Any]:
 def repeat(case: Case, firmware: Path) -> None:
     """Make the generated C, or for the softmax the attention kernel, call a kernel twice."""
     if case.kernel == "oplib_softmax_s8":
-        source = firmware / "src" / "tile_attention_rows_s8.c"
+        source = firmware / "oplib" / "src" / "tile_attention_rows_s8.c"
         text = source.read_text()
         start = text.index("    oplib_tile_softmax_s8(")
         call = text[start : text.index(";", start) + 1]

@@ -18,13 +18,14 @@ from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Core, Device, Emulation, MemoryRegion
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.codegen.component import Component
+from oplib.codegen.runtime import RUNTIME
 from oplib.network.vit import float_model, random_weights
-from oplib.plan.footprint import kernels_of, struct_bytes
+from oplib.plan.footprint import CONTEXT_BYTES, kernels_of, struct_bytes
 from oplib.plan.param_structs import call_structs
 from oplib.plan.schedule import schedule
 from oplib.quantize.lower import quantize
 from oplib.target.board import LinkedSizes, cross_build, measure
-from oplib.target.firmware import RUNTIME, write_firmware
+from oplib.target.firmware import write_firmware
 from oplib.target.linker import CPU_FLAGS, KERNEL_FLAGS
 from oplib.target.tools import run
 
@@ -116,14 +117,19 @@ def main() -> None:
         tables[core] = sizes
         calls.append(call)
         static.append(shallow.static)
-    print("STATIC_BYTES =", max(static))
+    print("STATIC_BYTES =", max(static) - CONTEXT_BYTES)
     print("CALL_BYTES =", round(max(calls)))
     print("PORT_BYTES =", pformat(ports))
     print("KERNEL_BYTES =", pformat(tables))
     if arguments.json:
         print(
             json.dumps(
-                {"static": max(static), "call": max(calls), "port": ports, "kernels": tables}
+                {
+                    "static": max(static) - CONTEXT_BYTES,
+                    "call": max(calls),
+                    "port": ports,
+                    "kernels": tables,
+                }
             )
         )
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "model.h"
+#include "memory.h"
 #include "model_weights.h"
 
 enum { LINE = 32, WAYS = 4, SETS = CACHE_BYTES / (LINE * WAYS), POLICIES = 2 };
@@ -26,7 +26,7 @@ typedef struct {
 static cache caches[POLICIES]; /* least recently used, random */
 static uintptr_t bypass_start, bypass_end;
 static uint32_t state = 1;
-static int called;
+static int called, watching;
 
 static FILE *image;
 
@@ -97,18 +97,19 @@ static void load(uintptr_t line, int is_weight)
 
 static int is_cached(uintptr_t at)
 {
-#if defined(FAST_ARENA_IS_CACHED) && defined(MODEL_FAST_ARENA_BYTES)
-    if (is_inside(at, model_fast_arena, MODEL_FAST_ARENA_BYTES))
+#if defined(FAST_ARENA_IS_CACHED) && NETWORK_FAST_ARENA_BYTES > 0
+    if (is_inside(at, network_fast, sizeof network_fast))
         return 1;
 #endif
-    return is_inside(at, model_arena, MODEL_ARENA_BYTES) && (at < bypass_start || at >= bypass_end);
+    return is_inside(at, network_arena, sizeof network_arena) &&
+           (at < bypass_start || at >= bypass_end);
 }
 
 static void reach(const void *address, uintptr_t bytes)
 {
     const uintptr_t at = (uintptr_t)address;
     const int is_weight = is_inside(at, &model_weights, sizeof model_weights);
-    if (!is_weight && !is_cached(at))
+    if (!watching || (!is_weight && !is_cached(at)))
         return;
     for (uintptr_t line = at / LINE; line <= (at + bytes - 1) / LINE; line++)
         load(line, is_weight);
@@ -155,21 +156,28 @@ void __tsan_func_exit(void)
 {
 }
 
-#ifdef MODEL_FETCHES_ROWS
-void model_fetch_rows(uint8_t *rows, int32_t first, int32_t count)
+#if NETWORK_FETCHES_ROWS
+static int32_t read_rows(void *user, uint8_t *rows, int32_t first, int32_t count)
 {
+    (void)user;
     (void)first; /* rows are requested in order */
-    read_image(rows, (size_t)count * MODEL_ROW_BYTES);
+    read_image(rows, (size_t)count * NETWORK_ROW_BYTES);
+    return NETWORK_OK;
 }
 #endif
 
 int main(void)
 {
     image = fopen("image.bin", "rb");
-#ifndef MODEL_FETCHES_ROWS
-    read_image(model_input(), MODEL_INPUT_BYTES);
+    if (memory_init() != NETWORK_OK)
+        return 1;
+    watching = 1;
+#if NETWORK_FETCHES_ROWS
+    network.fetch_rows = read_rows;
+#else
+    read_image(network_input(&network), NETWORK_INPUT_BYTES);
 #endif
-    (void)model_run();
+    const int32_t status = network_run(&network);
     print_loaded();
-    return 0;
+    return status == NETWORK_OK ? 0 : 1;
 }

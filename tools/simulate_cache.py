@@ -27,12 +27,14 @@ from oplib.graph import Node
 from oplib.ops.base import align
 from oplib.ops.registry import OPERATORS
 from oplib.plan.time_model import node_work
+from oplib.target.firmware import COMPONENT, PORT
 from oplib.target.tools import require, run
 
 LINE = 32
 KEPT = ("keys", "values", "slots", "strip", "rows of the image", "rows between")
 """Parts of scratch that hold more than a panel, and come before it."""
-CALL = re.compile(r"^    oplib_\w+\(", re.MULTILINE)
+CALL = re.compile(r"^    (?:const int32_t status = )?oplib_\w+\(", re.MULTILINE)
+FIRST_OF_RUN = "static void done("  # what stands before the calls in a network's C
 SIMULATOR = Path(__file__).with_name("simulate_cache.c")
 DECLARATION = "void simulate_call(const uint8_t *start, const uint8_t *end);"
 
@@ -56,7 +58,8 @@ def announce_calls(model: str, ready: Prepared, *, shared: bool) -> str:
         start, stop = (0, 0) if shared else bypassing(ready, next(nodes))
         return f"    simulate_call(arena + {start}, arena + {stop});\n{call[0]}"
 
-    return f"#include <stdint.h>\n{DECLARATION}\n{CALL.sub(announced, model)}"
+    before, mark, calls = model.partition(FIRST_OF_RUN)
+    return f"#include <stdint.h>\n{DECLARATION}\n{before}{mark}{CALL.sub(announced, calls)}"
 
 
 def lines_loaded(ready: Prepared, cache_bytes: int, *, shared: bool) -> list[tuple[int, int]]:
@@ -68,13 +71,16 @@ def lines_loaded(ready: Prepared, cache_bytes: int, *, shared: bool) -> list[tup
     """
     require("cc")
     with tempfile.TemporaryDirectory(prefix="mcuformer-cache-") as name:
-        folder = Path(name) / "firmware"
+        folder = Path(name)
         ready.write(folder)
-        model, program = folder / "model.c", folder / "program"
+        network, ports = folder / COMPONENT, folder / PORT
+        model, program = network / "model.c", folder / "program"
         model.write_text(announce_calls(model.read_text(), ready, shared=shared))
-        include = [f"-I{folder}", f"-I{folder / 'include'}", f"-Wa,-I{folder}"]
+        places = (network, network / "oplib" / "include", ports, ports / "app")
+        include = [*(f"-I{place}" for place in places), f"-Wa,-I{network}"]
         flags = ["-std=c99", "-O2", "-fno-tree-vectorize", *include]
-        sources = [model, folder / "model_weights.c", *sorted((folder / "src").glob("*.c"))]
+        operators = sorted((network / "oplib").glob("*/*.c"))
+        sources = [model, network / "model_weights.c", *operators]
         objects = [folder / f"{source.stem}.o" for source in sources]
         for source, compiled in zip(sources, objects, strict=True):
             watched = ["-fsanitize=thread", "-c", str(source), "-o", str(compiled)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcuformer import __version__
+from mcuformer.cost import Cost
 from mcuformer.device import Device
 from oplib.codegen.names import Names
 from oplib.codegen.selftest_c import TestImages
@@ -31,6 +32,7 @@ class Component:
         name: what functions, types and files begin with.
         weights: ``binary`` for files of bytes that gcc or clang take in, ``text`` for C.
         tests: images that it has built in; None for none.
+        cost: its bytes and time as planned, for the README; None writes none.
         facts: what the manifest tells besides the network, for instance measured accuracy.
     """
 
@@ -41,6 +43,7 @@ class Component:
     name: str = "model"
     weights: WeightsForm = "binary"
     tests: TestImages | None = None
+    cost: Cost | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property

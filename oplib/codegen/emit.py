@@ -14,6 +14,7 @@ from mcuformer import __version__
 from oplib.codegen.component import Component
 from oplib.codegen.model_c import Arena, emit_model
 from oplib.codegen.model_h import emit_header
+from oplib.codegen.readme import emit_readme
 from oplib.codegen.runtime import OPERATORS_FOLDER, definitions, operator_files
 from oplib.codegen.selftest_c import TestImages, emit_selftest
 from oplib.codegen.weights_c import (
@@ -79,6 +80,8 @@ def emit(component: Component) -> dict[str, bytes]:
         files[names.file("_weights.bin")] = image
     files |= emit_selftest(model, tests, form, names, head, fetches=component.fetches)
     files |= operator_files(kernels_of(scheduled.calls))
+    if component.cost is not None:
+        files["README.md"] = emit_readme(component, component.cost).encode()
     return files | {"CMakeLists.txt": _cmake(component, files).encode()}
 
 

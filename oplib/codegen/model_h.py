@@ -9,7 +9,6 @@ from mcuformer.data.preprocessing import Preprocessing
 from oplib.codegen.component import Component
 from oplib.network.reference import IntegerModel
 from oplib.plan.arena import Plan
-from oplib.plan.schedule import Schedule
 
 STATUS = """\
 /* What functions return; a value of the application's fetch_rows() is passed on as it is. */
@@ -82,8 +81,8 @@ const int32_t *@name@_logits(const struct @name@_context *context);
 int32_t @name@_class(const struct @name@_context *context);
 """
 PICTURES = """\
-/* Rows [first, first + count) of the image from a picture in memory, by steps 2 to @STEPS@ above. For
- * a whole image count is @NAME@_IMG_SIZE. @NAME@_WRONG_IMAGE: width or height is not 1 to 4,096. */
+/* Rows [first, first + count) of the image from a picture in memory, by steps 2 to @STEPS@ above.
+ * For a whole image count is @NAME@_IMG_SIZE. @NAME@_WRONG_IMAGE: a side is not 1 to 4,096. */
 int32_t @name@_rows_from_rgb888(uint8_t *rows, int32_t first, int32_t count, const uint8_t *pixels,
                                 int32_t width, int32_t height);
 int32_t @name@_rows_from_rgb565(uint8_t *rows, int32_t first, int32_t count, const uint16_t *pixels,
@@ -119,29 +118,8 @@ def emit_header(component: Component, weights: bytes, digest: str) -> str:
         weights: bytes of the constants in flash.
         digest: what tells this network from every other one.
     """
-    model, scheduled, names = component.model, component.scheduled, component.names
-    fetches, fast = component.fetches, scheduled.plan.fast_bytes > 0
-    test_images = 0 if component.tests is None else len(component.tests.images)
-    parts = {
-        "@FETCH@": FETCH if fetches else "",
-        "@USERS@": "both" if fetches else "the hook",
-        "@STEPS@": str(len(steps(model.preprocessing))),
-        "@IMAGE@": "    oplib_image_rows image;\n" if fetches else "",
-    }
-    arguments = ",\n                    void *fast_arena, size_t fast_arena_bytes" if fast else ""
-    context = CONTEXT.replace("@FAST@", "    uint8_t *fast_arena;\n" if fast else "")
-    functions = (
-        STATUS,
-        context,
-        INIT.replace("@FAST@", arguments),
-        STRIPS if fetches else WHOLE_IMAGE,
-        RESULTS,
-        PICTURES,
-        TESTS,
-    )
-    text = "\n".join(functions)
-    for mark, part in parts.items():
-        text = text.replace(mark, part)
+    model, plan = component.model, component.scheduled.plan
+    fetches = component.fetches
     lines = [
         *component.heading,
         "#ifndef @NAME@_H",
@@ -160,13 +138,11 @@ def emit_header(component: Component, weights: bytes, digest: str) -> str:
         f"#define @NAME@_FETCHES_ROWS {int(fetches)} /* whether fetch_rows() supplies the image */",
         "",
         *_class_lines(component),
-        *_memory_lines(scheduled.plan),
-        *_identity_lines(weights, digest),
-        *_call_names(scheduled),
-        f"#define @NAME@_DEVICE {c_string(component.device.name)}",
-        f"#define @NAME@_TEST_IMAGES {test_images} /* built in for @name@_selftest() */",
+        *_memory_lines(plan),
+        *_identity_lines(component, weights, digest),
+        *_call_names(component),
+        *_functions(component).splitlines(),
         "",
-        text,
         "#ifdef __cplusplus",
         "}",
         "#endif",
@@ -174,7 +150,32 @@ def emit_header(component: Component, weights: bytes, digest: str) -> str:
         "#endif",
         "",
     ]
-    return names.fill("\n".join(lines))
+    return component.names.fill("\n".join(lines))
+
+
+def _functions(component: Component) -> str:
+    """Return what an application calls."""
+    fetches, fast = component.fetches, component.scheduled.plan.fast_bytes > 0
+    arguments = ",\n                    void *fast_arena, size_t fast_arena_bytes" if fast else ""
+    parts = {
+        "@FETCH@": FETCH if fetches else "",
+        "@USERS@": "both" if fetches else "the hook",
+        "@STEPS@": str(len(steps(component.model.preprocessing))),
+        "@IMAGE@": "    oplib_image_rows image;\n" if fetches else "",
+    }
+    texts = (
+        STATUS,
+        CONTEXT.replace("@FAST@", "    uint8_t *fast_arena;\n" if fast else ""),
+        INIT.replace("@FAST@", arguments),
+        STRIPS if fetches else WHOLE_IMAGE,
+        RESULTS,
+        PICTURES,
+        TESTS,
+    )
+    text = "\n".join(texts)
+    for mark, part in parts.items():
+        text = text.replace(mark, part)
+    return text
 
 
 def _image_lines(model: IntegerModel) -> Iterator[str]:
@@ -217,7 +218,7 @@ def _memory_lines(plan: Plan) -> Iterator[str]:
     yield ""
 
 
-def _identity_lines(weights: bytes, digest: str) -> Iterator[str]:
+def _identity_lines(component: Component, weights: bytes, digest: str) -> Iterator[str]:
     """Yield the macros that tell this network from every other one."""
     yield "/* Weights may be flashed apart from the code: @name@_init() compares their CRC-32"
     yield " * (polynomial 0xedb88320, as in zlib). The digest is the SHA-256 of calls and weights."
@@ -226,12 +227,15 @@ def _identity_lines(weights: bytes, digest: str) -> Iterator[str]:
     yield f"#define @NAME@_WEIGHTS_CRC32 {crc32(weights):#010x}u"
     yield "#define @NAME@_DIGEST \\"
     yield f"    {c_string(digest)}"
+    yield f"#define @NAME@_DEVICE {c_string(component.device.name)}"
+    count = 0 if component.tests is None else len(component.tests.images)
+    yield f"#define @NAME@_TEST_IMAGES {count} /* built in for @name@_selftest() */"
     yield ""
 
 
-def _call_names(scheduled: Schedule) -> Iterator[str]:
+def _call_names(component: Component) -> Iterator[str]:
     """Yield the names of the operators, by the number that the hook receives."""
-    nodes = scheduled.calls.nodes
+    nodes = component.scheduled.calls.nodes
     yield f"#define @NAME@_NUM_CALLS {len(nodes)}"
     yield "#define @NAME@_CALL_NAMES { \\"
     yield from (f"    {c_string(node.name)}, \\" for node in nodes)

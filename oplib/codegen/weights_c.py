@@ -69,7 +69,7 @@ def emit_weights_header(scheduled: Schedule, names: Names, head: Sequence[str]) 
         "",
         "#include <stdint.h>",
         "",
-        '#include "@name@.h"',
+        f"#define @NAME@_WEIGHTS_ALIGNED __attribute__((aligned({ALIGNMENT})))",
         "",
         "struct @name@_weights {",
     ]
@@ -77,7 +77,7 @@ def emit_weights_header(scheduled: Schedule, names: Names, head: Sequence[str]) 
         for spec in specs(scheduled.calls, node):
             size = " * ".join(str(length) for length in spec.shape)
             member = f"{c_name(node.name)}_{spec.name}[{size}]"
-            lines.append(f"    {C_TYPES[spec.dtype]} {member} @NAME@_ALIGNED;")
+            lines.append(f"    {C_TYPES[spec.dtype]} {member} @NAME@_WEIGHTS_ALIGNED;")
     lines += ["};", "", "extern const struct @name@_weights @name@_weights;", "", "#endif", ""]
     return names.fill("\n".join(lines))
 

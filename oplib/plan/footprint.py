@@ -21,7 +21,9 @@ from oplib.plan.schedule import Choice, block_calls, choose, one_block, outside_
 from oplib.plan.time_model import DEFAULT_TIMING, TimeModel, weights_bytes, work_of
 
 PRODUCT = "oplib_product_4x2"  # not inlined on cores without dual products
-FETCH_BYTES = 4  # static data of the emulated application that supplies strips
+CONTEXT_BYTES = 16  # of a network: hook, its argument, arena, state
+FAST_CONTEXT_BYTES = 4  # the fast arena
+ROWS_CONTEXT_BYTES = 28  # the function that supplies rows, and the progress with them
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,15 @@ def planned_cost(
     )
 
 
-def static_bytes(forms: Forms) -> int:
-    """Return the initialised and zeroed data of a firmware, without arena and stack."""
-    return STATIC_BYTES + (FETCH_BYTES if forms.passes.input == "strip" else 0)
+def static_bytes(forms: Forms, *, fast: bool) -> int:
+    """Return the initialised and zeroed data of a firmware, without arena and stack.
+
+    Args:
+        forms: forms of the integer operators.
+        fast: whether the device has a region for a fast arena.
+    """
+    rows = ROWS_CONTEXT_BYTES if forms.passes.input == "strip" else 0
+    return STATIC_BYTES + CONTEXT_BYTES + rows + (FAST_CONTEXT_BYTES if fast else 0)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ def compare(
     try:
         library = host.build(folder, build_dir / "host")
         host_logits = host.run_images(library, images, num_classes)
+        host.selftest(library)
     except ToolMissingError as error:
         missing.append(f"host C not verified: {error}")
     try:

@@ -52,7 +52,7 @@ class Heap(Arena):
 
     def kept(self, name: str) -> str:
         """Return the address of a tensor in its block, which it may need to allocate, as C."""
-        return f"(allocate(), {self.tensor(name)})"
+        return f"((void)context, allocate(), {self.tensor(name)})"
 
     def scratch(self, node: Node) -> str | None:
         """Return the address of a node's scratch, a block of its own, as C, if it needs any."""

@@ -129,7 +129,6 @@ def _unchanged(operators: Path) -> bool:
     )
 
 
-@cache
 def _runtime_file(name: str) -> bytes | None:
     path = RUNTIME / name
     return path.read_bytes() if path.is_file() else None

@@ -197,7 +197,7 @@ class Target:
         return Footprint(
             arena_bytes=planned.arena,
             fast_bytes=planned.fast,
-            static_bytes=static_bytes(self.forms),
+            static_bytes=static_bytes(self.forms, fast=self.device.fast_region is not None),
             stack_bytes=self.device.stack_reserve_bytes,
             weights_bytes=planned.weights,
             code_bytes=planned.code,

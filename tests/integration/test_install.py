@@ -24,7 +24,7 @@ def test_the_wheel_is_whole(root: Path, tmp_path: Path) -> None:
         wheel.extractall(site)
     empty.mkdir()
     environment = os.environ | {"PYTHONPATH": str(site)}
-    script = "import mcuformer, oplib.target.firmware as f; print(mcuformer.__file__, f.RUNTIME)"
+    script = "import mcuformer, oplib.codegen.runtime as f; print(mcuformer.__file__, f.RUNTIME)"
     printed = subprocess.run(
         [sys.executable, "-c", script],
         cwd=empty,

@@ -21,7 +21,22 @@ from oplib.plan.passes.stream_tokenizer import stream_tokenizer
 from oplib.quantize.lower import quantize
 
 BLOCK = {"num_heads": 1, "head_dim": 4, "mlp_ratio": 1.0}
-FETCH = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint8), ctypes.c_int32, ctypes.c_int32)
+FETCH = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint8), ctypes.c_int32, ctypes.c_int32
+)
+NOT_YET = 1
+
+
+class ImageRows(ctypes.Structure):
+    """oplib_image_rows."""
+
+    _fields_ = [
+        ("fetch", FETCH),
+        ("user", ctypes.c_void_p),
+        ("rows", ctypes.c_int32),
+        ("convolved", ctypes.c_int32 * 2),
+        ("tokens", ctypes.c_int32),
+    ]
 
 
 @st.composite
@@ -75,10 +90,11 @@ class Call:
             self.arrays.append(arrays)  # the structs hold their addresses
         self.params = c_struct(OPERATORS[node.op].fields(node, (), {}), {}, self.parts)
 
-    def run(self, image: int | None, fetch: Any, tokens: int, scratch: np.ndarray) -> None:
-        """Call the kernel; buffers are given by their addresses."""
-        addresses = (ctypes.c_void_p(image), fetch, ctypes.c_void_p(tokens))
-        self.kernel(*addresses, ctypes.c_void_p(scratch.ctypes.data), ctypes.byref(self.params))
+    def run(self, image: int | None, rows: Any, tokens: int, scratch: np.ndarray) -> int:
+        """Call the kernel and return its status; buffers are given by their addresses."""
+        addresses = (ctypes.c_void_p(image), rows, ctypes.c_void_p(tokens))
+        working = ctypes.c_void_p(scratch.ctypes.data)
+        return int(self.kernel(*addresses, working, ctypes.byref(self.params)))
 
 
 def noise(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -114,7 +130,8 @@ def test_the_call_equals_its_parts(
         return memory[: output.num_bytes].view(output.dtype).reshape(output.shape)
 
     apart = noise(rng, output.num_bytes)
-    call.run(image.ctypes.data, None, apart.ctypes.data, scratch_for(rng, node, kind))
+    memory = scratch_for(rng, node, kind)
+    assert call.run(image.ctypes.data, None, apart.ctypes.data, memory) == 0
     assert np.array_equal(result(apart), expected)
 
     placed = operator.over_image(node, (kind,))
@@ -122,21 +139,28 @@ def test_the_call_equals_its_parts(
     shared = noise(rng, max(output.num_bytes, placed.below + kind.num_bytes))
     shared[placed.below : placed.below + kind.num_bytes] = image.reshape(-1)
     at = shared.ctypes.data
-    call.run(at + placed.below, None, at, scratch_for(rng, placed, kind))
+    assert call.run(at + placed.below, None, at, scratch_for(rng, placed, kind)) == 0
     assert np.array_equal(result(shared), expected)
 
     supplied: list[int] = []
 
-    def fetch(rows: Any, first: int, count: int) -> None:
+    def fetch(user: Any, rows: Any, first: int, count: int) -> int:
+        if rng.integers(2):
+            return NOT_YET
         supplied.extend(range(first, first + count))
         ctypes.memmove(rows, image[first : first + count].tobytes(), count * image[0].size)
+        return 0
 
     strips = operator.in_strips(node)
     assert strips is not None
-    fetched = noise(rng, output.num_bytes)
-    call.run(None, FETCH(fetch), fetched.ctypes.data, scratch_for(rng, strips, kind))
-    assert np.array_equal(result(fetched), expected)
-    assert supplied == list(range(subnet.img_size))
+    fetched, memory = noise(rng, output.num_bytes), scratch_for(rng, strips, kind)
+    rows = ImageRows(FETCH(fetch))
+    for _ in range(2):  # images, each in as many calls as it takes
+        supplied.clear()
+        while call.run(None, ctypes.byref(rows), fetched.ctypes.data, memory) == NOT_YET:
+            pass
+        assert np.array_equal(result(fetched), expected)
+        assert supplied == list(range(subnet.img_size))
 
 
 def test_scratch_by_hand() -> None:

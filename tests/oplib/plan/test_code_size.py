@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 
 from mcuformer.device import Core
+from oplib.codegen.runtime import RUNTIME
 from oplib.plan.code_size import KERNEL_BYTES, PORT_BYTES
-from oplib.target.firmware import RUNTIME
 
 
 @pytest.mark.parametrize("core", get_args(Core))

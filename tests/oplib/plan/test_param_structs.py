@@ -6,6 +6,7 @@ import pytest
 
 from mcuformer.subnet import SubnetConfig
 from oplib.codegen.model_c import emit_structs
+from oplib.codegen.names import Names
 from oplib.forms import Forms, Passes
 from oplib.plan.param_structs import call_structs
 from oplib.plan.schedule import schedule
@@ -49,7 +50,7 @@ def test_an_activation_without_a_table_is_a_part(
     deit_tiny: SubnetConfig, gelu: str, kernel: str
 ) -> None:
     calls = schedule(deit_tiny, Forms(gelu=gelu)).calls
-    text = "\n".join(emit_structs(calls, {}))
+    text = "\n".join(emit_structs(calls, {}, Names()))
     block = text[text.index("blocks_0_mlp_block = {") :]
     pointer = "NULL" if gelu == "table" else "&blocks_0_mlp_act"
     assert f".activation = {pointer},\n    .activation_kernel = {kernel},\n" in block

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mcuformer.subnet import SubnetConfig
 from oplib.codegen.model_c import emit_structs
+from oplib.codegen.names import Names
 from oplib.codegen.weights_c import c_name, emit_weights_header
 from oplib.forms import Forms
 from oplib.graph import Graph, Node
@@ -83,8 +84,8 @@ def scratch_in_c(subnet: SubnetConfig, forms: Forms, limit: int | None, place: P
         lines.append(f'    printf("%d\\n", (int){EXPRESSIONS[kernel].format(**names)});')
     kernels = {operator.panel_kernel for operator in OPERATORS.values()} - {None}
     unlinked = [f"#define {kernel} NULL" for kernel in sorted(kernels)]
-    structs = emit_structs(scheduled.calls, {})
-    weights = emit_weights_header(scheduled, [])
+    structs = emit_structs(scheduled.calls, {}, Names())
+    weights = emit_weights_header(scheduled, Names(), [])
     source = place / "scratch.c"
     source.write_text(
         "\n".join(

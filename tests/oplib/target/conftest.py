@@ -13,6 +13,7 @@ import pytest
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.subnet import SubnetConfig
+from oplib.codegen.component import Component
 from oplib.codegen.weights_c import WeightsForm
 from oplib.forms import Forms
 from oplib.network.reference import run_integer
@@ -55,13 +56,14 @@ def with_panels() -> Callable[[Schedule, int], Schedule]:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes a network's firmware folder and returns its path."""
+    """Return a function that writes a network's firmware and returns the folder of its folders."""
 
     def write(
-        network: Any, device: Device, name: str = "firmware", weights: WeightsForm = "binary"
+        network: Any, device: Device, name: str = "export", weights: WeightsForm = "binary"
     ) -> Path:
         path = tmp_path / name
-        write_firmware(path, network.integer, network.scheduled, device, NAMES, weights)
+        component = Component(network.integer, network.scheduled, device, NAMES, weights=weights)
+        write_firmware(path, component)
         return path
 
     return write
@@ -79,11 +81,11 @@ def check_agreement(emulator_tools: None) -> Agreement:
     ) -> EmulatedRun:
         fast = FastRoom(Target(device, forms=forms).fast_bytes)
         scheduled = schedule(subnet, forms, fast=fast)
-        write_firmware(place / "firmware", network.integer, scheduled, device, NAMES)
+        write_firmware(place, Component(network.integer, scheduled, device, NAMES))
         expected = run_integer(network.integer, network.images)
-        library = host.build(place / "firmware", place / "host", sanitize="undefined")
+        library = host.build(place, place / "host", sanitize="undefined")
         assert np.array_equal(host.run_images(library, network.images, 10), expected)
-        elf = qemu.build(place / "firmware", place / "emulated")
+        elf = qemu.build(place, place / "emulated")
         result = qemu.run_images(elf, device, network.images[:8], 10)
         assert np.array_equal(result.logits, expected[:8])
         assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
@@ -92,7 +94,7 @@ def check_agreement(emulator_tools: None) -> Agreement:
         assert (linked.arena, linked.weights) == (planned.arena, planned.weights)
         assert linked.fast == planned.fast
         assert (linked.fast > 0) == (device.fast_region is not None)
-        assert linked.static <= static_bytes(forms)
+        assert linked.static <= static_bytes(forms, fast=linked.fast > 0)
         assert linked.code == pytest.approx(planned.code, rel=0.1)
         return result
 
@@ -101,20 +103,21 @@ def check_agreement(emulator_tools: None) -> Agreement:
 
 @pytest.fixture(scope="session")
 def write_program() -> Callable[[Path, str], None]:
-    """Return a function that writes a ``model.c`` whose model_run executes given statements."""
+    """Return a function that rewrites an export's model_run(): it executes given statements."""
 
-    def write(firmware: Path, statements: str) -> None:
+    def write(folder: Path, statements: str) -> None:
+        source = folder / "firmware" / "model.c"
+        begin = "int32_t model_run(struct model_context *context)\n{\n"
+        before = source.read_text().split(begin)[0]
         lines = [
-            '#include "model.h"',
-            '__attribute__((aligned(8), section(".arena")))',
-            "uint8_t model_arena[MODEL_ARENA_BYTES];",
-            "uint8_t *model_input(void) { return model_arena; }",
-            "const int32_t *model_run(void)",
-            "{",
+            f"{before}{begin}",
             statements,
-            "    return (const int32_t *)(void *)model_arena;",
+            "    done(context, 0);",
+            "    return MODEL_OK;",
             "}",
         ]
-        (firmware / "model.c").write_text("\n".join([*lines, ""]))
+        warnings = ("-Wunused-function", "-Wunused-const-variable")
+        flags = "".join(f'#pragma GCC diagnostic ignored "{name}"\n' for name in warnings)
+        source.write_text(flags + "\n".join([*lines, ""]))
 
     return write

@@ -23,9 +23,12 @@ APPLICATION = """\
 #include "oplib.h"
 #include <cstdio>
 int main() {
-    if (model_weights_match() == 0) return 1;
-    for (int i = 0; i < MODEL_INPUT_BYTES; i++) model_input()[i] = (uint8_t)(i % 17);
-    std::printf("%d", (int)model_run()[0]);
+    MODEL_ALIGNED static uint8_t arena[MODEL_ARENA_BYTES];
+    model_context context;
+    if (model_init(&context, arena, sizeof arena) != MODEL_OK) return 1;
+    for (int i = 0; i < MODEL_INPUT_BYTES; i++) model_input(&context)[i] = (uint8_t)(i % 17);
+    if (model_run(&context) != MODEL_OK) return 2;
+    std::printf("%d", (int)model_logits(&context)[0]);
 }
 """
 
@@ -65,13 +68,15 @@ def test_a_cpp_application_links(
     small_network, write: Callable[..., Path], host_tools: None, stm32f100: Device, tmp_path: Path
 ) -> None:
     """The generated headers declare C functions to a C++ compiler."""
-    firmware = write(small_network, stm32f100)
-    library = host.build(firmware, tmp_path / "host")
+    folder = write(small_network, stm32f100) / "firmware"
+    subprocess.run(["cmake", "-S", folder, "-B", tmp_path / "build"], check=True)
+    subprocess.run(["cmake", "--build", tmp_path / "build"], check=True)
     source, program = tmp_path / "application.cpp", str(tmp_path / "application")
     source.write_text(APPLICATION)
-    flags = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{firmware}"]
-    linked = [str(source), str(library), f"-Wl,-rpath,{library.parent}", "-o", program]
-    subprocess.run(["c++", *flags, f"-I{firmware / 'include'}", *linked], check=True)
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{folder}"]
+    libraries = [str(tmp_path / "build" / name) for name in ("libmodel.a", "oplib/liboplib.a")]
+    linked = [str(source), *libraries, "-o", program]
+    subprocess.run(["c++", *flags, f"-I{folder / 'oplib/include'}", *linked], check=True)
     printed = subprocess.run([program], capture_output=True, text=True, check=True).stdout
     image = (np.arange(64) % 17).astype(np.uint8).reshape(1, 8, 8, 1)
     assert int(printed) == run_integer(small_network.integer, image)[0, 0]
@@ -94,13 +99,11 @@ def test_a_board_has_a_folder_of_its_own(
     board = tmp_path / "my board"
     board.mkdir()
     (board / "board.c").write_text(BOARD)
-    toolchain = firmware / "port" / "cortex_m" / "toolchain.cmake"
-    options = [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", "-DMODEL_TARGET=device"]
-    build = tmp_path / "device"
-    command = ["cmake", "-S", firmware, "-B", build, *options, f"-DMODEL_BOARD_DIR={board}"]
+    build, project = tmp_path / "device", firmware / "port" / "device"
+    command = ["cmake", "-S", project, "-B", build, f"-DMODEL_BOARD_DIR={board}"]
     subprocess.run(command, check=True, capture_output=True)
     subprocess.run(["cmake", "--build", build], check=True, capture_output=True)
-    symbols = ["arm-none-eabi-nm", build / "model.elf"]
+    symbols = ["arm-none-eabi-nm", build / "network.elf"]
     names = subprocess.run(symbols, check=True, capture_output=True, text=True).stdout
     assert " T board_init" in names
     assert " W board_report" in names

@@ -266,21 +266,26 @@ def test_equal_inputs_give_equal_bytes(
     for name in ("a", "b"):
         place = write(random_network(small_subnet, preprocessing), stm32f100, name)
         files = sorted(path for path in place.rglob("*") if path.is_file())
-        contents.append([(str(p.relative_to(place)), p.read_bytes()) for p in files])
+        contents.append({str(p.relative_to(place)): p.read_bytes() for p in files})
     assert contents[0] == contents[1]
-    files = dict(contents[0])
-    manifest = json.loads(files.pop("manifest.json"))
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    assert manifest["files"] == digests
-    assert "model_weights.bin" in digests
-    assert manifest["weights_bytes"] == len(files["model_weights.bin"])
+    for folder in ("firmware", "port"):
+        files = {
+            name.removeprefix(f"{folder}/"): content
+            for name, content in contents[0].items()
+            if name.startswith(f"{folder}/")
+        }
+        manifest = json.loads(files.pop("manifest.json"))
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        assert manifest["files"] == digests
+    weights = contents[0]["firmware/model_weights.bin"]
+    assert json.loads(contents[0]["firmware/manifest.json"])["weights_bytes"] == len(weights)
 
 
 @pytest.mark.usefixtures("emulator_tools")
 def test_the_boards_own_firmware_links(
     small_network, write: Callable[..., Path], stm32f100: Device, tmp_path: Path
 ) -> None:
-    """With the loop of app/main.c and the chip's own memory map."""
+    """With the loop of port/app/main.c and the chip's own memory map."""
     elf = board.cross_build(write(small_network, stm32f100), tmp_path / "device", "device")
     assert board.measure(elf).arena == small_network.scheduled.plan.arena_bytes
 
@@ -288,17 +293,22 @@ def test_the_boards_own_firmware_links(
 def test_files_of_the_users_are_never_replaced(
     small_network, write: Callable[..., Path], stm32f100: Device
 ) -> None:
-    path = write(small_network, stm32f100)
+    folder = write(small_network, stm32f100)
+    path = folder / "firmware"
     content = (path / "model.c").read_text()
     write(small_network, stm32f100)
     (path / "board.c").write_text("my own")
     (path / "model.c").write_text("edited")
+    (folder / "port" / "device" / "mine.c").write_text("")
     with pytest.raises(ArtifactError, match=r"no export wrote board\.c, model\.c as it is now"):
         write(small_network, stm32f100)
     assert (path / "board.c").read_text() == "my own"
     (path / "board.c").unlink()
     (path / "model.c").write_text(content)
     (path / "model.h").unlink()
+    with pytest.raises(ArtifactError, match=r"port: not replaced: no export wrote device/mine\.c"):
+        write(small_network, stm32f100)
+    (folder / "port" / "device" / "mine.c").unlink()
     write(small_network, stm32f100)
     assert (path / "model.h").exists()
 
@@ -306,11 +316,13 @@ def test_files_of_the_users_are_never_replaced(
 def test_a_folder_that_no_export_wrote_is_not_replaced(
     small_network, write: Callable[..., Path], stm32f100: Device, tmp_path: Path
 ) -> None:
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
-    (theirs / "main.c").write_text("")
-    (tmp_path / "link").symlink_to(theirs)
-    for name in ("theirs", "link"):
-        with pytest.raises(ArtifactError, match=f"{name}: not replaced: no export wrote"):
+    theirs, linked = tmp_path / "theirs", tmp_path / "linked"
+    (theirs / "firmware").mkdir(parents=True)
+    (theirs / "firmware" / "main.c").write_text("")
+    linked.mkdir()
+    (linked / "port").symlink_to(theirs)
+    for name, folder in (("theirs", "firmware"), ("linked", "port")):
+        with pytest.raises(ArtifactError, match=f"{name}/{folder}: not replaced: no export wrote"):
             write(small_network, stm32f100, name)
-    assert (theirs / "main.c").exists()
+    assert (theirs / "firmware" / "main.c").exists()
+    assert not (linked / "firmware").exists()

@@ -15,6 +15,7 @@ import pytest
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.subnet import SubnetConfig
+from oplib.codegen.component import Component
 from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.plan.schedule import Schedule
@@ -61,10 +62,10 @@ def test_sanitizers_are_silent(
     network = random_network(subnet, preprocessing, 0, Forms.parse(forms))
     if seed is not None:
         network = replace(network, scheduled=with_panels(network.scheduled, seed))
-    firmware = write(network, stm32f100, weights="text")
-    place = firmware.parent
-    use_heap(firmware, network.integer, network.scheduled)
-    library = host.build(firmware, place / "asan", sanitize="address,undefined")
+    place = write(network, stm32f100, weights="text")
+    names = [str(number) for number in range(10)]
+    use_heap(place, Component(network.integer, network.scheduled, stm32f100, names))
+    library = host.build(place, place / "asan", sanitize="address,undefined")
     np.save(place / "images.npy", network.images)
     runtime = subprocess.run(
         ["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True

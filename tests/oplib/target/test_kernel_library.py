@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from mcuformer.device import Device
+from oplib.codegen.runtime import RUNTIME
 from oplib.target import board, host, kernel_library
 
 Build = Callable[..., bool]
@@ -27,13 +29,17 @@ def firmware(
     write: Callable[..., Path],
     write_program: Callable[[Path, str], None],
     stm32f100: Device,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """A firmware with a single kernel, which it does not even call: quickly built."""
     path = write(small_network, stm32f100)
     write_program(path, "")
-    for kernel in (path / "src").iterdir():
-        if kernel.name != "take_token.c":
-            kernel.unlink()
+    operators = path / "firmware" / "oplib"
+    for kernel in (operators / "src").iterdir():
+        kernel.unlink()
+    (operators / "src" / "take_token.c").write_text((RUNTIME / "src/take_token.c").read_text())
+    shutil.copytree(operators, path / "runtime")
+    monkeypatch.setattr(kernel_library, "RUNTIME", path / "runtime")
     return path
 
 
@@ -43,7 +49,8 @@ def compiles(tmp_path: Path) -> Build:
 
     def compiles(firmware: Path, name: str, **options: Any) -> bool:
         host.build(firmware, tmp_path / name, **options)
-        return (tmp_path / name / "libkernels.a").exists()
+        places = ("operators", "firmware/oplib")  # for the cache, and for this build alone
+        return any((tmp_path / name / place / "liboplib.a").exists() for place in places)
 
     return compiles
 
@@ -54,13 +61,15 @@ def test_equal_kernels_are_compiled_once(
 ) -> None:
     assert compiles(firmware, "one")
     assert not compiles(firmware, "two")
-    libraries = [(tmp_path / name / "libmodel.so").read_bytes() for name in ("one", "two")]
+    libraries = [(tmp_path / name / "libnetwork.so").read_bytes() for name in ("one", "two")]
     assert libraries[0] == libraries[1]
     assert compiles(firmware, "other flags", optimize="-O1")
-    kernel = firmware / "src" / "take_token.c"
+    assert len(list(cache.iterdir())) == 2
+    kernel = firmware / "firmware" / "oplib" / "src" / "take_token.c"
     kernel.write_text(kernel.read_text() + "/* another */\n")
     assert compiles(firmware, "other sources")
-    assert len(list(cache.iterdir())) == 3
+    assert compiles(firmware, "other sources again")
+    assert len(list(cache.iterdir())) == 2
 
 
 @pytest.mark.usefixtures("emulator_tools")
@@ -71,10 +80,10 @@ def test_emulated_and_device_share_their_kernels(
     firmware = write(small_network, stm32f746)
     for target, name in (("device", "a"), ("emulated", "b"), ("device", "c")):
         board.cross_build(firmware, tmp_path / name, target)
-    built = [(tmp_path / name / "libkernels.a").exists() for name in "abc"]
+    built = [(tmp_path / name / "operators").exists() for name in "abc"]
     assert built == [True, False, False]
-    assert (tmp_path / "a" / "model.elf").read_bytes() == (
-        tmp_path / "c" / "model.elf"
+    assert (tmp_path / "a" / "network.elf").read_bytes() == (
+        tmp_path / "c" / "network.elf"
     ).read_bytes()
 
 

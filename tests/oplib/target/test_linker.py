@@ -81,7 +81,7 @@ def test_kernels_run_from_fast_memory(
     content |= {"regions": [*content["regions"], itcm, qspi], "fast_code_region": "itcm"}
     chip = Device.parse({**content, "weights_region": "qspi"})
     check_agreement(small_network, small_subnet, DEFAULT_FORMS, chip, tmp_path)
-    found = addresses(tmp_path / "emulated" / "model.elf")
+    found = addresses(tmp_path / "emulated" / "network.elf")
     assert found["oplib_tile_linear_s8"] >= 0x20000000
     assert found["model_run"] < 0x20000000
     assert found["model_weights"] >= 0x60000000

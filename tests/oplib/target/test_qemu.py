@@ -13,7 +13,7 @@ from mcuformer.errors import FirmwareError
 from oplib.target import qemu
 
 SPIN = """\
-    uint32_t left = model_arena[0] == 0 ? 1000u : 8001000u;
+    uint32_t left = model_input(context)[0] == 0 ? 1000u : 8001000u;
     __asm__ volatile("1: subs %0, #1\\n\\tbne 1b" : "+r"(left) : : "cc");
 """
 
@@ -67,7 +67,9 @@ def test_an_access_beyond_the_memory_faults(
     firmware = write(small_network, chip)
     # the last byte of the memory for the first image, the next byte for the second
     images[0, 0, 0], images[1, 0, 0] = 0, 1
-    write_program(firmware, f"    ((volatile uint8_t *){beyond - 1:#x}u)[model_arena[0]] = 1;")
+    write_program(
+        firmware, f"    ((volatile uint8_t *){beyond - 1:#x}u)[model_input(context)[0]] = 1;"
+    )
     elf = qemu.build(firmware, firmware.parent / "emulated")
     qemu.run_images(elf, chip, images[:1], 10)
     with pytest.raises(FirmwareError, match="exit code 98"):

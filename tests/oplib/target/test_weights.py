@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,10 +12,11 @@ import pytest
 
 from mcuformer.device import Device
 from mcuformer.errors import FirmwareError
-from oplib.codegen.weights_c import WEIGHTS_FILE, WeightsForm
+from oplib.codegen.weights_c import WEIGHTS_SECTION, WeightsForm
 from oplib.target import host, qemu
 from oplib.target.linker import CPU_FLAGS
 
+WEIGHTS = "firmware/model_weights.bin"
 FLAGS = "-std=c99 -O2 -fdata-sections -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
 COMPILERS = {
     "gcc": ("gcc", "objcopy"),
@@ -39,19 +39,23 @@ def test_both_forms_are_the_same_bytes(
         pytest.skip(f"{compiler} not found")
     sections = []
     for form in get_args(WeightsForm):
-        folder = write(small_network, stm32f100, f"{form} für m'ich", form)
+        folder = write(small_network, stm32f100, f"{form} für m'ich", form) / "firmware"
         binary, section = tmp_path / f"{form}.o", tmp_path / f"{form}.section"
         source = [f"-I{folder}", "-c", str(folder / "model_weights.c"), "-o", str(binary)]
         subprocess.run([*compiler.split(), *FLAGS.split(), *source], check=True, cwd=tmp_path)
-        names = ["-j", ".rodata.model_weights", "-O", "binary"]
+        names = ["-j", f"{WEIGHTS_SECTION}.model", "-O", "binary"]
         subprocess.run([objcopy, *names, str(binary), str(section)], check=True)
         sections.append(section.read_bytes())
-    assert sections[0] == sections[1] == (tmp_path / "binary für m'ich" / WEIGHTS_FILE).read_bytes()
+    assert (
+        sections[0]
+        == sections[1]
+        == (folder.parents[1] / "binary für m'ich" / WEIGHTS).read_bytes()
+    )
 
 
 def damage(firmware: Path) -> None:
     """Flip one bit of the last weight."""
-    path = firmware / WEIGHTS_FILE
+    path = firmware / WEIGHTS
     content = bytearray(path.read_bytes())
     content[-1] ^= 0x80
     path.write_bytes(content)
@@ -61,17 +65,15 @@ def damage(firmware: Path) -> None:
 def test_other_weights_are_noticed(
     small_network, write: Callable[..., Path], stm32f746: Device, tmp_path: Path
 ) -> None:
-    """By the library when asked, by the emulated program before it runs an image."""
-    firmware = write(small_network, stm32f746)
-
-    def match(name: str) -> int:
-        return ctypes.CDLL(str(host.build(firmware, tmp_path / name))).model_weights_match()
-
-    assert match("host") == 1
+    """Before the first layer: by the library and by the emulated program."""
+    firmware, images = write(small_network, stm32f746), small_network.images[:1]
+    host.run_images(host.build(firmware, tmp_path / "host"), images, 10)
     elf = qemu.build(firmware, tmp_path / "emulated")
-    qemu.run_images(elf, stm32f746, small_network.images[:1], 10)
+    qemu.run_images(elf, stm32f746, images, 10)
     damage(firmware)
-    assert match("host of others") == 0
+    library = host.build(firmware, tmp_path / "host of others")
+    with pytest.raises(FirmwareError, match=r"a status .*got -4"):
+        host.run_images(library, images, 10)
     elf = qemu.build(firmware, tmp_path / "emulated")  # built again, because the file changed
     with pytest.raises(FirmwareError, match="the weights are not those that the code was"):
-        qemu.run_images(elf, stm32f746, small_network.images[:1], 10)
+        qemu.run_images(elf, stm32f746, images, 10)

@@ -13,6 +13,7 @@ from mcuformer.device import Device
 from mcuformer.run.presets import load
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
+from oplib.codegen.component import Component
 from oplib.forms import Forms
 from oplib.network.reference import run_float
 from oplib.network.vit import float_model, random_weights
@@ -89,8 +90,8 @@ def test_one_wide_block_agrees(large_device: Device, tmp_path: Path, case: str) 
     floating = float_model(subnet, random_weights(subnet, rng), pre, "random", forms)
     integer, names = quantize(floating, images), [str(n) for n in range(subnet.num_classes)]
     scheduled = schedule(subnet, forms)
-    write_firmware(tmp_path / "firmware", integer, scheduled, large_device, names)
-    result = compare(integer, tmp_path / "firmware", tmp_path / "builds", large_device, images)
+    write_firmware(tmp_path, Component(integer, scheduled, large_device, names))
+    result = compare(integer, tmp_path, tmp_path / "builds", large_device, images)
     assert result.bit_exact == {"host": True, "emulated": None}
     exact = run_float(floating, images)
     assert np.corrcoef(exact.ravel(), result.reference.ravel())[0, 1] > 0.99

@@ -18,7 +18,7 @@ static int32_t read_rows(void *user, uint8_t *rows, int32_t first, int32_t count
     (void)first; /* rows are requested in order */
     const int32_t images = *(const int32_t *)user;
     return semihosting_read(images, rows, (uint32_t)count * NETWORK_ROW_BYTES) == 0 ? NETWORK_OK
-                                                                                   : -100;
+                                                                                    : -100;
 }
 #endif
 

@@ -5,12 +5,9 @@
  */
 #include "model.h"
 
-#include <stddef.h>
-
 #include "model_weights.h"
 #include "oplib.h"
-
-uint8_t model_arena[MODEL_ARENA_BYTES] __attribute__((aligned(8), section(".arena")));
+#include "oplib_support.h"
 
 /* The bytes of the arena at which tensors and scratch begin. */
 enum {
@@ -244,33 +241,91 @@ static const oplib_linear_s8_params head = {
     .table = NULL,
 };
 
-uint8_t *model_input(void)
+#define READY 1 /* the state of a context after model_init(); before it, zeros */
+
+static int32_t status_of(const struct model_context *context)
 {
-    uint8_t *const arena = model_arena;
-    return arena + AT_IMAGE;
+    if (context->state == READY)
+        return MODEL_OK;
+    return context->state < 0 ? context->state : MODEL_NOT_INITIALISED;
 }
 
-const int32_t *model_run(void)
+int32_t model_init(struct model_context *context, void *arena, size_t arena_bytes)
 {
-    uint8_t *const arena = model_arena;
+    context->hook = NULL;
+    context->user = NULL;
+    context->arena = NULL;
+    if (arena == NULL || arena_bytes < MODEL_ARENA_BYTES)
+        return context->state = MODEL_ARENA_TOO_SMALL;
+    if (((uintptr_t)arena & 7u) != 0u)
+        return context->state = MODEL_ARENA_UNALIGNED;
+    if (oplib_crc32(&model_weights, sizeof model_weights) != MODEL_WEIGHTS_CRC32)
+        return context->state = MODEL_OTHER_WEIGHTS;
+    context->arena = arena;
+    context->state = READY;
+    return MODEL_OK;
+}
+
+uint8_t *model_input(const struct model_context *context)
+{
+    return context->arena + AT_IMAGE;
+}
+
+int32_t model_set_image(const struct model_context *context, const void *pixels, size_t bytes)
+{
+    if (context->state != READY)
+        return status_of(context);
+    if (bytes != MODEL_INPUT_BYTES)
+        return MODEL_WRONG_IMAGE;
+    oplib_copy(model_input(context), pixels, bytes);
+    return MODEL_OK;
+}
+
+const int32_t *model_logits(const struct model_context *context)
+{
+    return (const int32_t *)(const void *)(context->arena + AT_HEAD);
+}
+
+int32_t model_class(const struct model_context *context)
+{
+    return oplib_largest(model_logits(context), MODEL_NUM_CLASSES);
+}
+
+static void done(const struct model_context *context, int32_t call)
+{
+    if (context->hook != NULL)
+        context->hook(context->user, call);
+}
+
+int32_t model_run(struct model_context *context)
+{
+    if (context->state != READY)
+        return status_of(context);
+    uint8_t *const arena = context->arena;
 
     /* patch_embed: 8 x 8 x 1 -> 16 x 12, peak 400 B */
     oplib_patch_embed_s8((const uint8_t *)(arena + AT_IMAGE), 0, (int8_t *)(arena + AT_PATCH_EMBED),
         arena + SCRATCH_PATCH_EMBED, 0, 16, &patch_embed);
+    done(context, 0);
     /* blocks.0.attn.block: 16 tokens, 12 -> 6 -> 8 -> 12, peak 672 B */
     oplib_attention_block_s8((int8_t *)(arena + AT_BLOCKS_0_ATTN_ADD),
         arena + SCRATCH_BLOCKS_0_ATTN_BLOCK, 16, &blocks_0_attn_block);
+    done(context, 1);
     /* blocks.0.mlp.block: 16 tokens, 12 -> 6 -> 24 -> 6 -> 12, peak 544 B */
     oplib_mlp_block_s8((int8_t *)(arena + AT_BLOCKS_0_MLP_ADD), arena + SCRATCH_BLOCKS_0_MLP_BLOCK,
         16, &blocks_0_mlp_block);
+    done(context, 2);
     /* norm: 16 tokens, 12, peak 192 B */
     oplib_layer_norm_s8((int8_t *)(arena + AT_BLOCKS_0_MLP_ADD), (int8_t *)(arena + AT_NORM), 16,
         &norm);
+    done(context, 3);
     /* pool: 16 x 12 -> 12, peak 204 B */
     oplib_mean_pool_s8((const int8_t *)(arena + AT_NORM), (int8_t *)(arena + AT_POOL), 16, &pool);
+    done(context, 4);
     /* head: 12 -> 3, peak 24 B */
     oplib_classifier_s8((const int8_t *)(arena + AT_POOL), (int32_t *)(void *)(arena + AT_HEAD),
         &head);
+    done(context, 5);
 
-    return (const int32_t *)(void *)(arena + AT_HEAD);
+    return MODEL_OK;
 }
