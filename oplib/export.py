@@ -26,7 +26,7 @@ from mcuformer.value import Value
 from oplib.codegen.component import Component
 from oplib.codegen.names import NetworkName
 from oplib.codegen.onnx import export_onnx
-from oplib.codegen.selftest_c import TestImages
+from oplib.codegen.selftest_c import BuiltInImages
 from oplib.codegen.weights_c import WeightsForm
 from oplib.network.model_file import save_model
 from oplib.network.reference import FloatModel, IntegerModel, run_float, run_integer
@@ -179,7 +179,7 @@ def export(config: ExportConfig) -> None:
         say(line)
 
 
-def built_in_images(config: ExportConfig, planned: Footprint, dataset: Dataset) -> TestImages:
+def built_in_images(config: ExportConfig, planned: Footprint, dataset: Dataset) -> BuiltInImages:
     """Return the images for the self-test: as many as asked for and as the flash has room for.
 
     Args:
@@ -192,7 +192,7 @@ def built_in_images(config: ExportConfig, planned: Footprint, dataset: Dataset) 
     used = planned.flash_bytes if device.weights_region is None else planned.weights_bytes
     room = region.size_bytes - used - APPLICATION_BYTES
     count = min(config.export.test_images, max(0, room // steering.images[0].size))
-    return TestImages(steering.images[:count], steering.labels[:count])
+    return BuiltInImages(steering.images[:count], steering.labels[:count])
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from mcuformer import __version__
 from mcuformer.cost import Cost
 from mcuformer.device import Device
 from oplib.codegen.names import Names
-from oplib.codegen.selftest_c import TestImages
+from oplib.codegen.selftest_c import BuiltInImages
 from oplib.codegen.weights_c import WeightsForm
 from oplib.network.reference import IntegerModel
 from oplib.ops.registry import OPERATORS
@@ -42,7 +42,7 @@ class Component:
     class_names: Sequence[str]
     name: str = "model"
     weights: WeightsForm = "binary"
-    tests: TestImages | None = None
+    tests: BuiltInImages | None = None
     cost: Cost | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from oplib.codegen.model_c import Arena, emit_model
 from oplib.codegen.model_h import emit_header
 from oplib.codegen.readme import emit_readme
 from oplib.codegen.runtime import OPERATORS_FOLDER, definitions, operator_files
-from oplib.codegen.selftest_c import TestImages, emit_selftest
+from oplib.codegen.selftest_c import BuiltInImages, emit_selftest
 from oplib.codegen.weights_c import (
     emit_weights_binary,
     emit_weights_header,
@@ -61,7 +61,7 @@ def emit(component: Component) -> dict[str, bytes]:
     """Return the content of each file of a component but its manifest; equal for equal inputs."""
     model, scheduled, names = component.model, component.scheduled, component.names
     head, form, image = component.heading, component.weights, weights_image(model, scheduled)
-    tests = component.tests or TestImages.none(model)
+    tests = component.tests or BuiltInImages.none(model)
     calls = emit_model(component, Arena(scheduled))
     digest = sha256(calls.encode() + image).hexdigest()
     weights = (

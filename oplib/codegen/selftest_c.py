@@ -92,7 +92,7 @@ int32_t @name@_selftest(struct @name@_context *context)
 
 
 @dataclass(frozen=True)
-class TestImages:
+class BuiltInImages:
     """Images that a firmware has built in.
 
     Args:
@@ -104,15 +104,15 @@ class TestImages:
     labels: Array
 
     @classmethod
-    def none(cls, model: IntegerModel) -> TestImages:
+    def none(cls, model: IntegerModel) -> BuiltInImages:
         """Return no images of a network's size."""
         pre = model.preprocessing
         shape = (0, pre.img_size, pre.img_size, pre.in_chans)
         return cls(np.empty(shape, np.uint8), np.empty(0, np.int64))
 
-    def first(self, count: int) -> TestImages:
+    def first(self, count: int) -> BuiltInImages:
         """Return the first of them, at most `count`."""
-        return TestImages(self.images[:count], self.labels[:count])
+        return BuiltInImages(self.images[:count], self.labels[:count])
 
 
 def test_pattern(model: IntegerModel) -> Array:
@@ -126,7 +126,7 @@ def test_pattern(model: IntegerModel) -> Array:
 
 def emit_selftest(
     model: IntegerModel,
-    tests: TestImages,
+    tests: BuiltInImages,
     form: WeightsForm,
     names: Names,
     head: Sequence[str],

@@ -214,7 +214,7 @@ TWO_REGIONS = {
     "all scratch fast": (5, "stm32h743", {}),
     "some scratch fast": (1, "stm32f405", {"ccm": 320}),
     "scratch beside the stack": (4, "stm32f427", {"ccm": 2048}),
-    "stream fast": (6, "stm32f405", {"sram": 1920, "ccm": 288}),
+    "stream fast": (6, "stm32f405", {"sram": 1952, "ccm": 288}),
     "stream beside the stack": (9, "stm32f427", {"sram": 1248, "ccm": 1312}),
 }
 
