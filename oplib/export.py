@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 
 from mcuformer import __version__
-from mcuformer.cost import NOT_MODELLED, Cost, Footprint, ModelledTime
+from mcuformer.cost import NOT_MODELLED, Footprint, ModelledTime
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.device import Device
-from mcuformer.errors import BudgetError, InternalError, ToolMissingError
+from mcuformer.errors import ToolMissingError
 from mcuformer.limits import ImageCount, PathText, TestImageCount
 from mcuformer.pictures import MemoryUse, draw_memory
 from mcuformer.run.artifact import RunDir, Stage, parsing, write_bytes, write_json
 from mcuformer.run.command import Command
 from mcuformer.run.progress import say
 from mcuformer.run.scratch import scratch
-from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
 from oplib.codegen.component import Component
 from oplib.codegen.names import NetworkName
@@ -34,16 +33,17 @@ from oplib.network.source import NetworkSource, SourceName, SourceNetwork
 from oplib.network.timm_vit import TimmVit
 from oplib.ops.base import Array
 from oplib.plan.schedule import Schedule
-from oplib.plan.timeline import explain, timeline
+from oplib.plan.timeline import timeline
 from oplib.quantize.calibrate import DEFAULT_QUANT, QuantSettings, calibrate
 from oplib.quantize.layer_quality import layer_report, warnings
 from oplib.quantize.lower import lower, lower_with, prepare
 from oplib.target import board
 from oplib.target.compare import Comparison, check_linked, compare
 from oplib.target.firmware import COMPONENT, PORT, refuse_foreign_files, write_firmware
+from oplib.target.fitting import fitting_schedule
 from oplib.target.linker import is_emulated
 from oplib.target.predict import image_brightness
-from oplib.target.target import Target, TargetSettings
+from oplib.target.target import TargetSettings
 from oplib.target.tools import installed
 
 APPLICATION_BYTES = 16384  # of flash that built-in images leave to whoever calls the network
@@ -260,49 +260,6 @@ def staging_lines(cost: Footprint) -> list[str]:
         "budget.memory_model=staged counts weights as if they were copied to SRAM; the firmware "
         f"reads them in flash and takes {cost.firmware_sram_bytes:,} bytes of SRAM"
     ]
-
-
-def fitting_schedule(target: Target, subnet: SubnetConfig) -> tuple[Cost, Schedule]:
-    """Return the subnet's cost, planned block by block, and the whole network's schedule.
-
-    Raises:
-        BudgetError: the network does not fit, with the bytes that it needs; or it is too slow, with
-            its least time in these bytes.
-        InternalError: the plan of the whole network differs from the footprint.
-    """
-    cost, scheduled, limit = target.cost(subnet), target.schedule(subnet), target.limit
-    footprint = cost.footprint
-    for name in ("arena_bytes", "fast_bytes"):
-        got, expected = getattr(scheduled.plan, name), getattr(footprint, name)
-        if got != expected:
-            raise InternalError(
-                f"the network's plan needs other {name} than its footprint promised",
-                got=got,
-                expected=expected,
-            )
-    over_sram, over_flash = footprint.exceeds(limit)
-    if over_sram or over_flash:
-        reason = f"; {explain(scheduled, target.forms)}" if over_sram else ""
-        staged = f" ({footprint.staged_bytes} staged weights)" if footprint.staged_bytes else ""
-        got = f"{footprint.sram_bytes} bytes of SRAM{staged} and {footprint.flash_bytes} of flash"
-        expected = f"at most {limit.sram_bytes} and {limit.flash_bytes}"
-        for share in footprint.overflowing(limit):
-            got += f", {footprint.held_by(share)} in region {share.region}"
-            expected += f", {share.size_bytes} in region {share.region}"
-        raise BudgetError(
-            f"the network does not fit {target.device.name}{reason}",
-            where="budget",
-            got=got,
-            expected=expected,
-        )
-    if cost.too_slow(limit):
-        raise BudgetError(
-            f"the network is too slow for {target.device.name}, in the fastest schedule that fits",
-            where="budget.milliseconds",
-            got=f"{cost.ms_high:g} ms (modelled)",
-            expected=f"at most {limit.milliseconds:g}",
-        )
-    return cost, scheduled
 
 
 def lower_network(

@@ -115,7 +115,7 @@ class BuiltInImages:
         return BuiltInImages(self.images[:count], self.labels[:count])
 
 
-def test_pattern(model: IntegerModel) -> Array:
+def pattern_image(model: IntegerModel) -> Array:
     """Return the picture made of numbers, (H, W, C): oplib_test_pattern() of oplib_support.h."""
     pre = model.preprocessing
     size = pre.img_size * pre.img_size * pre.in_chans
@@ -143,7 +143,7 @@ def emit_selftest(
         head: comment at the top.
         fetches: whether the application supplies the image in strips.
     """
-    images = np.concatenate([test_pattern(model)[None], tests.images])
+    images = np.concatenate([pattern_image(model)[None], tests.images])
     logits = run_integer(model, images)
     lines = [*head, '#include "@name@.h"', "", '#include "oplib_support.h"', ""]
     lines += [f"static const int32_t expected[{len(logits)}][@NAME@_NUM_CLASSES] = {{"]

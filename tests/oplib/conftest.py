@@ -79,6 +79,14 @@ def random_network() -> Callable[..., Network]:
     return build_network
 
 
+@pytest.fixture
+def small_network(
+    random_network, small_subnet: SubnetConfig, preprocessing: Preprocessing
+) -> Network:
+    """Return the small subnet, quantised, with its default schedule."""
+    return random_network(small_subnet, preprocessing, seed=3)
+
+
 def build_struct(
     fields: Sequence[Field],
     arrays: Mapping[str, np.ndarray],

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
 from mcuformer.subnet import SubnetConfig
 from oplib.codegen.component import Component
@@ -29,12 +28,6 @@ from oplib.target.target import Target
 
 NAMES = (*map(str, range(9)), '"ü"\\')
 Agreement = Callable[[Any, SubnetConfig, Forms, Device, Path], EmulatedRun]
-
-
-@pytest.fixture
-def small_network(random_network, small_subnet: SubnetConfig, preprocessing: Preprocessing) -> Any:
-    """Return the small subnet, quantised, with its default schedule."""
-    return random_network(small_subnet, preprocessing, seed=3)
 
 
 @pytest.fixture(scope="session")

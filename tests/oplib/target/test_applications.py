@@ -155,6 +155,7 @@ def test_networks_of_two_versions_are_not_mixed(
 def test_a_component_has_no_state_of_its_own(
     random_network,
     export: Export,
+    *,
     small_subnet: SubnetConfig,
     preprocessing: Preprocessing,
     stm32f746: Device,
