@@ -34,7 +34,7 @@ LINE = 32
 KEPT = ("keys", "values", "slots", "strip", "rows of the image", "rows between")
 """Parts of scratch that hold more than a panel, and come before it."""
 CALL = re.compile(r"^    (?:const int32_t status = )?oplib_\w+\(", re.MULTILINE)
-FIRST_OF_RUN = "static void done("  # what stands before the calls in a network's C
+FIRST_OF_RUN = " void done("  # what stands before the calls in a network's C
 SIMULATOR = Path(__file__).with_name("simulate_cache.c")
 DECLARATION = "void simulate_call(const uint8_t *start, const uint8_t *end);"
 

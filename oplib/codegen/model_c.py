@@ -85,7 +85,7 @@ int32_t @name@_class(const struct @name@_context *context)
 }
 """
 DONE = """\
-static void done(const struct @name@_context *context, int32_t call)
+static OPLIB_APART void done(const struct @name@_context *context, int32_t call)
 {
     if (context->hook != NULL)
         context->hook(context->user, call);
@@ -156,6 +156,7 @@ def emit_model(component: Component, memory: Arena) -> str:
         '#include "@name@.h"',
         "",
         '#include "@name@_weights.h"',
+        '#include "isa.h"',
         '#include "oplib.h"',
         '#include "oplib_support.h"',
         *(['#include "strips.h"'] if fetches else []),

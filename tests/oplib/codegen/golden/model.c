@@ -6,6 +6,7 @@
 #include "model.h"
 
 #include "model_weights.h"
+#include "isa.h"
 #include "oplib.h"
 #include "oplib_support.h"
 
@@ -291,7 +292,7 @@ int32_t model_class(const struct model_context *context)
     return oplib_largest(model_logits(context), MODEL_NUM_CLASSES);
 }
 
-static void done(const struct model_context *context, int32_t call)
+static OPLIB_APART void done(const struct model_context *context, int32_t call)
 {
     if (context->hook != NULL)
         context->hook(context->user, call);
