@@ -126,7 +126,7 @@ class Elf:
 
     def words(self, begin: int, end: int) -> dict[int, int]:
         """Return the aligned 32-bit words that are stored between two addresses, by address."""
-        found = {}
+        found: dict[int, int] = {}
         for section in self.sections:
             first = max(-(-begin // 4) * 4, -(-section.address // 4) * 4)
             last = min(end, section.address + len(section.data))
@@ -159,7 +159,9 @@ def _parse(path: Path, data: bytes) -> Elf:
     symbols = []
     for head, content in zip(headers, texts, strict=True):
         if head[1] == SYMBOL_TABLE:
-            inside = {index: titles[index] for index, h in enumerate(headers) if h[2] & TAKES_MEMORY}
+            inside = {
+                index: titles[index] for index, h in enumerate(headers) if h[2] & TAKES_MEMORY
+            }
             symbols = _symbols(content, texts[head[6]], inside)
     return Elf(
         path,

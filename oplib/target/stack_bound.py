@@ -24,9 +24,10 @@ from oplib.target.tools import require, run
 Depth = tuple[int, tuple[str, ...]]  # bytes, and the functions that take them
 
 DISASSEMBLER = "arm-none-eabi-objdump"
-KERNEL, WEIGHTS = "oplib_", "_weights"
+KERNEL = "oplib_"
 RESET = "port_reset"
 VECTORS = ".vectors"
+DATA = (".weights", ".test_images")  # they hold no address
 # what an exception pushes: 8 registers, with those of a floating-point unit 26, and a word that
 # aligns the stack to 8 bytes (Armv7-M Architecture Reference Manual, section B1.5.6)
 INTERRUPT_BYTES, FLOATING_INTERRUPT_BYTES = 4 * 8 + 4, 4 * 26 + 4
@@ -187,12 +188,11 @@ class _Program:
     def _taken(self) -> list[int]:
         """Addresses of the functions that the program holds as data, apart from vectors."""
         values = {value for frame in self._frames.values() for value in frame.constants}
-        code = [(symbol.address, symbol.end) for symbol in self._functions.values()]
-        skipped = [(s.address, s.end) for s in self._elf.symbols if s.name.endswith(WEIGHTS)]
+        code = sorted((symbol.address, symbol.end) for symbol in self._functions.values())
         for section in self._elf.sections:
-            if section.name != VECTORS:
+            if section.name not in (VECTORS, *DATA):
                 begin = section.address
-                for first, last in sorted([*code, *skipped]):
+                for first, last in code:
                     values |= set(self._elf.words(begin, min(first, section.end)).values())
                     begin = max(begin, last)
                 values |= set(self._elf.words(begin, section.end).values())

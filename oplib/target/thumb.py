@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from mcuformer.errors import FirmwareError
@@ -23,11 +24,10 @@ PLAIN = re.compile(
     r"^(push|pop|vpush|vpop|addw?|subw?|adds|subs|ldrd?|strd?|movs?|movw|movt|lsls?|negs|rsbs"
     rf"|stmdb|stmfd|stm|ldmia|ldmfd|ldm|bx|blx|bl|b|udf)({CONDITION})$"
 )
-COMPARES_BRANCHES = ("cbz", "cbnz")
+COMPARE_AND_BRANCH = ("cbz", "cbnz")
 TABLES = ("tbb", "tbh")  # branches by a table behind the instruction
 TABLE_CALL = "__gnu_thumb1_case_"  # libgcc's function that does the same on Armv6-M
 SOURCES_FIRST = ("cmp", "cmn", "tst", "teq", "str", "stm", "push")  # they write no first operand
-DATA = re.compile(r"^\.(word|short|byte|inst)")
 MAX_FRAME = 1 << 20
 UNKNOWN_FRAME = "moves the stack pointer by what only the running program knows"
 
@@ -99,7 +99,7 @@ def parse(text: str) -> list[Instruction]:
     found = []
     for line in text.splitlines():
         match = LINE.match(line)
-        if match and not DATA.match(match[2]) and match[2][0].isalpha():
+        if match and match[2][0].isalpha():  # not .word
             name, conditional = _plain(match[2].partition(".")[0])
             operands = tuple(part.strip() for part in _split(match[3]) if part.strip())
             literal = int(match[4], 16) if match[4] and "[pc" in match[3] else None
@@ -150,11 +150,10 @@ class _Walk:
         self._name = name
         self._at = {instruction.address: instruction for instruction in instructions}
         addresses = [instruction.address for instruction in instructions]
-        self._next = dict(zip(addresses, addresses[1:], strict=False))
+        self._next = dict(pairwise(addresses))
         self._entry = addresses[0] if addresses else 0
         self._known, self._popped, self.constants = _registers(instructions, words)
         self._depth: dict[int, int] = {}
-        self._tables: dict[int, int] = {}
         self.deepest: dict[int, int] = {}
         self.edges: list[Edge] = []
         self.reads = 0
@@ -162,13 +161,15 @@ class _Walk:
         self._pointed: int | None = None
 
     def follow(self) -> None:
-        """Walk from the entry, then from what only a table of branches leads to."""
+        """Walk from the entry, then from what only a table of branches leads to.
+
+        How deep the stack is there is not known; it is taken to be as deep as anywhere before.
+        """
         if self._at:
             self._walk(self._entry, 0)
-        for address in self._at:
-            before = [table for table in self._tables if table < address]
-            if address not in self._depth and before:
-                self._walk(address, self._tables[max(before)])
+        for address, instruction in self._at.items():
+            if address not in self._depth and instruction.name != "nop":
+                self._walk(address, max(self._depth.values()))
 
     def _walk(self, address: int, depth: int) -> None:
         work = [(address, depth)]
@@ -222,30 +223,21 @@ class _Walk:
         """Return whether the next instruction follows, and the branches inside the function."""
         name, target = instruction.name, instruction.target
         register = instruction.operands[0] if instruction.operands else ""
-        if name in COMPARES_BRANCHES and target is not None:
+        if name in COMPARE_AND_BRANCH and target is not None:
             return True, [target]
         if name in ("b", "bl") and target is not None:
             if target in self._at and (name == "b" or target != self._entry):
                 return name == "bl", [target]  # bl: Armv6-M's jump to a far place
             self.edges.append(Edge("call" if name == "bl" else "jump", depth, target))
-            table = TABLE_CALL in instruction.operands[-1]
-            if table:
-                self._tables[instruction.address] = depth
-            return name == "bl" and not table, []
+            return name == "bl" and TABLE_CALL not in instruction.operands[-1], []
         if name == "blx":
             self.edges.append(Edge("pointer", depth, 0))
             return True, []
         if name in TABLES or (register == "pc" and "[pc" in instruction.operands[-1]):
-            if instruction.literal is not None:  # a veneer: the address is a constant
-                self._veneer(instruction, depth)
-            else:
-                self._tables[instruction.address] = depth
+            if instruction.address in self._known:  # a way to far code: its address is a constant
+                self.edges.append(Edge("jump", depth, self._known[instruction.address] & ~1))
             return False, []
         return self._leaves(instruction, depth)
-
-    def _veneer(self, instruction: Instruction, depth: int) -> None:
-        for value in self._known.get(instruction.address, ()):
-            self.edges.append(Edge("jump", depth, value & ~1))
 
     def _leaves(self, instruction: Instruction, depth: int) -> tuple[bool, list[int]]:
         """Return the same for what can only return, or jump to where a register says."""
@@ -292,10 +284,10 @@ class _Walk:
         source = instruction.operands[-1]
         if source.startswith("#"):
             return int(source[1:], 0)
-        values = self._known.get(instruction.address, ())
-        if len(values) != 1:
+        if instruction.address not in self._known:
             raise FirmwareError(UNKNOWN_FRAME, where=self._name)
-        return values[0] - (1 << 32) if values[0] >= 1 << 31 else values[0]
+        value = self._known[instruction.address]
+        return value - (1 << 32) if value >= 1 << 31 else value
 
 
 def _count(registers: str) -> int:
@@ -313,7 +305,7 @@ def _count(registers: str) -> int:
 
 def _registers(
     instructions: Sequence[Instruction], words: Mapping[int, int]
-) -> tuple[dict[int, tuple[int, ...]], dict[int, frozenset[str]], set[int]]:
+) -> tuple[dict[int, int], dict[int, frozenset[str]], set[int]]:
     """Follow constants in registers, in the order of addresses.
 
     Returns:
@@ -323,7 +315,8 @@ def _registers(
     """
     values: dict[str, int] = {}
     popped: set[str] = set()
-    known, restored, constants = {}, {}, set()
+    known: dict[int, int] = {}
+    restored, constants = {}, set()
     for instruction in instructions:
         name, operands = instruction.name, instruction.operands
         source = operands[-1] if operands else ""
@@ -332,7 +325,7 @@ def _registers(
         else:
             value = _computed(instruction, values)
             if source in values:
-                known[instruction.address] = (values[source],)
+                known[instruction.address] = values[source]
         if name == "bx":
             restored[instruction.address] = frozenset(popped)
         if name == "pop":
@@ -343,7 +336,7 @@ def _registers(
             if value is not None:
                 values[operands[0]] = value
                 if operands[0] == "pc":
-                    known[instruction.address] = (value,)
+                    known[instruction.address] = value
                 elif name in ("ldr", "movt"):
                     constants.add(value)
     return known, restored, constants
@@ -356,9 +349,13 @@ def _computed(instruction: Instruction, values: Mapping[str, int]) -> int | None
     number = int(source[1:], 0) if re.match(r"^#-?\w+$", source) else None
     if name in ("mov", "movs", "movw") and number is not None:
         return number & 0xFFFFFFFF
-    before = values.get(operands[0]) if name == "movt" else values.get(operands[1]) if len(
-        operands
-    ) > 1 else None
+    before = (
+        values.get(operands[0])
+        if name == "movt"
+        else values.get(operands[1])
+        if len(operands) > 1
+        else None
+    )
     if before is None:
         return None
     if name == "movt" and number is not None:
