@@ -14,7 +14,7 @@ from evolve.space_search.quality import measure_admission, sample_space
 from mcuformer.cost import Footprint
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.data.images import Split
-from mcuformer.run.artifact import Stage, write_json
+from mcuformer.run.artifact import RunDir, Stage, parsing, read_json, write_json
 from mcuformer.run.command import Command
 from mcuformer.run.scratch import scratch
 from mcuformer.seed import stream
@@ -25,7 +25,7 @@ from oplib.network.reference import run_float
 from oplib.network.source import NetworkSource
 from oplib.ops.base import Array
 from oplib.target.board import PROGRAM, LinkedSizes, measure
-from oplib.target.compare import check_built, check_linked, compare
+from oplib.target.compare import check_built, check_linked, check_stack, compare
 from oplib.target.qemu import EmulatedRun
 from oplib.target.target import TargetSettings, built_footprint
 from oplib.target.tools import installed
@@ -109,7 +109,7 @@ def measure_run(config: ReportConfig) -> None:
         },
         "bit_exact": result.bit_exact,
         "admission": admission.dump(),
-        **memory_report(config, cost.footprint, result.emulated, linked),
+        **memory_report(config, cost.footprint, result.emulated, linked, exported_stack(run)),
         "macs": cost.macs,
         "instructions": counts,
         "time": None if cost.time is None else cost.time.dump(),
@@ -127,11 +127,25 @@ def accuracy_percent(logits: Array, test: Split) -> float:
     return round(100.0 * float(np.mean(logits.argmax(axis=1) == test.labels)), 4)
 
 
+def exported_stack(run: RunDir) -> int | None:
+    """Return the largest stack of a run's exported firmware in bytes; None if it is not known.
+
+    Raises:
+        ArtifactError: ``export.json`` is missing, or is of an older version.
+    """
+    path = run.file("export.json")
+    content = read_json(path, "export")
+    with parsing(path):
+        bound = content["stack_bound_bytes"]
+        return None if bound is None else int(bound)
+
+
 def memory_report(
     config: ReportConfig,
     planned: Footprint,
     emulated: EmulatedRun | None,
     linked: LinkedSizes | None,
+    bound: int | None,
 ) -> dict[str, dict[str, int | None]]:
     """Return SRAM and flash in bytes: planned, linked and measured; None means "not verified".
 
@@ -140,6 +154,7 @@ def memory_report(
         planned: the exported network's footprint, as planned.
         emulated: what the emulated chip measured, None if it did not run.
         linked: sizes of its firmware, None if it was not built.
+        bound: largest stack of the firmware, None if it is not known.
 
     Raises:
         InternalError: a linked size differs from the planned one.
@@ -166,12 +181,15 @@ def memory_report(
             "total": built.flash_bytes,
         }
         check_built(built, config.device, limit)
+        if bound is not None:
+            check_stack(bound, built.stack_bytes, config.device)
     return {
         "sram_bytes": {
             "arena_planned": planned.arena_bytes,
             "fast_arena_planned": planned.fast_bytes,
             "staged_planned": planned.staged_bytes,
             **sram,
+            "stack_bound": bound,
             "budget": limit.sram_bytes,
         },
         "flash_bytes": {**flash, "budget": limit.flash_bytes},
@@ -221,6 +239,7 @@ def show_report(report: Mapping[str, Any]) -> None:
         *_staged_rows(sram),
         ("SRAM: static data", _count(sram["static"]), ""),
         ("SRAM: stack, measured", _count(sram["stack_high_water"]), ""),
+        ("SRAM: stack, at most", _count(sram.get("stack_bound")), ""),
         ("SRAM: total", _count(sram["total"]), f"of {sram['budget']:,}"),
         ("flash: weights", _count(flash["weights"]), ""),
         ("flash: code", _count(flash["code"]), ""),

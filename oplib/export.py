@@ -13,7 +13,6 @@ import numpy as np
 from mcuformer import __version__
 from mcuformer.cost import NOT_MODELLED, Footprint, ModelledTime
 from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.device import Device
 from mcuformer.errors import ToolMissingError
 from mcuformer.limits import ImageCount, PathText, TestImageCount
 from mcuformer.pictures import MemoryUse, draw_memory
@@ -37,20 +36,15 @@ from oplib.plan.timeline import timeline
 from oplib.quantize.calibrate import DEFAULT_QUANT, QuantSettings, calibrate
 from oplib.quantize.layer_quality import layer_report, warnings
 from oplib.quantize.lower import lower, lower_with, prepare
-from oplib.target import board
-from oplib.target.compare import Comparison, check_linked, compare
+from oplib.target.built import build_programs, builds_elf, built_content, elf_files
+from oplib.target.compare import Comparison, compare
 from oplib.target.firmware import COMPONENT, PORT, refuse_foreign_files, write_firmware
 from oplib.target.fitting import fitting_schedule
-from oplib.target.linker import is_emulated
 from oplib.target.predict import image_brightness
 from oplib.target.target import TargetSettings
 from oplib.target.tools import installed
 
 APPLICATION_BYTES = 16384  # of flash that built-in images leave to whoever calls the network
-ELF_FILES: dict[board.CrossTarget, str] = {
-    "emulated": "build/emulated.elf",
-    "device": "build/device.elf",
-}
 
 
 class ExportSettings(Value):
@@ -163,7 +157,10 @@ def export(config: ExportConfig) -> None:
     save_model(config.run.path, integer, network.subnet, target.forms, dataset.class_names)
     with scratch("build") as builds:
         result = compare_built(config, integer, dataset, builds)
-        linked = linked_sizes(config, cost.footprint, builds)
+        stack = None if result.emulated is None else result.emulated.stack_high_water_bytes
+        built = build_programs(
+            config.run, config.device, config.export.name, cost.footprint, stack, builds
+        )
     write_quality(config, model, integer, dataset)
     content: dict[str, Any] = {
         **facts,
@@ -172,7 +169,7 @@ def export(config: ExportConfig) -> None:
         "bit_exact": result.bit_exact,
         "check_images": len(result.reference),
         "not_verified": list(result.missing),
-        "linked": linked,
+        **built_content(built),
     }
     write_json(config.run.file("export.json"), "export", content)
     for line in summary(content, config.run):
@@ -219,7 +216,7 @@ def measured_accuracy(
 
 
 def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
-    """Return what ``export.json`` tells, in six lines, and one more on staged weights.
+    """Return what ``export.json`` tells, in seven lines, and one more on staged weights.
 
     Args:
         content: content of the file.
@@ -235,6 +232,7 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
         accuracy, count = content["accuracy_percent"], content["calibration_images"]
         exact = [name for name, equal in content["bit_exact"].items() if equal]
         checked, missing = content["check_images"], content["not_verified"]
+        stack = stack_line(content, cost)
         fast = f"fast arena {cost.fast_bytes:,}, " if cost.fast_bytes else ""
         staged = f"staged weights {cost.staged_bytes:,}, " if cost.staged_bytes else ""
         verified = f"equal to numpy on {checked} images: {', '.join(exact) or 'nothing'}"
@@ -242,6 +240,7 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
             f"exported {network.describe()} for {device}",
             f"SRAM {cost.sram_bytes:,} of {limits[0]:,} bytes: arena {cost.arena_bytes:,}, "
             f"{fast}{staged}static data {cost.static_bytes:,}, stack {cost.stack_bytes:,}",
+            stack,
             *staging_lines(cost),
             f"flash {cost.flash_bytes:,} of {limits[1]:,} bytes: weights {cost.weights_bytes:,}, "
             f"code {cost.code_bytes:,}",
@@ -250,6 +249,19 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
             f"float {accuracy['float']:.2f} %, int8 {accuracy['int8']:.2f} %",
             "; ".join([f"firmware: {run.file('firmware')}", verified, *missing]),
         ]
+
+
+def stack_line(content: Mapping[str, Any], cost: Footprint) -> str:
+    """Return a line on the stack: what is reserved, its bound, and what was measured."""
+    bound, stack = content["stack_bound_bytes"], content["stack"]
+    if bound is None:
+        return f"stack not verified: {cost.stack_bytes:,} bytes are reserved"
+    measured = stack["measured_bytes"]
+    used = "not measured" if measured is None else f"{measured:,} measured"
+    return (
+        f"stack at most {bound:,} of {cost.stack_bytes:,} bytes reserved, with room for an "
+        f"interrupt: {used}"
+    )
 
 
 def staging_lines(cost: Footprint) -> list[str]:
@@ -330,51 +342,6 @@ def compare_built(
         say(line)
     result.refuse_mismatch()
     return result
-
-
-def elf_files(device: Device) -> dict[board.CrossTarget, str]:
-    """Return the names of the ELF files of a device; one if no emulated board is large enough."""
-    names = dict(ELF_FILES)
-    if not is_emulated(device):
-        del names["emulated"]
-    return names
-
-
-def builds_elf() -> bool:
-    """Return whether the programs that build for a board are installed."""
-    return set(board.TOOLS) <= set(installed())
-
-
-def linked_sizes(config: ExportConfig, cost: Footprint, builds: Path) -> dict[str, int] | None:
-    """Build for the device itself and keep the ELF files; return the linked sizes.
-
-    Args:
-        config: configuration of the export.
-        cost: planned footprint.
-        builds: folder of the builds.
-
-    Returns:
-        Bytes by name, None if not verified.
-
-    Raises:
-        InternalError: a linked size differs from the planned one.
-    """
-    try:
-        elves = {
-            name: board.cross_build(config.run.path, builds / name, name)
-            for name in elf_files(config.device)
-        }
-        linked = board.measure(elves.get("emulated", elves["device"]))
-    except ToolMissingError as error:
-        say(f"sizes not verified: {error}")
-        for name in ELF_FILES.values():
-            config.run.file(name).unlink(missing_ok=True)  # an earlier export's
-        return None
-    check_linked(linked, cost)
-    for target, name in elf_files(config.device).items():
-        write_bytes(config.run.file(name), elves[target].read_bytes())
-    sizes = ("arena", "fast", "weights", "static", "flash")
-    return {name: getattr(linked, name) for name in sizes}
 
 
 EXPORT = Command("oplib.export", ExportConfig, stage, export)

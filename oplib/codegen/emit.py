@@ -134,6 +134,9 @@ def manifest(component: Component) -> dict[str, Any]:
                 "op": node.op,
                 "kernel": OPERATORS[node.op].kernel,
                 "parts": [part.name for part in node.parts.values()],
+                "weights_bytes": sum(
+                    spec.num_bytes for leaf in node.leaves for spec in specs(calls, leaf)
+                ),
                 "inputs": list(node.inputs),
                 "output": node.output,
                 "overwrites": None if node.overwrites is None else node.inputs[node.overwrites],

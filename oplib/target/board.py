@@ -18,7 +18,13 @@ TOOLCHAIN = "port/cortex_m/toolchain.cmake"
 SETTINGS = "port/target.cmake"
 PROGRAM = "network.elf"
 CrossTarget = Literal["emulated", "device"]
-TOOLS = ("cmake", "arm-none-eabi-gcc", "arm-none-eabi-nm", "arm-none-eabi-size")
+TOOLS = (
+    "cmake",
+    "arm-none-eabi-gcc",
+    "arm-none-eabi-nm",
+    "arm-none-eabi-size",
+    "arm-none-eabi-objdump",
+)
 
 
 @dataclass(frozen=True)

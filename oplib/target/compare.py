@@ -109,6 +109,29 @@ def check_linked(linked: LinkedSizes, planned: Footprint) -> None:
             raise InternalError(f"linked {name} differs from the plan", got=got, expected=expected)
 
 
+def check_stack(bound: int, measured: int | None, device: Device) -> None:
+    """Check the bound of a program's stack against what was measured and what is reserved.
+
+    Args:
+        bound: bytes that the stack can take at most.
+        measured: bytes that it took while the program ran; None if it did not run.
+        device: device with the stack reserve.
+
+    Raises:
+        InternalError: more than the bound was measured.
+        BudgetError: the bound exceeds the reserve.
+    """
+    if measured is not None and measured > bound:
+        raise InternalError("the stack exceeds its bound", got=measured, expected=bound)
+    if bound > device.stack_reserve_bytes:
+        raise BudgetError(
+            "the firmware's stack can become larger",
+            where="device.stack_reserve_bytes",
+            got=device.stack_reserve_bytes,
+            expected=f"at least {-(-bound // 8) * 8}",
+        )
+
+
 def check_built(built: Footprint, device: Device, budget: Budget) -> None:
     """Check a finished firmware against stack reserve and budget.
 

@@ -144,7 +144,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
             f"    .ARM.exidx : {{ *(.ARM.exidx*) }} > {code}",
             *_data(device),
             *(
-                f"    .{section} (NOLOAD) : {{ . = ALIGN(8); *(.{section}*) }} > {region}"
+                f"    .{section} (NOLOAD) : ALIGN(8) {{ *(.{section}*) }} > {region}"
                 for section, region in (
                     ("arena", device.arena_region),
                     ("fast_arena", device.fast_region),
