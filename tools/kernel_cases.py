@@ -223,16 +223,16 @@ def picture(rng: np.random.Generator, kind: str, preprocessing: Preprocessing) -
 
 THREE = (0.5, 0.5, 0.5)
 PICTURES = {
-    "rgb888 to 80 px, RGB, bilinear": Preprocessing(
+    "rgb888_to_80_rgb_bilinear": Preprocessing(
         img_size=80, channel_order="RGB", mean=THREE, std=THREE, crop="center"
     ),
-    "rgb565 to 80 px, RGB, bilinear": Preprocessing(
+    "rgb565_to_80_rgb_bilinear": Preprocessing(
         img_size=80, channel_order="RGB", mean=THREE, std=THREE, crop="center"
     ),
-    "rgb565 to 28 px, grey, bilinear": Preprocessing(
+    "rgb565_to_28_grey_bilinear": Preprocessing(
         img_size=28, channel_order="L", mean=(0.5,), std=(0.5,), crop="center"
     ),
-    "rgb565 to 160 px, RGB, bicubic": Preprocessing(
+    "rgb565_to_160_rgb_bicubic": Preprocessing(
         img_size=160, channel_order="RGB", mean=THREE, std=THREE, resize="bicubic"
     ),
 }
@@ -254,5 +254,5 @@ def all_cases(shapes: Sequence[tuple[int, int, int]]) -> dict[str, Case]:
     cases["pairs"] = linear(rng, (64, 192, 192), "pairs")
     cases["add"] = addition(rng, 4096)
     for name, settings in PICTURES.items():
-        cases[name] = picture(rng, name.split()[0], settings)
+        cases[name] = picture(rng, name.split("_")[0], settings)
     return cases

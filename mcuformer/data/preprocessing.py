@@ -141,4 +141,5 @@ class Preprocessing(Value):
         size, method = self.img_size, Image.Resampling[self.resize.upper()]
         planes = [Image.fromarray(image[..., c]) for c in range(image.shape[-1])]
         columns = [plane.resize((size, plane.height), method) for plane in planes]
-        return np.stack([plane.resize((size, size), method) for plane in columns], axis=-1)
+        rows = [np.asarray(plane.resize((size, size), method)) for plane in columns]
+        return np.stack(rows, axis=-1)
