@@ -64,8 +64,8 @@ PlatformIO:
 
 The arena of @NAME@_ARENA_BYTES is a static array in the example. Arduino cores compile with -Os,
 which makes the network slower; `library.json` asks PlatformIO for -O2. Weights are C text, because
-an Arduino build passes no option to the assembler. Before you publish the library, fill in `author`,
-`maintainer` and `url` of `library.properties`.
+an Arduino build passes no option to the assembler. Before you publish the library, fill in
+`author`, `maintainer` and `url` of `library.properties`.
 """
 
 

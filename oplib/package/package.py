@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from oplib.codegen.component import Component
@@ -12,6 +14,7 @@ from oplib.package.cube import cube_files
 from oplib.package.espidf import espidf_files
 from oplib.package.sources import Sources, core_macros
 from oplib.package.zephyr import zephyr_files
+from oplib.target.firmware import PACKAGE, refuse_foreign, write_folder
 
 PackageKind = Literal["zephyr", "arduino", "espidf", "cube"]
 
@@ -52,3 +55,24 @@ def package_files(component: Component, kind: PackageKind) -> dict[str, bytes]:
         component = replace(component, weights="text")
     macros = core_macros(component) if packaging.is_arm else ()
     return packaging.files(Sources.of(component, macros))
+
+
+def write_package(folder: Path, component: Component, kind: PackageKind | None) -> None:
+    """Write ``package/KIND``, in place of an earlier package, or only remove that.
+
+    Args:
+        folder: where ``package`` is created or replaced, whole or not at all.
+        component: the network.
+        kind: the system that the package is for; None for no package.
+
+    Raises:
+        ArtifactError: ``package`` holds files of the user's, or cannot be written.
+    """
+    path = folder / PACKAGE
+    refuse_foreign(path, PACKAGE)
+    if kind is not None:
+        files = package_files(component, kind)
+        content = {f"{kind}/{name}": data for name, data in files.items()}
+        write_folder(path, PACKAGE, content, {"kind": kind})
+    elif path.exists():
+        shutil.rmtree(path)

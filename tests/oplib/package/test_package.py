@@ -15,11 +15,13 @@ import yaml
 
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Device
+from mcuformer.errors import ArtifactError, ConfigError
 from mcuformer.run.presets import load
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.codegen.component import Component
 from oplib.codegen.selftest_c import TestImages
-from oplib.package.package import PACKAGES, package_files
+from oplib.export import ExportSettings
+from oplib.package.package import PACKAGES, package_files, write_package
 
 Package = Callable[..., Path]
 SUBNET = SubnetConfig(
@@ -83,6 +85,35 @@ def compile_c(folder: Path, include: Path, *others: Path) -> Path:
     sources = [*sorted(folder.rglob("*.c")), *others]
     run("cc", "-std=gnu11", "-O0", *WARNINGS, f"-I{include}", *sources, "-o", program)
     return program
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        ExportSettings.parse({"package": "mbed"}, where="export")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("export: package: ")
+    assert all(kind in message for kind in ("mbed", *PACKAGES))
+
+
+def test_a_package_takes_the_place_of_another_but_of_no_users_file(
+    component: Callable[..., Component], tmp_path: Path
+) -> None:
+    write_package(tmp_path, component(), "cube")
+    write_package(tmp_path, component(), "arduino")
+    assert sorted(path.name for path in (tmp_path / "package").iterdir()) == [
+        "arduino",
+        "manifest.json",
+    ]
+    own = tmp_path / "package" / "arduino" / "notes.txt"
+    own.write_text("mine")
+    for kind in ("zephyr", None):
+        with pytest.raises(ArtifactError, match=r"arduino/notes\.txt"):
+            write_package(tmp_path, component(), kind)
+    assert own.read_text() == "mine"
+    own.unlink()
+    write_package(tmp_path, component(), None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_kind_without_an_assembler_path_has_weights_as_text(
