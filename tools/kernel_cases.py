@@ -226,14 +226,11 @@ PICTURES = {
     "rgb888_to_80_rgb_bilinear": Preprocessing(
         img_size=80, channel_order="RGB", mean=THREE, std=THREE, crop="center"
     ),
-    "rgb565_to_80_rgb_bilinear": Preprocessing(
-        img_size=80, channel_order="RGB", mean=THREE, std=THREE, crop="center"
-    ),
     "rgb565_to_28_grey_bilinear": Preprocessing(
         img_size=28, channel_order="L", mean=(0.5,), std=(0.5,), crop="center"
     ),
-    "rgb565_to_160_rgb_bicubic": Preprocessing(
-        img_size=160, channel_order="RGB", mean=THREE, std=THREE, resize="bicubic"
+    "rgb565_to_64_rgb_bicubic": Preprocessing(
+        img_size=64, channel_order="RGB", mean=THREE, std=THREE, resize="bicubic"
     ),
 }
 AUTOFORMER = RelativeAttributes(num_heads=1, grid_size=14, max_distance=14, first=1)

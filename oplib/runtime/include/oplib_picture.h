@@ -37,7 +37,8 @@ typedef struct {
  * In this order, as in training: grey = (19595 red + 38470 green + 7471 blue + 32768) >> 16, if the
  * image is grey; the range, value = round(value * value_max / 255); the centre square, or all of
  * the picture; its columns and then its rows resized by an antialiased filter as Pillow does it,
- * with weights of 22 bits, rounded to a byte after both. A filter may overshoot value_max.
+ * with weights of 22 bits, rounded to a byte after both (SPEC.md, "Pictures"). A filter may
+ * overshoot value_max, as it does in training.
  *
  * A call keeps nothing but 1 KB of stack. It computes two columns of the image at a time, from top
  * to bottom, and remembers what the first pass made of the last 32 rows of the picture: ask for as

@@ -21,7 +21,10 @@ from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.codegen.component import Component
 from oplib.codegen.selftest_c import TestImages
 from oplib.export import ExportSettings
+from oplib.forms import Forms, Passes
 from oplib.package.package import PACKAGES, package_files, write_package
+from oplib.plan.arena import FastRoom
+from oplib.plan.schedule import schedule
 
 Package = Callable[..., Path]
 SUBNET = SubnetConfig(
@@ -47,15 +50,18 @@ def run(*command: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def component(random_network: Callable[..., object]) -> Callable[..., Component]:
-    networks = {seed: random_network(SUBNET, PREPROCESSING, seed) for seed in (0, 1)}
+    """Return a function that makes a network; one called otherwise takes rows and two arenas."""
+    strips = Forms(passes=Passes(input="strip"))
+    whole = random_network(SUBNET, PREPROCESSING)
+    in_strips = random_network(SUBNET, PREPROCESSING, 1, strips)
+    two_arenas = schedule(SUBNET, strips, fast=FastRoom(1 << 16, stream=True))
 
     def component(name: str = "digits", device: str = "stm32f405") -> Component:
-        network = networks[int(name != "digits")]
+        network = whole if name == "digits" else in_strips
+        scheduled = whole.scheduled if name == "digits" else two_arenas
         tests = TestImages(network.images[:2], np.array([0, 2]))
         target = load("device", device, Device)
-        return Component(
-            network.integer, network.scheduled, target, ["a", "b", "c"], name, tests=tests
-        )
+        return Component(network.integer, scheduled, target, ["a", "b", "c"], name, tests=tests)
 
     return component
 
