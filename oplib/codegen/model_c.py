@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from mcuformer.errors import InternalError
-from oplib.codegen import picture_c
 from oplib.codegen.component import Component
 from oplib.codegen.names import Names
 from oplib.codegen.weights_c import C_TYPES, c_name, literal
@@ -158,7 +157,6 @@ def emit_model(component: Component, memory: Arena) -> str:
         "",
         '#include "@name@_weights.h"',
         '#include "oplib.h"',
-        picture_c.INCLUDE,
         '#include "oplib_support.h"',
         *(['#include "strips.h"'] if fetches else []),
         "",
@@ -173,8 +171,6 @@ def emit_model(component: Component, memory: Arena) -> str:
         *DONE.splitlines(),
         "",
         *_run(scheduled, memory, fetches=fetches),
-        "",
-        *picture_c.picture_functions(component.model.preprocessing).splitlines(),
     ]
     return names.fill("\n".join([*lines, ""]))
 

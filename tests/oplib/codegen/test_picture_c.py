@@ -12,7 +12,7 @@ from PIL import Image
 
 from mcuformer.data.preprocessing import Preprocessing
 from oplib.codegen.names import Names
-from oplib.codegen.picture_c import INCLUDE, picture_functions
+from oplib.codegen.picture_c import emit_picture
 
 RUNTIME = Path(__file__).resolve().parents[3] / "oplib" / "runtime"
 OK, WRONG_IMAGE = 0, -5
@@ -40,9 +40,9 @@ def test_the_network_knows_its_preprocessing(tmp_path: Path, crop: str, resize: 
             "resize": resize,
         }
     )
-    functions = Names("digits").fill(picture_functions(pre))
-    source, library = tmp_path / "digits.c", tmp_path / "digits.so"
-    source.write_text(f"{HEADER.format(pre=pre)}{INCLUDE}\n{functions}")
+    source, library = tmp_path / "digits_picture.c", tmp_path / "digits.so"
+    (tmp_path / "digits.h").write_text(HEADER.format(pre=pre))
+    source.write_text(emit_picture(pre, Names("digits"), ["/* head */"]))
     flags = ["-std=c99", "-Wall", "-Wextra", "-fPIC", "-shared", f"-I{RUNTIME / 'include'}"]
     sources = [str(source), str(RUNTIME / "support" / "picture.c")]
     subprocess.run(["cc", *flags, *sources, "-o", str(library)], check=True)

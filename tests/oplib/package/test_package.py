@@ -19,7 +19,7 @@ from mcuformer.errors import ArtifactError, ConfigError
 from mcuformer.run.presets import load
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.codegen.component import Component
-from oplib.codegen.selftest_c import TestImages
+from oplib.codegen.selftest_c import BuiltInImages
 from oplib.export import ExportSettings
 from oplib.forms import Forms, Passes
 from oplib.package.package import PACKAGES, package_files, write_package
@@ -59,7 +59,7 @@ def component(random_network: Callable[..., object]) -> Callable[..., Component]
     def component(name: str = "digits", device: str = "stm32f405") -> Component:
         network = whole if name == "digits" else in_strips
         scheduled = whole.scheduled if name == "digits" else two_arenas
-        tests = TestImages(network.images[:2], np.array([0, 2]))
+        tests = BuiltInImages(network.images[:2], np.array([0, 2]))
         target = load("device", device, Device)
         return Component(network.integer, scheduled, target, ["a", "b", "c"], name, tests=tests)
 
