@@ -31,6 +31,7 @@ from oplib.network.reference import FloatModel, IntegerModel, run_float, run_int
 from oplib.network.source import NetworkSource, SourceName, SourceNetwork
 from oplib.network.timm_vit import TimmVit
 from oplib.ops.base import Array
+from oplib.package.package import PackageKind, write_package
 from oplib.plan.schedule import Schedule
 from oplib.plan.timeline import timeline
 from oplib.quantize.calibrate import DEFAULT_QUANT, QuantSettings, calibrate
@@ -38,7 +39,7 @@ from oplib.quantize.layer_quality import layer_report, warnings
 from oplib.quantize.lower import lower, lower_with, prepare
 from oplib.target.built import build_programs, builds_elf, built_content, elf_files
 from oplib.target.compare import Comparison, compare
-from oplib.target.firmware import COMPONENT, PORT, refuse_foreign_files, write_firmware
+from oplib.target.firmware import COMPONENT, PACKAGE, PORT, refuse_foreign_files, write_firmware
 from oplib.target.fitting import fitting_schedule
 from oplib.target.predict import image_brightness
 from oplib.target.target import TargetSettings
@@ -62,6 +63,7 @@ class ExportSettings(Value):
         name: what the network is called in C: prefix of its functions, types and files.
         test_images: images of the steering split that the firmware has built in for its self-test,
             at most; fewer where the device's flash has no room for them.
+        package: whether to write the network as a package as well, and for which system.
     """
 
     calibration_images: ImageCount = 256
@@ -73,6 +75,7 @@ class ExportSettings(Value):
     weights: WeightsForm = "binary"
     name: NetworkName = "model"
     test_images: TestImageCount = 10
+    package: PackageKind | None = None
 
 
 class ExportConfig(TargetSettings):
@@ -106,6 +109,7 @@ def stage(config: ExportConfig) -> Stage:
     outputs = (
         COMPONENT,
         PORT,
+        *([PACKAGE] if config.export.package else []),
         "model_int8.json",
         "model_int8.safetensors",
         "layers.json",
@@ -153,6 +157,7 @@ def export(config: ExportConfig) -> None:
         facts={"subnet": network.subnet.dump(), "versions": versions(), **facts},
     )
     write_firmware(config.run.path, component)
+    write_package(config.run.path, component, config.export.package)
     write_picture(config, scheduled)
     save_model(config.run.path, integer, network.subnet, target.forms, dataset.class_names)
     with scratch("build") as builds:

@@ -9,11 +9,23 @@
 #include <stddef.h>
 
 #include "oplib.h"
+#include "oplib_picture.h"
 #include "port.h"
 #include "semihosting.h"
 #include "tile.h"
 
-enum { LINEAR, PAIRS, ATTENTION, ATTENTION_RELATIVE, SOFTMAX, LAYER_NORM, PATCH_EMBED, ADD };
+enum {
+    LINEAR,
+    PAIRS,
+    ATTENTION,
+    ATTENTION_RELATIVE,
+    SOFTMAX,
+    LAYER_NORM,
+    PATCH_EMBED,
+    ADD,
+    RGB888,
+    RGB565
+};
 enum { MAX_ARRAYS = 8 };
 enum { OK, NO_CASES, NO_RESULTS, READ_FAILED, WRITE_FAILED, TOO_LARGE, UNKNOWN };
 enum { DATA_BYTES = 1 << 20, OUTPUT_BYTES = 1 << 19, SCRATCH_BYTES = 1 << 16 };
@@ -53,6 +65,7 @@ static int run(const header *h)
     const oplib_patch_embed_s8_params patches = {n[3], 3, n[4], n[5], 0, 0,
                                                  1,    0, 4,    {0},  0, linear};
     const oplib_add_s8_params add = {h->value[0], h->value[1], h->value[2], h->value[3], 1};
+    const oplib_picture_params picture = {n[2], n[3], h->value[0], h->value[1], h->value[2]};
     port_clock_start();
     switch (h->kind) {
     case LINEAR:
@@ -85,6 +98,10 @@ static int run(const header *h)
     case ADD:
         oplib_add_s8(array(h, 0), array(h, 1), (int8_t *)output, n[0], &add);
         return OK;
+    case RGB888:
+        return oplib_rows_from_rgb888(output, 0, n[2], array(h, 0), n[0], n[1], &picture);
+    case RGB565:
+        return oplib_rows_from_rgb565(output, 0, n[2], array(h, 0), n[0], n[1], &picture);
     default:
         return UNKNOWN;
     }

@@ -22,7 +22,7 @@ from typing import Any
 import model_cycles
 import numpy as np
 import tool
-from kernel_cases import Case, all_cases
+from kernel_cases import PICTURES, Case, all_cases
 from model_cycles import Work
 from tool import Parser, Table
 
@@ -58,6 +58,7 @@ OTHER_BARS = {
     "layer_norm_per_element": "Deeploy 102",
     "gelu_per_element": "Deeploy 39.6",
     "patch_embed_per_mac": "CMSIS-NN 1.77",
+    **{f"{name}_per_pixel": "" for name in PICTURES},
 }
 
 
@@ -113,7 +114,7 @@ def measure(core: Core, cases: Sequence[Case]) -> list[Result]:
         (folder / "board.ld").write_text(linker_script(device, machine.regions))
         (folder / "cases.bin").write_bytes(b"".join(case.record() for case in cases))
         sources = [Path(__file__).with_suffix(".c"), *sorted((RUNTIME / "src").glob("*.c"))]
-        sources += [port / "startup.c", port / "semihosting.c"]
+        sources += [RUNTIME / "support" / "picture.c", port / "startup.c", port / "semihosting.c"]
         flags = [*CPU_FLAGS[core].split(), *KERNEL_FLAGS.split(), "-ffunction-sections"]
         include = [f"-I{path}" for path in (folder, port, RUNTIME / "include")]
         link = [
@@ -161,6 +162,10 @@ def summary(core: Core, results: Mapping[str, Result]) -> dict[str, Any]:
         "layer_norm_per_element": round(counts["layer_norm"] / (197 * 192), 3),
         "gelu_per_element": round(gelu / (196 * 768), 3),
         "patch_embed_per_mac": round(counts["patch_embed"] / (225 * 768 * 192), 4),
+        **{
+            f"{name}_per_pixel": round(counts[name] / settings.img_size**2, 1)
+            for name, settings in PICTURES.items()
+        },
         "bit_exact": all(result.exact for result in results.values()),
     }
 

@@ -24,6 +24,7 @@ LAYERS = (  # lowest first; a module belongs to the layer with its longest prefi
     ("oplib.plan",),
     ("oplib.codegen",),
     ("oplib.target",),
+    ("oplib.package",),
     ("oplib",),  # oplib.export
     ("supernet",),
     ("evolve.space_search", "evolve.subnet_search"),

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
+from mcuformer.data.preprocessing import Preprocessing
 from oplib.graph import NO_ATTRIBUTES, Node
 from oplib.ops.attention import AttentionAttributes
 from oplib.ops.attention_relative import TABLES, RelativeAttributes
@@ -27,6 +29,8 @@ KINDS = (
     "layer_norm",
     "patch_embed",
     "add",
+    "rgb888",
+    "rgb565",
 )
 MAX_ARRAYS = 8
 HEADER = np.dtype(
@@ -197,6 +201,38 @@ def addition(rng: np.random.Generator, size: int) -> Case:
     return Case("add", (size,), (a, b), (3, 40_000, -5, 30_000), y.tobytes())
 
 
+CROPS = ("stretch", "center")  # in the order of OPLIB_CROP_... and OPLIB_RESIZE_...
+RESIZES = ("box", "bilinear", "bicubic")
+
+
+def picture(rng: np.random.Generator, kind: str, preprocessing: Preprocessing) -> Case:
+    """Return the case of a picture of 320 x 240 pixels, in the format ``rgb888`` or ``rgb565``."""
+    width, height = 320, 240
+    colours = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+    pixels = colours
+    if kind == "rgb565":
+        parts = colours >> np.array([3, 2, 3], np.uint8)
+        colours = parts << np.array([3, 2, 3], np.uint8) | parts >> np.array([2, 4, 2], np.uint8)
+        pixels = (parts @ np.array([1 << 11, 1 << 5, 1])).astype(np.uint16)
+    image = preprocessing.read_picture(Image.fromarray(colours))
+    size = (width, height, preprocessing.img_size, preprocessing.in_chans)
+    crop, resize = CROPS.index(preprocessing.crop), RESIZES.index(preprocessing.resize)
+    value = (preprocessing.value_max, crop, resize)
+    return Case(kind, size, (pixels,), value, image.tobytes())
+
+
+THREE = (0.5, 0.5, 0.5)
+PICTURES = {
+    "rgb888_to_80_rgb_bilinear": Preprocessing(
+        img_size=80, channel_order="RGB", mean=THREE, std=THREE, crop="center"
+    ),
+    "rgb565_to_28_grey_bilinear": Preprocessing(
+        img_size=28, channel_order="L", mean=(0.5,), std=(0.5,), crop="center"
+    ),
+    "rgb565_to_64_rgb_bicubic": Preprocessing(
+        img_size=64, channel_order="RGB", mean=THREE, std=THREE, resize="bicubic"
+    ),
+}
 AUTOFORMER = RelativeAttributes(num_heads=1, grid_size=14, max_distance=14, first=1)
 
 
@@ -214,4 +250,6 @@ def all_cases(shapes: Sequence[tuple[int, int, int]]) -> dict[str, Case]:
     cases["patch_embed"] = patch_embed(rng, 240, 16, 192)
     cases["pairs"] = linear(rng, (64, 192, 192), "pairs")
     cases["add"] = addition(rng, 4096)
+    for name, settings in PICTURES.items():
+        cases[name] = picture(rng, name.split("_")[0], settings)
     return cases

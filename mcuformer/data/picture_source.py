@@ -19,7 +19,7 @@ from mcuformer.run.progress import say, track
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-VERSION = 1  # of what decode.py and preprocessing.py make of a picture; part of the cache's keys
+VERSION = 2  # of what decode.py and preprocessing.py make of a picture; part of the cache's keys
 
 
 @dataclass(frozen=True)

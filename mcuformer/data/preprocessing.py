@@ -125,7 +125,11 @@ class Preprocessing(Value):
         return Image.fromarray(pixels[..., 0] if self.in_chans == 1 else pixels).convert("RGB")
 
     def resized(self, image: Images) -> Images:
-        """Resize a raw image (H, W, C) to side `img_size`."""
+        """Resize a raw image (H, W, C) to side `img_size`: its columns, then its rows.
+
+        Pillow 13 chooses the order of both passes by the shape, earlier ones do not; between them,
+        values are rounded to bytes. The C in ``oplib_picture.h`` does the same.
+        """
         if image.shape[:2] == (self.img_size, self.img_size):
             return image
         from PIL import Image
@@ -134,9 +138,8 @@ class Preprocessing(Value):
             side = min(image.shape[:2])
             top, left = ((length - side) // 2 for length in image.shape[:2])
             image = image[top : top + side, left : left + side]
-        size, method = (self.img_size, self.img_size), Image.Resampling[self.resize.upper()]
-        planes = [
-            np.asarray(Image.fromarray(image[..., c]).resize(size, method))
-            for c in range(image.shape[-1])
-        ]
-        return np.stack(planes, axis=-1)
+        size, method = self.img_size, Image.Resampling[self.resize.upper()]
+        planes = [Image.fromarray(image[..., c]) for c in range(image.shape[-1])]
+        columns = [plane.resize((size, plane.height), method) for plane in planes]
+        rows = [np.asarray(plane.resize((size, size), method)) for plane in columns]
+        return np.stack(rows, axis=-1)

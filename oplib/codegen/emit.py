@@ -14,6 +14,7 @@ from mcuformer import __version__
 from oplib.codegen.component import Component
 from oplib.codegen.model_c import Arena, emit_model
 from oplib.codegen.model_h import emit_header
+from oplib.codegen.picture_c import emit_picture
 from oplib.codegen.readme import emit_readme
 from oplib.codegen.runtime import OPERATORS_FOLDER, definitions, operator_files
 from oplib.codegen.selftest_c import BuiltInImages, emit_selftest
@@ -72,6 +73,7 @@ def emit(component: Component) -> dict[str, bytes]:
     texts = {
         names.file(".h"): emit_header(component, image, digest),
         names.file(".c"): calls,
+        names.file("_picture.c"): emit_picture(model.preprocessing, names, head),
         names.file("_weights.h"): emit_weights_header(scheduled, names, head),
         names.file("_weights.c"): weights,
     }

@@ -18,7 +18,7 @@ from oplib.codegen.emit import emit, manifest
 from oplib.plan.check_plan import check_plan
 from oplib.target.ports import port_files
 
-COMPONENT, PORT = "firmware", "port"  # folders of an export
+COMPONENT, PORT, PACKAGE = "firmware", "port", "package"  # folders of an export
 MANIFEST = "manifest.json"
 NAMED_FILES = 3  # at most, in a message
 
@@ -73,7 +73,7 @@ def refuse_foreign_files(folder: Path) -> None:
     Raises:
         ArtifactError: naming the first such files.
     """
-    for name, kind in ((COMPONENT, "firmware"), (PORT, "port")):
+    for name, kind in ((COMPONENT, "firmware"), (PORT, "port"), (PACKAGE, "package")):
         refuse_foreign(folder / name, kind)
 
 

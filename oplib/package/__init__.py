@@ -1,0 +1,1 @@
+"""A component as a package of the systems in which microcontrollers are programmed."""
