@@ -8,27 +8,11 @@
  */
 #include <string.h>
 
-#include "network.h"
+#include "memory.h"
 #include "port.h"
 #include "serve.h"
 
 #define DIGITS_OF_64_BITS 20
-
-static uint8_t arena[NETWORK_ARENA_BYTES] NETWORK_ALIGNED __attribute__((section(".arena")));
-#if NETWORK_FAST_ARENA_BYTES > 0
-static uint8_t fast_arena[NETWORK_FAST_ARENA_BYTES] NETWORK_ALIGNED
-    __attribute__((section(".fast_arena")));
-#endif
-static struct network_context context;
-
-static int32_t init(void)
-{
-#if NETWORK_FAST_ARENA_BYTES > 0
-    return network_init(&context, arena, sizeof arena, fast_arena, sizeof fast_arena);
-#else
-    return network_init(&context, arena, sizeof arena);
-#endif
-}
 
 static void print(const char *text)
 {
@@ -87,15 +71,15 @@ static int32_t run(int32_t picture)
 {
 #if NETWORK_FETCHES_ROWS
     source = picture;
-    context.fetch_rows = fetch_rows;
+    network.fetch_rows = fetch_rows;
 #else
     const int32_t status =
-        network_set_image(&context, network_test_image(picture), NETWORK_INPUT_BYTES);
+        network_set_image(&network, network_test_image(picture), NETWORK_INPUT_BYTES);
     if (status != NETWORK_OK)
         return status;
 #endif
     port_clock_start();
-    return network_run(&context);
+    return network_run(&network);
 }
 
 static void print_class(int32_t class_index)
@@ -119,10 +103,10 @@ static void show_picture(int32_t picture)
         print("\r\n");
         return;
     }
-    const int equal = memcmp(network_logits(&context), network_test_logits(picture),
+    const int equal = memcmp(network_logits(&network), network_test_logits(picture),
                              NETWORK_NUM_CLASSES * sizeof(int32_t)) == 0;
     print(": class ");
-    print_class(network_class(&context));
+    print_class(network_class(&network));
     print(", label ");
     print_class(network_test_label(picture));
     print(equal ? ", logits equal to the reference's, " : ", LOGITS DIFFER FROM THE REFERENCE'S, ");
@@ -149,9 +133,9 @@ static void show_network(void)
     for (int32_t picture = 0; picture < NETWORK_TEST_IMAGES; picture++)
         show_picture(picture);
     print("operators of picture 0\r\n");
-    context.hook = show_operator;
+    network.hook = show_operator;
     (void)run(0);
-    context.hook = NULL;
+    network.hook = NULL;
     print("stack ");
     print_digits(port_stack_high_water(), 1);
     print(" bytes\r\n");
@@ -165,7 +149,7 @@ static void show_network(void)
 
 int main(void)
 {
-    const int32_t status = init();
+    const int32_t status = memory_init();
     print("network " NETWORK_DIGEST " for " NETWORK_DEVICE "\r\n");
     if (status == NETWORK_OK) {
         show_network();
@@ -175,6 +159,6 @@ int main(void)
         print(status == NETWORK_OTHER_WEIGHTS ? ", other weights are in flash\r\n" : "\r\n");
     }
     print("serving\r\n");
-    serve(&context, status);
+    serve(&network, status);
     return status;
 }

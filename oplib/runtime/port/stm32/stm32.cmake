@@ -4,9 +4,9 @@
 # ST's part comes from a file of CMake, BOARD_STM32CUBE, which defines a library `stm32cube`: the
 # start-up code, the system file and the HAL's drivers that stm32*_hal_conf.h names, with the folders
 # of their headers, and what else board.c includes.
-include(${CMAKE_CURRENT_SOURCE_DIR}/device.cmake) # BOARD_CPU_FLAGS, BOARD_WEIGHTS_ADDRESS
 set(port ${CMAKE_CURRENT_SOURCE_DIR}/../../port)
-include(${port}/network.cmake)
+include(${port}/target.cmake) # NETWORK, NETWORK_CPU_FLAGS, NETWORK_DEFINITIONS
+include(${CMAKE_CURRENT_SOURCE_DIR}/device.cmake) # BOARD_WEIGHTS_ADDRESS
 
 set(BOARD_STM32CUBE ${CMAKE_CURRENT_SOURCE_DIR}/stm32cube.cmake
     CACHE FILEPATH "file of CMake that defines the library stm32cube")
@@ -14,7 +14,6 @@ set(MODEL_BOARD_DIR ${CMAKE_CURRENT_SOURCE_DIR}/../../board
     CACHE PATH "folder of your own C files")
 set(BOARD_PROGRAM "" CACHE STRING
     "demo, serve or main of port/app, or own; empty: main with C files of your own, demo without")
-set(BOARD_OPTIMIZE -O2 CACHE STRING "optimisation flags")
 if(NOT EXISTS ${BOARD_STM32CUBE})
   message(FATAL_ERROR "BOARD_STM32CUBE: no file ${BOARD_STM32CUBE}; README.md says what it holds")
 endif()
@@ -32,9 +31,13 @@ elseif(NOT program MATCHES "^(demo|serve|main|own)$")
   message(FATAL_ERROR "BOARD_PROGRAM: got ${program}, expected demo, serve, main or own")
 endif()
 
-separate_arguments(optimize UNIX_COMMAND "${BOARD_OPTIMIZE}")
-add_compile_options(${BOARD_CPU_FLAGS} ${optimize} -ffunction-sections -fdata-sections)
+separate_arguments(cpu UNIX_COMMAND "${NETWORK_CPU_FLAGS}")
+add_compile_options(${cpu})
+add_link_options(${cpu})
+add_compile_definitions(${NETWORK_DEFINITIONS})
 add_subdirectory(${CMAKE_CURRENT_SOURCE_DIR}/../../firmware firmware)
+separate_arguments(optimize UNIX_COMMAND "${OPLIB_OPTIMIZE}")
+add_compile_options(${optimize} -ffunction-sections -fdata-sections)
 include(${BOARD_STM32CUBE})
 
 set(script ${CMAKE_CURRENT_SOURCE_DIR}/device.ld)
@@ -44,18 +47,22 @@ target_include_directories(board.elf PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${port}
                            ${port}/cortex_m ${port}/app)
 target_compile_options(board.elf PRIVATE -Wall -Wextra)
 target_link_libraries(board.elf PRIVATE ${NETWORK} stm32cube)
-target_link_options(board.elf PRIVATE ${BOARD_CPU_FLAGS} ${optimize} --specs=nano.specs
+target_link_options(board.elf PRIVATE ${optimize} --specs=nano.specs
                     --specs=nosys.specs -Wl,--wrap=main -Wl,--gc-sections -Wl,-T,${script}
                     -Wl,-Map=board.map -Wl,--print-memory-usage)
 
 # board.bin is for the chip's flash, weights.bin for the one outside
 set(outside)
+set(elsewhere)
 if(BOARD_WEIGHTS_ADDRESS)
   target_compile_definitions(board.elf PRIVATE BOARD_WEIGHTS_ADDRESS=${BOARD_WEIGHTS_ADDRESS}u)
-  set(outside COMMAND ${CMAKE_OBJCOPY} -O binary -j .weights board.elf weights.bin)
+  set(outside COMMAND ${CMAKE_OBJCOPY} -O binary -j .weights -j .test_images
+              board.elf weights.bin)
+  set(elsewhere -R .weights -R .test_images)
 endif()
 add_custom_command(TARGET board.elf POST_BUILD
-                   COMMAND ${CMAKE_OBJCOPY} -O binary -R .weights board.elf board.bin ${outside})
+                   COMMAND ${CMAKE_OBJCOPY} -O binary ${elsewhere} board.elf board.bin
+                   ${outside})
 
 add_custom_target(flash_openocd DEPENDS board.elf USES_TERMINAL
                   COMMAND openocd -f ${BOARD_OPENOCD} -c "program board.elf verify reset exit")
