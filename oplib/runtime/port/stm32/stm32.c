@@ -27,7 +27,7 @@ void BOARD_UART_IRQ_HANDLER(void);
 static UART_HandleTypeDef uart;
 static volatile uint8_t ring[RING_BYTES];
 static volatile uint32_t ring_written; /* by the interrupt only */
-static uint32_t ring_read;
+static volatile uint32_t ring_read;
 static uint64_t ticks;
 static uint32_t last_count;
 
@@ -260,12 +260,12 @@ static int32_t start_board(void)
 
 int __wrap_main(void)
 {
+    start_cycle_counter();
     paint_stack();
     copy_fast_code();
     stm32_forbid_external();
     SCB_EnableICache();
     SCB_EnableDCache();
-    start_cycle_counter();
     (void)
         HAL_Init(); /* starts SysTick, which cannot fail with the priority of the HAL's settings */
     BOARD_LED_CLOCK_ENABLE();
