@@ -39,7 +39,7 @@ from oplib.quantize.layer_quality import layer_report, warnings
 from oplib.quantize.lower import lower, lower_with, prepare
 from oplib.target import board
 from oplib.target.compare import Comparison, check_linked, compare
-from oplib.target.firmware import COMPONENT, PORT, refuse_foreign_files, write_firmware
+from oplib.target.firmware import BOARDS, COMPONENT, PORT, refuse_foreign_files, write_firmware
 from oplib.target.fitting import fitting_schedule
 from oplib.target.linker import is_emulated
 from oplib.target.predict import image_brightness
@@ -112,6 +112,7 @@ def stage(config: ExportConfig) -> Stage:
     outputs = (
         COMPONENT,
         PORT,
+        *((BOARDS,) if config.device.board is not None else ()),
         "model_int8.json",
         "model_int8.safetensors",
         "layers.json",
@@ -119,7 +120,7 @@ def stage(config: ExportConfig) -> Stage:
         *(elf_files(config.device).values() if builds_elf() else ()),
     )
     inputs = [*config.network.files(config.run), *config.data.files()]
-    content = {**config.content(), "programs": installed()}
+    content = {**config.content(), "programs": installed(), "board": config.device.board}
     return Stage(EXPORT.name, content, inputs, outputs)
 
 

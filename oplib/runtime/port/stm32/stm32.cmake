@@ -1,34 +1,36 @@
 # The build of a board's folder on ST's HAL. The including CMakeLists.txt has set
+#   BOARD_CUBE     name of the variable, of CMake or of the environment, that names ST's part
 #   BOARD_OPENOCD  the board's configuration file of OpenOCD
 #   BOARD_LOADER   ST's loader for the flash outside the chip; empty without such a flash
-# ST's part comes from a file of CMake, BOARD_STM32CUBE, which defines a library `stm32cube`: the
-# start-up code, the system file and the HAL's drivers that stm32*_hal_conf.h names, with the folders
-# of their headers, and what else board.c includes.
+# ST's part is a folder with ST's files and a stm32cube.cmake, which defines a library `stm32cube`:
+# the start-up code, the system file and the HAL's drivers that stm32*_hal_conf.h names, with the
+# folders of their headers, and what else board.c includes.
 set(port ${CMAKE_CURRENT_SOURCE_DIR}/../../port)
 include(${port}/target.cmake) # NETWORK, NETWORK_CPU_FLAGS, NETWORK_DEFINITIONS
 include(${CMAKE_CURRENT_SOURCE_DIR}/device.cmake) # BOARD_WEIGHTS_ADDRESS
 
-set(BOARD_STM32CUBE ${CMAKE_CURRENT_SOURCE_DIR}/stm32cube.cmake
-    CACHE FILEPATH "file of CMake that defines the library stm32cube")
+set(${BOARD_CUBE} "$ENV{${BOARD_CUBE}}" CACHE PATH "folder of ST's files and stm32cube.cmake")
 set(MODEL_BOARD_DIR ${CMAKE_CURRENT_SOURCE_DIR}/../../board
     CACHE PATH "folder of your own C files")
-set(BOARD_PROGRAM "" CACHE STRING
+set(MODEL_PROGRAM "" CACHE STRING
     "demo, serve or main of port/app, or own; empty: main with C files of your own, demo without")
-if(NOT EXISTS ${BOARD_STM32CUBE})
-  message(FATAL_ERROR "BOARD_STM32CUBE: no file ${BOARD_STM32CUBE}; README.md says what it holds")
+set(cube ${${BOARD_CUBE}}/stm32cube.cmake)
+if(NOT EXISTS ${cube})
+  message(FATAL_ERROR "${BOARD_CUBE}: got \"${${BOARD_CUBE}}\", expected a folder with "
+                      "stm32cube.cmake; README.md says what it holds")
 endif()
 
 file(GLOB own CONFIGURE_DEPENDS ${MODEL_BOARD_DIR}/*.c)
 set(demo ${port}/app/demo.c ${port}/app/serve.c ${port}/app/protocol.c)
 set(serve ${port}/app/serve_main.c ${port}/app/serve.c ${port}/app/protocol.c)
 set(main ${port}/app/main.c ${own})
-set(program ${BOARD_PROGRAM})
+set(program ${MODEL_PROGRAM})
 if(NOT program AND own)
   set(program main)
 elseif(NOT program)
   set(program demo)
 elseif(NOT program MATCHES "^(demo|serve|main|own)$")
-  message(FATAL_ERROR "BOARD_PROGRAM: got ${program}, expected demo, serve, main or own")
+  message(FATAL_ERROR "MODEL_PROGRAM: got ${program}, expected demo, serve, main or own")
 endif()
 
 separate_arguments(cpu UNIX_COMMAND "${NETWORK_CPU_FLAGS}")
@@ -38,7 +40,7 @@ add_compile_definitions(${NETWORK_DEFINITIONS})
 add_subdirectory(${CMAKE_CURRENT_SOURCE_DIR}/../../firmware firmware)
 separate_arguments(optimize UNIX_COMMAND "${OPLIB_OPTIMIZE}")
 add_compile_options(${optimize} -ffunction-sections -fdata-sections)
-include(${BOARD_STM32CUBE})
+include(${cube})
 
 set(script ${CMAKE_CURRENT_SOURCE_DIR}/device.ld)
 add_executable(board.elf board.c ${port}/stm32/stm32.c ${${program}})
