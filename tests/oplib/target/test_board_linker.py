@@ -11,6 +11,7 @@ import pytest
 
 from mcuformer.device import Board, Device
 from oplib.target import board_linker
+from oplib.target.linker import CPU_FLAGS
 
 # what ST's startup_*.s has and names, and what a network and its programs have
 PROGRAM = """\
@@ -53,12 +54,9 @@ def link(device: Device, folder: Path) -> dict[str, int]:
     (folder / "device.ld").write_text(board_linker.text(device))
     fast = FAST if device.fast_region is not None else ""
     (folder / "program.s").write_text(PROGRAM + fast)
-    subprocess.run(
-        "arm-none-eabi-gcc -mcpu=cortex-m7 -mthumb -nostdlib -Wl,--fatal-warnings "
-        "-T device.ld program.s -o program.elf".split(),
-        cwd=folder,
-        check=True,
-    )
+    command = ["arm-none-eabi-gcc", *CPU_FLAGS[device.core].split(), "-nostdlib"]
+    command += ["-Wl,--fatal-warnings", "-T", "device.ld", "program.s", "-o", "program.elf"]
+    subprocess.run(command, cwd=folder, check=True)
     printed = subprocess.run(
         ["arm-none-eabi-nm", str(folder / "program.elf")],
         capture_output=True,

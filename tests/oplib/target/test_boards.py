@@ -14,8 +14,9 @@ import pytest
 
 from mcuformer.device import Device
 from mcuformer.errors import ArtifactError
+from mcuformer.subnet import SubnetConfig
+from oplib.codegen import selftest_c
 from oplib.codegen.component import Component
-from oplib.codegen.selftest_c import TestImages
 from oplib.forms import DEFAULT_FORMS
 from oplib.plan.arena import FastRoom
 from oplib.plan.schedule import schedule
@@ -66,16 +67,21 @@ H743 = Chip(  # RM0433, memory map and vector table
 )
 
 
-def exported(network, device: Device, folder: Path) -> Path:
-    """Export a network with ten built-in images for a device; return the folder."""
-    fast = FastRoom(Target(device).fast_bytes)
-    scheduled = schedule(network.scheduled.subnet, DEFAULT_FORMS, fast=fast)
-    tests = TestImages(network.images[:10], np.arange(10))
-    names = [str(index) for index in range(10)]
-    write_firmware(
-        folder, Component(network.integer, scheduled, device, names, "digits", tests=tests)
-    )
-    return folder
+@pytest.fixture
+def exported(small_network, small_subnet: SubnetConfig) -> Callable[[Device, Path], Path]:
+    """Return a function that exports a network with ten built-in images, and returns the folder."""
+
+    def export(device: Device, folder: Path) -> Path:
+        scheduled = schedule(small_subnet, DEFAULT_FORMS, fast=FastRoom(Target(device).fast_bytes))
+        tests = selftest_c.TestImages(small_network.images[:10], np.arange(10))
+        names = [str(index) for index in range(10)]
+        component = Component(
+            small_network.integer, scheduled, device, names, "digits", tests=tests
+        )
+        write_firmware(folder, component)
+        return folder
+
+    return export
 
 
 def built(source: Path, folder: Path, *options: str) -> Path:
@@ -112,13 +118,13 @@ def section(elf: Path, name: str, place: Path) -> bytes:
     ("name", "chip"), [("stm32f746_qspi", F746), ("stm32h743", H743)], ids=["disco", "nucleo"]
 )
 def test_a_board_links_with_its_vendors_library(
-    name: str, chip: Chip, small_network, device: Callable[[str], Device], tmp_path: Path
+    name: str, chip: Chip, exported, device: Callable[[str], Device], tmp_path: Path
 ) -> None:
     cube = os.environ.get(chip.cube, "")
     if not (Path(cube) / "stm32cube.cmake").is_file():
         pytest.skip(f"{chip.cube} names no folder with ST's library and stm32cube.cmake")
     described = device(name)
-    export = exported(small_network, described, tmp_path / "export")
+    export = exported(described, tmp_path / "export")
     source, folder = export / "boards" / str(described.board), tmp_path / "build"
     elf = built(source, folder, f"-D{chip.cube}={cube}", f"-DCMAKE_C_FLAGS={WARNINGS}")
     found, arena = addresses(elf), board.measure(elf).arena
@@ -150,9 +156,9 @@ def test_a_board_links_with_its_vendors_library(
 
 
 def test_without_the_library_one_line_says_what_is_missing(
-    small_network, device: Callable[[str], Device], tmp_path: Path
+    exported, device: Callable[[str], Device], tmp_path: Path
 ) -> None:
-    export = exported(small_network, device("stm32f746_qspi"), tmp_path / "export")
+    export = exported(device("stm32f746_qspi"), tmp_path / "export")
     source = export / "boards" / "stm32f746g_disco"
     command = ["cmake", "-S", str(source), "-B", str(tmp_path), "-DSTM32CUBE_F7=/nowhere"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -161,7 +167,7 @@ def test_without_the_library_one_line_says_what_is_missing(
 
 
 def test_a_board_goes_with_its_device(
-    small_network, device: Callable[[str], Device], tmp_path: Path
+    exported, device: Callable[[str], Device], tmp_path: Path
 ) -> None:
     """The folder of another device's board is replaced, and removed where there is none."""
     boards = tmp_path / "boards"
@@ -169,11 +175,11 @@ def test_a_board_goes_with_its_device(
         ("stm32f746", {"stm32f746g_disco"}),
         ("stm32h743", {"nucleo_h743zi"}),
     ):
-        exported(small_network, device(name), tmp_path)
+        exported(device(name), tmp_path)
         assert {path.name for path in boards.iterdir() if path.is_dir()} == folders
     (boards / "nucleo_h743zi" / "mine.c").write_text("int mine;")
     with pytest.raises(ArtifactError, match=r"nucleo_h743zi/mine\.c"):
-        exported(small_network, device("stm32f100"), tmp_path)
+        exported(device("stm32f100"), tmp_path)
     (boards / "nucleo_h743zi" / "mine.c").unlink()
-    exported(small_network, device("stm32f100"), tmp_path)
+    exported(device("stm32f100"), tmp_path)
     assert not boards.exists()

@@ -19,8 +19,9 @@ static void print(const char *text)
     port_serial_write(text, (uint32_t)strlen(text));
 }
 
-/* Print the decimal digits of a number, at least so many. */
-static void print_digits(uint64_t value, int32_t least)
+/* Print the decimal digits of a number, at least so many. Not inlined, so that they take no stack
+ * while the network runs. */
+static __attribute__((noinline)) void print_digits(uint64_t value, int32_t least)
 {
     char digits[DIGITS_OF_64_BITS];
     int32_t first = DIGITS_OF_64_BITS;
