@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file board.c
- * @brief Nucleo-H743ZI: 480 MHz from the 8 MHz that the ST-Link supplies. Needs a chip of revision V.
+ * @brief Nucleo-H743ZI: 480 MHz from the 8 MHz that the ST-Link supplies, on a chip of revision V.
  */
 #include "stm32.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file board_hal.h
- * @brief Nucleo-H743ZI and -H743ZI2: LED LD3, and USART3, which the ST-Link shows as a virtual COM port.
+ * @brief Nucleo-H743ZI and -H743ZI2: LED LD3, and USART3, which is the ST-Link's virtual COM port.
  */
 #ifndef BOARD_HAL_H
 #define BOARD_HAL_H

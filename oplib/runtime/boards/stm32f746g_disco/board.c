@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file board.c
- * @brief STM32F746G-DISCO: 216 MHz from the crystal of 25 MHz, and the QSPI flash mapped at 0x90000000.
+ * @brief STM32F746G-DISCO: 216 MHz from the crystal of 25 MHz, QSPI flash mapped at 0x90000000.
  */
 #include "stm32.h"
 #include "stm32746g_discovery_qspi.h"
 
-/* 25 MHz / 25 * 432 / 2 = 216 MHz; / 9 = 48 MHz for USB and the random numbers, which nothing uses. */
+/* 25 MHz / 25 * 432 / 2 = 216 MHz; / 9 = 48 MHz for USB, which nothing uses. */
 static HAL_StatusTypeDef start_pll(void)
 {
     RCC_OscInitTypeDef oscillator = {0};

@@ -3,8 +3,8 @@
  * @file demo.c
  * @brief Run the built-in pictures, print what came out on the serial line, then serve.
  *
- * Each picture's class and time, whether its logits are the reference's, the time of each operator and
- * the stack. No camera and no computer are needed but for reading the lines.
+ * Each picture's class and time, whether its logits are the reference's, the time of each operator
+ * and the stack. No camera is needed.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file stm32.c
- * @brief The port of an STM32 with a Cortex-M7: order of start, clock, stack gauge, serial line, end.
+ * @brief The port of an STM32 with a Cortex-M7: start, clock, stack gauge, serial line, end.
  *
  * The start-up code and the vectors are ST's. Its call of main() arrives here (the linker's option
  * --wrap=main), so that a program finds a board that runs.
@@ -211,8 +211,8 @@ void stm32_map_read_only(uint8_t number, uint32_t base, uint8_t size)
     HAL_MPU_Enable(MPU_PRIVILEGED_DEFAULT);
 }
 
-/* The core reads normal memory ahead of the program. Where nothing answers, or a serial flash is not
- * ready, such a read may block the bus (ST's AN4861 and its QSPI examples guard the same range). */
+/* The core reads normal memory ahead of the program. Where a serial flash is not ready yet, such a
+ * read may block the bus (ST's QSPI examples forbid this range too). */
 void stm32_forbid_external(void)
 {
     MPU_Region_InitTypeDef region = {0};

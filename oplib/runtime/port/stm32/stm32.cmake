@@ -40,6 +40,7 @@ add_compile_definitions(${NETWORK_DEFINITIONS})
 add_subdirectory(${CMAKE_CURRENT_SOURCE_DIR}/../../firmware firmware)
 separate_arguments(optimize UNIX_COMMAND "${OPLIB_OPTIMIZE}")
 add_compile_options(${optimize} -ffunction-sections -fdata-sections)
+include_directories(${MODEL_BOARD_DIR}) # first, so that your stm32*_hal_conf.h goes before ours
 include(${cube})
 
 set(script ${CMAKE_CURRENT_SOURCE_DIR}/device.ld)

@@ -4,7 +4,7 @@
  * @brief What all STM32 boards share, on ST's HAL, and what a board gives to it.
  *
  * board_hal.h of a board's folder includes the HAL and defines
- *   BOARD_LED_PORT, BOARD_LED_PIN, BOARD_LED_CLOCK_ENABLE()      a LED that lights when the pin is high
+ *   BOARD_LED_PORT, BOARD_LED_PIN, BOARD_LED_CLOCK_ENABLE()      lit when the pin is high
  *   BOARD_UART, BOARD_UART_IRQ, BOARD_UART_IRQ_HANDLER, BOARD_UART_CLOCK_ENABLE()
  *   BOARD_UART_ALTERNATE                                         alternate function of both pins
  *   BOARD_TX_PORT, BOARD_TX_PIN, BOARD_RX_PORT, BOARD_RX_PIN, BOARD_PINS_CLOCK_ENABLE()
@@ -26,7 +26,7 @@
 /** @brief Set the clocks to the rated speed; return 0, or the code for port_end(). */
 int32_t board_clock_init(void);
 
-/** @brief Make all memory readable that the linker script uses; return 0, or the code for port_end(). */
+/** @brief Make all memory readable that the script uses; return 0, or the code for port_end(). */
 int32_t board_memory_init(void);
 
 /** @brief Set an MPU region of normal memory, read-only and never executed, that is cached. */
