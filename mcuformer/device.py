@@ -23,6 +23,7 @@ from mcuformer.value import Value
 
 Core = Literal["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7"]
 SramUse = Literal["arena", "fast", "data"]  # data: static data and stack
+Board = Literal["stm32f746g_disco", "nucleo_h743zi"]  # folders of oplib/runtime/boards
 MemoryModel = Literal["flash", "staged"]  # where the weights are while a layer is computed
 RegionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=32)]
 MAX_REGIONS = 32
@@ -105,7 +106,11 @@ class Device(Value):
         stack_reserve_bytes: size of the stack that is linked, and counted in admission.
         emulation: QEMU machine of this chip; null emulates the sizes of the regions on a generic
             board with the same core.
+        board: board whose start-up on its vendor's library is exported beside the firmware; null
+            is none.
     """
+
+    without_effect: ClassVar[tuple[str, ...]] = ("board",)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
     description: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)] = ""
@@ -121,6 +126,7 @@ class Device(Value):
     data_cache_bytes: CacheBytes = 0
     stack_reserve_bytes: PositiveBytes
     emulation: Emulation | None = None
+    board: Board | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Device:

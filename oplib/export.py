@@ -39,7 +39,14 @@ from oplib.quantize.layer_quality import layer_report, warnings
 from oplib.quantize.lower import lower, lower_with, prepare
 from oplib.target.built import build_programs, builds_elf, built_content, elf_files
 from oplib.target.compare import Comparison, compare
-from oplib.target.firmware import COMPONENT, PACKAGE, PORT, refuse_foreign_files, write_firmware
+from oplib.target.firmware import (
+    BOARDS,
+    COMPONENT,
+    PACKAGE,
+    PORT,
+    refuse_foreign_files,
+    write_firmware,
+)
 from oplib.target.fitting import fitting_schedule
 from oplib.target.predict import image_brightness
 from oplib.target.target import TargetSettings
@@ -110,6 +117,7 @@ def stage(config: ExportConfig) -> Stage:
         COMPONENT,
         PORT,
         *([PACKAGE] if config.export.package else []),
+        *((BOARDS,) if config.device.board is not None else ()),
         "model_int8.json",
         "model_int8.safetensors",
         "layers.json",
@@ -117,7 +125,7 @@ def stage(config: ExportConfig) -> Stage:
         *(elf_files(config.device).values() if builds_elf() else ()),
     )
     inputs = [*config.network.files(config.run), *config.data.files()]
-    content = {**config.content(), "programs": installed()}
+    content = {**config.content(), "programs": installed(), "board": config.device.board}
     return Stage(EXPORT.name, content, inputs, outputs)
 
 

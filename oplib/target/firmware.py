@@ -1,4 +1,4 @@
-"""Write an exported network: the component, and beside it the ports that build and run it.
+"""Write an exported network: the component, and beside it ports and a board that run it.
 
 Each of the folders has a ``manifest.json`` that lists every file with its digest. A folder that
 holds anything else, or a file that was edited, is never replaced.
@@ -6,6 +6,7 @@ holds anything else, or a file that was edited, is never replaced.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,23 @@ from mcuformer.run.folder import replacing_directory
 from oplib.codegen.component import Component
 from oplib.codegen.emit import emit, manifest
 from oplib.plan.check_plan import check_plan
+from oplib.target.board_linker import board_files
 from oplib.target.ports import port_files
 
-COMPONENT, PORT, PACKAGE = "firmware", "port", "package"  # folders of an export
+COMPONENT, PORT, BOARDS, PACKAGE = "firmware", "port", "boards", "package"  # of an export
+KINDS = {COMPONENT: "firmware", PORT: "port", BOARDS: "boards", PACKAGE: "package"}  # of manifests
 MANIFEST = "manifest.json"
 NAMED_FILES = 3  # at most, in a message
 
 
 def write_firmware(folder: Path, component: Component) -> None:
-    """Write component and ports into a folder, each whole or not at all.
+    """Write component, ports and the device's board into a folder, each whole or not at all.
 
     Equal inputs give equal bytes.
 
     Args:
-        folder: where ``firmware`` and ``port`` are created or replaced.
+        folder: where ``firmware``, ``port`` and ``boards`` are created or replaced. Without a
+            board, ``boards`` of an earlier export is removed.
         component: the network.
 
     Raises:
@@ -38,8 +42,13 @@ def write_firmware(folder: Path, component: Component) -> None:
     """
     check_plan(component.scheduled.calls, component.scheduled.plan)
     refuse_foreign_files(folder)
-    write_folder(folder / COMPONENT, "firmware", emit(component), manifest(component))
-    write_folder(folder / PORT, "port", port_files(component), {})
+    board = board_files(component.device)
+    write_folder(folder / COMPONENT, KINDS[COMPONENT], emit(component), manifest(component))
+    write_folder(folder / PORT, KINDS[PORT], port_files(component), {})
+    if board:
+        write_folder(folder / BOARDS, KINDS[BOARDS], board, {})
+    elif (folder / BOARDS).exists():
+        shutil.rmtree(folder / BOARDS)
 
 
 def write_folder(
@@ -73,7 +82,7 @@ def refuse_foreign_files(folder: Path) -> None:
     Raises:
         ArtifactError: naming the first such files.
     """
-    for name, kind in ((COMPONENT, "firmware"), (PORT, "port"), (PACKAGE, "package")):
+    for name, kind in KINDS.items():
         refuse_foreign(folder / name, kind)
 
 

@@ -46,6 +46,26 @@ MPU_MIN_BYTES = 32
 
 
 @dataclass(frozen=True)
+class Startup:
+    """What start-up code wants of a linker script.
+
+    Args:
+        entry: symbol that a reset jumps to.
+        vectors: content of the first section of flash.
+        tables: lines of the section of code, for functions that are called before main().
+        symbols: assignments of what it calls the ends of sections.
+    """
+
+    entry: str
+    vectors: str
+    tables: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+
+
+PORT_STARTUP = Startup("port_reset", "LONG(port_stack_end) KEEP(*(.vectors))")
+
+
+@dataclass(frozen=True)
 class Machine:
     """A QEMU machine and the memory map the firmware is linked for.
 
@@ -106,7 +126,9 @@ def is_emulated(device: Device) -> bool:
     return True
 
 
-def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
+def linker_script(
+    device: Device, regions: dict[str, MemoryRegion], startup: Startup = PORT_STARTUP
+) -> str:
     """Return the linker script for a memory map.
 
     The stack is the first thing in its region and grows towards the region's start, so an overflow
@@ -115,6 +137,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
     Args:
         device: device whose regions receive code, weights, arenas, stack and data.
         regions: memory map by region name: the device's own, or the emulated machine's.
+        startup: start-up code that it is for; by default ``port/cortex_m/startup.c``.
     """
     memory = [
         f"    {name} ({'rx' if region.kind == 'flash' else 'rwx'}) : "
@@ -130,15 +153,16 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
             "{",
             *memory,
             "}",
-            "ENTRY(port_reset)",
+            f"ENTRY({startup.entry})",
             "SECTIONS",
             "{",
-            f"    .vectors : {{ LONG(port_stack_end) KEEP(*(.vectors)) }} > {code}",
+            f"    .vectors : {{ {startup.vectors} }} > {code}",
             f"    .weights : ALIGN(8) {{ *({WEIGHTS_SECTION}.*) }} > {weights}",
             f"    .test_images : ALIGN(8) {{ *({TESTS_SECTION}.*) }} > {weights}",
             *_fast_code(device),
             "    .text : {",
             "        *(.text*) *(.rodata*)",
+            *startup.tables,
             "        . = ALIGN(8);",
             f"    }} > {code}",
             f"    .ARM.exidx : {{ *(.ARM.exidx*) }} > {code}",
@@ -151,6 +175,7 @@ def linker_script(device: Device, regions: dict[str, MemoryRegion]) -> str:
                 )
                 if region is not None
             ),
+            *(f"    {symbol};" for symbol in startup.symbols),
             "    /DISCARD/ : { *(.comment) *(.ARM.attributes) }",
             "}",
             "",

@@ -25,6 +25,9 @@ void port_clock_start(void);
 /** @brief Processor ticks since port_clock_start(). */
 uint64_t port_clock_ticks(void);
 
+/** @brief Ticks per second, or 0 where they are counts of instructions and tell no time. */
+uint32_t port_clock_hz(void);
+
 /** @brief Largest stack depth so far in bytes, from the pattern that start-up paints. */
 uint32_t port_stack_high_water(void);
 
