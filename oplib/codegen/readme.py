@@ -78,13 +78,18 @@ linker script places with other constants unless it names them.@region@
 
 Beside this folder, `port/emulated` runs the network in QEMU, and `port/device` is the loop of a
 board: put your own C files into `board/` beside both, where no export writes, or name a folder with
-`-DMODEL_BOARD_DIR`.@boards@
-"""
+`-DMODEL_BOARD_DIR`.@boards@"""
 ROWS = """
 The image comes in strips. `context.fetch_rows` is asked for the rows in order, and may answer
 `@NAME@_NOT_YET`: then `@name@_run()` returns that, and goes on when it is called again. Between two
 strips the network computes; by the model it takes up to @rate@ rows per second, so a camera that
 delivers more has to wait, or needs a buffer of its own.
+"""
+BOARDS = """
+
+`boards/@board@` beside both builds the network for that board on its vendor's own library, with the
+clock at its rated speed; its README has the steps. No such board has been tried: the compiler and
+the linker are all that has seen it.
 """
 WHOLE_CALL = """\
 status = @name@_set_image(&context, pixels, @NAME@_INPUT_BYTES); /* or write to @name@_input() */
@@ -133,12 +138,12 @@ def emit_readme(component: Component, cost: Cost) -> str:
         "last": str(len(steps(pre))),
         "weights": f"{cost.footprint.weights_bytes:,}",
         "region": region if device.weights_region else "",
-        "boards": "",
+        "boards": BOARDS.replace("@board@", device.board) if device.board else "",
     }
     text = TEMPLATE
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
-    return component.names.fill(text)
+    return f"{component.names.fill(text).rstrip()}\n"
 
 
 def _costs(footprint: Footprint) -> str:

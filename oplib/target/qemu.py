@@ -52,8 +52,8 @@ def build(folder: Path, build_dir: Path, optimize: str = OPTIMIZE) -> Path:
     return cross_build(folder, build_dir, "emulated", optimize)
 
 
-def emulate(elf: Path, machine: str, directory: Path, trace: Path | None = None) -> None:
-    """Run a program on the emulator until it ends.
+def emulate(elf: Path, machine: str, directory: Path, trace: Path | None = None) -> str:
+    """Run a program on the emulator until it ends; return what it printed.
 
     Args:
         elf: program.
@@ -71,7 +71,8 @@ def emulate(elf: Path, machine: str, directory: Path, trace: Path | None = None)
     command += ["-semihosting-config", "enable=on,target=native"]
     if trace is not None:
         command += ["-d", "exec,nochain", "-D", str(trace)]
-    run(command, directory=directory, timeout=TIMEOUT_SECONDS)
+    result = run(command, directory=directory, timeout=TIMEOUT_SECONDS)
+    return result.stdout + result.stderr
 
 
 def instructions(ticks: Array, machine: Machine) -> Array:
