@@ -116,6 +116,15 @@ SECTIONS = {
         "Random weights, two images each. `paper_320k` is the paper's network for 320 KB, for which"
         " the paper states 319 kB.",
     ),
+    "components": Section(
+        "Components in somebody's firmware",
+        "bench_components",
+        (),
+        "One network per device, with random weights, as a library in a CMake project that knows"
+        " nothing of this one; its self-test and one image run in the emulator, within the device's"
+        " memory. SRAM linked counts the stack's reserve, used the painted stack. The bound of the"
+        " stack is the largest sum of frames along the calls, with room for one interrupt.",
+    ),
     "network_83000": Section(
         "The paper's network within 83,000 bytes",
         "bench_network",
