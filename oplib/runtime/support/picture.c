@@ -2,21 +2,20 @@
 #include "isa.h"
 #include "oplib_picture.h"
 
-/* Both passes compute sum(weight * value) under a filter, as Pillow's Resample.c does with weights
- * that are rounded to WEIGHT_BITS. To store little and to compute little twice, COLUMNS of the image
- * are made together, from top to bottom: they share the weights of a row, each keeps its own TAPS
- * weights and what its first pass made of the last LINES rows of the picture. */
+/* Both passes compute sum(weight * value) under a filter, as Pillow's Resample.c does, with weights
+ * of WEIGHT_BITS. To store little and to compute little twice, COLUMNS of the image are made at a
+ * time, from top to bottom: they share the weights of a row, and each keeps TAPS weights of its own
+ * and what its first pass made of the last LINES rows of the picture. */
 enum { WEIGHT_BITS = 22, TAPS = 24, LINES = 32, BAND = 8, COLUMNS = 2, MAX_CHANS = 3 };
 
 /* A line of `length` values that becomes one of another length. Both lengths are stretched by one
- * power of two, so that unit, the filter's argument 1, has 14 bits: a weight before division has
- * 32 to 44 bits for any two lengths. */
+ * power of two, so that unit, the filter's argument 1, has 14 bits whatever they are. */
 typedef struct {
     int32_t resize; /* OPLIB_RESIZE_... */
     int32_t length; /* of the line, in pixels */
     int32_t in;     /* the same, stretched */
     int32_t out;    /* that of the result, stretched */
-    int32_t unit;   /* twice the longer of both, in [2^13, 2^14] */
+    int32_t unit;   /* twice the longer of both, in [2^13, 2^14) */
 } oplib_axis;
 
 /* What the filter covers of a line for one value of the result. */
@@ -41,8 +40,8 @@ static void open_axis(oplib_axis *axis, int32_t length, const oplib_picture_para
     axis->unit = longer << (stretch + 1);
 }
 
-/* The filter at a distance from its centre, times unit^3 (bicubic: twice that). Bicubic with
- * a = -1/2, at a distance d in units: 2 w = (3 d - 5) d^2 + 2 below 1, (1 - d) (2 - d)^2 below 2. */
+/* The filter at a distance from its centre, times unit^3 (bicubic: twice that). Bicubic, a = -1/2:
+ * at a distance of d units, 2 w = (3 d - 5) d^2 + 2 below 1, and (1 - d) (2 - d)^2 below 2. */
 static int64_t filter_at(const oplib_axis *axis, int32_t offset)
 {
     const int32_t distance = offset < 0 ? -offset : offset, unit = axis->unit;
