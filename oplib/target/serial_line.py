@@ -24,9 +24,9 @@ URL_SCHEMES = ("socket://", "rfc2217://")  # of pyserial's, those that are lines
 WRITE_SECONDS = 10.0  # until a line that takes no byte is given up
 CHUNK = MAX_PAYLOAD - 4
 LOGITS_AT_ONCE = (MAX_PAYLOAD - 1) // 4
-INFO = struct.Struct("<BBBi7I64s")
+INFO = struct.Struct("<BBBi8I64s")
 RUN = struct.Struct("<BiiiQI")
-FETCHES_ROWS, EMULATED = 1, 2
+FETCHES_ROWS = 1
 OK, NOT_YET = 0, 1
 FAULTS = {
     -1: "the network is not initialised",
@@ -57,8 +57,8 @@ class BoardInfo:
 
     Args:
         fetches_rows: whether it asks for the image in strips of rows.
-        emulated: whether it is an emulated one, whose ticks count instructions.
         status: what the network's initialisation returned.
+        clock_hz: ticks per second; 0 of an emulated board, whose ticks count instructions.
         input_bytes: the image.
         row_bytes: a row of it.
         num_classes: logits.
@@ -71,8 +71,8 @@ class BoardInfo:
     """
 
     fetches_rows: bool
-    emulated: bool
     status: int
+    clock_hz: int
     input_bytes: int
     row_bytes: int
     num_classes: int
@@ -82,6 +82,11 @@ class BoardInfo:
     weights_crc32: int
     digest: str
     device: str
+
+    @property
+    def emulated(self) -> bool:
+        """Whether this is no real board."""
+        return self.clock_hz == 0
 
 
 @dataclass(frozen=True)
@@ -224,7 +229,7 @@ class BoardClient:
             )
         _, _, flags, status, *sizes, name = INFO.unpack_from(answer)
         texts = (text.decode("ascii", "replace") for text in (name, answer[INFO.size :]))
-        info = BoardInfo(bool(flags & FETCHES_ROWS), bool(flags & EMULATED), status, *sizes, *texts)
+        info = BoardInfo(bool(flags & FETCHES_ROWS), status, *sizes, *texts)
         self._refuse_fault(status)
         return info
 

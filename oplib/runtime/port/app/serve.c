@@ -7,7 +7,6 @@
 #include "protocol.h"
 
 #define FLAG_FETCHES_ROWS 1u
-#define FLAG_EMULATED 2u
 #define RUN_ANSWER_BYTES 25u
 
 static struct {
@@ -57,6 +56,17 @@ static void expect_image(void)
 #endif
 }
 
+/* Forget an image that was begun. A network without memory waits for none. */
+static void drop_image(void)
+{
+    if (server.status != NETWORK_OK)
+        return;
+#if NETWORK_FETCHES_ROWS
+    network_restart(server.context);
+#endif
+    expect_image();
+}
+
 #if NETWORK_FETCHES_ROWS
 /* Leave the rows to WRITE, which puts them where the network waits for them. */
 static int32_t fetch_rows(void *user, uint8_t *rows, int32_t first, int32_t count)
@@ -80,18 +90,14 @@ static uint32_t info(uint8_t *payload, uint32_t length)
         payload[0] = PROTOCOL_WRONG_LENGTH;
         return 1;
     }
-    if (server.status == NETWORK_OK)
-        network_restart(server.context);
-    expect_image();
+    drop_image();
     server.has_logits = 0;
     uint8_t *to = payload;
     *to++ = PROTOCOL_OK;
     *to++ = PROTOCOL_VERSION;
-    *to = NETWORK_FETCHES_ROWS ? FLAG_FETCHES_ROWS : 0u;
-#ifdef PORT_EMULATED
-    *to |= FLAG_EMULATED;
-#endif
-    to = put32(to + 1, (uint32_t)server.status);
+    *to++ = NETWORK_FETCHES_ROWS ? FLAG_FETCHES_ROWS : 0u;
+    to = put32(to, (uint32_t)server.status);
+    to = put32(to, port_clock_hz());
     to = put32(to, NETWORK_INPUT_BYTES);
     to = put32(to, NETWORK_ROW_BYTES);
     to = put32(to, NETWORK_NUM_CLASSES);
@@ -220,8 +226,7 @@ void serve(struct network_context *context, int32_t status)
 #if NETWORK_FETCHES_ROWS
     context->fetch_rows = fetch_rows;
 #endif
-    if (status == NETWORK_OK)
-        expect_image();
+    drop_image();
     for (;;) {
         const int32_t byte = port_serial_read();
         if (byte >= 0 && protocol_receive(&server.frame, (uint8_t)byte))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * @file serial.c
- * @brief The serial line of an emulated board, byte by byte without interrupts.
+ * @file emulated.c
+ * @brief What a program that serves needs of an emulated board: the serial line, byte by byte.
  *
  * The emulator needs neither pins nor the clock of the peripheral, so nothing here sets them up: on
  * a chip this does not work.
@@ -37,6 +37,11 @@ static void enable(void)
         DIVIDER = DIVISOR;
         CONTROL = ENABLED;
     }
+}
+
+uint32_t port_clock_hz(void)
+{
+    return 0;
 }
 
 void port_serial_write(const void *bytes, uint32_t count)
