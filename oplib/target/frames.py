@@ -69,7 +69,7 @@ class Frame:
 
 
 def stuffed(content: bytes) -> bytes:
-    r"""Return less than 255 bytes without zeros: each is the distance to the next, and one precedes.
+    r"""Return less than 255 bytes with each zero as the distance to the next; one more precedes.
 
     >>> stuffed(b"\x07\x00\x00\x08")
     b'\x02\x07\x01\x02\x08'
