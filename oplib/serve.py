@@ -17,6 +17,7 @@ from mcuformer.limits import ImageCount, PathText
 from mcuformer.run import entry
 from mcuformer.run.artifact import RunDir, file_digest, parsing, provenance, read_json, write_json
 from mcuformer.run.progress import say, track
+from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
 from oplib.network.reference import run_integer
 from oplib.ops.base import Array
@@ -140,16 +141,16 @@ def images_to_send(
         return dataset.steering.images[:count], "steering"
     except DataError as error:
         say(f"the firmware's own images are sent, because of the data: {error}")
-    return built_in_images(run, exported)[:count], "built-in"
+    return built_in_images(run, exported.saved.subnet)[:count], "built-in"
 
 
-def built_in_images(run: RunDir, exported: ExportedNetwork) -> Array:
+def built_in_images(run: RunDir, subnet: SubnetConfig) -> Array:
     """Return the images (B, H, W, C) that an export has built into the firmware.
 
     Raises:
         ArtifactError: there are none.
     """
-    folder, subnet = run.file(COMPONENT), exported.saved.subnet
+    folder = run.file(COMPONENT)
     content = read_json(folder / MANIFEST, "firmware")
     with parsing(folder / MANIFEST):
         path = folder / f"{content['name']}_test.bin"

@@ -1,6 +1,6 @@
 """Send images to emulated boards over a serial line that corrupts, truncates and adds bytes.
 
-    python tools/serial_faults.py [--images N] [--seed S] [--json]
+    python tools/serial_faults.py [BOARD ...] [--images N] [--seed S] [--json]
 
 Networks with random weights serve on QEMU's boards, one that takes whole images and one that takes
 strips. Between them and the client of `python -m oplib.serve` everything that is written and read
@@ -24,6 +24,7 @@ from bench_network import preprocessing, vit
 from tool import Parser, Table
 
 from mcuformer.device import Device
+from mcuformer.errors import ConfigError
 from mcuformer.run.presets import load
 from mcuformer.run.progress import track
 from mcuformer.subnet import BlockConfig
@@ -154,8 +155,12 @@ def send(case: Case, count: int, seed: int, folder: Path) -> dict[str, Any]:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Send images to all boards."""
     tool.require_at_least(1, images=options.images)
+    known = {emulated_machine(case.device).name: case for case in cases()}
+    for name in options.boards:
+        if name not in known:
+            raise ConfigError("no such board", where="BOARD", got=name, expected=", ".join(known))
     rows = []
-    for case in cases():
+    for case in (known[name] for name in options.boards or known):
         with tempfile.TemporaryDirectory(prefix="mcuformer-serial-") as name:
             rows.append(send(case, options.images, options.seed, Path(name)))
     return {"seed": options.seed, "rows": rows}
@@ -179,6 +184,7 @@ def wrong(result: dict[str, Any]) -> bool:
 def main() -> int:
     """Run the command line."""
     parser = Parser(__doc__)
+    parser.add_argument("boards", nargs="*", metavar="BOARD", help="machines of QEMU's")
     parser.add_argument("--images", type=int, default=200, help="images per board")
     parser.add_argument("--seed", type=int, default=0, help="seed of networks, images and faults")
     return tool.run(parser, measure, tables, wrong)
