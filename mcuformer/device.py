@@ -11,6 +11,7 @@ from mcuformer.errors import BudgetError
 from mcuformer.limits import (
     ADDRESS_END,
     CacheBytes,
+    CpiScale,
     Hertz,
     LineBytes,
     Macs,
@@ -104,6 +105,8 @@ class Device(Value):
             them in `code_region`. It holds nothing but code and does not count as SRAM.
         data_cache_bytes: size of the core's data cache, 0 without one.
         stack_reserve_bytes: size of the stack that is linked, and counted in admission.
+        cpi_scale: factor on the modelled cycles of the core, for instance measured on a board
+            (``tools/fit_time.py``).
         emulation: QEMU machine of this chip; null emulates the sizes of the regions on a generic
             board with the same core.
         board: board whose start-up on its vendor's library is exported beside the firmware; null
@@ -111,6 +114,7 @@ class Device(Value):
     """
 
     without_effect: ClassVar[tuple[str, ...]] = ("board",)
+    later: ClassVar[tuple[str, ...]] = ("cpi_scale",)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
     description: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)] = ""
@@ -125,6 +129,7 @@ class Device(Value):
     fast_code_region: RegionName | None = None
     data_cache_bytes: CacheBytes = 0
     stack_reserve_bytes: PositiveBytes
+    cpi_scale: CpiScale = 1.0
     emulation: Emulation | None = None
     board: Board | None = None
 

@@ -12,6 +12,7 @@ from mcuformer.run import entry
 from mcuformer.run.artifact import read_json, write_json
 from mcuformer.run.progress import say
 from mcuformer.seed import stream
+from oplib.target.board_record import current_record
 from supernet.recipe import check_batch_size
 
 ADVICE_SAMPLES = 40
@@ -51,7 +52,7 @@ def run_chain(config: ChainConfig) -> None:
         measured = read_json(config.run.file("report_measured.json"), "report")
         report = {**measured, "seconds": seconds}
         write_json(path, "report", report)
-    show_report(report)
+    show_report(report, current_record(config.run))
     say(f"report: {path}; firmware: {config.run.file('firmware')}")
 
 

@@ -11,6 +11,7 @@ from oplib.export import summary
 from oplib.graph import Graph
 from oplib.network.model_file import load_model
 from oplib.plan.order import MUNAS, PLANNER, peak_in_order, peak_over_orders
+from oplib.target.board_record import current_record
 from oplib.target.predict import ExportedNetwork, image_brightness, predict, softmax
 
 UNUSUAL_SPREADS = 4.0  # standard deviations from which a picture's brightness is remarked on
@@ -82,10 +83,11 @@ def inspect_run(run_dir: str) -> None:
         state = "whole" if changed is None else f"{changed} is not as it left it"
         rows.append((record.stage, f"{record.seconds:.1f} s", " ".join(record.outputs), state))
     print_table(table(f"stages of {run.path}", ("stage", "time", "files", "state"), rows))
+    board = current_record(run)
     if run.file("report.json").exists():
         report = read_json(run.file("report.json"), "report")
         with parsing(run.file("report.json")):
-            show_report(report)
+            show_report(report, board)
     if run.file("export.json").exists():
         saved = load_model(run.path)
         print(*summary(read_json(run.file("export.json"), "export"), run), sep="\n")
@@ -93,6 +95,8 @@ def inspect_run(run_dir: str) -> None:
             f"subnet: {saved.subnet.model_dump_json()}", order_line(saved.integer.graph), sep="\n"
         )
         print(f"classes: {', '.join(saved.class_names)}")
+    if board is not None:
+        print(board.describe())
 
 
 def order_line(graph: Graph) -> str:

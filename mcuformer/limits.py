@@ -31,6 +31,7 @@ PositiveBytes = Annotated[int, Field(gt=0, le=ADDRESS_END)]
 CacheBytes = Annotated[int, Field(ge=0, le=2**24)]
 LineBytes = Annotated[int, Field(gt=0, le=4096)]  # of a memory: bytes that arrive together
 WaitCycles = Annotated[float, Field(ge=0.0, le=1e6)]  # of a core, for one line
+CpiScale = Annotated[float, Field(ge=0.1, le=10.0)]  # of a core's cycles per instruction
 Milliseconds = Annotated[float, Field(gt=0.0, le=1e9)]
 Macs = Annotated[int, Field(gt=0, le=10**15)]
 Hertz = Annotated[int, Field(gt=0, le=10**10)]

@@ -25,6 +25,7 @@ from oplib.network.reference import run_float
 from oplib.network.source import NetworkSource
 from oplib.ops.base import Array
 from oplib.target.board import PROGRAM, LinkedSizes, measure
+from oplib.target.board_record import BoardRecord
 from oplib.target.compare import check_built, check_linked, check_stack, compare
 from oplib.target.qemu import EmulatedRun
 from oplib.target.target import TargetSettings, built_footprint
@@ -215,8 +216,13 @@ def print_table(result: Table) -> None:
     console.print(result)
 
 
-def show_report(report: Mapping[str, Any]) -> None:
-    """Print a run's ``report.json`` as tables."""
+def show_report(report: Mapping[str, Any], board: BoardRecord | None = None) -> None:
+    """Print a run's ``report.json`` as tables.
+
+    Args:
+        report: content of the file.
+        board: what a board measured of the exported network; None if none did.
+    """
     accuracy, exact = report["accuracy_percent"], report["bit_exact"]
     count = report["num_images"]
     rows = [
@@ -247,6 +253,7 @@ def show_report(report: Mapping[str, Any]) -> None:
         ("multiply-accumulates", _count(report["macs"]), ""),
         ("instructions per image", _count(report["instructions"]), ""),
         *_time_rows(report["time"], report["limit_ms"]),
+        *_board_rows(board),
     ]
     print_table(table("memory (bytes) and work", ("", "", "budget"), rows))
     print(describe_network(SubnetConfig.parse(report["subnet"])))
@@ -328,6 +335,23 @@ def _time_rows(time: Mapping[str, float] | None, limit: float | None) -> list[tu
         ("milliseconds, modelled", interval, "" if limit is None else f"of {limit:,.1f}"),
         ("- of the core", f"{time['ms_cpu']:,.1f}", ""),
         ("- of the weights' memory", f"{time['ms_memory']:,.1f}", ""),
+    ]
+
+
+def _board_rows(board: BoardRecord | None) -> list[tuple[str, str, str]]:
+    """Return the row of a board's time, and of its stack; none where none was measured."""
+    if board is None:
+        return []
+    kind = "emulated board" if board.emulated else "board"
+    equal = "" if board.equal else "OTHER LOGITS"
+    time = (
+        ("instructions", f"{board.cycles.median:,.0f}")
+        if board.milliseconds is None
+        else ("milliseconds", f"{board.milliseconds.median:,.1f}")
+    )
+    return [
+        (f"{time[0]}, {kind}", time[1], equal),
+        (f"SRAM: stack, {kind}", _count(board.stack_bytes), ""),
     ]
 
 

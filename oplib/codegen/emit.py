@@ -64,7 +64,7 @@ def emit(component: Component) -> dict[str, bytes]:
     head, form, image = component.heading, component.weights, weights_image(model, scheduled)
     tests = component.tests or BuiltInImages.none(model)
     calls = emit_model(component, Arena(scheduled))
-    digest = sha256(calls.encode() + image).hexdigest()
+    digest = _network_digest(calls, image)
     weights = (
         emit_weights_binary(names, head)
         if form == "binary"
@@ -85,6 +85,11 @@ def emit(component: Component) -> dict[str, bytes]:
     if component.cost is not None:
         files["README.md"] = emit_readme(component, component.cost).encode()
     return files | {"CMakeLists.txt": _cmake(component, files).encode()}
+
+
+def _network_digest(calls: str, weights: bytes) -> str:
+    """Return what tells a network from every other one: the digest of its calls and weights."""
+    return sha256(calls.encode() + weights).hexdigest()
 
 
 def _cmake(component: Component, files: Mapping[str, bytes]) -> str:
@@ -109,6 +114,9 @@ def manifest(component: Component) -> dict[str, Any]:
     constants = [spec for node in owners(scheduled) for spec in specs(calls, node)]
     return {
         "name": component.name,
+        "digest": _network_digest(
+            emit_model(component, Arena(scheduled)), weights_image(model, scheduled)
+        ),
         "device": component.device.dump(),
         **component.facts,
         "preprocessing": model.preprocessing.dump(),

@@ -30,18 +30,21 @@ class TimeModel:
         clock_hz: its clock.
         waits_per_byte: cycles that it waits for a byte of weights; None if that is not known.
         cached: whether a data cache keeps what is read again at once.
+        cpi_scale: factor on the cycles of the core.
     """
 
     core: Core
     clock_hz: int
     waits_per_byte: float | None
     cached: bool
+    cpi_scale: float = 1.0
 
     @classmethod
     def of(cls, device: Device) -> TimeModel:
         """Return the model of a device."""
         cached = device.data_cache_bytes >= SMALLEST_CACHE
-        return cls(device.core, device.clock_hz, device.waits_per_weight_byte, cached)
+        waits = device.waits_per_weight_byte
+        return cls(device.core, device.clock_hz, waits, cached, device.cpi_scale)
 
     def cost_of(self, work: Work) -> float:
         """Return the cycles by which schedules are ranked: the upper end of the modelled time.
@@ -59,7 +62,7 @@ class TimeModel:
     def _cycles(self, work: Work) -> float:
         """Return the cycles of the core without waiting."""
         pairs = zip(work.units, CYCLES[self.core], strict=True)
-        return sum(count * cycles for count, cycles in pairs)
+        return self.cpi_scale * sum(count * cycles for count, cycles in pairs)
 
     def _waits(self, work: Work) -> float:
         """Return the cycles spent waiting for weights."""

@@ -58,6 +58,7 @@ def cross_build(
     build_dir: Path,
     target: CrossTarget,
     optimize: str = OPTIMIZE,
+    settings: tuple[str, ...] = (),
 ) -> Path:
     """Compile an exported network with the cross-compiler and return the ELF file.
 
@@ -67,6 +68,7 @@ def cross_build(
         target: "emulated" for the program that reads images by semihosting, "device" for the main
             loop of a board.
         optimize: optimisation flags of compiler and linker.
+        settings: options of CMake for the program.
 
     Raises:
         ToolMissingError: CMake or the cross-compiler is not installed.
@@ -80,6 +82,7 @@ def cross_build(
         definitions=kernel_library.setting(folder / SETTINGS, "NETWORK_DEFINITIONS"),
         optimize=optimize,
         options=(f"-DCMAKE_TOOLCHAIN_FILE={toolchain}",),
+        settings=settings,
     )
     kernel_library.build(folder, f"port/{target}", build_dir, compilation)
     return build_dir / PROGRAM

@@ -32,6 +32,14 @@ GENERIC_MACHINES: dict[Core, str] = {
 GENERIC_CLOCK_HZ = 25_000_000
 GENERIC_FLASH, GENERIC_SRAM, GENERIC_LIMIT = 0x00000000, 0x20000000, 0x400000
 GENERIC_OUTSIDE_LIMIT = 0x1000000
+SERIAL_LINES = {  # kind and address of a machine's first serial line
+    "mps2-an385": ("CMSDK", 0x40004000),
+    "mps2-an386": ("CMSDK", 0x40004000),
+    "mps2-an500": ("CMSDK", 0x40004000),
+    "netduino2": ("STM32", 0x40011000),
+    "netduinoplus2": ("STM32", 0x40011000),
+    "stm32vldiscovery": ("STM32", 0x40013800),
+}
 GENERIC_OUTSIDE: dict[Core, int] = {  # external memory, for weights
     "cortex-m0plus": 0x21000000,
     "cortex-m3": 0x21000000,
@@ -41,6 +49,8 @@ GENERIC_OUTSIDE: dict[Core, int] = {  # external memory, for weights
 MPU_READ_EXECUTE = 0x06020000  # read-only for all, normal memory
 MPU_READ_WRITE = 0x13020000  # full access, never executed, normal memory
 MPU_READ_WRITE_EXECUTE = 0x03020000  # full access, for code copied to SRAM
+MPU_DEVICE = 0x13010000  # full access, never executed, registers of a device
+SERIAL_PAGE = 4096  # bytes of addresses of a serial line's registers
 MPU_MAX_REGIONS = 8
 MPU_MIN_BYTES = 32
 
@@ -231,7 +241,9 @@ def _fast_code(device: Device) -> list[str]:
 
 
 def board_header(machine: Machine | None) -> str:
-    """Return ``board.h``: the MPU regions of an emulated board, if the machine needs any.
+    """Return ``board.h``: serial line and MPU regions of an emulated board, if it has any.
+
+    Only programs that are compiled with PORT_SERIAL may reach the serial line.
 
     Args:
         machine: emulated machine, or None for the device itself.
@@ -240,21 +252,45 @@ def board_header(machine: Machine | None) -> str:
         FirmwareError: covering the memory takes more regions than an MPU has.
     """
     lines = [GENERATED, "#ifndef BOARD_H", "#define BOARD_H"]
+    if machine is not None and machine.name in SERIAL_LINES:
+        kind, address = SERIAL_LINES[machine.name]
+        lines += [f"#define BOARD_SERIAL_{kind}", f"#define BOARD_SERIAL {address:#010x}u"]
     if machine is not None and machine.mpu:
-        rows = [
-            f"    {{{base:#010x}u, {attributes:#010x}u}}, \\"
-            for name, region in machine.regions.items()
-            for base, attributes in _mpu_regions(region, executable=name in machine.executable)
-        ]
-        if len(rows) > MPU_MAX_REGIONS:
-            raise FirmwareError(
-                "memory sizes need too many protection regions",
-                where="device.regions",
-                got=len(rows),
-                expected=f"at most {MPU_MAX_REGIONS}; use sizes that are sums of few powers of two",
-            )
-        lines += ["#define BOARD_MPU_REGIONS { \\", *rows, "}"]
+        lines += _protection(machine)
     return "\n".join([*lines, "#endif", ""])
+
+
+def _protection(machine: Machine) -> list[str]:
+    """Return the lines that define the regions of the memory protection unit."""
+    regions = [
+        region
+        for name, memory in machine.regions.items()
+        for region in _mpu_regions(memory, executable=name in machine.executable)
+    ]
+    if len(regions) > MPU_MAX_REGIONS:
+        raise FirmwareError(
+            "memory sizes need too many protection regions",
+            where="device.regions",
+            got=len(regions),
+            expected=f"at most {MPU_MAX_REGIONS}; use sizes that are sums of few powers of two",
+        )
+    rows = [f"    {{{base:#010x}u, {bits:#010x}u}}, \\" for base, bits in regions]
+    permitted = (
+        f"#define BOARD_MPU_SERIAL {{BOARD_SERIAL, {MPU_DEVICE | _mpu_size(SERIAL_PAGE):#010x}u}},"
+        if len(regions) < MPU_MAX_REGIONS
+        else '#error "the memory leaves no protection region for the serial line"'
+    )
+    return [
+        "#ifdef PORT_SERIAL",
+        permitted,
+        "#else",
+        "#define BOARD_MPU_SERIAL",
+        "#endif",
+        "#define BOARD_MPU_REGIONS { \\",
+        *rows,
+        "    BOARD_MPU_SERIAL \\",
+        "}",
+    ]
 
 
 def _mpu_regions(region: MemoryRegion, *, executable: bool) -> list[tuple[int, int]]:
@@ -271,6 +307,11 @@ def _mpu_regions(region: MemoryRegion, *, executable: bool) -> list[tuple[int, i
         size = 1 << (remaining.bit_length() - 1)
         while address % size:
             size //= 2
-        rows.append((address, access | ((size.bit_length() - 2) << 1) | 1))
+        rows.append((address, access | _mpu_size(size)))
         address, remaining = address + size, remaining - size
     return rows
+
+
+def _mpu_size(size: int) -> int:
+    """Return the bits that enable an MPU region of 2^n bytes, with n - 1 in the size field."""
+    return ((size.bit_length() - 2) << 1) | 1

@@ -52,6 +52,19 @@ def build(folder: Path, build_dir: Path, optimize: str = OPTIMIZE) -> Path:
     return cross_build(folder, build_dir, "emulated", optimize)
 
 
+def emulator_command(elf: Path, machine: str, serial: str) -> list[str]:
+    """Return the command that runs a program, in which time is instructions executed.
+
+    Args:
+        elf: program.
+        machine: name of the emulated machine for which it was linked.
+        serial: what its serial line is connected to, in the emulator's terms.
+    """
+    command = ["qemu-system-arm", "-M", machine, "-kernel", str(elf.resolve())]
+    command += ["-nographic", "-monitor", "none", "-serial", serial, "-icount", "shift=6"]
+    return [*command, "-semihosting-config", "enable=on,target=native"]
+
+
 def emulate(elf: Path, machine: str, directory: Path, trace: Path | None = None) -> str:
     """Run a program on the emulator until it ends; return what it printed.
 
@@ -66,9 +79,7 @@ def emulate(elf: Path, machine: str, directory: Path, trace: Path | None = None)
         FirmwareError: the program faulted, ended with an error or hung.
     """
     require("qemu-system-arm")
-    command = ["qemu-system-arm", "-M", machine, "-kernel", str(elf.resolve())]
-    command += ["-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=6"]
-    command += ["-semihosting-config", "enable=on,target=native"]
+    command = emulator_command(elf, machine, serial="none")
     if trace is not None:
         command += ["-d", "exec,nochain", "-D", str(trace)]
     result = run(command, directory=directory, timeout=TIMEOUT_SECONDS)

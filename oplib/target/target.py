@@ -187,7 +187,7 @@ class Target:
     def identity(self) -> dict[str, Any]:
         """Return everything that :meth:`cost` and :meth:`admits` depend on, as plain containers."""
         return {
-            "device": self.device.dump(),
+            "device": self.device.content(),
             "budget": self.limit.content(),
             "forms": self.forms.dump(),
         }

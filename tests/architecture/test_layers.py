@@ -48,6 +48,7 @@ LATE = {
     "mcuformer/pictures.py": {"matplotlib"},
     "mcuformer/data/timm_reader.py": {"timm"},
     "oplib/codegen/onnx.py": {"onnx"},
+    "oplib/target/serial_line.py": {"serial"},
     "evolve/qat_network.py": {"torch"},
     "evolve/supernet_landscape.py": {"torch"},
     "evolve/subnet_search/distance.py": {"scipy"},

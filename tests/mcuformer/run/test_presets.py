@@ -33,6 +33,7 @@ from mcuformer.space import SearchSpace
 from mcuformer.value import Value
 from oplib.export import ExportConfig
 from oplib.forms import Forms
+from oplib.serve import ServeConfig
 from supernet.recipe import Recipe
 from supernet.train import TrainConfig
 
@@ -43,6 +44,7 @@ COMMANDS: dict[str, type[Value]] = {
     "evolve_space": EvolveSpaceConfig,
     "mcuformer": ChainConfig,
     "oplib_export": ExportConfig,
+    "oplib_serve": ServeConfig,
     "supernet_train": TrainConfig,
 }
 MODELS: dict[str, type[Value]] = {

@@ -57,6 +57,19 @@ def test_time_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert M4.cost_of(work) == 5e6
 
 
+def test_a_measured_scale_corrects_the_core_alone(stm32f746: Device) -> None:
+    work = Work(products=1e6, bytes_read=320_000, bytes_reread=320_000)
+    plain = TimeModel.of(stm32f746).time(work)
+    corrected = Device.parse(stm32f746.dump() | {"cpi_scale": 1.5})
+    time = TimeModel.of(corrected).time(work)
+    assert plain is not None
+    assert time is not None
+    assert time.ms_cpu == pytest.approx(1.5 * plain.ms_cpu, abs=1e-4)
+    assert time.ms_memory == plain.ms_memory
+    assert stm32f746.content() == {k: v for k, v in stm32f746.dump().items() if k != "cpi_scale"}
+    assert corrected.content()["cpi_scale"] == 1.5  # results of before stay valid without it
+
+
 def test_without_figures_only_the_core_ranks() -> None:
     assert UNKNOWN.time(Work(products=1000, bytes_read=10**6)) is None
     assert UNKNOWN.cost_of(Work(products=1000, bytes_read=10**6)) == UNKNOWN.cost_of(

@@ -42,6 +42,23 @@ def test_memory_maps(device: Callable[[str], Device]) -> None:
     assert "BOARD_MPU_REGIONS" not in board_header(emulated_machine(device("stm32f100")))
 
 
+def test_a_serial_line_is_permitted_to_programs_that_serve(device: Callable[[str], Device]) -> None:
+    """4 KB at 0x40004000: size code 11 << 1 with the enable bit; no execution, device memory."""
+    header = board_header(emulated_machine(device("stm32f427")))
+    permitted = "#ifdef PORT_SERIAL\n#define BOARD_MPU_SERIAL {BOARD_SERIAL, 0x13010017u},\n#else\n"
+    assert permitted + "#define BOARD_MPU_SERIAL\n#endif" in header
+    assert "#define BOARD_SERIAL_CMSDK\n#define BOARD_SERIAL 0x40004000u" in header
+    chip = board_header(emulated_machine(device("stm32f100")))
+    assert "#define BOARD_SERIAL_STM32\n#define BOARD_SERIAL 0x40013800u" in chip
+    assert "SERIAL" not in board_header(None)
+    full = device("stm32f746")  # eight regions of memory: 1 of flash, 7 of SRAM
+    sizes = {"sram": 256 * 127, "flash": 1 << 20}
+    regions = [r.dump() | {"size_bytes": sizes[r.name]} for r in full.regions]
+    header = board_header(emulated_machine(Device.parse(full.dump() | {"regions": regions})))
+    assert "#ifdef PORT_SERIAL\n#error " in header
+    assert header.count("u}, ") == 8
+
+
 def test_more_memory_than_the_emulated_board_has(stm32f746: Device) -> None:
     """The generic board has 4 MB of each; a chip with more cannot be emulated on it."""
     regions = tuple(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file port.h
- * @brief Support for a Cortex-M program: a clock, a stack gauge and an exit.
+ * @brief Support for a Cortex-M program: a clock, a stack gauge, a serial line and an exit.
  */
 #ifndef PORT_H
 #define PORT_H
@@ -30,6 +30,12 @@ uint32_t port_clock_hz(void);
 
 /** @brief Largest stack depth so far in bytes, from the pattern that start-up paints. */
 uint32_t port_stack_high_water(void);
+
+/** @brief Send bytes over the board's serial line; return when the last one is under way. */
+void port_serial_write(const void *bytes, uint32_t count);
+
+/** @brief The next byte from the serial line, or -1 if none has come. */
+int32_t port_serial_read(void);
 
 /**
  * @brief Called when the program cannot go on: on a fault, and when main returns.
