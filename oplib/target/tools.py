@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from mcuformer.errors import FirmwareError, ToolMissingError
@@ -23,22 +24,49 @@ PACKAGES = {
 }
 
 
+OLDEST: dict[str, tuple[int, ...]] = {
+    "cmake": (3, 16),  # of its files here
+    "arm-none-eabi-gcc": (9,),  # no older one was in use when this was written; 12.2 was tried
+    "qemu-system-arm": (5, 1),  # the first with the netduinoplus2; 7.2 was tried
+}
+VERSION = re.compile(r"\b(\d+(?:\.\d+)+)")
+
+
 def installed() -> list[str]:
     """Return the programs that are installed; which results can be verified depends on them."""
     return [program for program in PACKAGES if shutil.which(program) is not None]
 
 
 def require(*programs: str) -> None:
-    """Check that programs are installed.
+    """Check that programs are installed, in versions that are not too old.
 
     Raises:
-        ToolMissingError: naming the Debian packages to install.
+        ToolMissingError: naming the Debian packages to install, or the version that is needed.
     """
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
         packages = " ".join(dict.fromkeys(PACKAGES[program] for program in missing))
         raise ToolMissingError(
             f"{', '.join(missing)} not found; install with `apt-get install {packages}`"
+        )
+    for program in programs:
+        if program in OLDEST:
+            _refuse_old(program, str(shutil.which(program)))
+
+
+@cache
+def _refuse_old(program: str, path: str) -> None:
+    """Refuse a program that is older than what it is needed for.
+
+    Raises:
+        ToolMissingError: naming both versions.
+    """
+    found = VERSION.search(run([path, "--version"]).stdout)
+    numbers = tuple(map(int, found[1].split("."))) if found else ()
+    if numbers and numbers < OLDEST[program]:
+        needed = ".".join(map(str, OLDEST[program]))
+        raise ToolMissingError(
+            f"{program} is too old", got=".".join(map(str, numbers)), expected=f"{needed} or newer"
         )
 
 

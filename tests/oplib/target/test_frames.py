@@ -31,8 +31,10 @@ def in_c(
     if shutil.which(request.param) is None:
         pytest.skip(f"{request.param} not found")
     program = tmp_path_factory.mktemp("protocol") / "protocol"
-    sources = [str(HARNESS), str(APP / "protocol.c")]
-    command = [request.param, *STRICT, *SANITIZE, f"-I{APP}", *sources, "-o", str(program)]
+    crc = RUNTIME / "support" / "crc32.c"
+    sources = [str(source) for source in (HARNESS, APP / "protocol.c", crc)]
+    include = [f"-I{APP}", f"-I{RUNTIME / 'include'}"]
+    command = [request.param, *STRICT, *SANITIZE, *include, *sources, "-o", str(program)]
     subprocess.run(command, check=True)
 
     def call(received: bytes) -> bytes:

@@ -1,26 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol.h"
 
+#include "oplib_support.h"
+
 #define HEAD 3u
 #define CRC_BYTES 4u
-#define CRC_POLYNOMIAL 0xEDB88320u
 #define STUFFED 1u             /* index of COBS's first byte in the line */
 #define DECODED (STUFFED + 1u) /* index of the frame itself */
 #define MAX_STUFFED (PROTOCOL_FRAME_BYTES + 1u)
 
 /* A frame is shorter than 255 bytes. So COBS adds exactly one byte, which is the distance to the
  * first zero, and every zero becomes the distance to the next: stuffing works in place. */
-
-static uint32_t crc32(const uint8_t *bytes, uint32_t count)
-{
-    uint32_t crc = 0xFFFFFFFFu;
-    for (uint32_t i = 0; i < count; i++) {
-        crc ^= bytes[i];
-        for (int32_t bit = 0; bit < 8; bit++)
-            crc = (crc >> 1) ^ ((crc & 1u) != 0u ? CRC_POLYNOMIAL : 0u);
-    }
-    return ~crc;
-}
 
 /* Undo the stuffing of `count` bytes, none of them zero; return whether the distances are right. */
 static int32_t unstuff(uint8_t *stuffed, uint32_t count)
@@ -43,7 +33,7 @@ static int32_t is_whole(struct protocol_frame *frame, uint32_t count)
     const uint32_t covered = HEAD + bytes[2];
     if (count != 1u + covered + CRC_BYTES)
         return 0;
-    const uint32_t crc = crc32(bytes, covered);
+    const uint32_t crc = oplib_crc32(bytes, covered);
     for (uint32_t i = 0; i < CRC_BYTES; i++)
         if (bytes[covered + i] != (uint8_t)(crc >> (8u * i)))
             return 0;
@@ -71,7 +61,7 @@ uint32_t protocol_encode(struct protocol_frame *frame, uint8_t type, uint8_t seq
     bytes[0] = type;
     bytes[1] = sequence;
     bytes[2] = (uint8_t)length;
-    const uint32_t crc = crc32(bytes, HEAD + length);
+    const uint32_t crc = oplib_crc32(bytes, HEAD + length);
     for (uint32_t i = 0; i < CRC_BYTES; i++)
         bytes[HEAD + length + i] = (uint8_t)(crc >> (8u * i));
     const uint32_t end = DECODED + HEAD + length + CRC_BYTES;
