@@ -192,10 +192,10 @@ def _pieces(elf: Elf, section: Section, kinds: _Kinds) -> Iterator[SymbolSize]:
 
 def _ends(symbols: Sequence[Symbol], section: Section) -> list[int]:
     """Return the end of each symbol; assembly without a size ends where the next one begins."""
-    following = [*(symbol.address for symbol in symbols[1:]), section.end]
+    following = [symbol.address for symbol in symbols[1:]] + [section.end]
     return [
         after if symbol.kind == "function" and symbol.size == 0 else symbol.end
-        for symbol, after in zip(symbols, following, strict=True)
+        for symbol, after in zip(symbols, following, strict=False)
     ]
 
 

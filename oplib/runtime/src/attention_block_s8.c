@@ -129,17 +129,17 @@ void oplib_run_attention_block(void *x, void *scratch, int32_t tokens,
     project_outputs(x, tokens, &areas, steps, params);
 }
 
-static void rows(char *query, int32_t token, const int8_t *keys, const int8_t *values,
-                 int32_t tokens, int8_t *y, int32_t stride, const oplib_block_areas *areas,
-                 const oplib_attention_block_s8_params *params)
+static void attend_rows(char *query, int32_t token, const int8_t *keys, const int8_t *values,
+                        int32_t tokens, int8_t *y, int32_t stride, const oplib_block_areas *areas,
+                        const oplib_attention_block_s8_params *params)
 {
     oplib_tile_attention_rows_s8(query, keys, values, tokens, y, stride,
                                  oplib_tile_tokens(token, tokens), areas->work, params->attention);
 }
 
-static void tile(char *query, int32_t token, const int8_t *keys, const int8_t *values,
-                 int32_t tokens, void *out, const oplib_block_areas *areas,
-                 const oplib_attention_block_s8_params *params)
+static void attend_tile(char *query, int32_t token, const int8_t *keys, const int8_t *values,
+                        int32_t tokens, void *out, const oplib_block_areas *areas,
+                        const oplib_attention_block_s8_params *params)
 {
     (void)token;
     oplib_tile_attention_tile_s8(query, keys, values, tokens, out, areas->work, params->attention);
@@ -148,6 +148,6 @@ static void tile(char *query, int32_t token, const int8_t *keys, const int8_t *v
 void oplib_attention_block_s8(void *x, void *scratch, int32_t tokens,
                               const oplib_attention_block_s8_params *params)
 {
-    static const oplib_block_steps steps = {NULL, rows, tile};
+    static const oplib_block_steps steps = {NULL, attend_rows, attend_tile};
     oplib_run_attention_block(x, scratch, tokens, params, &steps);
 }

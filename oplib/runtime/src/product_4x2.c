@@ -25,10 +25,10 @@ oplib_block_4x2 oplib_product_4x2(const void *tile, const int8_t *weight, int32_
 {
     int32_t t0c0 = start0, t0c1 = start1, t1c0 = start0, t1c1 = start1;
     int32_t t2c0 = start0, t2c1 = start1, t3c0 = start0, t3c1 = start1;
-    int32_t a, b, c0, c1;
     const oplib_memory_s16 *x = tile;
     const int8_t *const end = weight + OPLIB_WEIGHT_QUAD_BYTES * quads;
     for (; weight != end; weight += OPLIB_WEIGHT_QUAD_BYTES, x += OPLIB_QUAD_BYTES / 2) {
+        int32_t a, b, c0, c1;
         ADD_FEATURE(x, weight);
         ADD_FEATURE(x + 1, weight + 2);
         ADD_FEATURE(x + 8, weight + 4);

@@ -30,6 +30,7 @@ static void pack_gathered(const uint8_t *const rows[OPLIB_CONV_SIDE], int32_t co
 {
     const uint8_t *from[OPLIB_TILE_TOKENS];
     for (int32_t i = 0; i < OPLIB_TILE_TOKENS; i++) {
+        /* cppcheck-suppress uninitvar ; there is a window, so that the last one came before */
         from[i] = i < windows ? (const uint8_t *)gathered : from[windows - 1];
         for (int32_t side = 0; side < OPLIB_CONV_SIDE && i < windows; side++)
             gathered =
