@@ -253,7 +253,7 @@ def show_report(report: Mapping[str, Any], board: BoardRecord | None = None) -> 
         ("multiply-accumulates", _count(report["macs"]), ""),
         ("instructions per image", _count(report["instructions"]), ""),
         *_time_rows(report["time"], report["limit_ms"]),
-        *_board_rows(board),
+        *board_rows(board),
     ]
     print_table(table("memory (bytes) and work", ("", "", "budget"), rows))
     print(describe_network(SubnetConfig.parse(report["subnet"])))
@@ -338,7 +338,7 @@ def _time_rows(time: Mapping[str, float] | None, limit: float | None) -> list[tu
     ]
 
 
-def _board_rows(board: BoardRecord | None) -> list[tuple[str, str, str]]:
+def board_rows(board: BoardRecord | None) -> list[tuple[str, str, str]]:
     """Return the row of a board's time, and of its stack; none where none was measured."""
     if board is None:
         return []

@@ -86,6 +86,7 @@ ELSEWHERE = {
     "oplib.plan.footprint": ("oplib/target/test_target.py", "cost_by_blocks"),
     "oplib.target.board": CHIPS,
     "oplib.target.board_record": "oplib/test_serve.py",
+    "oplib.target.host": "oplib/target/test_heap.py",
     "oplib.target.ports": ("oplib/codegen/test_emit.py", "network_header"),
     "oplib.target.serving": "oplib/test_serve.py",
     "supernet.attention": (TWINS, "relative_position"),

@@ -20,7 +20,7 @@ from evolve.subnet_search.task import Search, Task
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.inspection import inspect_run
-from mcuformer.run.artifact import RunDir, Stage, save_arrays, write_json
+from mcuformer.run.artifact import RunDir, Stage, file_digest, save_arrays, write_json
 from mcuformer.run.presets import load
 from mcuformer.run.threads import run_threads
 from mcuformer.space import SearchSpace
@@ -32,6 +32,7 @@ from oplib.network.source import LearnedScales, NetworkSource, save_learned
 from oplib.network.vit import float_model, random_weights
 from oplib.ops.base import Array
 from oplib.quantize.lower import quantize
+from oplib.target.board_record import KIND, RECORD, BoardRecord, Spread
 from oplib.target.firmware import refuse_foreign_files, write_firmware
 from oplib.target.predict import ExportedNetwork
 from oplib.target.target import Target as Board
@@ -120,11 +121,38 @@ def read_export(folder: Path) -> None:
 
 
 def write_run(folder: Path) -> None:
-    """Write a run of one recorded stage."""
+    """Write a run of one recorded stage, with what a board measured of it."""
     write_export(folder)
     run = RunDir(folder)
+    write_json(run.file(RECORD), KIND, board_record(run).dump())
     stage = Stage(EXPORT_STAGE, {"seed": 0}, (), ("export.json", "model_int8.json"))
     run.run_stage(stage, lambda: None)
+
+
+def board_record(run: RunDir) -> BoardRecord:
+    """Return what a board could have measured of a run."""
+    return BoardRecord(
+        device="stm32f100",
+        emulated=False,
+        port="/dev/ttyACM0",
+        baud=115_200,
+        images=10,
+        images_from="steering",
+        equal=True,
+        different_images=0,
+        cycles=Spread.of([48_000.0]),
+        clock_hz=24_000_000,
+        milliseconds=Spread.of([2.0]),
+        stack_bytes=600,
+        requests=31,
+        repeated=0,
+        refused=0,
+        network="0" * 64,
+        export=file_digest(run.file("export.json")),
+        measured="2026-01-01T00:00:00Z",
+        git_revision="unknown",
+        versions={},
+    )
 
 
 def read_run(folder: Path) -> None:

@@ -7,6 +7,7 @@ board carries none out twice.
 from __future__ import annotations
 
 import math
+import os
 import struct
 import time
 from collections.abc import Iterator
@@ -129,7 +130,8 @@ def open_line(port: str, baud: int) -> Iterator[Line]:
     try:
         line = serial.serial_for_url(port, baudrate=baud, write_timeout=WRITE_SECONDS)
     except (OSError, ValueError) as error:  # pyserial's own fault is an OSError
-        reason = str(getattr(error, "strerror", None) or error).partition(";")[0]
+        code = getattr(error, "errno", None)
+        reason = os.strerror(code) if code else str(error).partition(";")[0]
         raise ConfigError(
             f"cannot be opened: {reason}", where="port", got=port, expected=expected
         ) from error

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from fake_board import INFO, FakeBoard
+from fake_board import FakeBoard
 
 from mcuformer.device import Device
+from mcuformer.inspection import inspect_run
+from mcuformer.report import board_rows
 from mcuformer.run.artifact import RunDir, save_arrays
 from mcuformer.subnet import SubnetConfig
 from oplib import serve
@@ -184,7 +186,9 @@ def test_the_firmwares_own_images_stand_in_for_missing_data(
     assert images[2, 7, 7, 0] == 191
 
 
-def test_a_record_tells_its_result(exported: RunDir, refusal: Refusal) -> None:
+def test_a_record_tells_its_result(
+    exported: RunDir, refusal: Refusal, capsys: pytest.CaptureFixture[str]
+) -> None:
     refusal(board_of(exported, 1))
     record = current_record(exported)
     assert isinstance(record, BoardRecord)
@@ -192,4 +196,13 @@ def test_a_record_tells_its_result(exported: RunDir, refusal: Refusal) -> None:
         "stm32f100, a board at a_port: 4 images differ on 4 images, "
         "48,000 cycles, 2.0 ms per image, stack 300 bytes"
     )
-    assert INFO.clock_hz == record.clock_hz
+    assert board_rows(record) == [
+        ("milliseconds, board", "2.0", "OTHER LOGITS"),
+        ("SRAM: stack, board", "300", ""),
+    ]
+    emulated = record.model_copy(update={"emulated": True, "equal": True, "milliseconds": None})
+    assert board_rows(emulated)[0] == ("instructions, emulated board", "48,000", "")
+    assert board_rows(None) == []
+    capsys.readouterr()
+    inspect_run(str(exported.path))
+    assert capsys.readouterr().out.splitlines()[-1] == record.describe()

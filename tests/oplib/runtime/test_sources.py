@@ -21,7 +21,7 @@ COMPILERS = {
     "clang": ["clang"],
     **{core: ["arm-none-eabi-gcc", *flags.split()] for core, flags in CPU_FLAGS.items()},
 }
-PUBLIC = ("oplib.h", "port.h", "semihosting.h")
+PUBLIC = ("oplib.h", "port.h", "protocol.h", "semihosting.h")
 
 
 def need(program: str) -> None:
@@ -87,8 +87,8 @@ def test_public_headers_are_cpp(compiler: str, tmp_path: Path) -> None:
     need(compiler)
     source = tmp_path / "application.cpp"
     source.write_text("".join(f'#include "{name}"\n' for name in PUBLIC))
-    port = f"-I{RUNTIME / 'port' / 'cortex_m'}"
-    command = [compiler, *WARNINGS, INCLUDE, port, "-fsyntax-only", str(source)]
+    port = [f"-I{RUNTIME / 'port' / name}" for name in ("cortex_m", "app")]
+    command = [compiler, *WARNINGS, INCLUDE, *port, "-fsyntax-only", str(source)]
     subprocess.run(command, check=True)
 
 
