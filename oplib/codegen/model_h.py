@@ -82,7 +82,8 @@ int32_t @name@_class(const struct @name@_context *context);
 """
 PICTURES = """\
 /* Rows [first, first + count) of the image from a picture in memory, by steps 2 to @STEPS@ above.
- * For a whole image count is @NAME@_IMG_SIZE. @NAME@_WRONG_IMAGE: a side is not 1 to 4,096. */
+ * For a whole image count is @NAME@_IMG_SIZE. @NAME@_WRONG_IMAGE: a side is not 1 to 4,096, or the
+ * image has no such rows. */
 int32_t @name@_rows_from_rgb888(uint8_t *rows, int32_t first, int32_t count, const uint8_t *pixels,
                                 int32_t width, int32_t height);
 int32_t @name@_rows_from_rgb565(uint8_t *rows, int32_t first, int32_t count, const uint16_t *pixels,
@@ -262,7 +263,8 @@ def steps(pre: Preprocessing) -> list[str]:
         f"Make its channels {channels[pre.channel_order]}, of 8 bits each.",
         *ranges,
         crops[pre.crop],
-        f"Resize it to {pre.img_size} x {pre.img_size}, antialiased {pre.resize} as in Pillow.",
+        f"Resize it to {pre.img_size} x {pre.img_size}, antialiased {pre.resize} as in Pillow, "
+        "its columns before its rows.",
     ]
 
 
