@@ -2,29 +2,23 @@
 #   BOARD_CUBE     name of the variable, of CMake or of the environment, that names ST's part
 #   BOARD_OPENOCD  the board's configuration file of OpenOCD
 #   BOARD_LOADER   ST's loader for the flash outside the chip; empty without such a flash
-# stm32cube.cmake of its folder makes the library `stm32cube` of ST's files.
+# ST's part is a folder with ST's files and a stm32cube.cmake, which defines a library `stm32cube`:
+# the start-up code, the system file and the HAL's drivers that stm32*_hal_conf.h names, with the
+# folders of their headers, and what else board.c includes.
 set(port ${CMAKE_CURRENT_SOURCE_DIR}/../../port)
 include(${port}/target.cmake) # NETWORK, NETWORK_CPU_FLAGS, NETWORK_DEFINITIONS
 include(${CMAKE_CURRENT_SOURCE_DIR}/device.cmake) # BOARD_WEIGHTS_ADDRESS
 
-set(${BOARD_CUBE} "$ENV{${BOARD_CUBE}}" CACHE PATH "a checkout of ST's library, with submodules")
+set(${BOARD_CUBE} "$ENV{${BOARD_CUBE}}" CACHE PATH "folder of ST's files and stm32cube.cmake")
 set(MODEL_BOARD_DIR ${CMAKE_CURRENT_SOURCE_DIR}/../../board
     CACHE PATH "folder of your own C files")
 set(MODEL_PROGRAM "" CACHE STRING
     "demo, serve or main of port/app, or own; empty: main with C files of your own, demo without")
-if(NOT IS_DIRECTORY "${${BOARD_CUBE}}/Drivers")
-  message(FATAL_ERROR "${BOARD_CUBE}: got \"${${BOARD_CUBE}}\", expected a checkout of ST's library, "
-                      "which has a folder Drivers")
+set(cube ${${BOARD_CUBE}}/stm32cube.cmake)
+if(NOT EXISTS ${cube})
+  message(FATAL_ERROR "${BOARD_CUBE}: got \"${${BOARD_CUBE}}\", expected a folder with "
+                      "stm32cube.cmake; README.md says what it holds")
 endif()
-
-function(stm32_require)
-  foreach(source ${ARGN})
-    if(NOT EXISTS ${source})
-      message(FATAL_ERROR "${BOARD_CUBE}: no file ${source}; expected a checkout with submodules "
-                          "(git clone --recursive)")
-    endif()
-  endforeach()
-endfunction()
 
 file(GLOB own CONFIGURE_DEPENDS ${MODEL_BOARD_DIR}/*.c)
 set(demo ${port}/app/demo.c ${port}/app/serve.c ${port}/app/protocol.c)
@@ -47,7 +41,7 @@ add_subdirectory(${CMAKE_CURRENT_SOURCE_DIR}/../../firmware firmware)
 separate_arguments(optimize UNIX_COMMAND "${OPLIB_OPTIMIZE}")
 add_compile_options(${optimize} -ffunction-sections -fdata-sections)
 include_directories(${MODEL_BOARD_DIR}) # first, so that your stm32*_hal_conf.h goes before ours
-include(${CMAKE_CURRENT_SOURCE_DIR}/stm32cube.cmake)
+include(${cube})
 
 set(script ${CMAKE_CURRENT_SOURCE_DIR}/device.ld)
 add_executable(board.elf board.c ${port}/stm32/stm32.c ${${program}})
