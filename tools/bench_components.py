@@ -114,8 +114,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """Return the result as a table."""
-    header = ("device", "network", "self-test", "SRAM planned", "linked", "used", "of")
-    header += ("flash", "stack bound", "measured", "instructions", "ms, modelled")
+    sram = ("SRAM planned", "linked", "used", "of", "flash", "stack bound", "measured")
+    header = ("device", "network", "self-test", *sram, "instructions", "ms, modelled")
     rows = [
         (
             row["device"],

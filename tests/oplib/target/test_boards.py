@@ -73,7 +73,7 @@ def exported(small_network, small_subnet: SubnetConfig) -> Callable[[Device, Pat
 
     def export(device: Device, folder: Path) -> Path:
         scheduled = schedule(small_subnet, DEFAULT_FORMS, fast=FastRoom(Target(device).fast_bytes))
-        tests = selftest_c.TestImages(small_network.images[:10], np.arange(10))
+        tests = selftest_c.BuiltInImages(small_network.images[:10], np.arange(10))
         names = [str(index) for index in range(10)]
         component = Component(
             small_network.integer, scheduled, device, names, "digits", tests=tests

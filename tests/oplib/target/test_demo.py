@@ -58,7 +58,7 @@ def test_pictures_operators_and_stack(
     network = random_network(small_subnet, preprocessing, 3, forms)
     images, labels = network.images[:IMAGES], np.array([7, 8, 9])
     names = [f"name {index}" for index in range(10)]
-    tests = selftest_c.TestImages(images, labels)
+    tests = selftest_c.BuiltInImages(images, labels)
     scheduled = schedule(small_subnet, forms)
     component = Component(network.integer, scheduled, stm32f100, names, "digits", tests=tests)
     write_firmware(tmp_path, component)
