@@ -33,6 +33,7 @@ from oplib.network.vit import float_model, random_weights
 from oplib.ops.base import Array
 from oplib.quantize.lower import quantize
 from oplib.target.board_record import KIND, RECORD, BoardRecord, Spread
+from oplib.target.built import built_content
 from oplib.target.firmware import refuse_foreign_files, write_firmware
 from oplib.target.predict import ExportedNetwork
 from oplib.target.target import Target as Board
@@ -105,7 +106,7 @@ def write_export(folder: Path) -> None:
         "bit_exact": {"host": True, "emulated": None},
         "check_images": 10,
         "not_verified": ["emulated chip"],
-        "linked": None,
+        **built_content(None),
     }
     write_json(folder / "export.json", "export", content)
 

@@ -17,6 +17,7 @@ from mcuformer.chain import CHAIN, ChainConfig
 from mcuformer.errors import McuformerError
 from mcuformer.run.entry import compose
 from mcuformer.run.presets import conf_dir
+from oplib.serve import ServeConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -24,7 +25,9 @@ BLOCK = re.compile(r"^(?: {4}|\t)(.*)$|^```\w*\n(.*?)^```", re.MULTILINE | re.DO
 SPAN = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(r"(?:\.ci|conf|docs|evolve|mcuformer|oplib|supernet|tests|tools)/[\w./-]+")
-CONFIGS = {command.name: command.config for command in (*CHAIN, QAT)} | {"mcuformer": ChainConfig}
+CONFIGS = {command.name: command.config for command in (*CHAIN, QAT)}
+CONFIGS |= {"mcuformer": ChainConfig, "oplib.serve": ServeConfig}
+OF_RUNS = ("oplib.size",)  # commands that take a run directory, and no settings
 PROGRAMS = ("python", "torchrun", "make", "mcuformer")
 
 
@@ -92,11 +95,14 @@ def staged(word: str, place: Path) -> str:
 
 
 def faults_of_module(module: str, words: list[str], place: Path) -> Iterator[str]:
-    if words and re.fullmatch(r"[a-z]+", words[0]):  # inspect and predict
-        printed = run(["-m", module, words[0], place, *words[2:]]).stderr
+    verbs = [] if module in OF_RUNS else words[:1]
+    if not verbs or re.fullmatch(r"[a-z]+", verbs[0]):  # inspect and predict too
+        printed = run(["-m", module, *verbs, place, *words[len(verbs) + 1 :]]).stderr
         if not re.search("not a run directory|no such file", printed):
             yield f"{module} {words[0]}: {printed.strip()}"
         return
+    if module == "oplib.serve":
+        words = [f"port={words[0]}", *words[1:]]
     sweep = bool({"-m", "--multirun"} & set(words))
     overrides = [word for word in words if word not in ("-m", "--multirun")]
     if sweep:  # the first of several values
@@ -116,7 +122,8 @@ def faults_of_command(words: list[str], place: Path) -> Iterator[str]:
         yield from faults_of_module("mcuformer", rest, place)
     elif "-m" in rest:
         module, *rest = rest[rest.index("-m") + 1 :]
-        if not conf_dir().joinpath(f"{module.replace('.', '_')}.yaml").is_file():
+        preset = conf_dir() / f"{module.replace('.', '_')}.yaml"
+        if module not in OF_RUNS and not preset.is_file():
             yield f"no such command: {module}"
             return
         yield from faults_of_module(module, rest, place)

@@ -29,8 +29,8 @@ def test_memory_maps(device: Callable[[str], Device]) -> None:
     chip = device("stm32f427")
     script = linker_script(chip, {r.name: r for r in chip.regions})
     assert "ccm (rwx) : ORIGIN = 0x10000000, LENGTH = 65536" in script
-    assert ".arena (NOLOAD) : { . = ALIGN(8); *(.arena*) } > sram" in script
-    assert ".fast_arena (NOLOAD) : { . = ALIGN(8); *(.fast_arena*) } > ccm" in script
+    assert ".arena (NOLOAD) : ALIGN(8) { *(.arena*) } > sram" in script
+    assert ".fast_arena (NOLOAD) : ALIGN(8) { *(.fast_arena*) } > ccm" in script
     assert script.index(".stack") < script.index(".fast_arena")  # it grows out of the region
     machine = emulated_machine(chip)
     assert (machine.name, machine.mpu) == ("mps2-an386", True)
