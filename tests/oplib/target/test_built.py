@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def test_an_arena_in_sdram_is_built_and_not_verified(
     regions = [*content["regions"], SDRAM]
     chip = Device.parse(content | {"regions": regions, "arena_region": "sdram"})
     assert elf_files(chip) == {"device": "build/device.elf"}
-    run = RunDir(str(write(small_network, chip)))
+    network = replace(small_network, scheduled=Target(chip).schedule(small_subnet))
+    run = RunDir(str(write(network, chip)))
     planned, images = Target(chip).cost(small_subnet).footprint, small_network.images[:2]
     result = compare(small_network.integer, run.path, tmp_path / "builds", chip, images)
     assert result.bit_exact == {"host": True, "emulated": None}
