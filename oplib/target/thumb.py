@@ -188,10 +188,12 @@ class _Walk:
         self.deepest[instruction.address] = max(depth, after)
         self._note_arguments(instruction, depth)
         goes_on, targets = self._branch(instruction, depth)
+        ways = [(target, max(after, 0)) for target in targets]
         following = self._next.get(instruction.address)
         if (goes_on or instruction.conditional) and following is not None:
-            targets.append(following)
-        return [(target, max(after, 0)) for target in targets]
+            skipped = depth if instruction.conditional else 0
+            ways.append((following, max(after, skipped, 0)))
+        return ways
 
     def _note_arguments(self, instruction: Instruction, depth: int) -> None:
         """Note the words next to the stack pointer that an instruction reads or writes.
@@ -273,6 +275,8 @@ class _Walk:
         if moved:
             return -int(moved[1] or moved[2])
         if operands[:1] != ("sp",) or name.startswith(SOURCES_FIRST):
+            if name == "msr" and operands[0].upper() in ("MSP", "PSP"):
+                raise FirmwareError(UNKNOWN_FRAME, where=self._name)
             return 0
         if name in ("add", "addw", "sub", "subw") and operands[1:-1] in ((), ("sp",)):
             amount = self._amount(instruction)

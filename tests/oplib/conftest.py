@@ -21,18 +21,14 @@ from oplib.ops.base import ArrayRef, Buffers, Bytes4, Field, Lowered, Nested, Pa
 from oplib.ops.registry import OPERATORS
 from oplib.plan.schedule import Schedule, schedule
 from oplib.quantize.lower import quantize
+from oplib.target.kernel_library import STRICT
 
 RUNTIME = Path(__file__).resolve().parents[2] / "oplib" / "runtime"
 FLAGS = [
     "-std=c99",
     "-O1",
     "-g",
-    "-Wall",
-    "-Wextra",
-    "-Wpedantic",
-    "-Wconversion",
-    "-Wshadow",
-    "-Werror",
+    *STRICT.split(),
     "-fPIC",
     "-shared",
 ]

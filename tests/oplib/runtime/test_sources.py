@@ -9,19 +9,25 @@ from pathlib import Path
 
 import pytest
 
+from oplib.target.kernel_library import STRICT
 from oplib.target.linker import CPU_FLAGS
 
 ROOT = Path(__file__).resolve().parents[3]
 RUNTIME = ROOT / "oplib" / "runtime"
 INCLUDE = f"-I{RUNTIME / 'include'}"
-WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-C_FLAGS = ["-std=c99", "-O2", *WARNINGS, "-Wconversion", "-Wshadow"]
+WARNINGS = STRICT.split()
+C_FLAGS = ["-std=c99", "-O2", *WARNINGS]
 COMPILERS = {
     "gcc": ["gcc"],
     "clang": ["clang"],
     **{core: ["arm-none-eabi-gcc", *flags.split()] for core, flags in CPU_FLAGS.items()},
 }
-PUBLIC = ("oplib.h", "port.h", "protocol.h", "semihosting.h")
+PUBLIC = (
+    *sorted(path.name for path in (RUNTIME / "include").glob("oplib*.h")),
+    "port.h",
+    "protocol.h",
+    "semihosting.h",
+)
 
 
 def need(program: str) -> None:
@@ -31,7 +37,7 @@ def need(program: str) -> None:
 
 
 def kernels() -> list[Path]:
-    return sorted((RUNTIME / "src").glob("*.c"))
+    return sorted([*(RUNTIME / "src").glob("*.c"), *(RUNTIME / "support").glob("*.c")])
 
 
 @pytest.mark.usefixtures("host_tools")
@@ -88,7 +94,7 @@ def test_public_headers_are_cpp(compiler: str, tmp_path: Path) -> None:
     source = tmp_path / "application.cpp"
     source.write_text("".join(f'#include "{name}"\n' for name in PUBLIC))
     port = [f"-I{RUNTIME / 'port' / name}" for name in ("cortex_m", "app")]
-    command = [compiler, *WARNINGS, INCLUDE, *port, "-fsyntax-only", str(source)]
+    command = [compiler, "-std=c++17", *WARNINGS, INCLUDE, *port, "-fsyntax-only", str(source)]
     subprocess.run(command, check=True)
 
 

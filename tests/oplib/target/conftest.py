@@ -24,6 +24,7 @@ from oplib.plan.schedule import Schedule, schedule
 from oplib.target import board, host, qemu
 from oplib.target.firmware import write_firmware
 from oplib.target.qemu import EmulatedRun
+from oplib.target.stack_bound import stack_bounds
 from oplib.target.target import Target
 
 NAMES = (*map(str, range(9)), '"ü"\\')
@@ -81,7 +82,8 @@ def check_agreement(emulator_tools: None) -> Agreement:
         elf = qemu.build(place, place / "emulated")
         result = qemu.run_images(elf, device, network.images[:8], 10)
         assert np.array_equal(result.logits, expected[:8])
-        assert 0 < result.stack_high_water_bytes <= device.stack_reserve_bytes
+        bound = stack_bounds(elf, "model").stack_bytes
+        assert 0 < result.stack_high_water_bytes <= bound <= device.stack_reserve_bytes
         linked = board.measure(elf)
         planned = planned_cost(subnet, device.core, forms, fast=fast)
         assert (linked.arena, linked.weights) == (planned.arena, planned.weights)

@@ -16,6 +16,7 @@ from mcuformer.subnet import SubnetConfig
 from oplib.forms import Forms
 from oplib.network.reference import run_integer
 from oplib.target import host, qemu
+from oplib.target.kernel_library import STRICT
 
 ONE_UNIT = "-O3 -flto -fstrict-aliasing"
 APPLICATION = """\
@@ -73,7 +74,7 @@ def test_a_cpp_application_links(
     subprocess.run(["cmake", "--build", tmp_path / "build"], check=True)
     source, program = tmp_path / "application.cpp", str(tmp_path / "application")
     source.write_text(APPLICATION)
-    flags = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{folder}"]
+    flags = ["-std=c++17", *STRICT.split(), f"-I{folder}"]
     libraries = [str(tmp_path / "build" / name) for name in ("libmodel.a", "oplib/liboplib.a")]
     linked = [str(source), *libraries, "-o", program]
     subprocess.run(["c++", *flags, f"-I{folder / 'oplib/include'}", *linked], check=True)

@@ -14,10 +14,11 @@ from mcuformer.device import Device
 from mcuformer.errors import FirmwareError
 from oplib.codegen.weights_c import WEIGHTS_SECTION, WeightsForm
 from oplib.target import host, qemu
+from oplib.target.kernel_library import STRICT
 from oplib.target.linker import CPU_FLAGS
 
 WEIGHTS = "firmware/model_weights.bin"
-FLAGS = "-std=c99 -O2 -fdata-sections -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
+FLAGS = f"-std=c99 -O2 -fdata-sections {STRICT}"
 COMPILERS = {
     "gcc": ("gcc", "objcopy"),
     "clang": ("clang", "objcopy"),

@@ -96,7 +96,7 @@ __attribute__((noreturn)) void port_reset(void)
         *to++ = *from++;
     for (uint32_t *to = port_bss_start; to < port_bss_end;)
         *to++ = 0u;
-    uint32_t *top;
+    const uint32_t *top;
     __asm__ volatile("mov %0, sp" : "=r"(top));
     for (uint32_t *to = port_stack_start; to < top - 8;)
         *to++ = STACK_PAINT;
