@@ -95,8 +95,8 @@ def staged(word: str, place: Path) -> str:
 
 
 def faults_of_module(module: str, words: list[str], place: Path) -> Iterator[str]:
-    verbs = [] if module in OF_RUNS else words[:1]
-    if not verbs or re.fullmatch(r"[a-z]+", verbs[0]):  # inspect and predict too
+    verbs = [word for word in words[:1] if re.fullmatch(r"[a-z]+", word)]  # inspect and predict
+    if verbs or module in OF_RUNS:
         printed = run(["-m", module, *verbs, place, *words[len(verbs) + 1 :]]).stderr
         if not re.search("not a run directory|no such file", printed):
             yield f"{module} {words[0]}: {printed.strip()}"

@@ -66,7 +66,7 @@ def test_a_measured_scale_corrects_the_core_alone(stm32f746: Device) -> None:
     assert time is not None
     assert time.ms_cpu == pytest.approx(1.5 * plain.ms_cpu, abs=1e-4)
     assert time.ms_memory == plain.ms_memory
-    assert stm32f746.content() == {k: v for k, v in stm32f746.dump().items() if k != "cpi_scale"}
+    assert "cpi_scale" not in stm32f746.content()
     assert corrected.content()["cpi_scale"] == 1.5  # results of before stay valid without it
 
 

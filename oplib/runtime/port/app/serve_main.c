@@ -3,8 +3,8 @@
  * @file serve_main.c
  * @brief A program that does nothing but serve `python -m oplib.serve`.
  *
- * Define board_init in a file of your own if clocks, caches, external memory or the serial line need
- * a set-up, and the port_serial_... functions of port.h.
+ * Define the port_serial_... functions of port.h in a file of your own, and board_init if clocks,
+ * caches, external memory or the serial line need a set-up.
  */
 #include "memory.h"
 #include "port.h"
