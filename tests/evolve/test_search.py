@@ -36,7 +36,7 @@ def worth(subnet: SubnetConfig) -> float:
 def test_the_search_finds_nearly_the_best_admissible_subnet(
     digits_space: SearchSpace, target: Target
 ) -> None:
-    points = (digits_space.point_at((1, 0)),)
+    points = (digits_space.point_at((2, 1)),)
     problem = Problem(digits_space, points, target.admits, target.limit)
     config = EvolutionConfig(population=40, generations=12, mutants=20, crossovers=15)
 
