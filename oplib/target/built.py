@@ -13,7 +13,7 @@ from mcuformer.run.artifact import RunDir, write_bytes
 from mcuformer.run.progress import say
 from oplib.target import board
 from oplib.target.board import LinkedSizes
-from oplib.target.compare import check_linked, check_stack
+from oplib.target.compare import check_linked, check_stack, code_estimate_is_off
 from oplib.target.linker import is_emulated
 from oplib.target.stack_bound import StackBounds, stack_bounds
 from oplib.target.tools import installed
@@ -93,6 +93,9 @@ def build_programs(
         return None
     built = Built(linked, max(stacks, key=lambda stack: stack.stack_bytes), measured_stack)
     check_linked(linked, planned)
+    off = code_estimate_is_off(linked, planned)
+    if off is not None:
+        say(off)
     check_stack(built.stack.stack_bytes, measured_stack, device)
     for target, file in elf_files(device).items():
         write_bytes(run.file(file), elves[target].read_bytes())

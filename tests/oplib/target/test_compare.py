@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mcuformer.cost import Footprint
 from mcuformer.device import Device
 from oplib.target import host, qemu, tools
-from oplib.target.compare import Comparison, compare
+from oplib.target.board import LinkedSizes
+from oplib.target.compare import Comparison, code_estimate_is_off, compare
 from oplib.target.qemu import EmulatedRun
 
 
@@ -46,3 +48,22 @@ def test_missing_tools_are_told(
         "emulated chip",
     ]
     assert "no-such-emulator not found; install with `apt-get install b`" in found.missing[1]
+
+
+def test_code_beside_its_estimate() -> None:
+    """A tenth of 20,000 bytes is no news; a byte more is."""
+    planned = Footprint(
+        arena_bytes=0,
+        fast_bytes=0,
+        static_bytes=0,
+        stack_bytes=0,
+        weights_bytes=10,
+        code_bytes=20_000,
+    )
+
+    def told(code: int) -> str | None:
+        return code_estimate_is_off(LinkedSizes(0, 0, 10, 0, 10 + code, {}), planned)
+
+    assert told(18_000) is told(20_000) is told(22_000) is None
+    assert str(told(22_001)).startswith("code takes 22,001 bytes and was estimated at 20,000")
+    assert told(17_999) is not None

@@ -313,6 +313,20 @@ def test_files_of_the_users_are_never_replaced(
     assert (path / "model.h").exists()
 
 
+def test_what_is_beside_the_folders_survives_every_export(
+    small_network, write: Callable[..., Path], stm32f746: Device
+) -> None:
+    folder = write(small_network, stm32f746)
+    mine = folder / "board" / "board.c"
+    mine.parent.mkdir()
+    mine.write_text("/* my own */")
+    for _ in range(10):
+        write(small_network, stm32f746)
+    assert mine.read_text() == "/* my own */"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"board", "boards", "firmware", "port"}
+
+
 def test_a_folder_that_no_export_wrote_is_not_replaced(
     small_network, write: Callable[..., Path], stm32f100: Device, tmp_path: Path
 ) -> None:
