@@ -263,7 +263,11 @@ def tables(result: dict[str, Any]) -> list[Table]:
     title = f"{result['exports']} random networks"
     return [
         Table(("compared with numpy", "images", "with a logit that differs"), rows, title),
-        Table(("promise", "difference", "exports that break it"), promises, f"{title}: bytes"),
+        Table(
+            ("promise", "difference", "exports that break it"),
+            promises,
+            f"{title}, what was promised",
+        ),
     ]
 
 
