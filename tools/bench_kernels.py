@@ -27,11 +27,14 @@ from model_cycles import Work
 from tool import Parser, Table
 
 from mcuformer.device import Core, Device, MemoryRegion
-from oplib.codegen.runtime import RUNTIME
-from oplib.target import qemu
+from oplib.codegen.runtime import CORE_DEFINITIONS, RUNTIME
+from oplib.target import kernel_library, qemu
+from oplib.target.kernel_library import Compilation
 from oplib.target.linker import (
+    CORE_FLAGS,
     CPU_FLAGS,
     KERNEL_FLAGS,
+    OPTIMIZE,
     board_header,
     emulated_machine,
     linker_script,
@@ -102,6 +105,17 @@ def generic_device(core: Core) -> Device:
     )
 
 
+def compilation(core: Core) -> Compilation:
+    """Return how operators are compiled for a core, as in every exported network."""
+    return Compilation(
+        compiler="arm-none-eabi-gcc",
+        flags=CORE_FLAGS[core],
+        definitions=" ".join(CORE_DEFINITIONS[core]),
+        optimize=OPTIMIZE,
+        options=(f"-DCMAKE_TOOLCHAIN_FILE={RUNTIME / 'port' / 'cortex_m' / 'toolchain.cmake'}",),
+    )
+
+
 def measure(core: Core, cases: Sequence[Case]) -> list[Result]:
     """Run cases on the emulator."""
     require(*qemu.TOOLS)
@@ -113,8 +127,8 @@ def measure(core: Core, cases: Sequence[Case]) -> list[Result]:
         (folder / "board.h").write_text(board_header(machine))
         (folder / "board.ld").write_text(linker_script(device, machine.regions))
         (folder / "cases.bin").write_bytes(b"".join(case.record() for case in cases))
-        sources = [Path(__file__).with_suffix(".c"), *sorted((RUNTIME / "src").glob("*.c"))]
-        sources += [RUNTIME / "support" / "picture.c", port / "startup.c", port / "semihosting.c"]
+        operators = kernel_library.operators(folder / "operators", compilation(core))
+        sources = [Path(__file__).with_suffix(".c"), port / "startup.c", port / "semihosting.c"]
         flags = [*CPU_FLAGS[core].split(), *KERNEL_FLAGS.split(), "-ffunction-sections"]
         include = [f"-I{path}" for path in (folder, port, RUNTIME / "include")]
         link = [
@@ -123,7 +137,7 @@ def measure(core: Core, cases: Sequence[Case]) -> list[Result]:
             "-Wl,--gc-sections",
             f"-Wl,-T,{folder}/board.ld",
         ]
-        files = [str(path) for path in sources]
+        files = [str(path) for path in (*sources, operators)]
         elf = folder / "bench.elf"
         run(["arm-none-eabi-gcc", *flags, *include, *files, *link, "-o", str(elf)])
         works = model_cycles.measure(elf, machine.name, core.removeprefix("cortex-"), folder)

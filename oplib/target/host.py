@@ -36,16 +36,25 @@ def build(folder: Path, build_dir: Path, sanitize: str = "", optimize: str = OPT
         FirmwareError: the build failed.
     """
     require(*TOOLS)
+    kernel_library.build(folder, "port/host", build_dir, compilation(sanitize, optimize))
+    return build_dir / "libnetwork.so"
+
+
+def compilation(sanitize: str = "", optimize: str = OPTIMIZE) -> Compilation:
+    """Return how operators are compiled for this computer.
+
+    Args:
+        sanitize: names of sanitizers, separated by commas.
+        optimize: optimisation flags of compiler and linker.
+    """
     flags = f"-fsanitize={sanitize} -fno-sanitize-recover -g" if sanitize else ""
-    compilation = Compilation(
+    return Compilation(
         compiler=os.environ.get("CC") or "cc",
         flags=f"-fPIC {flags}".strip(),
         definitions="",
         optimize=optimize,
         settings=(f"-DMODEL_SANITIZE={sanitize}",),
     )
-    kernel_library.build(folder, "port/host", build_dir, compilation)
-    return build_dir / "libnetwork.so"
 
 
 def run_images(library: Path, images: Array, num_classes: int) -> Array:

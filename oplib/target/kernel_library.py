@@ -87,20 +87,33 @@ def build(folder: Path, project: str, build_dir: Path, compilation: Compilation)
         ArtifactError: a file is missing, or the disk is full.
     """
     place, source = build_dir.resolve(), folder.resolve()
-    place.mkdir(parents=True, exist_ok=True)
-    kept = place / "liboplib.a"
-    if _unchanged(source / COMPONENT / OPERATORS_FOLDER):
-        entry = cache_folder(None) / "kernels" / f"{_key(compilation)}.a"
-        if not _take(entry, kept):
-            _compile(place / "operators", compilation)
-            _keep(place / "operators" / "liboplib.a", entry)
-            _copy(place / "operators" / "liboplib.a", kept)
-        library = str(kept)
-    else:
-        library = ""
+    own = _unchanged(source / COMPONENT / OPERATORS_FOLDER)
+    library = str(operators(place, compilation)) if own else ""
     variables = {"OPLIB_LIBRARY": library, "OPLIB_OPTIMIZE": compilation.optimize}
     options = (*compilation.options, *compilation.settings)
     _cmake(source / project, place, options, variables)
+
+
+def operators(build_dir: Path, compilation: Compilation) -> Path:
+    """Return the library of all operators of this version, from the cache or compiled.
+
+    Args:
+        build_dir: folder for it, created if missing.
+        compilation: how it is compiled.
+
+    Raises:
+        FirmwareError: the build failed.
+        ArtifactError: the disk is full.
+    """
+    build_dir.mkdir(parents=True, exist_ok=True)
+    kept = build_dir / "liboplib.a"
+    entry = cache_folder(None) / "kernels" / f"{_key(compilation)}.a"
+    if not _take(entry, kept):
+        compiled = build_dir / "operators"
+        _compile(compiled, compilation)
+        _keep(compiled / "liboplib.a", entry)
+        _copy(compiled / "liboplib.a", kept)
+    return kept
 
 
 def _compile(place: Path, compilation: Compilation) -> None:

@@ -6,7 +6,6 @@ import ctypes
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,17 +20,8 @@ from oplib.ops.base import ArrayRef, Buffers, Bytes4, Field, Lowered, Nested, Pa
 from oplib.ops.registry import OPERATORS
 from oplib.plan.schedule import Schedule, schedule
 from oplib.quantize.lower import quantize
-from oplib.target.kernel_library import STRICT
+from oplib.target import host, kernel_library
 
-RUNTIME = Path(__file__).resolve().parents[2] / "oplib" / "runtime"
-FLAGS = [
-    "-std=c99",
-    "-O1",
-    "-g",
-    *STRICT.split(),
-    "-fPIC",
-    "-shared",
-]
 C_TYPES = {
     "int32_t": ctypes.c_int32,
     "uint32_t": ctypes.c_uint32,
@@ -122,11 +112,13 @@ def c_struct() -> Callable[..., ctypes.Structure]:
 @pytest.fixture(scope="session")
 def kernels(host_tools: None, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """Every kernel, compiled with the undefined-behaviour sanitizer, which ends the process."""
-    library = tmp_path_factory.mktemp("kernels") / "liboplib.so"
-    sources = [str(path) for path in sorted((RUNTIME / "src").glob("*.c"))]
-    sanitize = ["-fsanitize=undefined", "-fno-sanitize-recover"]
-    command = ["cc", *FLAGS, *sanitize, f"-I{RUNTIME / 'include'}", *sources, "-o", str(library)]
-    subprocess.run(command, check=True)
+    place = tmp_path_factory.mktemp("kernels")
+    operators = kernel_library.operators(place, host.compilation(sanitize="undefined"))
+    whole = ["-Wl,--whole-archive", str(operators), "-Wl,--no-whole-archive"]
+    library = place / "liboplib.so"
+    subprocess.run(
+        ["cc", "-shared", "-fsanitize=undefined", *whole, "-o", str(library)], check=True
+    )
     return ctypes.CDLL(str(library))
 
 
