@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from oplib.codegen.weights_c import WEIGHTS_SECTION
 from oplib.package.sources import Sources
 
 README = """\
@@ -35,8 +36,8 @@ README = """\
    and after the initialisation of the chip, `test_network()` returns @NAME@_OK (0) if the network
    computes what the reference does. `Inc/@name@.h` says what else to call.
 
-Weights are C text and end up in `.rodata`. To place them in external flash, add a section for
-`*(.rodata.@name@_weights)` to the linker script; -fdata-sections is CubeIDE's default.
+Weights are C text in the section `@SECTION@.@name@`, which the linker script takes with
+`*(.rodata*)`. For external flash give that section a line of its own, before this one.
 """
 
 
@@ -45,7 +46,9 @@ def cube_files(sources: Sources) -> dict[str, bytes]:
     program = sources.fill("@PROGRAM@").decode().rstrip("\n").splitlines()
     indented = "\n".join(f"       {line}".rstrip() for line in program)
     return {
-        "README.md": sources.fill(README.replace("@INDENTED@", indented)),
+        "README.md": sources.fill(
+            README.replace("@INDENTED@", indented).replace("@SECTION@", WEIGHTS_SECTION)
+        ),
         **{f"Inc/{name}": content for name, content in sources.headers.items()},
         **{f"Src/{name}": content for name, content in sources.code.items()},
     }
