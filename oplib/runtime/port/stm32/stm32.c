@@ -196,19 +196,25 @@ static int32_t set_up_uart(void)
     return 0;
 }
 
+/* Everything that no region covers stays as it is after a reset. */
+static void set_region(MPU_Region_InitTypeDef *region)
+{
+    region->Enable = MPU_REGION_ENABLE;
+    region->DisableExec = MPU_INSTRUCTION_ACCESS_DISABLE;
+    HAL_MPU_Disable();
+    HAL_MPU_ConfigRegion(region);
+    HAL_MPU_Enable(MPU_PRIVILEGED_DEFAULT);
+}
+
 void stm32_map_read_only(uint8_t number, uint32_t base, uint8_t size)
 {
     MPU_Region_InitTypeDef region = {0};
-    region.Enable = MPU_REGION_ENABLE;
     region.Number = number;
     region.BaseAddress = base;
     region.Size = size;
     region.AccessPermission = MPU_REGION_PRIV_RO_URO;
-    region.DisableExec = MPU_INSTRUCTION_ACCESS_DISABLE;
     region.IsCacheable = MPU_ACCESS_CACHEABLE;
-    HAL_MPU_Disable();
-    HAL_MPU_ConfigRegion(&region);
-    HAL_MPU_Enable(MPU_PRIVILEGED_DEFAULT);
+    set_region(&region);
 }
 
 /* The core reads normal memory ahead of the program. Where a serial flash is not ready yet, such a
@@ -216,17 +222,13 @@ void stm32_map_read_only(uint8_t number, uint32_t base, uint8_t size)
 void stm32_forbid_external(void)
 {
     MPU_Region_InitTypeDef region = {0};
-    region.Enable = MPU_REGION_ENABLE;
     region.Number = 0u;
     region.BaseAddress = 0u;
     region.Size = MPU_REGION_SIZE_4GB;
     region.SubRegionDisable = 0xE7u; /* eighths of the addresses: only the fourth and the fifth */
     region.AccessPermission = MPU_REGION_NO_ACCESS;
-    region.DisableExec = MPU_INSTRUCTION_ACCESS_DISABLE;
     region.IsShareable = MPU_ACCESS_SHAREABLE;
-    HAL_MPU_Disable();
-    HAL_MPU_ConfigRegion(&region);
-    HAL_MPU_Enable(MPU_PRIVILEGED_DEFAULT);
+    set_region(&region);
 }
 
 static void start_cycle_counter(void)
