@@ -167,7 +167,7 @@ def divided(stm32f100: Device, arena: int, fast: int) -> Device:
     return Device.parse(content)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_a_budget_is_divided_between_two_regions(
     digits_space: SearchSpace, stm32f100: Device, data: st.DataObject, seed: int
