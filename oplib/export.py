@@ -110,7 +110,7 @@ def stage(config: ExportConfig) -> Stage:
     """Return the files and settings that the command reads, and the files that it writes.
 
     Raises:
-        ArtifactError: the firmware folder holds files that no export wrote.
+        ArtifactError: a generated folder holds files that no export wrote.
     """
     refuse_foreign_files(config.run.path)
     outputs = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from mcuformer import __version__
@@ -11,7 +12,7 @@ from mcuformer.cost import Cost
 from mcuformer.device import Device
 from oplib.codegen.names import Names
 from oplib.codegen.selftest_c import BuiltInImages
-from oplib.codegen.weights_c import WeightsForm
+from oplib.codegen.weights_c import WeightsForm, weights_image
 from oplib.network.reference import IntegerModel
 from oplib.ops.registry import OPERATORS
 from oplib.plan.schedule import Schedule
@@ -50,6 +51,11 @@ class Component:
     def names(self) -> Names:
         """Names of the network in C."""
         return Names(self.name)
+
+    @cached_property
+    def image(self) -> bytes:
+        """Bytes of the constants in flash."""
+        return weights_image(self.model, self.scheduled)
 
     @property
     def fetches(self) -> bool:

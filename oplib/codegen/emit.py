@@ -24,7 +24,6 @@ from oplib.codegen.weights_c import (
     emit_weights_text,
     owners,
     specs,
-    weights_image,
 )
 from oplib.network.reference import IntegerModel
 from oplib.ops.registry import OPERATORS
@@ -61,7 +60,7 @@ set_source_files_properties(@source@ PROPERTIES COMPILE_OPTIONS -fno-lto
 def emit(component: Component) -> dict[str, bytes]:
     """Return the content of each file of a component but its manifest; equal for equal inputs."""
     model, scheduled, names = component.model, component.scheduled, component.names
-    head, form, image = component.heading, component.weights, weights_image(model, scheduled)
+    head, form, image = component.heading, component.weights, component.image
     tests = component.tests or BuiltInImages.none(model)
     calls = emit_model(component, Arena(scheduled))
     digest = _network_digest(calls, image)
@@ -114,9 +113,7 @@ def manifest(component: Component) -> dict[str, Any]:
     constants = [spec for node in owners(scheduled) for spec in specs(calls, node)]
     return {
         "name": component.name,
-        "digest": _network_digest(
-            emit_model(component, Arena(scheduled)), weights_image(model, scheduled)
-        ),
+        "digest": _network_digest(emit_model(component, Arena(scheduled)), component.image),
         "device": component.device.dump(),
         **component.facts,
         "preprocessing": model.preprocessing.dump(),

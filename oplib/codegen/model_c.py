@@ -20,10 +20,9 @@ COLUMNS = 100
 STATE = """\
 #define READY 1 /* the state of a context after @name@_init(); before it, zeros */
 
+/* What a context that is not ready returns. */
 static int32_t status_of(const struct @name@_context *context)
 {
-    if (context->state == READY)
-        return @NAME@_OK;
     return context->state < 0 ? context->state : @NAME@_NOT_INITIALISED;
 }
 

@@ -244,10 +244,9 @@ static const oplib_linear_s8_params head = {
 
 #define READY 1 /* the state of a context after model_init(); before it, zeros */
 
+/* What a context that is not ready returns. */
 static int32_t status_of(const struct model_context *context)
 {
-    if (context->state == READY)
-        return MODEL_OK;
     return context->state < 0 ? context->state : MODEL_NOT_INITIALISED;
 }
 
