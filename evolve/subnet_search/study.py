@@ -67,15 +67,17 @@ class Study:
                 optuna.delete_study(study_name=name, storage=storage)
                 del present[name]
             spaces = {study.user_attrs.get("space") for study in present.values()}
+            spaces.discard(None)  # another worker has created its study this moment
             if shared and spaces and space_key not in spaces:
                 raise ArtifactError("holds a study of another space", where=location)
             if name in present:
                 self._study = optuna.load_study(study_name=name, storage=storage)
             else:
                 self._study = self._new_study(storage, name, objectives)
-                self._study.set_user_attr("space", space_key)
-                self._study.set_user_attr("conditions", dict(conditions))
-            earlier = dict(self._study.user_attrs.get("conditions", {}))
+            for key, value in (("space", space_key), ("conditions", dict(conditions))):
+                if key not in self._study.user_attrs:
+                    self._study.set_user_attr(key, value)
+            earlier = dict(self._study.user_attrs["conditions"])
             self._reader = TrialReader(self._study)
             self._queue = Queue(search, self._study, self._reader)
             recorded = self._reader.recorded()

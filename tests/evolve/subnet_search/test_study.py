@@ -20,6 +20,7 @@ from evolve.subnet_search.evolution import EvolutionConfig
 from evolve.subnet_search.nsga2 import Nsga2Config
 from evolve.subnet_search.problem import Problem
 from evolve.subnet_search.random_subnets import RandomConfig
+from evolve.subnet_search.storage import open_storage
 from evolve.subnet_search.strategy import Strategy
 from evolve.subnet_search.study import Study
 from evolve.subnet_search.task import Search, Task
@@ -264,6 +265,22 @@ def test_a_named_study_of_another_space_is_refused(problem: Problem, journal: st
     space = problem.space.model_copy(update={"depth": (2,)})
     with pytest.raises(ArtifactError, match=r"journal\.log: holds a study of another space"):
         search(replace(problem, space=space), journal, MadeUp(), shared=True)
+
+
+def test_a_study_that_another_worker_creates_this_moment_is_no_fault(
+    problem: Problem, journal: str
+) -> None:
+    """A worker creates its study first and says then of which space it is."""
+    search(problem, journal, MadeUp(), shared=True)
+    other = Path(journal).with_name("other.log")
+    created = Path(journal).read_text().splitlines()[0]
+    assert '"study_name"' in created
+    other.write_text(created + "\n")
+    found = search(problem, str(other), MadeUp(), shared=True)
+    assert found == search(problem, journal, MadeUp(), shared=True)
+    attributes = optuna.load_study(study_name=None, storage=open_storage(str(other))).user_attrs
+    assert attributes["conditions"] == CONDITIONS
+    assert "space" in attributes
 
 
 def test_a_full_disk_is_one_line(
