@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import Device
 from mcuformer.limits import PathText
 from mcuformer.run.artifact import (
+    RunDir,
     Stage,
     file_digest,
     read_value,
@@ -23,6 +25,7 @@ from mcuformer.subnet import SubnetConfig
 from supernet.pruning.counts import describe_pruning, pruning_counts
 from supernet.pruning.settings import PruningConfig
 from supernet.recipe import Recipe
+from supernet.run_files import load_supernet, supernet_files
 
 
 class FinetuneConfig(Settings):
@@ -35,15 +38,26 @@ class FinetuneConfig(Settings):
         subnet: ``subnet.json`` of a network to train from scratch; null takes the search's winner
             with its inherited weights.
         pruning: how the network is pruned while it trains; null is not at all.
+        supernet: run directory whose supernet's largest subnet is the teacher ``largest`` of the
+            recipe; null is this run.
     """
 
-    without_effect: ClassVar[tuple[str, ...]] = (*Settings.without_effect, "device")
+    without_effect: ClassVar[tuple[str, ...]] = (*Settings.without_effect, "device", "supernet")
 
     device: Device | None = None
     data: DataConfig
     recipe: Recipe
     subnet: PathText | None = None
     pruning: PruningConfig | None = None
+    supernet: PathText | None = None
+
+    @property
+    def teacher_run(self) -> RunDir | None:
+        """The run whose supernet teaches; None if the recipe has no such teacher."""
+        distillation = self.recipe.distillation
+        if distillation is None or distillation.teacher != "largest":
+            return None
+        return self.run if self.supernet is None else RunDir(self.supernet)
 
 
 def stage(config: FinetuneConfig) -> Stage:
@@ -53,7 +67,8 @@ def stage(config: FinetuneConfig) -> Stage:
         McuformerError: the user's subnet is damaged, for other channels or classes, or cannot be
             pruned as asked.
     """
-    inputs = [subnet_file(config)]
+    teachers = () if config.teacher_run is None else supernet_files(config.teacher_run)
+    inputs = [subnet_file(config), *teachers]
     if config.subnet is None:
         inputs.append(config.run.file("weights.safetensors"))
     else:
@@ -87,7 +102,7 @@ def finetune(config: FinetuneConfig) -> None:
     With pruning these are the pruned network's, and ``pruning.json`` counts its weights.
 
     Raises:
-        ArtifactError: the subnet or its weights are damaged.
+        ArtifactError: the subnet, its weights or the teacher are missing or damaged.
         ConfigError: the subnet cannot be pruned as asked.
         DataError: the subnet is for other channels or classes than the data's.
     """
@@ -115,8 +130,14 @@ def finetune(config: FinetuneConfig) -> None:
         load_model(vit, weights)
         start = file_digest(weights)
     identity = {"subnet": subnet.dump(), "start": start}
+    teacher = None
+    if config.teacher_run is not None:
+        teacher = load_supernet(config.teacher_run, dataset.preprocessing)
+        config.data.check_network(teacher.largest)
+        identity["teacher"] = file_digest(supernet_files(config.teacher_run)[1])
     directory = config.run.file("finetune")
     task = network_task(vit, dataset, config.recipe, config.seed, directory, identity)
+    task = replace(task, supernet=teacher)
     torch.set_num_threads(run_threads(config.run, config.threads))
     measure = TrainingAccuracy(dataset, config.seed)
     counts = config.run.file("pruning.json")

@@ -60,12 +60,10 @@ from oplib.target.target import TargetSettings
 from supernet.distributed import DistributedCommand
 from supernet.pruning.settings import FeedbackPruning
 from supernet.recipe import check_batch_size
+from supernet.run_files import load_supernet, supernet_files
 
 if TYPE_CHECKING:
-    import torch
-
     from evolve.subnet_search.study import Study
-    from supernet.model import Supernet
 
 JOURNAL = "search/journal.log"  # of the study, unless the user names another
 PICTURE = "search.png"
@@ -129,7 +127,7 @@ def stage(config: SearchConfig) -> Stage:
             expected="1",
         )
     check_combination(config.strategy, config.evaluator, config.objectives)
-    inputs = [config.source.file(name) for name in ("supernet.json", "supernet.safetensors")]
+    inputs = supernet_files(config.source)
     picture = (PICTURE,) if config.strategy.draws else ()
     outputs = ("subnet.json", "weights.safetensors", "search.jsonl", *picture)
     return Stage(SEARCH.name, config.content(), [*inputs, *config.data.files()], outputs)
@@ -231,7 +229,7 @@ class Session:
             check_batch_size(recipe, len(dataset.train), where)
         search = Search(config.strategy, problem, config.seed)
         evaluation = _evaluation(config, searched, search, dataset)
-        bench = _workbench(config, searched, search, dataset, evaluation)
+        bench = _workbench(config, search, dataset, evaluation)
         measure = config.evaluator.measure(bench)
 
         def evaluate(task: Task) -> Candidate:
@@ -322,7 +320,6 @@ def _int8_percent(
 
 def _workbench(
     config: SearchConfig,
-    searched: SearchedPoints,
     search: Search,
     dataset: Dataset,
     evaluation: dict[str, Any],
@@ -337,25 +334,11 @@ def _workbench(
     device = Processes().device
     return Workbench(
         dataset=dataset,
-        load_supernet=lambda: _load_supernet(config, searched, dataset, device),
+        load_supernet=lambda: load_supernet(config.source, dataset.preprocessing).to(device),
         device=device,
         search=search,
         directory=config.run.file("search") / digest(canonical_json(evaluation).encode())[:16],
     )
-
-
-def _load_supernet(
-    config: SearchConfig, searched: SearchedPoints, dataset: Dataset, device: torch.device
-) -> Supernet:
-    """Load the run's trained supernet."""
-    from supernet.checkpoint import load_model
-    from supernet.data import pad_value
-    from supernet.model import Supernet
-
-    point = None if searched.joint else searched.points[0]
-    supernet = Supernet(searched.space, point, pad_value(dataset.preprocessing))
-    load_model(supernet, config.source.file("supernet.safetensors"))
-    return supernet.to(device)
 
 
 def _evaluation(
@@ -365,7 +348,7 @@ def _evaluation(
     return {
         "version": __version__,
         "space": searched.space.dump(),
-        "supernet": file_digest(config.source.file("supernet.safetensors")),
+        "supernet": file_digest(supernet_files(config.source)[1]),
         "steering": dataset.steering.digest,
         "preprocessing": dataset.preprocessing.dump(),
         "target": config.target.identity(),

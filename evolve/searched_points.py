@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcuformer.errors import ConfigError
-from mcuformer.run.artifact import RunDir, parsing, read_json
+from mcuformer.run.artifact import RunDir
 from mcuformer.run.chosen_point import read_point
 from mcuformer.space import SearchSpace, SpacePoint
+from supernet.run_files import read_shape
 
 Axes = Literal["point", "all"]
 
@@ -40,18 +41,13 @@ class SearchedPoints:
             ArtifactError: ``supernet.json`` or ``space.json`` is missing or damaged.
             ConfigError: a value in one of them is wrong, or the supernet has not learned all axes.
         """
-        supernet_file, space_file = run.file("supernet.json"), run.file("space.json")
-        content = read_json(supernet_file, "supernet")
-        with parsing(supernet_file):
-            space = SearchSpace.parse(content["space"], where=str(supernet_file))
-            own = content["point"]
-            point = None if own is None else SpacePoint.parse(own, where=str(supernet_file))
+        space, point = read_shape(run)
         if axes == "all":
             refuse_unlearned(space, point)
             return cls(space, space.points(), joint=point is None)
         if point is not None:
             return cls(space, (point,), joint=False)
-        return cls(space, (read_point(space_file),), joint=True)
+        return cls(space, (read_point(run.file("space.json")),), joint=True)
 
 
 def refuse_unlearned(space: SearchSpace, point: SpacePoint | None) -> None:

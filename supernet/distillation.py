@@ -44,13 +44,14 @@ def distilled_loss(loss: Tensor, logits: Tensor, teacher: Tensor, settings: Dist
 
 
 def build_teacher(
-    settings: Distillation, model: nn.Module, num_classes: int, in_chans: int
+    settings: Distillation, source: nn.Module, num_classes: int, in_chans: int
 ) -> Teacher:
     """Build the teacher of a training: a function of images (B, C, H, W) that returns logits.
 
     Args:
         settings: which teacher.
-        model: the student; the teacher ``largest`` is the largest subnet of this supernet.
+        source: the teacher ``largest`` is the largest subnet of this supernet, which is the student
+            itself or another one.
         num_classes: number of classes K.
         in_chans: channels C of an image.
 
@@ -60,11 +61,11 @@ def build_teacher(
     """
     if isinstance(settings.teacher, TimmTeacher):
         return _timm_teacher(settings.teacher, num_classes, in_chans)
-    if not isinstance(model, Supernet):
+    if not isinstance(source, Supernet):
         raise ConfigError(
             "only a supernet has a largest subnet", where="recipe.distillation.teacher"
         )
-    supernet = model
+    supernet = source
 
     @torch.no_grad()
     def largest(images: Tensor) -> Tensor:

@@ -45,7 +45,8 @@ class Objective(Generic[ModuleT]):
         self.teacher: Teacher | None = None
         if self.recipe.distillation is not None:
             chans = task.batches.preprocessing.in_chans
-            self.teacher = build_teacher(self.recipe.distillation, model, task.num_classes, chans)
+            source = model if task.supernet is None else task.supernet.to(processes.device)
+            self.teacher = build_teacher(self.recipe.distillation, source, task.num_classes, chans)
 
     def backward(self, inputs: Tensor, target: Tensor, epoch: int, step: int) -> Tensor:
         """Accumulate the gradients of every subnet of a step; return the loss.

@@ -38,7 +38,8 @@ class Distillation(Value):
     """Learning from a teacher's logits (Hinton et al., 2015).
 
     Args:
-        teacher: ``largest`` (the supernet's own largest subnet) or a timm network.
+        teacher: ``largest`` (the largest subnet of the supernet: of that which is trained, or of the
+            run's trained one where a network is fine-tuned) or a timm network.
         weight: share of the teacher in the loss; the labels have the rest.
         temperature: T, which softens both logits; the teacher's loss is multiplied by T^2.
     """

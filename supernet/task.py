@@ -52,6 +52,8 @@ class Task(Generic[ModuleT]):
             as plain containers.
         sampler: draws the subnets of a step; None trains `model` as a single network.
         pruner: prunes `model` while it trains, or None.
+        supernet: its largest subnet is the recipe's teacher ``largest``; None is `model`'s own. Its
+            weights belong to `identity`.
         trackers: names of accelerate's trackers; ``metrics.jsonl`` is always written.
         alone: whether this process trains by itself, although torchrun started others.
     """
@@ -65,6 +67,7 @@ class Task(Generic[ModuleT]):
     identity: dict[str, Any]
     sampler: Sampler | None = None
     pruner: Pruner[ModuleT] | None = None
+    supernet: Supernet | None = None
     trackers: tuple[str, ...] = ()
     alone: bool = False
 

@@ -32,6 +32,7 @@ ELSEWHERE = {
     ),
     "evolve.evaluation.combination": ("integration/test_evaluators.py", "the strategy's factors"),
     "evolve.finetune": CHAIN,
+    "supernet.run_files": (CHAIN, "distillation.teacher=largest"),
     "evolve.supernet_landscape": ("integration/test_space_search.py", "evolve.space"),
     "evolve.search_result": ("integration/test_pruning.py", "search.jsonl"),
     "evolve.qat_network": "evolve/test_qat.py",

@@ -231,7 +231,7 @@ def test_a_time_that_is_not_modelled_is_no_objective(
 def test_a_changed_input_runs_what_follows(finished: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     shutil.copytree(finished, run_dir)
-    result = run(run_dir, "finetune.epochs=2")
+    result = run(run_dir, "finetune.epochs=2", "finetune.distillation.teacher=largest")
     assert result.returncode == 0
     assert result.stderr.count("complete, nothing to do") == 3
     assert "evolve.finetune: running (its configuration or inputs changed)" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,11 +10,13 @@ from torch.nn import functional
 
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.space import SearchSpace
+from supernet.model import Supernet
 from supernet.objective import Objective
 from supernet.processes import Processes
-from supernet.recipe import Recipe
+from supernet.recipe import Distillation, Recipe
 from supernet.sampling import SandwichSampling
-from supernet.task import SupernetSetting, supernet_task
+from supernet.task import SupernetSetting, network_task, supernet_task
+from supernet.vit import Vit
 
 WEIGHT, SMOOTHING = 0.25, 0.1
 
@@ -47,3 +50,20 @@ def test_a_sandwich_shares_images_out_and_learns_from_the_largest(
     torch.testing.assert_close(loss, expected.detach())
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_the_largest_subnet_of_another_supernet_teaches_a_network(
+    digits_space: SearchSpace, digits_config: DataConfig, tmp_path: Path
+) -> None:
+    data, point = load(digits_config), digits_space.point_at((1, 2))
+    distillation = Distillation(teacher="largest", weight=1.0, temperature=2.0)
+    recipe = Recipe(epochs=1, warmup_epochs=0, batch_size=8, lr=1e-3, distillation=distillation)
+    supernet, student = Supernet(digits_space, point, (0.0,)), digits_space.smallest(point)
+    network = Vit(student, (0.0,))
+    task = replace(network_task(network, data, recipe, 7, tmp_path, {}), supernet=supernet)
+    images, labels = torch.randn(8, 1, 8, 8), torch.arange(8)
+    loss = Objective(task, network, Processes(), mixed=False).backward(images, labels, 0, 0)
+    wanted = (supernet.eval()(images, digits_space.largest(point)) / 2.0).softmax(1)
+    given = (network(images) / 2.0).log_softmax(1)
+    torch.testing.assert_close(loss, 4.0 * (wanted * (wanted.log() - given)).sum(1).mean().detach())
+    assert all(parameter.grad is None for parameter in supernet.parameters())
