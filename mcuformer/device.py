@@ -233,6 +233,8 @@ class BudgetConfig(Value):
     Args:
         sram_bytes: SRAM; null is all that the device has.
         flash_bytes: flash; null is all that the device has.
+        weights_bytes: weights with their tables and constants, without code, as published sizes of
+            networks count; null is all of their region.
         macs: multiply-accumulates of an image; null is no limit.
         milliseconds: modelled time of an image, at its upper end; null is no limit.
         soft: bounds that strategies with a scalarisation aim at; null takes those above.
@@ -241,10 +243,11 @@ class BudgetConfig(Value):
             SRAM (MCUFormer, section 3.1).
     """
 
-    later: ClassVar[tuple[str, ...]] = ("memory_model",)
+    later: ClassVar[tuple[str, ...]] = ("memory_model", "weights_bytes")
 
     sram_bytes: PositiveBytes | None = None
     flash_bytes: PositiveBytes | None = None
+    weights_bytes: PositiveBytes | None = None
     macs: Macs | None = None
     milliseconds: Milliseconds | None = None
     soft: SoftBounds | None = None
@@ -273,7 +276,7 @@ class Budget(Value):
         flash_bytes: limit of weights and code together.
         sram_shares: the regions of SRAM; none may overflow, whatever their sum is.
         code_bytes: size of the code's region.
-        weights_bytes: size of the weights' region.
+        weights_bytes: limit of the weights, at most the size of their region.
         milliseconds: limit of the modelled time of an image, at its upper end; null is none.
         macs: limit of the multiply-accumulates of an image; null is none.
         memory_model: whether staged weights count, see :class:`BudgetConfig`.
@@ -307,8 +310,13 @@ class Budget(Value):
                 expected="null",
             )
         limits, uses = {}, device.sram_uses
-        for field in ("sram_bytes", "flash_bytes"):
-            allowed, size = getattr(config, field), getattr(device, field)
+        sizes = {
+            "sram_bytes": device.sram_bytes,
+            "flash_bytes": device.flash_bytes,
+            "weights_bytes": device.region(device.flash_regions[-1]).size_bytes,
+        }
+        for field, size in sizes.items():
+            allowed = getattr(config, field)
             if allowed is not None and allowed > size:
                 raise BudgetError(
                     f"more than {device.name} has",
@@ -328,7 +336,6 @@ class Budget(Value):
                 for name in dict.fromkeys(uses.values())
             ),
             code_bytes=device.region(device.flash_regions[0]).size_bytes,
-            weights_bytes=device.region(device.flash_regions[-1]).size_bytes,
             milliseconds=config.milliseconds,
             macs=config.macs,
             memory_model=config.memory_model,

@@ -30,6 +30,8 @@ def test_a_time_limit_is_one_on_the_sum(stm32f100: Device, limit: float | None, 
 def test_memory_alone_refuses(stm32f100: Device) -> None:
     budget = Budget.of(BudgetConfig(sram_bytes=4096), stm32f100)
     assert not Cost(footprint=MEMORY, time=None, macs=5).admissible(budget)
-    assert Cost(footprint=MEMORY, time=None, macs=5).admissible(
-        Budget.of(BudgetConfig(), stm32f100)
-    )
+    weights = [
+        Budget.of(BudgetConfig(weights_bytes=limit), stm32f100) for limit in (None, 70_000, 69_999)
+    ]
+    cost = Cost(footprint=MEMORY, time=None, macs=5)
+    assert [cost.admissible(budget) for budget in weights] == [True, True, False]

@@ -108,6 +108,9 @@ def test_budget_beyond_the_device_is_refused(stm32f100: Device) -> None:
     with pytest.raises(BudgetError, match=r"budget\.sram_bytes: more than .*got 9000.*8192"):
         Budget.of(BudgetConfig(sram_bytes=9000), stm32f100)
     assert Budget.of(BudgetConfig(sram_bytes=4096), stm32f100).sram_bytes == 4096
+    with pytest.raises(BudgetError, match=r"budget\.weights_bytes: more than .*got 200000.*131072"):
+        Budget.of(BudgetConfig(weights_bytes=200_000), stm32f100)
+    assert Budget.of(BudgetConfig(), stm32f100).weights_bytes == 131_072
 
 
 def test_a_time_limit_needs_figures_of_the_memory(stm32f100: Device) -> None:
