@@ -131,6 +131,8 @@ def measured_speed(config: ChainConfig) -> Speed:
     """Measure this machine on made-up images, at the middle of the space and its largest point."""
     import torch
 
+    from supernet.data import pad_value
+    from supernet.model import Supernet
     from supernet.speed import evaluation_seconds, network_step_seconds, supernet_step_seconds
     from supernet.task import SupernetSetting
 
@@ -147,9 +149,12 @@ def measured_speed(config: ChainConfig) -> Speed:
         evaluations.append(evaluation_seconds(space, point, preprocessing))
     network = space.largest(space.middle())
     preprocessing = data.preprocessing.resized_to(network.img_size)
+    taught_by = Supernet(space, space.middle(), pad_value(preprocessing))
     return Speed(
         supernet_step=sum(steps) / len(steps),
-        network_step=network_step_seconds(network, preprocessing, config.finetune, config.seed),
+        network_step=network_step_seconds(
+            network, preprocessing, config.finetune, config.seed, taught_by
+        ),
         evaluation=sum(evaluations) / len(evaluations),
     )
 

@@ -70,7 +70,11 @@ def supernet_step_seconds(
 
 
 def network_step_seconds(
-    subnet: SubnetConfig, preprocessing: Preprocessing, recipe: Recipe, seed: int
+    subnet: SubnetConfig,
+    preprocessing: Preprocessing,
+    recipe: Recipe,
+    seed: int,
+    supernet: Supernet | None = None,
 ) -> float:
     """Return the seconds of one training step of a single network.
 
@@ -79,13 +83,14 @@ def network_step_seconds(
         preprocessing: of the data, at the network's image size.
         recipe: how it is trained.
         seed: seed of the run.
+        supernet: its largest subnet is the recipe's teacher ``largest``, if it has this one.
     """
     data = made_up(preprocessing, subnet.num_classes, recipe.batch_size)
     with scratch("speed") as folder:
 
         def build() -> Task[Vit]:
             vit = Vit(subnet, pad_value(preprocessing), recipe.drop_path_rate)
-            return network_task(vit, data, recipe, seed, folder, {})
+            return replace(network_task(vit, data, recipe, seed, folder, {}), supernet=supernet)
 
         return _step_seconds(build)
 
