@@ -1,4 +1,4 @@
-"""Packages live at the top level; `conf/` ships inside the wheel as `mcuformer.conf`."""
+"""Packages live at the top level; `conf/` and `zoo/` ship inside the wheel, in `mcuformer`."""
 
 from setuptools import find_packages, setup
 
@@ -6,11 +6,13 @@ setup(
     packages=[
         *find_packages(include=["mcuformer*", "supernet*", "evolve*", "oplib*"]),
         "mcuformer.conf",
+        "mcuformer.zoo",
     ],
-    package_dir={"mcuformer.conf": "conf"},
+    package_dir={"mcuformer.conf": "conf", "mcuformer.zoo": "zoo"},
     package_data={
         "mcuformer": ["py.typed"],
         "mcuformer.conf": ["*.yaml", "*/*.yaml", "*/*/*.yaml"],
+        "mcuformer.zoo": ["README.md", "*/*.json", "*/*.safetensors"],
         "oplib": ["runtime/**/*"],
     },
 )

@@ -1,4 +1,4 @@
-"""``python -m evolve.finetune``: fine-tune the search's winner, or train a subnet from scratch."""
+"""``python -m evolve.finetune``: train a network: the search's winner, one of the zoo, a subnet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import Device
+from mcuformer.errors import ConfigError
 from mcuformer.limits import PathText
 from mcuformer.run.artifact import (
     RunDir,
@@ -22,6 +23,7 @@ from mcuformer.run.command import Command, Settings
 from mcuformer.run.progress import say
 from mcuformer.run.threads import run_threads
 from mcuformer.subnet import SubnetConfig
+from mcuformer.zoo_entry import ZooEntry, in_zoo, initial_files
 from supernet.pruning.counts import describe_pruning, pruning_counts
 from supernet.pruning.settings import PruningConfig
 from supernet.recipe import Recipe
@@ -35,19 +37,23 @@ class FinetuneConfig(Settings):
         device: board that the run is for; only the default of `run_dir` depends on it.
         data: data set.
         recipe: optimiser, schedule and augmentation.
-        subnet: ``subnet.json`` of a network to train from scratch; null takes the search's winner
-            with its inherited weights.
+        subnet: ``subnet.json`` of a network to train from scratch, or from `initial`; null takes
+            the network of `initial` or, without it, the search's winner with inherited weights.
+        initial: trained network to start from, of equal shape but for the number of classes:
+            ``zoo:NAME`` or, with `subnet`, a safetensors file; null is none.
         pruning: how the network is pruned while it trains; null is not at all.
         supernet: run directory whose supernet's largest subnet is the teacher ``largest`` of the
             recipe; null is this run.
     """
 
     without_effect: ClassVar[tuple[str, ...]] = (*Settings.without_effect, "device", "supernet")
+    later: ClassVar[tuple[str, ...]] = ("initial",)
 
     device: Device | None = None
     data: DataConfig
     recipe: Recipe
     subnet: PathText | None = None
+    initial: PathText | None = None
     pruning: PruningConfig | None = None
     supernet: PathText | None = None
 
@@ -65,23 +71,57 @@ def stage(config: FinetuneConfig) -> Stage:
 
     Raises:
         McuformerError: the user's subnet is damaged, for other channels or classes, or cannot be
-            pruned as asked.
+            pruned as asked; `initial` names nothing, or lacks a subnet.
     """
     teachers = () if config.teacher_run is None else supernet_files(config.teacher_run)
-    inputs = [subnet_file(config), *teachers]
-    if config.subnet is None:
-        inputs.append(config.run.file("weights.safetensors"))
-    else:
-        check_subnet(config, read_value(inputs[0], "subnet", SubnetConfig))
+    inputs = [*subnet_files(config), *teachers, *weights_files(config)]
+    if config.subnet is not None or config.initial is not None:
+        check_subnet(config, read_subnet(config))
     outputs = ["finetuned_subnet.json", "model.safetensors", "config.json"]
     if config.pruning is not None:
         outputs.append("pruning.json")
-    return Stage(FINETUNE.name, config.content(), [*inputs, *config.data.files()], tuple(outputs))
+    files = [*inputs, *config.data.files()]
+    return Stage(FINETUNE.name, config.content(), files, tuple(outputs))
 
 
-def subnet_file(config: FinetuneConfig) -> Path:
-    """Return the file of the subnet to train."""
-    return config.run.file("subnet.json") if config.subnet is None else Path(config.subnet)
+def subnet_files(config: FinetuneConfig) -> list[Path]:
+    """Return the file of the subnet to train; none if `initial` has it."""
+    if config.subnet is not None:
+        return [Path(config.subnet)]
+    return [] if config.initial is not None else [config.run.file("subnet.json")]
+
+
+def weights_files(config: FinetuneConfig) -> list[Path]:
+    """Return the weights to start from, and what describes them; none to start from nothing.
+
+    Raises:
+        ConfigError: the zoo has no entry of this name.
+        ArtifactError: a file of the entry is damaged.
+    """
+    if config.initial is not None:
+        return initial_files(config.initial)
+    return [] if config.subnet is not None else [config.run.file("weights.safetensors")]
+
+
+def read_subnet(config: FinetuneConfig) -> SubnetConfig:
+    """Return the network to train; one of the zoo with as many classes as the data have.
+
+    Raises:
+        ArtifactError: the file of the subnet is damaged.
+        ConfigError: `initial` is a file of weights, which does not tell the network's shape.
+    """
+    files = subnet_files(config)
+    if files:
+        return read_value(files[0], "subnet", SubnetConfig)
+    if not in_zoo(str(config.initial)):
+        raise ConfigError(
+            "a file of weights does not tell the network's shape",
+            where="initial",
+            got=config.initial,
+            expected="zoo:NAME, or subnet=FILE.json as well",
+        )
+    subnet = ZooEntry.named(str(config.initial)).manifest.subnet
+    return subnet.model_copy(update={"num_classes": config.data.num_classes})
 
 
 def check_subnet(config: FinetuneConfig, subnet: SubnetConfig) -> None:
@@ -106,15 +146,15 @@ def finetune(config: FinetuneConfig) -> None:
         ConfigError: the subnet cannot be pruned as asked.
         DataError: the subnet is for other channels or classes than the data's.
     """
-    path = subnet_file(config)
-    subnet = read_value(path, "subnet", SubnetConfig)
+    subnet = read_subnet(config)
     check_subnet(config, subnet)
     dataset = load(config.data, subnet.img_size, crops=config.recipe.resized_crop_scale is not None)
 
     import torch
 
-    from supernet.checkpoint import load_model, model_arrays
+    from supernet.checkpoint import model_arrays
     from supernet.data import pad_value
+    from supernet.initialize import start
     from supernet.pruning.prune import count_nonzero, prune
     from supernet.registry import write_timm_config
     from supernet.task import network_task, seed_everything
@@ -124,12 +164,11 @@ def finetune(config: FinetuneConfig) -> None:
 
     seed_everything(config.seed, "init", "finetune")
     vit = Vit(subnet, pad_value(dataset.preprocessing), config.recipe.drop_path_rate)
-    start = "scratch"
-    if config.subnet is None:
-        weights = config.run.file("weights.safetensors")
-        load_model(vit, weights)
-        start = file_digest(weights)
-    identity = {"subnet": subnet.dump(), "start": start}
+    beginning, files = "scratch", weights_files(config)
+    if files:
+        start(vit, files[0])
+        beginning = file_digest(files[0])
+    identity = {"subnet": subnet.dump(), "start": beginning}
     teacher = None
     if config.teacher_run is not None:
         teacher = load_supernet(config.teacher_run, dataset.preprocessing)

@@ -1,8 +1,10 @@
 """``mcuformer``, or ``python -m mcuformer``: from a search space to running firmware.
 
 mcuformer [key=value ...]       run every stage that is not complete
-mcuformer predict RUN IMAGE     classify a picture: float, int8, host C
+mcuformer predict RUN IMAGE     classify a picture: float, int8, host C; RUN may be zoo:NAME
 mcuformer inspect RUN           show what a run found and where it is
+mcuformer zoo                   list the trained networks that come with the package
+mcuformer export RUN device=... make firmware of a run, or of zoo:NAME, for another device
 """
 
 from __future__ import annotations
@@ -10,14 +12,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from mcuformer import __version__, execution, inspection
+from mcuformer import __version__, execution, inspection, reexport
 from mcuformer.errors import ConfigError, McuformerError, did_you_mean, of_system
 from mcuformer.interrupt import INTERRUPTED, imports_done
 from mcuformer.run import entry
 
-COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+MORE = "[key=value ...]"  # last of a command's parameters
+COMMANDS: dict[str, tuple[Callable[..., int | None], tuple[str, ...]]] = {
     "predict": (inspection.predict_picture, ("RUN", "IMAGE")),
     "inspect": (inspection.inspect_run, ("RUN",)),
+    "zoo": (inspection.list_zoo, ()),
+    "export": (reexport.export_network, ("RUN", "device=DEVICE", MORE)),
 }
 HELP = ("-h", "--help")
 
@@ -48,10 +53,10 @@ def _run(name: str, arguments: list[str]) -> int:
         print(f"usage: {usage}\n\n{str(function.__doc__).splitlines()[0]}")
     elif "--version" in arguments:
         print(f"mcuformer {__version__}")
-    elif len(arguments) != len(parameters):
+    elif len(arguments) != len(parameters) and (MORE not in parameters or not arguments):
         raise ConfigError("wrong arguments", expected=usage)
     else:
-        function(*arguments)
+        return function(*arguments) or 0
     return 0
 
 
@@ -65,7 +70,7 @@ def _refuse_unknown(name: str) -> None:
         raise ConfigError(
             f"no such command{did_you_mean(name, COMMANDS)}",
             got=repr(name),
-            expected="predict, inspect, or key=value for a run",
+            expected=f"{', '.join(COMMANDS)}, or key=value for a run",
         )
 
 

@@ -20,7 +20,8 @@ from mcuformer.limits import EpochsOrNone, PathText, Rounds, Workers
 from mcuformer.report import REPORT
 from mcuformer.run.command import Command, SettingsT
 from mcuformer.space import SearchSpace
-from oplib.export import EXPORT, ExportSettings
+from oplib.export import EXPORT
+from oplib.export_config import ExportSettings
 from oplib.target.target import TargetSettings
 from supernet.pruning.settings import PruningConfig
 from supernet.recipe import Recipe
@@ -39,6 +40,8 @@ class ChainConfig(TargetSettings):
         space: search space.
         train: recipe of the supernets.
         finetune: recipe for fine-tuning the winner of the subnet search.
+        initial: trained network from which the chosen point's supernet starts: ``zoo:NAME``, or a
+            safetensors file in timm's names; null is none.
         pruning: how the winner is pruned while it is fine-tuned; null is not at all.
         sampling: rule that chooses the subnets of each step of supernet training.
         points_dir: directory of recovery points; concurrent jobs may share it.
@@ -62,6 +65,7 @@ class ChainConfig(TargetSettings):
     space: SearchSpace
     train: Recipe
     finetune: Recipe
+    initial: PathText | None = None
     pruning: PruningConfig | None = None
     sampling: SamplingConfig
     points_dir: PathText
@@ -88,6 +92,8 @@ def stage_config(command: Command[SettingsT], config: ChainConfig) -> SettingsT:
     """Return a command's configuration: the chain's fields by name, and defaults for the others."""
     fields = {name: getattr(config, name) for name in type(config).model_fields}
     fields["joint"] = config.axes == "all"
+    if command == FINETUNE:
+        fields["initial"] = None  # it starts from the search's winner
     if command in RECIPES:
         fields["recipe"] = fields[RECIPES[command]]
     shared = command.config.model_fields.keys() & fields.keys()

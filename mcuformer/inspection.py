@@ -7,6 +7,7 @@ from pathlib import Path
 from mcuformer.errors import ArtifactError
 from mcuformer.report import NOT_VERIFIED, print_table, show_report, table
 from mcuformer.run.artifact import RunDir, parsing, read_json
+from mcuformer.zoo_entry import PREFIX, entries
 from oplib.export import summary
 from oplib.graph import Graph
 from oplib.network.model_file import load_model
@@ -17,14 +18,19 @@ from oplib.target.predict import ExportedNetwork, image_brightness, predict, sof
 UNUSUAL_SPREADS = 4.0  # standard deviations from which a picture's brightness is remarked on
 
 
-def predict_picture(run_dir: str, image_file: str) -> None:
+def predict_picture(place: str, image_file: str) -> None:
     """Print the two likeliest classes of a picture by the float network, int8 numpy and host C.
+
+    Args:
+        place: folder of a run, or ``zoo:NAME``.
+        image_file: file of the picture.
 
     Raises:
         ArtifactError: the run has no exported network, or a file of it was changed since.
+        ConfigError: the zoo has no entry of this name.
         DataError: the picture is missing or not readable.
     """
-    exported = ExportedNetwork.of_run(RunDir(run_dir))
+    exported = ExportedNetwork.named(place)
     names, preprocessing = exported.saved.class_names, exported.saved.integer.preprocessing
     image = preprocessing.read_image(Path(image_file))
     prediction = predict(exported, image)
@@ -65,6 +71,24 @@ def polarity_hint(brightness: float, mean: float, spread: float) -> str | None:
         f"hint: mean brightness {brightness:.2f}, and {mean:.2f} in the training images; "
         f"inverted, it would be {1.0 - brightness:.2f}"
     )
+
+
+def list_zoo() -> None:
+    """Print the trained networks that come with the package."""
+    rows = []
+    for entry in entries():
+        made = entry.manifest
+        rows.append(
+            (
+                PREFIX + entry.name,
+                f"{made.footprint.weights_bytes:,}",
+                f"{made.accuracy_percent['int8']:.2f} %",
+                f"{made.data.test_images:,}, {made.data.test_part}",
+                ", ".join(made.class_names),
+            )
+        )
+    header = ("network", "bytes of weights", "int8", "test images", "classes")
+    print_table(table("trained networks", header, rows))
 
 
 def inspect_run(run_dir: str) -> None:

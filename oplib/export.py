@@ -12,31 +12,22 @@ import numpy as np
 
 from mcuformer import __version__
 from mcuformer.cost import NOT_MODELLED, Footprint, ModelledTime
-from mcuformer.data.dataset import DataConfig, Dataset, load
-from mcuformer.errors import ToolMissingError
-from mcuformer.limits import ImageCount, PathText, TestImageCount
+from mcuformer.errors import ConfigError, ToolMissingError
 from mcuformer.pictures import MemoryUse, draw_memory
 from mcuformer.run.artifact import RunDir, Stage, parsing, write_bytes, write_json
 from mcuformer.run.command import Command
 from mcuformer.run.progress import say
 from mcuformer.run.scratch import scratch
-from mcuformer.value import Value
 from oplib.codegen.component import Component
-from oplib.codegen.names import NetworkName
 from oplib.codegen.onnx import export_onnx
 from oplib.codegen.selftest_c import BuiltInImages
-from oplib.codegen.weights_c import WeightsForm
+from oplib.export_config import ExportConfig
+from oplib.exportable import Exportable, exportable, taken_files, taken_outputs
 from oplib.network.model_file import save_model
-from oplib.network.reference import FloatModel, IntegerModel, run_float, run_integer
-from oplib.network.source import NetworkSource, SourceName, SourceNetwork
-from oplib.network.timm_vit import TimmVit
-from oplib.ops.base import Array
-from oplib.package.package import PackageKind, write_package
+from oplib.network.source import NetworkSource, save_network
+from oplib.package.package import write_package
 from oplib.plan.schedule import Schedule
 from oplib.plan.timeline import timeline
-from oplib.quantize.calibrate import DEFAULT_QUANT, QuantSettings, calibrate
-from oplib.quantize.layer_quality import layer_report, warnings
-from oplib.quantize.lower import lower, lower_with, prepare
 from oplib.target.built import build_programs, builds_elf, built_content, elf_files
 from oplib.target.compare import Comparison, compare
 from oplib.target.firmware import (
@@ -47,63 +38,10 @@ from oplib.target.firmware import (
     refuse_foreign_files,
     write_firmware,
 )
-from oplib.target.fitting import fitting_schedule
-from oplib.target.predict import image_brightness
-from oplib.target.target import TargetSettings
+from oplib.target.target import Target
 from oplib.target.tools import installed
 
 APPLICATION_BYTES = 16384  # of flash that built-in images leave to whoever calls the network
-
-
-class ExportSettings(Value):
-    """Settings of an export.
-
-    Args:
-        calibration_images: number of images of the steering split that set the scales.
-        check_images: number of images on which reference, host C and emulated chip are compared.
-        source: the network to export: ``finetuned``, ``search`` (the search's winner with inherited
-            weights) or ``qat`` (the network of evolve.qat with the scales it learned).
-        quant: how scales and weights are chosen.
-        report_images: number of images of the steering split in the report on every layer.
-        onnx: whether to write ``model_float.onnx`` and ``model_int8.onnx`` as well.
-        weights: ``binary``, which gcc and clang take in, or ``text``, C for other compilers.
-        name: what the network is called in C: prefix of its functions, types and files.
-        test_images: images of the steering split that the firmware has built in for its self-test,
-            at most; fewer where the device's flash has no room for them.
-        package: whether to write the network as a package as well, and for which system.
-    """
-
-    calibration_images: ImageCount = 256
-    check_images: ImageCount = 16
-    source: SourceName = "finetuned"
-    quant: QuantSettings = DEFAULT_QUANT
-    report_images: ImageCount = 32
-    onnx: bool = False
-    weights: WeightsForm = "binary"
-    name: NetworkName = "model"
-    test_images: TestImageCount = 10
-    package: PackageKind | None = None
-
-
-class ExportConfig(TargetSettings):
-    """Configuration of an export.
-
-    Args:
-        data: the images for calibration and comparison.
-        export: settings of the export.
-        weights: the user's own safetensors in timm's names, with `vit`; null exports the run's.
-        vit: the user's network in timm's vocabulary.
-    """
-
-    data: DataConfig
-    export: ExportSettings
-    weights: PathText | None = None
-    vit: TimmVit | None = None
-
-    @property
-    def network(self) -> NetworkSource:
-        """The network to export."""
-        return NetworkSource(name=self.export.source, weights=self.weights, vit=self.vit)
 
 
 def stage(config: ExportConfig) -> Stage:
@@ -111,7 +49,10 @@ def stage(config: ExportConfig) -> Stage:
 
     Raises:
         ArtifactError: a generated folder holds files that no export wrote.
+        ConfigError: `network` names nothing, or its float weights would replace another run's.
     """
+    if config.network is not None:
+        refuse_own_networks(config)
     refuse_foreign_files(config.run.path)
     outputs = (
         COMPONENT,
@@ -123,10 +64,29 @@ def stage(config: ExportConfig) -> Stage:
         "layers.json",
         "export.json",
         *(elf_files(config.device).values() if builds_elf() else ()),
+        *(() if config.network is None else taken_outputs(config.network)),
     )
-    inputs = [*config.network.files(config.run), *config.data.files()]
+    if config.network is None:
+        inputs = [*config.source.files(config.run), *config.data.files()]
+    else:
+        inputs = taken_files(config.network)
     content = {**config.content(), "programs": installed(), "board": config.device.board}
     return Stage(EXPORT.name, content, inputs, outputs)
+
+
+def refuse_own_networks(config: ExportConfig) -> None:
+    """Refuse a run with networks of its own for one that is taken from elsewhere.
+
+    Raises:
+        ConfigError: other stages than the export wrote into the run.
+    """
+    others = [record.stage for record in config.run.records() if record.stage != EXPORT.name]
+    if others or config.run.path.resolve() == Path(str(config.network)).resolve():
+        raise ConfigError(
+            f"a run with a network of its own; {config.network} needs another folder",
+            where="run_dir",
+            got=config.run.path,
+        )
 
 
 def export(config: ExportConfig) -> None:
@@ -138,47 +98,46 @@ def export(config: ExportConfig) -> None:
         BudgetError: the network does not fit.
         InternalError: reference and C disagree, or planner and linker do.
     """
-    network, target = config.network.read(config.run), config.target
-    config.data.check_network(network.subnet)
-    cost, scheduled = fitting_schedule(target, network.subnet)
-    dataset = load(config.data, network.subnet.img_size)
-    model, integer = lower_network(config, network, dataset)
-    images = calibration_images(config, dataset)
+    found = exportable(config)
+    integer, target, cost = found.integer, found.target, found.cost
     facts: dict[str, Any] = {
-        "network": config.network.dump(),
+        "network": found.source.dump(),
         "budget": target.budget.dump(),
         "limit_bytes": [target.limit.sram_bytes, target.limit.flash_bytes],
-        "accuracy_percent": measured_accuracy(model, integer, images, dataset.steering.labels),
-        "calibration_images": len(images),
+        **found.accuracy,
+        "calibration_images": found.calibration_images,
         "footprint": cost.footprint.dump(),
         "time": None if cost.time is None else cost.time.dump(),
     }
     component = Component(
         model=integer,
-        scheduled=scheduled,
+        scheduled=found.scheduled,
         device=target.device,
-        class_names=dataset.class_names,
+        class_names=found.class_names,
         name=config.export.name,
         weights=config.export.weights,
-        tests=built_in_images(config, cost.footprint, dataset),
+        tests=built_in_images(config, found),
         cost=cost,
-        facts={"subnet": network.subnet.dump(), "versions": versions(), **facts},
+        facts={"subnet": found.subnet.dump(), "versions": versions(), **facts},
     )
     write_firmware(config.run.path, component)
     write_package(config.run.path, component, config.export.package)
-    write_picture(config, scheduled)
-    save_model(config.run.path, integer, network.subnet, target.forms, dataset.class_names)
+    write_picture(config, target, found.scheduled)
+    save_model(config.run.path, integer, found.subnet, target.forms, found.class_names)
+    if config.network is not None:
+        save_network(config.run, found.network)
     with scratch("build") as builds:
-        result = compare_built(config, integer, dataset, builds)
+        result = compare_built(config, found, builds)
         stack = None if result.emulated is None else result.emulated.stack_high_water_bytes
         built = build_programs(
             config.run, config.device, config.export.name, cost.footprint, stack, builds
         )
-    write_quality(config, model, integer, dataset)
+    write_json(config.run.file("layers.json"), "layers", {"rows": found.layers})
+    write_onnx(config, found)
     content: dict[str, Any] = {
         **facts,
         "device": target.device.dump(),
-        "brightness": image_brightness(images, dataset.preprocessing),
+        "brightness": found.brightness,
         "bit_exact": result.bit_exact,
         "check_images": len(result.reference),
         "not_verified": list(result.missing),
@@ -189,43 +148,20 @@ def export(config: ExportConfig) -> None:
         say(line)
 
 
-def built_in_images(config: ExportConfig, planned: Footprint, dataset: Dataset) -> BuiltInImages:
-    """Return the images for the self-test: as many as asked for and as the flash has room for.
-
-    Args:
-        config: configuration of the export.
-        planned: bytes of the firmware without them.
-        dataset: the images.
-    """
-    device, steering = config.device, dataset.steering
+def built_in_images(config: ExportConfig, found: Exportable) -> BuiltInImages:
+    """Return the images for the self-test: as many as asked for and as the flash has room for."""
+    device, planned = config.device, found.cost.footprint
     region = device.region(device.flash_regions[-1])
     used = planned.flash_bytes if device.weights_region is None else planned.weights_bytes
     room = region.size_bytes - used - APPLICATION_BYTES
-    count = min(config.export.test_images, max(0, room // steering.images[0].size))
-    return BuiltInImages(steering.images[:count], steering.labels[:count])
+    image_bytes = found.subnet.img_size**2 * found.subnet.in_chans
+    count = min(config.export.test_images, max(0, room // image_bytes))
+    return BuiltInImages(found.images[:count], found.labels[:count])
 
 
 def versions() -> dict[str, str]:
     """Return the versions that a firmware's numbers depend on."""
     return {"mcuformer": __version__, "numpy": np.__version__, "python": python_version()}
-
-
-def measured_accuracy(
-    model: FloatModel, integer: IntegerModel, images: Array, labels: Array
-) -> dict[str, float]:
-    """Return the top-1 accuracy in percent of both networks.
-
-    Args:
-        model: the float network.
-        integer: the integer network.
-        images: raw pixels (B, H, W, C).
-        labels: class numbers, (at least B,).
-    """
-    logits = {"float": run_float(model, images), "int8": run_integer(integer, images)}
-    return {
-        name: round(100.0 * float(np.mean(values.argmax(axis=1) == labels[: len(images)])), 4)
-        for name, values in logits.items()
-    }
 
 
 def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
@@ -242,7 +178,7 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
         device, network = content["device"]["name"], NetworkSource.parse(content["network"])
         cost, limits = Footprint.parse(content["footprint"]), content["limit_bytes"]
         time = None if content["time"] is None else ModelledTime.parse(content["time"])
-        accuracy, count = content["accuracy_percent"], content["calibration_images"]
+        accuracy = content["accuracy_percent"]
         exact = [name for name, equal in content["bit_exact"].items() if equal]
         checked, missing = content["check_images"], content["not_verified"]
         stack = stack_line(content, cost)
@@ -258,10 +194,17 @@ def summary(content: Mapping[str, Any], run: RunDir) -> list[str]:
             f"flash {cost.flash_bytes:,} of {limits[1]:,} bytes: weights {cost.weights_bytes:,}, "
             f"code {cost.code_bytes:,}",
             f"time of an image, modelled: {NOT_MODELLED if time is None else time.describe()}",
-            f"accuracy on {count} steering images (fine-tuning has seen them): "
+            f"accuracy on {accuracy_images(content)}: "
             f"float {accuracy['float']:.2f} %, int8 {accuracy['int8']:.2f} %",
             "; ".join([f"firmware: {run.file('firmware')}", verified, *missing]),
         ]
+
+
+def accuracy_images(content: Mapping[str, Any]) -> str:
+    """Return a clause on the images of an export's accuracies."""
+    if content.get("accuracy_part", "steering") == "steering":  # exports of before lack it
+        return f"{content['calibration_images']} steering images (fine-tuning has seen them)"
+    return f"{content['accuracy_images']:,} test images, measured when the network was made"
 
 
 def stack_line(content: Mapping[str, Any], cost: Footprint) -> str:
@@ -287,33 +230,9 @@ def staging_lines(cost: Footprint) -> list[str]:
     ]
 
 
-def lower_network(
-    config: ExportConfig, network: SourceNetwork, dataset: Dataset
-) -> tuple[FloatModel, IntegerModel]:
-    """Return the network in float and in integers: calibrated, or with learned scales.
-
-    Raises:
-        ArtifactError: naming the weight.
-        LoweringError: naming the layer.
-        ConfigError: the scales were learned for other forms.
-    """
-    settings = config.export.quant
-    model = network.float_model(dataset.preprocessing, config.forms)
-    if network.learned is not None:
-        return model, lower_with(model, network.learned.quant, {})
-    images = calibration_images(config, dataset)
-    model = prepare(model, images, settings)
-    return model, lower(model, calibrate(model, images, settings), settings)
-
-
-def calibration_images(config: ExportConfig, dataset: Dataset) -> Array:
-    """Return the raw images (B, H, W, C) that set the scales."""
-    return dataset.steering.images[: config.export.calibration_images]
-
-
-def write_picture(config: ExportConfig, scheduled: Schedule) -> None:
+def write_picture(config: ExportConfig, target: Target, scheduled: Schedule) -> None:
     """Write ``memory.png``, live bytes at each call and the limit; say so if it cannot be drawn."""
-    target, plan, moments = config.target, scheduled.plan, timeline(scheduled)
+    plan, moments = scheduled.plan, timeline(scheduled)
     arena = [moment.buffers for moment in moments]
     memories = [MemoryUse("arena", arena, target.arena_bytes, plan.arena_bytes)]
     if plan.fast_bytes:
@@ -327,30 +246,21 @@ def write_picture(config: ExportConfig, scheduled: Schedule) -> None:
     write_bytes(config.run.file("memory.png"), picture)
 
 
-def write_quality(
-    config: ExportConfig, model: FloatModel, integer: IntegerModel, dataset: Dataset
-) -> None:
-    """Write ``layers.json``, the quality of each layer, and the ONNX files if asked for."""
-    steering, count = dataset.steering, config.export.report_images
-    rows = layer_report(model, integer, steering.images[:count], steering.labels[:count])
-    for line in warnings(rows):
-        say(line)
-    write_json(config.run.file("layers.json"), "layers", {"rows": [row.dump() for row in rows]})
+def write_onnx(config: ExportConfig, found: Exportable) -> None:
+    """Write the ONNX files if asked for."""
     if config.export.onnx:
-        write_bytes(config.run.file("model_float.onnx"), export_onnx(model, None))
-        write_bytes(config.run.file("model_int8.onnx"), export_onnx(model, integer))
+        write_bytes(config.run.file("model_float.onnx"), export_onnx(found.floating, None))
+        write_bytes(config.run.file("model_int8.onnx"), export_onnx(found.floating, found.integer))
 
 
-def compare_built(
-    config: ExportConfig, integer: IntegerModel, dataset: Dataset, builds: Path
-) -> Comparison:
+def compare_built(config: ExportConfig, found: Exportable, builds: Path) -> Comparison:
     """Build the firmware in the folder `builds` and compare it with the integer reference.
 
     Raises:
         InternalError: reference and C disagree.
     """
-    images = dataset.steering.images[: config.export.check_images]
-    result = compare(integer, config.run.path, builds, config.device, images)
+    images = found.check_images(config.export.check_images, config.seed)
+    result = compare(found.integer, config.run.path, builds, config.device, images)
     for line in result.missing:
         say(line)
     result.refuse_mismatch()

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from mcuformer.data.dataset import DataConfig, load
+from mcuformer.data.dataset import load
 from mcuformer.errors import ArtifactError, DataError, FirmwareError, InternalError
 from mcuformer.limits import ImageCount, PathText
 from mcuformer.run import entry
@@ -19,6 +19,7 @@ from mcuformer.run.artifact import RunDir, file_digest, parsing, provenance, rea
 from mcuformer.run.progress import say, track
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
+from oplib.exportable import recorded_data
 from oplib.network.reference import run_integer
 from oplib.ops.base import Array
 from oplib.target import qemu
@@ -127,18 +128,17 @@ def images_to_send(
 ) -> tuple[Array, Literal["steering", "built-in"]]:
     """Return raw pixels (B, H, W, C) to send, and where they are from.
 
-    The steering images are those of the export. If their data are missing, the images that it built
-    into the firmware are taken.
+    The steering images are those of the export. If their data are missing, or the export took its
+    integers from elsewhere, the images that it built into the firmware are taken.
 
     Raises:
         ArtifactError: the export's record is missing, or there are neither images.
     """
-    record = run.record("oplib.export")
-    with parsing(run.record_file("oplib.export")):
-        data = DataConfig.parse(record.config["data"])
+    data = recorded_data(run)
     try:
-        dataset = load(data, exported.saved.subnet.img_size)
-        return dataset.steering.images[:count], "steering"
+        if data is not None:
+            dataset = load(data, exported.saved.subnet.img_size)
+            return dataset.steering.images[:count], "steering"
     except DataError as error:
         say(f"the firmware's own images are sent, because of the data: {error}")
     return built_in_images(run, exported.saved.subnet)[:count], "built-in"

@@ -43,7 +43,7 @@ def load_model(model: nn.Module, path: Path) -> None:
         ArtifactError: the file is missing, damaged or holds the weights of another network.
     """
     tensors = read_tensors(path)
-    _check_names(tensors, model.state_dict(), path)
+    refuse_misfits(tensors, model.state_dict(), path)
     model.load_state_dict(tensors)
 
 
@@ -124,11 +124,11 @@ class Snapshot:
         """
         state = read_json(path / "state.json", "checkpoint")
         weights = read_tensors(path / "model.safetensors")
-        _check_names(weights, model.state_dict(), path / "model.safetensors")
+        refuse_misfits(weights, model.state_dict(), path / "model.safetensors")
         averaged = None
         if average:
             averaged = read_tensors(path / "average.safetensors")
-            _check_names(averaged, model.state_dict(), path / "average.safetensors")
+            refuse_misfits(averaged, model.state_dict(), path / "average.safetensors")
         moments = read_tensors(path / "optimizer.safetensors")
         known = {name for name, _ in model.named_parameters()}
         for name in moments:
@@ -213,8 +213,12 @@ def read_tensors(path: Path) -> Tensors:
     return {name: torch.from_numpy(array) for name, array in load_arrays(path).items()}
 
 
-def _check_names(tensors: Tensors, model: Tensors, path: Path) -> None:
-    """Refuse tensors of `path` whose names and shapes are not those of the model."""
+def refuse_misfits(tensors: Tensors, model: Tensors, path: Path) -> None:
+    """Refuse tensors of `path` whose names and shapes are not those of the model.
+
+    Raises:
+        ArtifactError: naming the first such tensor.
+    """
     got = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     expected = {name: tuple(tensor.shape) for name, tensor in model.items()}
     if got != expected:

@@ -1,4 +1,4 @@
-"""Start a supernet from a dense vision transformer in timm's format.
+"""Start a supernet, or a single network, from trained weights in timm's names.
 
 Every smaller subnet uses the leading slice of a tensor, so the best part has to come first: heads
 and hidden units are sorted by importance (as in HydraViT, 2024, and OFA, 2020), and factors come
@@ -17,27 +17,33 @@ from torch import Tensor, nn
 from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import load_arrays
 from mcuformer.run.progress import say
+from mcuformer.tokenizer import NUM_CONVS
+from supernet.checkpoint import read_tensors, refuse_misfits
 from supernet.elastic import ElasticLinear
 from supernet.low_rank import ElasticLowRankLinear, truncated_svd
 from supernet.model import ElasticBlock, Supernet
 from supernet.relative_position import TABLES
 from supernet.tokenizer import PatchEmbed, pseudo_inverse_resize, resize_positions
+from supernet.vit import Vit
 
+CONVS = "patch_embed.convs."
 UNKNOWN_PARTS = ("dist_token", "reg_token", "norm_pre", "q_norm", "k_norm", ".ls1", ".ls2")
 
 
 @torch.no_grad()
 def initialize(supernet: Supernet, path: Path) -> None:
-    """Copy a dense network's weights into `supernet`, in place.
+    """Copy a network's weights into `supernet`, in place.
 
     The largest subnet then computes the same function if every linear has full rank, and depth,
-    heads, hidden units, patch size and image size are equal. Surplus blocks are dropped from the
-    end, surplus heads and hidden units the least important first. Relative positions start at zero.
-    A head for another number of classes is not copied.
+    heads, hidden units, patch size and image size are equal. Two factors of a low-rank layer count
+    as their product. Surplus blocks are dropped from the end, surplus heads and hidden units the
+    least important first. Relative positions start at zero where the network has none. A tokenizer
+    of a kind that the space lacks, and a head for another number of classes, are not copied.
 
     Args:
         supernet: supernet to fill.
-        path: safetensors file with the names of timm's VisionTransformer.
+        path: safetensors file with the names of timm's VisionTransformer and those that
+            docs/files.md adds.
 
     Raises:
         ArtifactError: the file is missing or damaged, holds another kind of network, or a network
@@ -45,6 +51,28 @@ def initialize(supernet: Supernet, path: Path) -> None:
     """
     weights = {name: torch.from_numpy(array) for name, array in load_arrays(path).items()}
     _Source(weights, path).copy_to(supernet)
+
+
+@torch.no_grad()
+def start(vit: Vit, path: Path) -> None:
+    """Copy the weights of a network of equal shape into `vit`, in place.
+
+    A head for another number of classes is not copied.
+
+    Args:
+        vit: network to fill.
+        path: safetensors file with the names of :class:`Vit`.
+
+    Raises:
+        ArtifactError: the file is missing or damaged, or holds a network of another shape.
+    """
+    weights, own = read_tensors(path), vit.state_dict()
+    for_others = "head.weight" in weights and len(weights["head.weight"]) != vit.num_classes
+    if for_others:
+        say(f"{path}: its head is for other classes and is not copied")
+        weights |= {name: own[name] for name in own if name.startswith("head.")}
+    refuse_misfits(weights, own, path)
+    vit.load_state_dict(weights)
 
 
 @torch.no_grad()
@@ -102,7 +130,8 @@ class _Source:
     def copy_to(self, supernet: Supernet) -> None:
         """Copy everything that `supernet` has a place for."""
         largest = supernet.largest
-        dim, depth = self.get("patch_embed.proj.weight").shape[0], self.depth
+        norm = "norm" if "norm.weight" in self.weights else "fc_norm"
+        dim, depth = len(self.get(f"{norm}.weight")), self.depth
         if dim != largest.embed_dim or depth < largest.depth:
             raise ArtifactError(
                 "not as wide or deep as the supernet",
@@ -117,7 +146,6 @@ class _Source:
         head_dim = largest.blocks[0].head_dim
         for index, block in enumerate(supernet.blocks):
             self._block(block, index, head_dim)
-        norm = "norm" if "norm.weight" in self.weights else "fc_norm"
         self._copy(supernet.norm, norm)
         if len(self.get("head.weight")) == largest.num_classes:
             self._linear(supernet.head, self.get("head.weight"), self.get("head.bias"))
@@ -144,12 +172,20 @@ class _Source:
         return tensor
 
     def _tokenizer(self, supernet: Supernet) -> None:
+        """Copy the tokenizer, if the space has one of its kind."""
+        convs = {name.split(".")[2] for name in self.weights if name.startswith(CONVS)}
+        kind = next((name for name, count in NUM_CONVS.items() if count == len(convs)), "other")
+        if kind not in supernet.tokenizers:
+            say(f"{self.path}: the space has no {kind} tokenizer; no tokenizer is copied")
+        elif isinstance(tokenizer := supernet.tokenizers[kind], PatchEmbed):
+            self._patch_embed(tokenizer)
+        else:  # whose channels are those of the largest subnet
+            for name, tensor in tokenizer.state_dict().items():
+                tensor.copy_(self.get(f"patch_embed.{name}", tuple(tensor.shape)))
+
+    def _patch_embed(self, tokenizer: PatchEmbed) -> None:
         """Copy the patch embedding, resized to the supernet's patch size."""
-        patch_embeds = [t for t in supernet.tokenizers.values() if isinstance(t, PatchEmbed)]
-        if not patch_embeds:
-            say(f"{self.path}: the space has no patch tokenizer; no tokenizer is copied")
-            return
-        weight, bias = patch_embeds[0].proj.weight, patch_embeds[0].proj.bias
+        weight, bias = tokenizer.proj.weight, tokenizer.proj.bias
         kernel = self.get("patch_embed.proj.weight")
         source_size, size = kernel.shape[-1], weight.shape[-1]
         if kernel.shape[:2] != weight.shape[:2]:
@@ -188,10 +224,9 @@ class _Source:
         for norm in ("norm1", "norm2"):
             self._copy(getattr(block, norm), f"{prefix}.{norm}")
         if block.attn.relative is not None:
-            for table in TABLES:
-                getattr(block.attn.relative, table).zero_()
-        qkv = self.get(f"{prefix}.attn.qkv.weight")
-        proj = self.get(f"{prefix}.attn.proj.weight")
+            self._relative(block.attn.relative, f"{prefix}.attn.relative")
+        qkv, qkv_bias = self._dense(f"{prefix}.attn.qkv")
+        proj, proj_bias = self._dense(f"{prefix}.attn.proj")
         if len(qkv) % (3 * head_dim):
             raise ArtifactError(
                 "heads of another width than the supernet's",
@@ -205,15 +240,36 @@ class _Source:
         )
         heads = importance.argsort(descending=True)
         rows = (heads[:, None] * head_dim + torch.arange(head_dim)).flatten()
-        bias = self.weights.get(f"{prefix}.attn.qkv.bias", torch.zeros(len(qkv))).float()
         stacked = torch.cat([part.flatten(0, 1)[rows] for part in (q, k, v)])
-        bias = torch.cat([part[rows] for part in bias.reshape(3, -1)])
+        bias = torch.cat([part[rows] for part in qkv_bias.reshape(3, -1)])
         self._linear(block.attn.qkv, stacked, bias)
-        self._linear(block.attn.proj, proj[:, rows], self.get(f"{prefix}.attn.proj.bias"))
-        fc1, fc2 = (self.get(f"{prefix}.mlp.{name}.weight") for name in ("fc1", "fc2"))
+        self._linear(block.attn.proj, proj[:, rows], proj_bias)
+        (fc1, fc1_bias), (fc2, fc2_bias) = (
+            self._dense(f"{prefix}.mlp.{name}") for name in ("fc1", "fc2")
+        )
         units = (fc1.norm(dim=1) * fc2.norm(dim=0)).argsort(descending=True)
-        self._linear(block.mlp.fc1, fc1[units], self.get(f"{prefix}.mlp.fc1.bias")[units])
-        self._linear(block.mlp.fc2, fc2[:, units], self.get(f"{prefix}.mlp.fc2.bias"))
+        self._linear(block.mlp.fc1, fc1[units], fc1_bias[units])
+        self._linear(block.mlp.fc2, fc2[:, units], fc2_bias)
+
+    def _dense(self, path: str) -> tuple[Tensor, Tensor]:
+        """Return weight (out, in) and bias (out,) of a linear; of two factors, the product."""
+        if f"{path}.v.weight" in self.weights:
+            weight = self.get(f"{path}.u.weight") @ self.get(f"{path}.v.weight")
+            path = f"{path}.u"
+        else:
+            weight = self.get(f"{path}.weight")
+        if ".qkv" in path and f"{path}.bias" not in self.weights:
+            return weight, torch.zeros(len(weight))
+        return weight, self.get(f"{path}.bias", (len(weight),))
+
+    def _relative(self, tables: nn.Module, prefix: str) -> None:
+        """Copy relative positions, of the same distances; where there are none, they are zero."""
+        for name in TABLES:
+            table: Tensor = getattr(tables, name)
+            if f"{prefix}.{name}" in self.weights:
+                table.copy_(self.get(f"{prefix}.{name}", tuple(table.shape)))
+            else:
+                table.zero_()
 
     def _copy(self, module: nn.Module, prefix: str) -> None:
         for name, parameter in module.named_parameters():

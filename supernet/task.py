@@ -102,7 +102,7 @@ class SupernetSetting:
         seed: seed of the run.
         points_dir: parent of the directories of recovery points.
         limits: which subnets fit; None admits all.
-        initial: safetensors file of a dense timm vision transformer to start from, or None.
+        initial: safetensors file of a trained network in timm's names to start from, or None.
         joint: safetensors file of the joint supernet of the same space to start from, or None.
     """
 

@@ -20,6 +20,7 @@ from mcuformer.run.progress import say
 from mcuformer.run.threads import run_threads
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.value import Value
+from mcuformer.zoo_entry import initial_files
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.target.target import Target
 from supernet.distributed import DistributedCommand
@@ -54,7 +55,8 @@ class TrainConfig(Settings):
         sampling: which subnets a step visits.
         point: space point to train; must be null if `joint`.
         joint: train one supernet over all points.
-        initial: safetensors file of a dense timm vision transformer to start from; null is none.
+        initial: trained network to start from: ``zoo:NAME``, or a safetensors file in timm's names;
+            null is none.
         trackers: names of accelerate's trackers; ``metrics.jsonl`` is always written.
     """
 
@@ -107,7 +109,8 @@ def stage(config: TrainConfig) -> Stage:
     """Return what the command reads and writes.
 
     Raises:
-        ConfigError: point, joint training or initial weights do not suit the space.
+        ConfigError: point, joint training or initial weights do not suit the space; the zoo has no
+            such entry.
         DataError: data and space differ in channels or classes.
     """
     config.data.check_network(config.space.smallest(config.space.points()[0]))
@@ -122,7 +125,7 @@ def stage(config: TrainConfig) -> Stage:
     reads_space = chosen_point(config) is None and not config.joint and space_file.exists()
     inputs: list[Path] = [space_file] if reads_space else []
     if config.initial is not None:
-        inputs.append(Path(config.initial))
+        inputs += initial_files(config.initial)
     outputs = ("supernet.safetensors", "supernet.json", "metrics.jsonl")
     content = {name: value for name, value in config.content().items() if name != "trackers"}
     return Stage(TRAIN.name, content, [*inputs, *config.data.files()], outputs)
@@ -174,7 +177,7 @@ def train(config: TrainConfig) -> None:
         config.seed,
         Path(config.points_dir),
         config.target,
-        None if config.initial is None else Path(config.initial),
+        None if config.initial is None else initial_files(config.initial)[0],
     )
     task = supernet_task(config.space, point, dataset, setting)
     task = replace(task, trackers=config.trackers)

@@ -23,10 +23,10 @@ import torch
 from tool import Parser, Table
 
 from evolve.evaluation.finalists import int8_accuracy_percent, integer_network
-from evolve.finetune import FinetuneConfig, subnet_file
+from evolve.finetune import FinetuneConfig, read_subnet
 from mcuformer.data.dataset import Dataset, load
 from mcuformer.errors import BudgetError, ConfigError
-from mcuformer.run.artifact import canonical_json, digest, read_json, read_value, write_json
+from mcuformer.run.artifact import canonical_json, digest, read_json, write_json
 from mcuformer.run.entry import compose
 from mcuformer.run.threads import idle_threads
 from mcuformer.subnet import BlockConfig, SubnetConfig
@@ -110,7 +110,7 @@ def build(options: argparse.Namespace) -> Comparison:
     config = FinetuneConfig.parse(compose("evolve_finetune", overrides, FinetuneConfig))
     if config.device is None or config.subnet is None:
         raise ConfigError("the comparison needs a device and a network", where="device, subnet")
-    searched = read_value(subnet_file(config), "subnet", SubnetConfig)
+    searched = read_subnet(config)
     target = Target(config.device)
     torch.set_num_threads(config.threads or idle_threads())
     dataset = load(config.data, searched.img_size)

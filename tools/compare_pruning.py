@@ -26,10 +26,10 @@ from linked import linked_sizes
 from tool import Parser, Table
 
 from evolve.evaluation.finalists import int8_accuracy_percent, integer_network
-from evolve.finetune import FinetuneConfig, check_subnet, subnet_file
+from evolve.finetune import FinetuneConfig, check_subnet, read_subnet
 from mcuformer.data.dataset import Dataset, load
 from mcuformer.errors import ConfigError
-from mcuformer.run.artifact import canonical_json, digest, read_json, read_value, write_json
+from mcuformer.run.artifact import canonical_json, digest, read_json, write_json
 from mcuformer.run.entry import compose
 from mcuformer.run.threads import idle_threads
 from mcuformer.subnet import SubnetConfig
@@ -140,7 +140,7 @@ def build(options: argparse.Namespace) -> Comparison:
         raise ConfigError("the comparison needs a device", where="device", got="none")
     if config.subnet is None:
         raise ConfigError("the comparison needs a network", where="subnet", got="null")
-    subnet = read_value(subnet_file(config), "subnet", SubnetConfig)
+    subnet = read_subnet(config)
     check_subnet(config, subnet)
     torch.set_num_threads(config.threads or idle_threads())
     crops = config.recipe.resized_crop_scale is not None

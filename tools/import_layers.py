@@ -16,7 +16,7 @@ LAYERS = (  # lowest first; a module belongs to the layer with its longest prefi
     ("mcuformer",),  # values: spaces, subnets, devices, errors
     ("mcuformer.run",),
     ("mcuformer.data",),
-    ("mcuformer.pictures",),
+    ("mcuformer.pictures", "mcuformer.zoo_entry"),
     ("oplib.forms", "oplib.graph"),
     ("oplib.ops",),
     ("oplib.network",),
@@ -30,7 +30,7 @@ LAYERS = (  # lowest first; a module belongs to the layer with its longest prefi
     ("evolve.space_search", "evolve.subnet_search"),
     ("evolve.evaluation",),
     ("evolve",),  # the commands
-    ("mcuformer.report", "mcuformer.inspection", "mcuformer.chain"),
+    ("mcuformer.report", "mcuformer.inspection", "mcuformer.reexport", "mcuformer.chain"),
     ("mcuformer.rounds", "mcuformer.plan", "mcuformer.execution", "mcuformer.__main__"),
 )
 RANKS = {prefix: rank for rank, layer in enumerate(LAYERS) for prefix in layer}

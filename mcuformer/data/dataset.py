@@ -177,6 +177,7 @@ class DataConfig(Value):
             len(division.steering if parts.validation is None else parts.validation.labels),
             len(division.test if parts.test is None else parts.test.labels),
             dict(parts.skipped) if isinstance(parts, PictureParts) else {},
+            published_test=parts.test is not None,
         )
 
 
@@ -213,6 +214,7 @@ class Survey:
         steering: number of images that steer searches.
         test: number of test images.
         skipped: number of files and folders that are not pictures, by kind.
+        published_test: whether the set has a test part of its own.
     """
 
     class_names: tuple[str, ...]
@@ -220,6 +222,7 @@ class Survey:
     steering: int
     test: int
     skipped: dict[str, int]
+    published_test: bool
 
 
 def load(config: DataConfig, img_size: int | None = None, *, crops: bool = False) -> Dataset:

@@ -33,16 +33,25 @@ UserFiles = Mapping[str, Mapping[str, Path]]
 
 
 def conf_dir() -> Path:
-    """Return the directory of the shipped configuration, in the wheel or in the checkout.
+    """Return the directory of the shipped configuration."""
+    return shipped_folder("conf", "base.yaml")
+
+
+def shipped_folder(name: str, file: str) -> Path:
+    """Return a folder that is shipped, in the wheel or in the checkout.
+
+    Args:
+        name: name of the folder.
+        file: name of a file in it.
 
     Raises:
         ConfigError: the installation is incomplete.
     """
     package = Path(__file__).resolve().parents[1]
-    for candidate in (package / "conf", package.parent / "conf"):
-        if (candidate / "base.yaml").is_file():
+    for candidate in (package / name, package.parent / name):
+        if (candidate / file).is_file():
             return candidate
-    raise ConfigError("the shipped configuration is missing; reinstall mcuformer", where=package)
+    raise ConfigError(f"the shipped {name} is missing; reinstall mcuformer", where=package)
 
 
 def load(group: str, name: str, model: type[ValueT], **values: Any) -> ValueT:

@@ -27,6 +27,7 @@ from mcuformer.run.artifact import (
 )
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
+from mcuformer.zoo_entry import WEIGHTS, ZooEntry
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.network.model_file import SEPARATOR
 from oplib.network.reference import FloatModel
@@ -71,6 +72,13 @@ class SourceNetwork:
     weights: Arrays
     where: Path
     learned: LearnedScales | None = None
+
+    @classmethod
+    def of_zoo(cls, entry: ZooEntry) -> SourceNetwork:
+        """Return the float network of an entry of the zoo, which is stored in 16 bits."""
+        path = entry.file(WEIGHTS)
+        weights = {name: values.astype(np.float32) for name, values in load_arrays(path).items()}
+        return cls(entry.manifest.subnet, weights, path)
 
     def float_model(self, preprocessing: Preprocessing, forms: Forms | None = None) -> FloatModel:
         """Return the network in float.
@@ -127,11 +135,14 @@ class NetworkSource(Value):
         weights: the user's own safetensors in timm's names, with `vit`; takes precedence over
             `name`.
         vit: the user's network in timm's vocabulary.
+        origin: where a run took one of its own networks from, together with the integers:
+            ``zoo:NAME`` or another run's folder; null where the run made the integers.
     """
 
     name: SourceName = "finetuned"
     weights: str | None = None
     vit: TimmVit | None = None
+    origin: str | None = None
 
     @classmethod
     def exported(cls, run: RunDir) -> NetworkSource:
@@ -181,9 +192,31 @@ class NetworkSource(Value):
 
     def describe(self) -> str:
         """Return the source in words, for a message."""
+        if self.origin is not None:
+            return f"the integers of {self.origin}"
         if self.weights is not None:
             return f"your own weights ({self.weights})"
         return f"{self.name} ({FILES[self.name][0]})"
+
+
+def save_network(run: RunDir, network: SourceNetwork) -> None:
+    """Write a network into a run, as the source that :func:`saved_as` names.
+
+    Args:
+        run: run directory that receives weights and shape.
+        network: the network.
+    """
+    if network.learned is not None:
+        save_learned(run, network.subnet, network.weights, network.learned)
+        return
+    weights_file, subnet_file = (run.file(name) for name in FILES["finetuned"])
+    save_arrays(weights_file, network.weights)
+    write_json(subnet_file, "subnet", network.subnet.dump())
+
+
+def saved_as(source: SourceName) -> SourceName:
+    """Return the source as which :func:`save_network` writes a network of `source`."""
+    return "qat" if source == "qat" else "finetuned"
 
 
 def save_learned(

@@ -12,10 +12,11 @@ from mcuformer.device import BudgetConfig, Device
 from mcuformer.errors import InternalError, ToolMissingError
 from mcuformer.run.artifact import RunDir, parsing, read_json
 from mcuformer.run.scratch import scratch
+from mcuformer.zoo_entry import ZooEntry, in_zoo
 from oplib.codegen.component import Component
 from oplib.network.model_file import SavedModel, load_model
 from oplib.network.reference import FloatModel, run_float, run_integer
-from oplib.network.source import NetworkSource
+from oplib.network.source import NetworkSource, SourceNetwork
 from oplib.ops.base import Array
 from oplib.target import host
 from oplib.target.firmware import write_firmware
@@ -69,6 +70,29 @@ class ExportedNetwork:
             mean, spread = map(float, content["brightness"])
         floating = source.read(run).float_model(saved.integer.preprocessing)
         return cls(Target(device, budget, saved.forms), saved, floating, (mean, spread))
+
+    @classmethod
+    def of_zoo(cls, entry: ZooEntry) -> ExportedNetwork:
+        """Read the network of an entry of the zoo.
+
+        Raises:
+            ArtifactError: a file of it is damaged.
+        """
+        manifest, saved = entry.manifest, load_model(entry.folder)
+        floating = SourceNetwork.of_zoo(entry).float_model(saved.integer.preprocessing)
+        target = Target(manifest.device, manifest.budget, saved.forms)
+        return cls(target, saved, floating, manifest.brightness)
+
+    @classmethod
+    def named(cls, place: str) -> ExportedNetwork:
+        """Read the network of ``zoo:NAME``, or of a run's folder.
+
+        Raises:
+            McuformerError: as :meth:`of_run` and :meth:`ZooEntry.named`.
+        """
+        if in_zoo(place):
+            return cls.of_zoo(ZooEntry.named(place))
+        return cls.of_run(RunDir(place))
 
 
 def image_brightness(images: Array, preprocessing: Preprocessing) -> tuple[float, float]:

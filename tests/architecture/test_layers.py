@@ -23,6 +23,7 @@ COMMANDS = {
     "mcuformer/execution.py",
     "mcuformer/inspection.py",
     "mcuformer/plan.py",
+    "mcuformer/reexport.py",
     "mcuformer/report.py",
     "mcuformer/rounds.py",
     "supernet/train.py",

@@ -18,7 +18,8 @@ from mcuformer.report import REPORT, ReportConfig
 from mcuformer.run.artifact import RunDir, read_json, save_arrays, write_json
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
-from oplib.export import EXPORT, ExportConfig, ExportSettings
+from oplib.export import EXPORT
+from oplib.export_config import ExportConfig, ExportSettings
 from oplib.forms import Forms
 from oplib.network.source import LearnedScales, NetworkSource, save_learned
 from oplib.network.timm_vit import TimmVit

@@ -16,7 +16,7 @@ from mcuformer.limits import PathText
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
 from mcuformer.value import Value
-from oplib.export import ExportConfig
+from oplib.export_config import ExportConfig
 from supernet.train import TrainConfig
 
 BLOCK = {"num_heads": 4, "head_dim": 16, "mlp_ratio": 2.0}

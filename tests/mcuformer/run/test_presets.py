@@ -31,7 +31,7 @@ from mcuformer.run.presets import (
 )
 from mcuformer.space import SearchSpace
 from mcuformer.value import Value
-from oplib.export import ExportConfig
+from oplib.export_config import ExportConfig
 from oplib.forms import Forms
 from oplib.serve import ServeConfig
 from supernet.recipe import Recipe

@@ -20,7 +20,7 @@ from mcuformer.run.presets import load
 from mcuformer.subnet import BlockConfig, SubnetConfig
 from oplib.codegen.component import Component
 from oplib.codegen.selftest_c import BuiltInImages
-from oplib.export import ExportSettings
+from oplib.export_config import ExportSettings
 from oplib.forms import Forms, Passes
 from oplib.package.package import PACKAGES, package_files, write_package
 from oplib.plan.arena import FastRoom
