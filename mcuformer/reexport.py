@@ -29,6 +29,17 @@ def export_network(place: str, *arguments: str) -> int:
             raise ConfigError("settled by the network that is exported", where=key)
     if "device" not in keys:
         raise ConfigError("missing", where="device", expected="device=NAME or device=./FILE.yaml")
-    name = place.removeprefix(PREFIX) if in_zoo(place) else Path(place).resolve().name
-    own = [] if "run_dir" in keys else [f"run_dir=runs/export/{name}/${{device.name}}"]
+    own = [] if "run_dir" in keys else [f"run_dir={parent_folder(place)}/${{device.name}}"]
     return EXPORT.main([f"network={place}", *own, *arguments])
+
+
+def parent_folder(place: str) -> str:
+    """Return where exports of a network are unless `run_dir` says so: a folder per device in it.
+
+    >>> parent_folder("zoo:digits"), parent_folder("runs/demo/")
+    ('runs/zoo/digits', 'runs/demo_on')
+    """
+    if in_zoo(place):
+        return f"runs/zoo/{place.removeprefix(PREFIX)}"
+    path = Path(place) if Path(place).name.strip(".") else Path(place).resolve()
+    return f"{path}_on"

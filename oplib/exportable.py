@@ -232,14 +232,15 @@ def taken_forms(configured: Forms, saved: SavedModel) -> Forms:
     """
     if configured == DEFAULT_FORMS:
         return saved.forms
-    if configured.arithmetic != saved.forms.arithmetic:
-        raise ConfigError(
-            "the network's integers are of other forms; leave them out, or export it from its "
-            "float weights",
-            where="forms",
-            got=configured.arithmetic.dump(),
-            expected=saved.forms.arithmetic.dump(),
-        )
+    own, asked = (forms.arithmetic.dump() for forms in (saved.forms, configured))
+    for name, value in own.items():
+        if asked[name] != value:
+            raise ConfigError(
+                "the integers of the network are of another form",
+                where=f"forms.{name}",
+                got=asked[name],
+                expected=value,
+            )
     return configured
 
 

@@ -20,8 +20,11 @@ from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig
 from oplib.export import EXPORT
 from oplib.export_config import ExportConfig, ExportSettings
+from oplib.exportable import exportable
 from oplib.forms import Forms
-from oplib.network.source import LearnedScales, NetworkSource, save_learned
+from oplib.network.model_file import load_model
+from oplib.network.reference import run_float, run_integer
+from oplib.network.source import LearnedScales, NetworkSource, save_learned, save_network
 from oplib.network.timm_vit import TimmVit
 from oplib.network.vit import float_model, node_params, random_weights
 from oplib.quantize.calibrate import calibrate, choose_quant
@@ -30,6 +33,7 @@ from supernet.data import pad_value, to_tensor
 from supernet.vit import Vit
 
 SEEDS = {"finetuned": 1, "search": 2, "qat": 3}  # a run's three networks have different weights
+NETWORKS = ("model.safetensors", "finetuned_subnet.json", "qat.safetensors", "qat.json")
 OWN = {"img_size": 8, "patch_size": 2, "in_chans": 1, "num_classes": 10, "embed_dim": 24}
 OWN |= {"depth": 2, "num_heads": 3, "mlp_ratio": 2.0, "class_token": False, "global_pool": "avg"}
 
@@ -127,6 +131,24 @@ def test_every_source_is_reported_and_predicted(
     assert shown["int8"] == shown["host C"]
     inspection.inspect_run(str(run.path))
     assert f"exported {source} (" in capsys.readouterr().out
+    is_taken_as_it_is(export, run, dataset)
+
+
+def is_taken_as_it_is(export: ExportConfig, run: RunDir, dataset: Dataset) -> None:
+    """Check that another run takes the exported integers, with their float weights and pictures."""
+    other = {"network": str(run.path), "run_dir": f"{run.path}_on", "data": export.data}
+    stage = EXPORT.stage(export.model_copy(update=other))
+    found = exportable(export.model_copy(update=other))
+    images = dataset.test.images[:8]
+    expected = run_integer(load_model(run.path).integer, images)
+    assert np.array_equal(run_integer(found.integer, images), expected)
+    assert np.array_equal(found.images, dataset.steering.images[:10])
+    taker = RunDir(f"{run.path}_on")
+    save_network(taker, found.network)
+    kept = found.source.read(taker)
+    assert all(taker.file(name).exists() == (name in stage.outputs) for name in NETWORKS)
+    floating = kept.float_model(dataset.preprocessing)
+    assert np.array_equal(run_float(floating, images), run_float(found.floating, images))
 
 
 def test_weights_of_ones_own_are_predicted(

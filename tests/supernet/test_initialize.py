@@ -13,8 +13,10 @@ from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import save_arrays
 from mcuformer.space import SearchSpace
 from supernet.checkpoint import model_arrays
-from supernet.initialize import initialize
+from supernet.extract import extract
+from supernet.initialize import initialize, start
 from supernet.model import Supernet
+from supernet.vit import Vit
 
 SHAPE = {"img_size": 16, "patch_size": 4, "num_classes": 5, "embed_dim": 24, "mlp_ratio": 3}
 
@@ -109,3 +111,63 @@ def test_more_than_the_supernet_holds_is_left_out_and_less_is_refused(
     save_arrays(path, model_arrays(larger) | {"blocks.0.ls1.gamma": np.ones(24, np.float32)})
     with pytest.raises(ArtifactError, match=r"do not have: blocks\.0\.ls1\.gamma"):
         initialize(supernet, path)
+
+
+def network_of(space: SearchSpace, path: Path) -> Vit:
+    """Write the largest network of a space at rank ratio 0.5, with random weights; return it."""
+    torch.manual_seed(1)
+    supernet = Supernet(space, space.point_at((0, 0)), (0.0,))
+    vit = extract(supernet, space.largest(space.point_at((0, 0)))).eval()
+    with torch.no_grad():
+        for values in (*vit.parameters(), *vit.buffers()):  # no zero biases, no statistics of 0, 1
+            values.add_(0.2 * torch.rand(values.shape))
+    save_arrays(path, {name: x.astype(np.float16) for name, x in model_arrays(vit).items()})
+    vit.load_state_dict({name: x.half().float() for name, x in vit.state_dict().items()})
+    return vit
+
+
+def test_convolutions_factors_and_relative_positions_are_copied(
+    digits_space: SearchSpace, tmp_path: Path
+) -> None:
+    """A supernet of the network's own space computes the same; factors of rank r have rank r."""
+    change = {"tokenizer": ["conv2", "patch"], "stem_dim": 12, "patch_size": [4]}
+    change |= {"relative_position": 2, "rank_ratio": [0.5, 1.0], "class_token": True}
+    space = SearchSpace.parse(digits_space.dump() | change)
+    path = tmp_path / "x.safetensors"
+    vit = network_of(SearchSpace.parse(space.dump() | {"tokenizer": ["conv2"]}), path)
+    assert "blocks.0.attn.qkv.v.weight" in vit.state_dict()
+    supernet = Supernet(space, space.point_at((0, 0)), (0.0,)).eval()
+    initialize(supernet, path)
+    images = torch.rand(4, 1, 8, 8)
+    with torch.no_grad():
+        logits = vit(images)
+        error = (supernet(images, vit.subnet) - logits).abs().max()
+    assert error <= 1e-4 * float(logits.max() - logits.min())
+    for name, value, message in (
+        ("stem_dim", 8, r"convs\.0\.weight does not fit the supernet, got \(12, 1, 3, 3\)"),
+        ("relative_position", 3, r"relative\.key_rows does not fit the supernet"),
+    ):
+        other = SearchSpace.parse(space.dump() | {name: value})
+        with pytest.raises(ArtifactError, match=message.replace(", got", " .got")):
+            initialize(Supernet(other, other.point_at((0, 0)), (0.0,)), path)
+
+
+def test_a_network_starts_from_one_of_equal_shape(
+    digits_space: SearchSpace, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "x.safetensors"
+    vit = network_of(digits_space, path)
+    images = torch.rand(4, 1, 8, 8)
+    same = Vit(vit.subnet, (0.0,)).eval()
+    start(same, path)
+    other = Vit(vit.subnet.model_copy(update={"num_classes": 3}), (0.0,)).eval()
+    head = other.head.weight.clone()
+    start(other, path)
+    assert "its head is for other classes" in capsys.readouterr().err.replace("\n", " ")
+    with torch.no_grad():
+        assert torch.equal(same(images), vit(images))
+        assert torch.equal(other.forward_features(images), vit.forward_features(images))
+    assert torch.equal(other.head.weight, head)
+    shallow = vit.subnet.model_copy(update={"blocks": vit.subnet.blocks[:-1]})
+    with pytest.raises(ArtifactError, match=r"weights of another network: blocks\."):
+        start(Vit(shallow, (0.0,)), path)
