@@ -69,6 +69,7 @@ ELSEWHERE = {
     "oplib.codegen.readme": ("oplib/codegen/test_emit.py", "README.md"),
     "oplib.codegen.weights_c": "oplib/target/test_weights.py",
     "oplib.export": ("integration/test_export.py", '"oplib.export"'),
+    "oplib.export_config": "oplib/test_exportable.py",
     "oplib.forms": CHIPS,
     "oplib.graph": "oplib/plan/test_check_plan.py",
     "oplib.network.reference": CHIPS,

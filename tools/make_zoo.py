@@ -90,26 +90,41 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
     if options.terms is None and data.name not in TERMS:
         raise ConfigError("licence and origin of this data set: --terms", got=data.name)
     survey, test = data.survey(), load(data, network.subnet.img_size).test
-    pre = exported.saved.integer.preprocessing
     rounded = {name: values.astype(np.float32) for name, values in weights.items()}
-    floating = float_model(network.subnet, rounded, pre, str(network.where))
-    accuracy = measured_accuracy(floating, exported.saved.integer, test.images[:], test.labels)
+    integer, where = exported.saved.integer, str(network.where)
+    floating = float_model(network.subnet, rounded, integer.preprocessing, where)
+    accuracy = measured_accuracy(floating, integer, test.images[:], test.labels)
+    manifest = {
+        "command": options.command,
+        "experiment": options.experiment,
+        "data": ZooData(
+            name=data.name,
+            terms=options.terms or TERMS[data.name],
+            test_part="official test part" if survey.published_test else "own split",
+            test_images=len(test),
+        ).dump(),
+        "subnet": network.subnet.dump(),
+        "accuracy_percent": accuracy,
+        **facts_of(run, exported),
+    }
+    folder = options.zoo / options.name
+    write_entry(folder, run, weights, few(test, options.images), manifest)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    return {"name": options.name, "accuracy_percent": accuracy, "bytes": size}
+
+
+def facts_of(run: RunDir, exported: ExportedNetwork) -> dict[str, Any]:
+    """Return what the records of a run tell of its network, as plain containers.
+
+    Raises:
+        ArtifactError: a record is missing or damaged.
+    """
     content, record = read_json(run.file("export.json"), "export"), run.record("oplib.export")
     made_on = environment()
     with parsing(run.file("export.json")):
-        manifest = {
-            "command": options.command,
-            "experiment": options.experiment,
-            "data": ZooData(
-                name=data.name,
-                terms=options.terms or TERMS[data.name],
-                test_part="official test part" if survey.published_test else "own split",
-                test_images=len(test),
-            ).dump(),
+        return {
             "class_names": list(exported.saved.class_names),
-            "preprocessing": pre.dump(),
-            "subnet": network.subnet.dump(),
-            "accuracy_percent": accuracy,
+            "preprocessing": exported.saved.integer.preprocessing.dump(),
             "calibration_images": content["calibration_images"],
             "brightness": list(exported.brightness),
             "device": exported.target.device.dump(),
@@ -119,10 +134,6 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
             "git_revision": record.git_revision,
             "versions": record.versions,
         }
-    folder = options.zoo / options.name
-    write_entry(folder, run, weights, few(test, options.images), manifest)
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    return {"name": options.name, "accuracy_percent": accuracy, "bytes": size}
 
 
 def half(run: RunDir, source: NetworkSource) -> Arrays:

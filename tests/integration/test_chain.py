@@ -19,6 +19,7 @@ from sklearn.datasets import load_digits
 
 from evolve.search import SEARCH
 from mcuformer.device import Device
+from mcuformer.zoo_entry import ZooEntry
 from supernet import evaluate
 
 SMALL = [
@@ -320,6 +321,30 @@ def test_predict_and_inspect(finished: Path, tmp_path: Path) -> None:
         assert result.returncode == 2
         assert message in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_a_run_becomes_an_entry_of_the_zoo(finished: Path, tmp_path: Path, root: Path) -> None:
+    """Its accuracies are those that the report measured; what is made is whole."""
+    options = ["--name", "mine", "--command", "make demo", "--zoo", tmp_path, "--images", "4"]
+    result = commands.run([root / "tools" / "make_zoo.py", finished, *options, "--json"])
+    assert result.returncode == 0, result.stderr
+    expected = report(finished)["accuracy_percent"]
+    assert json.loads(result.stdout)["accuracy_percent"]["int8"] == expected["int8"]
+    entry = ZooEntry("mine", tmp_path / "mine")
+    entry.refuse_damaged()
+    made = entry.manifest
+    assert made.data.test_images == 359
+    assert made.data.test_part == "own split"
+    assert made.accuracy_percent["float"] == pytest.approx(expected["float"], abs=1.0)
+    digits = load_digits()
+    labels = {image.tobytes(): y for image, y in zip(digits.images, digits.target, strict=True)}
+    images, numbers = entry.test_images()
+    found = [labels[image[:, :, 0].astype(np.float64).tobytes()] for image in images]
+    assert found == numbers.tolist()
+    assert len(found) == 4
+    result = commands.run([root / "tools" / "make_zoo.py", finished, *options, "--name", "Mine"])
+    assert result.returncode == 2
+    assert "--name: no name (got Mine, expected small letters" in result.stderr
 
 
 def test_a_missing_tool_is_not_a_pass(finished: Path, tmp_path: Path) -> None:

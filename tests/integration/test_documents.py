@@ -28,6 +28,7 @@ FILE = re.compile(r"(?:\.ci|conf|docs|evolve|mcuformer|oplib|supernet|tests|tool
 CONFIGS = {command.name: command.config for command in (*CHAIN, QAT)}
 CONFIGS |= {"mcuformer": ChainConfig, "oplib.serve": ServeConfig}
 OF_RUNS = ("oplib.size",)  # commands that take a run directory, and no settings
+LISTS = (["zoo"],)  # commands without arguments
 PROGRAMS = ("python", "torchrun", "make", "mcuformer")
 
 
@@ -95,7 +96,9 @@ def staged(word: str, place: Path) -> str:
 
 
 def faults_of_module(module: str, words: list[str], place: Path) -> Iterator[str]:
-    verbs = [word for word in words[:1] if re.fullmatch(r"[a-z]+", word)]  # inspect and predict
+    verbs = [word for word in words[:1] if re.fullmatch(r"[a-z]+", word)]  # for instance inspect
+    if words in LISTS:
+        return
     if verbs or module in OF_RUNS:
         printed = run(["-m", module, *verbs, place, *words[len(verbs) + 1 :]]).stderr
         if not re.search("not a run directory|no such file", printed):

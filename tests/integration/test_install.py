@@ -38,6 +38,15 @@ def test_the_wheel_is_whole(root: Path, tmp_path: Path) -> None:
     assert len(shipped) > 12
     assert all((site / "oplib" / name).is_file() for name in shipped)
     assert (site / "oplib/runtime/CMakeLists.txt").is_file()
+    entries = {str(p.relative_to(root)) for p in (root / "zoo").glob("*/*")}
+    assert {"zoo/digits/manifest.json", "zoo/digits/weights.safetensors"} <= entries
+    for name in entries:
+        assert (site / "mcuformer" / name).read_bytes() == (root / name).read_bytes()
+    listing = [sys.executable, "-m", "mcuformer", "zoo"]
+    printed = subprocess.run(
+        listing, cwd=empty, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert "zoo:digits" in printed
     for module in ("mcuformer", "evolve.space"):
         result = subprocess.run(
             [sys.executable, "-m", module, "--cfg", "job", "device=stm32f746"],

@@ -37,7 +37,14 @@ def test_stages_take_the_fields_of_their_names(config: ChainConfig) -> None:
             assert settings.target.identity() == config.target.identity(), command.name
     epochs = {command: stages[command].recipe.epochs for command in (SPACE, TRAIN, FINETUNE)}
     assert epochs == {SPACE: 70, TRAIN: 70, FINETUNE: 9}
-    assert stages[EXPORT].network.name == "search"
+    assert stages[EXPORT].source.name == "search"
+
+
+def test_only_the_supernet_starts_from_a_trained_network(config: ChainConfig) -> None:
+    """Fine-tuning starts from the search's winner, which has its weights from there."""
+    started = config.model_copy(update={"initial": "zoo:digits"})
+    assert stage_config(TRAIN, started).initial == "zoo:digits"
+    assert stage_config(FINETUNE, started).initial is None
 
 
 def test_all_axes_take_a_joint_supernet_and_no_space_search(config: ChainConfig) -> None:

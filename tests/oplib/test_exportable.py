@@ -53,9 +53,7 @@ def test_an_entry_is_planned_for_another_device_without_data(config: ExportConfi
 def test_forms_of_integers_are_settled_and_passes_are_not(config: ExportConfig) -> None:
     strip = Forms(passes=Passes(input="strip"))
     assert exportable(config.model_copy(update={"forms": strip})).target.forms == strip
-    with pytest.raises(
-        ConfigError, match=r"forms\.gelu: .*got sigmoid, expected table"
-    ):
+    with pytest.raises(ConfigError, match=r"forms\.gelu: .*got sigmoid, expected table"):
         exportable(config.model_copy(update={"forms": Forms(gelu="sigmoid")}))
 
 
