@@ -1,10 +1,11 @@
 """Make or replace an entry of the zoo from a finished run, with its accuracies measured anew.
 
-    python tools/make_zoo.py RUN --name NAME --command COMMAND [--terms TEXT] [--images 10] [--json]
+    python tools/make_zoo.py RUN --name NAME [--command COMMAND] [--terms TEXT] [--json]
 
-COMMAND is what made the run, for somebody who wants to repeat it. The run's data set must be at
-hand: both accuracies are measured on its whole test part, the float one with the weights as the
-entry has them, in 16 bits. A few test images go into the entry, spread over the part.
+COMMAND is what made the run, for somebody who wants to repeat it; of a run that names its
+experiment, it is made of experiment, seed and data set. The data set must be at hand: both
+accuracies are measured on its whole test part, the float one with the weights as the entry has
+them, in 16 bits. A few test images go into the entry, spread over the part.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import tool
 from results import environment
 
 from mcuformer.cost import Footprint
-from mcuformer.data.dataset import load
+from mcuformer.data.dataset import DataConfig, load
 from mcuformer.data.images import Split
 from mcuformer.errors import ArtifactError, ConfigError
 from mcuformer.run.artifact import (
@@ -94,9 +95,10 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
     integer, where = exported.saved.integer, str(network.where)
     floating = float_model(network.subnet, rounded, integer.preprocessing, where)
     accuracy = measured_accuracy(floating, integer, test.images[:], test.labels)
+    experiment = options.experiment or recorded_experiment(run)
     manifest = {
-        "command": options.command,
-        "experiment": options.experiment,
+        "command": options.command or command_of(run, experiment, data),
+        "experiment": experiment,
         "data": ZooData(
             name=data.name,
             terms=options.terms or TERMS[data.name],
@@ -111,6 +113,26 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
     write_entry(folder, run, weights, few(test, options.images), manifest)
     size = sum(path.stat().st_size for path in folder.iterdir())
     return {"name": options.name, "accuracy_percent": accuracy, "bytes": size}
+
+
+def recorded_experiment(run: RunDir) -> str | None:
+    """Return the experiment that a run names, or None."""
+    path = run.file("report.json")
+    name = read_json(path, "report").get("experiment") if path.exists() else None
+    return None if name is None else str(name)
+
+
+def command_of(run: RunDir, experiment: str | None, data: DataConfig) -> str:
+    """Return the command that made a run of an experiment.
+
+    Raises:
+        ConfigError: the run names no experiment.
+    """
+    if experiment is None:
+        raise ConfigError("the run names no experiment; say what made it", where="--command")
+    root = "" if data.root is None else " data.root=FOLDER"
+    seed = run.record("oplib.export").config["seed"]
+    return f"python -m mcuformer +experiment={experiment}{root} seed={seed}"
 
 
 def facts_of(run: RunDir, exported: ExportedNetwork) -> dict[str, Any]:
@@ -188,8 +210,8 @@ def parser() -> tool.Parser:
     result = tool.Parser(__doc__)
     result.add_argument("run", type=Path, help="folder of the finished run")
     result.add_argument("--name", required=True, help="name of the entry")
-    result.add_argument("--command", required=True, help="command that made the run")
-    result.add_argument("--experiment", help="experiment of that command")
+    result.add_argument("--command", help="command that made the run")
+    result.add_argument("--experiment", help="its experiment, where the run names none")
     result.add_argument("--terms", help="licence and origin of the data set")
     result.add_argument("--images", type=int, default=10, help="test images to keep, at most")
     result.add_argument(
