@@ -17,12 +17,11 @@ from mcuformer.errors import ConfigError, McuformerError, did_you_mean, of_syste
 from mcuformer.interrupt import INTERRUPTED, imports_done
 from mcuformer.run import entry
 
-MORE = "[key=value ...]"  # last of a command's parameters
 COMMANDS: dict[str, tuple[Callable[..., int | None], tuple[str, ...]]] = {
     "predict": (inspection.predict_picture, ("RUN", "IMAGE")),
     "inspect": (inspection.inspect_run, ("RUN",)),
     "zoo": (inspection.list_zoo, ()),
-    "export": (reexport.export_network, ("RUN", "device=DEVICE", MORE)),
+    "export": (reexport.export_network, ("RUN", "device=DEVICE", "[key=value ...]")),
 }
 HELP = ("-h", "--help")
 
@@ -53,11 +52,23 @@ def _run(name: str, arguments: list[str]) -> int:
         print(f"usage: {usage}\n\n{str(function.__doc__).splitlines()[0]}")
     elif "--version" in arguments:
         print(f"mcuformer {__version__}")
-    elif len(arguments) != len(parameters) and (MORE not in parameters or not arguments):
+    elif not _suits(len(arguments), parameters):
         raise ConfigError("wrong arguments", expected=usage)
     else:
         return function(*arguments) or 0
     return 0
+
+
+def _suits(count: int, parameters: tuple[str, ...]) -> bool:
+    """Return whether so many arguments suit a command; parameters in brackets are optional.
+
+    >>> _suits(1, ("RUN",)), _suits(2, ("RUN",)), _suits(0, ("RUN", "[RUN ...]"))
+    (True, False, False)
+    >>> _suits(1, ("RUN", "[RUN ...]")), _suits(7, ("RUN", "[RUN ...]"))
+    (True, True)
+    """
+    needed = sum(not parameter.startswith("[") for parameter in parameters)
+    return count == needed or (count > needed and len(parameters) > needed)
 
 
 def _refuse_unknown(name: str) -> None:
