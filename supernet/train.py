@@ -20,7 +20,7 @@ from mcuformer.run.progress import say
 from mcuformer.run.threads import run_threads
 from mcuformer.space import SearchSpace, SpacePoint
 from mcuformer.value import Value
-from mcuformer.zoo_entry import initial_files
+from mcuformer.zoo_entry import ZooEntry, in_zoo, initial_files
 from oplib.forms import DEFAULT_FORMS, Forms
 from oplib.target.target import Target
 from supernet.distributed import DistributedCommand
@@ -126,9 +126,30 @@ def stage(config: TrainConfig) -> Stage:
     inputs: list[Path] = [space_file] if reads_space else []
     if config.initial is not None:
         inputs += initial_files(config.initial)
+        check_initial(config.initial, config.space)
     outputs = ("supernet.safetensors", "supernet.json", "metrics.jsonl")
     content = {name: value for name, value in config.content().items() if name != "trackers"}
     return Stage(TRAIN.name, content, [*inputs, *config.data.files()], outputs)
+
+
+def check_initial(initial: str, space: SearchSpace) -> None:
+    """Refuse a network of the zoo that no supernet of the space can start from.
+
+    :func:`supernet.initialize.initialize` compares every weight once the point is known.
+
+    Raises:
+        ConfigError: its width or depth differs.
+    """
+    if not in_zoo(initial):
+        return
+    largest, found = space.largest(space.points()[0]), ZooEntry.named(initial).manifest.subnet
+    if found.embed_dim != largest.embed_dim or found.depth < largest.depth:
+        raise ConfigError(
+            "not as wide or deep as the supernet",
+            where="initial",
+            got=f"embed_dim {found.embed_dim}, depth {found.depth}",
+            expected=f"embed_dim {largest.embed_dim}, depth at least {largest.depth}",
+        )
 
 
 def resolve_point(config: TrainConfig) -> SpacePoint | None:

@@ -61,7 +61,9 @@ def test_what_cannot_start_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_supernet_starts_from_an_entry(entry: ZooEntry, tmp_path: Path) -> None:
+def test_a_supernet_starts_from_an_entry(
+    entry: ZooEntry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One as large as the entry's network keeps its norm; a wider one is refused."""
     subnet = entry.manifest.subnet
     block = subnet.blocks[0]
@@ -81,4 +83,8 @@ def test_a_supernet_starts_from_an_entry(entry: ZooEntry, tmp_path: Path) -> Non
     start = load_arrays(entry.file(WEIGHTS))["norm.weight"].astype(np.float32)
     assert np.abs(trained - start).max() < 1e-4
     wider = f"space.embed_dim=[{subnet.embed_dim + 16}]"
+    capsys.readouterr()
     assert TRAIN.main([*line, wider, f"run_dir={tmp_path / 'wider'}"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: initial: not as wide or deep as the supernet (got embed_dim")
+    assert not (tmp_path / "wider").exists()
