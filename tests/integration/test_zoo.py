@@ -66,14 +66,14 @@ def test_a_supernet_starts_from_an_entry(
 ) -> None:
     """One as large as the entry's network keeps its norm; a wider one is refused."""
     subnet = entry.manifest.subnet
-    block = subnet.blocks[0]
+    heads, ratio = (min(getattr(b, n) for b in subnet.blocks) for n in ("num_heads", "mlp_ratio"))
     point = ["point.rank_ratio=1.0", f"point.patch_size={subnet.patch_size}"]
     space = [
         f"space.embed_dim=[{subnet.embed_dim}]",
         f"space.depth=[{subnet.depth}]",
-        f"space.num_heads=[{block.num_heads}]",
-        f"space.head_dim={block.head_dim}",
-        f"space.mlp_ratio=[{block.mlp_ratio}]",
+        f"space.num_heads=[{heads}]",
+        f"space.head_dim={subnet.blocks[0].head_dim}",
+        f"space.mlp_ratio=[{ratio}]",
         f"space.patch_size=[{subnet.patch_size}]",
     ]
     run = tmp_path / "run"
