@@ -15,7 +15,7 @@ from mcuformer.run.presets import conf_dir, read_yaml
 from mcuformer.run.sized_spaces import default_space
 from mcuformer.tokenizer import MAX_CONV_STRIDE, NUM_CONVS
 
-EXPERIMENTS = {"image_folder": "photos", "timm": "photos"}  # by data set
+EXPERIMENTS = {"image_folder": "photos"}  # by data set
 TOKENS_PER_SIDE = 8
 OVERRIDE = "override /"
 
