@@ -11,6 +11,7 @@ from typing import Any
 from evolve.finetune import FINETUNE
 from evolve.search import SEARCH
 from evolve.space import SPACE
+from evolve.space_search.quality import measure_admission, sample_point
 from mcuformer.chain import CHAIN, ChainConfig, stage_config, stages
 from mcuformer.errors import McuformerError
 from mcuformer.report import REPORT, print_table, table
@@ -18,14 +19,20 @@ from mcuformer.rounds import latest
 from mcuformer.run.command import Command, refuse_unsound_inputs
 from mcuformer.run.progress import duration
 from mcuformer.run.threads import idle_threads
+from mcuformer.seed import stream
 from mcuformer.space import SearchSpace, SpacePoint
+from mcuformer.subnet import SubnetConfig
 from oplib.export import EXPORT
 from supernet.train import TRAIN
 
-STAGE_SECONDS = 5.0  # of every stage besides its work: imports, data, records
-BUILD_SECONDS = 10.0  # of an export or a report, for its builds
+STAGE_SECONDS = 2.0  # of every stage besides its work: data, records
+PLANNING_SECONDS = 10.0  # of the first one: the subnets of a space are judged, and remembered
+BUILD_SECONDS = 3.0  # of an export or a report, for its builds
 EMULATED_PER_SECOND = 500e6  # instructions of an emulated chip
-INSTRUCTIONS_PER_MAC = 4.0  # on a core without dual multiply-accumulates
+INSTRUCTIONS_PER_MAC = {"cortex-m4": 1.3, "cortex-m7": 1.3}  # which multiply in pairs
+SINGLE_PER_MAC = 3.0  # on the other cores
+REPORTED_NETWORKS = 4  # of which a report classifies the test images: inherited, float, int8, host
+SAMPLES = 40  # subnets of which those that fit stand for the networks that are trained
 FLOAT_BYTES = 4
 CROWDS = (1, 8, 64)  # numbers of torchrun's processes, each with a device such as this one
 DISTRIBUTED = {command.name for command in CHAIN if command.distributed}
@@ -38,13 +45,17 @@ class Speed:
 
     Args:
         supernet_step: a training step of a supernet, in the mean over points.
-        network_step: a training step of a single network.
+        network_step: a step of fine-tuning.
+        candidate_step: a training step of a candidate of the search; 0 if none is trained.
         evaluation: the classification of one image by a subnet.
+        picture: the decoding of one picture; 0 for a set of arrays.
     """
 
     supernet_step: float
     network_step: float
+    candidate_step: float
     evaluation: float
+    picture: float
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,11 @@ class Counts:
     train: int
     steering: int
     test: int
+
+    @property
+    def all(self) -> int:
+        """Number of images of all splits."""
+        return self.train + self.steering + self.test
 
 
 def show_plan(config: ChainConfig) -> None:
@@ -72,7 +88,8 @@ def show_plan(config: ChainConfig) -> None:
             "measured now: "
             f"{1e3 * speed.supernet_step:.1f} ms per training step of a supernet, "
             f"{1e3 * speed.network_step:.1f} ms of a network, "
-            f"{1e3 * speed.evaluation:.3f} ms per image of an evaluation"
+            f"{1e3 * speed.evaluation:.3f} ms per image of an evaluation, "
+            f"{1e3 * speed.picture:.1f} ms per picture that is decoded"
         )
         crowds = [expected_seconds(config, counts, speed, count) for count in CROWDS]
         expected = crowds[0]
@@ -97,10 +114,10 @@ def show_plan(config: ChainConfig) -> None:
 def space_search_line(config: ChainConfig) -> str:
     """Return how often the space search visits points, and for how long."""
     search, shape = config.space_search, config.space.shape
-    return (
-        f"space search: at most {search.visits(shape)} visits of {search.visit_epochs} epochs, "
-        f"in a grid of {math.prod(shape)} points"
-    )
+    how = f"at most {search.visits(shape)} visits of {search.visit_epochs} epochs"
+    if not search.trains:
+        how = "by sizes, without training"
+    return f"space search: {how}, in a grid of {math.prod(shape)} points"
 
 
 def stage_states(config: ChainConfig) -> dict[str, str]:
@@ -128,7 +145,11 @@ def _state(command: Command[Any], config: ChainConfig) -> str:
 
 
 def measured_speed(config: ChainConfig) -> Speed:
-    """Measure this machine on made-up images, at the middle of the space and its largest point."""
+    """Measure this machine on made-up images.
+
+    Supernets are those of the middle of the space and of its largest point; the network that is
+    fine-tuned is the largest that fits of a few samples of the middle, a candidate their median.
+    """
     import torch
 
     from supernet.data import pad_value
@@ -141,28 +162,56 @@ def measured_speed(config: ChainConfig) -> Speed:
     setting = SupernetSetting(
         config.train, config.sampling, config.seed, Path(config.points_dir), config.target
     )
-    steps, evaluations = [], []
+    steps, evaluations = {}, {}
     for point in measured_points(space):
         preprocessing = data.preprocessing.resized_to(space.smallest(point).img_size)
         supernet = None if config.axes == "all" else point
-        steps.append(supernet_step_seconds(space, supernet, preprocessing, setting))
-        evaluations.append(evaluation_seconds(space, point, preprocessing))
-    network = space.largest(space.middle())
-    preprocessing = data.preprocessing.resized_to(network.img_size)
+        steps[point] = supernet_step_seconds(space, supernet, preprocessing, setting)
+        evaluations[point] = evaluation_seconds(space, point, preprocessing)
+    networks, seed = measured_networks(config), config.seed
+    preprocessing = data.preprocessing.resized_to(networks[0].img_size)
+    candidates = [
+        network_step_seconds(networks[len(networks) // 2], preprocessing, recipe, seed)
+        for recipe in config.evaluator.recipes("evaluator").values()
+    ]
     taught_by = Supernet(space, space.middle(), pad_value(preprocessing))
     return Speed(
-        supernet_step=sum(steps) / len(steps),
+        supernet_step=mean_over_points(space, steps),
         network_step=network_step_seconds(
-            network, preprocessing, config.finetune, config.seed, taught_by
+            networks[-1], preprocessing, config.finetune, seed, taught_by
         ),
-        evaluation=sum(evaluations) / len(evaluations),
+        candidate_step=sum(candidates),
+        evaluation=mean_over_points(space, evaluations),
+        picture=data.seconds_per_picture(),
     )
+
+
+def measured_networks(config: ChainConfig) -> list[SubnetConfig]:
+    """Return samples of the middle of the space that fit, by work; of none the smallest subnet."""
+    space, target = config.space, config.target
+    samples = sample_point(space, space.middle(), SAMPLES, stream(config.seed, "plan"))
+    _, admitted = measure_admission(samples, target.cost, target.limit)
+    return sorted(admitted, key=lambda subnet: subnet.macs) or [space.smallest(space.middle())]
 
 
 def measured_points(space: SearchSpace) -> list[SpacePoint]:
     """Return the middle of the space and the point of the largest subnet, which may be one."""
     largest = max(space.points(), key=lambda point: space.largest(point).macs)
     return list(dict.fromkeys((space.middle(), largest)))
+
+
+def mean_over_points(space: SearchSpace, measured: Mapping[SpacePoint, float]) -> float:
+    """Return the mean of a time over all points of a space, of which one or two were measured.
+
+    It is linear in the multiply-accumulates of a point's largest subnet, and not below 0 for none.
+    """
+    work = {point: float(space.largest(point).macs) for point in space.points()}
+    first, last = min(measured, key=work.__getitem__), max(measured, key=work.__getitem__)
+    if work[first] == work[last]:
+        return sum(measured.values()) / len(measured)
+    slope = (measured[last] - measured[first]) / (work[last] - work[first])
+    slope = min(max(slope, 0.0), measured[first] / work[first])
+    return measured[first] + slope * (sum(work.values()) / len(work) - work[first])
 
 
 def expected_seconds(
@@ -176,7 +225,7 @@ def expected_seconds(
         speed: speed of one process.
         processes: number of torchrun's processes, which are assumed to share work without loss.
     """
-    from supernet.validation import evaluations_per_epoch
+    from supernet.validation import evaluations_per_epoch, validation_images
 
     search, strategy = config.space_search, config.strategy
     supernet_epoch = counts.train // config.train.batch_size * speed.supernet_step
@@ -186,25 +235,36 @@ def expected_seconds(
     probes = evaluations_per_epoch(counts.steering) * speed.evaluation
     warm = config.warm_start_epochs
     # a chosen point has been visited, and so trained, at least once, but not from a joint start
-    visited = search.visit_epochs if config.axes == "point" and not warm else 0
+    visited = search.visit_epochs if visits and config.axes == "point" and not warm else 0
     epochs = max(0, config.train.epochs - visited)
     effort = config.evaluator.effort(strategy.evaluations, counts.train, counts.steering)
     trained_on = counts.train + counts.steering
     finetune_epoch = trained_on // config.finetune.batch_size * speed.network_step
-    macs = config.space.largest(config.space.middle()).macs
-    emulated = macs * INSTRUCTIONS_PER_MAC / EMULATED_PER_SECOND
-    found = effort.steps * speed.network_step + effort.images * speed.evaluation
+    finetune_epoch += validation_images(counts.steering) * speed.evaluation
+    emulated = emulated_seconds(config)
+    found = effort.steps * speed.candidate_step + effort.images * speed.evaluation
+    reported = emulated + REPORTED_NETWORKS * speed.evaluation
     work = {
         SPACE.name: visits * visit + warm * supernet_epoch,
         TRAIN.name: config.rounds * epochs * (supernet_epoch + probes),
         SEARCH.name: config.rounds * found,
         FINETUNE.name: config.finetune.epochs * finetune_epoch,
         EXPORT.name: BUILD_SECONDS + config.export.check_images * emulated,
-        REPORT.name: BUILD_SECONDS + counts.test * emulated,
+        REPORT.name: BUILD_SECONDS + counts.test * reported,
     }
     parts = {name: processes if name in DISTRIBUTED else 1 for name in work}
     names = [command.name for command in stages(config)]
-    return {name: STAGE_SECONDS + work[name] / parts[name] for name in names}
+    expected = {name: STAGE_SECONDS + work[name] / parts[name] for name in names}
+    # the others find the pictures in the cache
+    expected[names[0]] += PLANNING_SECONDS + counts.all * speed.picture
+    return expected
+
+
+def emulated_seconds(config: ChainConfig) -> float:
+    """Return the seconds in which the emulated chip may classify one image."""
+    macs = measured_networks(config)[-1].macs
+    per_mac = INSTRUCTIONS_PER_MAC.get(config.device.core, SINGLE_PER_MAC)
+    return macs * per_mac / EMULATED_PER_SECOND
 
 
 def expected_bytes(config: ChainConfig) -> int:

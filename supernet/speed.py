@@ -27,8 +27,10 @@ from supernet.task import SupernetSetting, Task, network_task, supernet_task
 from supernet.trainer import train
 from supernet.vit import Vit
 
-BATCHES = 2  # per epoch
-MEASURED_SECONDS = 1.0  # of training, after a first epoch in which memory is allocated
+MOST_BATCHES, FEWEST_BATCHES = 8, 2  # per epoch, whose end takes time as well
+MOST_BYTES = 64 * 2**20  # of made-up images, unless these are the fewest batches
+LONGEST = 10_000  # epochs, more than are measured, whatever the recipe's number
+MEASURED_SECONDS = 2.0  # of training, after a first epoch in which memory is allocated
 EVALUATED_IMAGES = 256
 EVALUATED_SUBNETS = 3
 
@@ -49,6 +51,16 @@ def made_up(preprocessing: Preprocessing, num_classes: int, num_images: int) -> 
     return Dataset(names, preprocessing, split, split, split)
 
 
+def made_up_batches(
+    preprocessing: Preprocessing, num_classes: int, recipe: Recipe
+) -> tuple[Dataset, Recipe]:
+    """Return a made-up data set of a few batches, and the recipe for a training of any length."""
+    batch_bytes = recipe.batch_size * preprocessing.img_size**2 * preprocessing.in_chans
+    batches = min(max(MOST_BYTES // batch_bytes, FEWEST_BATCHES), MOST_BATCHES)
+    data = made_up(preprocessing, num_classes, batches * recipe.batch_size)
+    return data, recipe.model_copy(update={"epochs": LONGEST})
+
+
 def supernet_step_seconds(
     space: SearchSpace,
     point: SpacePoint | None,
@@ -63,9 +75,9 @@ def supernet_step_seconds(
         preprocessing: of the data, at the point's image size.
         setting: how it is trained; nothing is written to its directory.
     """
-    data = made_up(preprocessing, space.num_classes, BATCHES * setting.recipe.batch_size)
+    data, recipe = made_up_batches(preprocessing, space.num_classes, setting.recipe)
     with scratch("speed") as folder:
-        setting = replace(setting, points_dir=folder)
+        setting = replace(setting, recipe=recipe, points_dir=folder)
         return _step_seconds(lambda: supernet_task(space, point, data, setting))
 
 
@@ -85,7 +97,8 @@ def network_step_seconds(
         seed: seed of the run.
         supernet: its largest subnet is the recipe's teacher ``largest``, if it has this one.
     """
-    data = made_up(preprocessing, subnet.num_classes, recipe.batch_size)
+    data, recipe = made_up_batches(preprocessing, subnet.num_classes, recipe)
+    data = data.without_steering()  # networks train on that, too
     with scratch("speed") as folder:
 
         def build() -> Task[Vit]:
@@ -117,14 +130,16 @@ def _step_seconds(build: Callable[[], Task[Any]]) -> float:
     """Return the seconds of one step of a training, after a first epoch.
 
     Args:
-        build: builds the training, with :data:`BATCHES` steps per epoch.
+        build: builds the training, on made-up batches.
     """
     task = build()
-    first = _timed(task, 1)
-    epochs = min(task.recipe.epochs, 1 + math.ceil(MEASURED_SECONDS / first))
+    steps = task.batches.steps_per_epoch
+    _timed(task, 1)  # in which memory is allocated and workers start
+    one = _timed(task, 2)
+    epochs = math.ceil(MEASURED_SECONDS / one)
     if epochs == 1:
-        return first / BATCHES
-    return _timed(task, epochs) / (BATCHES * (epochs - 1))
+        return one / steps
+    return (one + _timed(task, 1 + epochs)) / (steps * epochs)
 
 
 def _timed(task: Task[Any], until_epoch: int) -> float:

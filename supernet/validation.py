@@ -19,7 +19,12 @@ MAX_IMAGES = 2000
 
 def evaluations_per_epoch(num_images: int) -> int:
     """Return how many images :class:`Probes` classify per epoch, of a steering split this large."""
-    return (len(FIXED_SUBNETS) + RANDOM_SUBNETS) * min(MAX_IMAGES, num_images)
+    return (len(FIXED_SUBNETS) + RANDOM_SUBNETS) * validation_images(num_images)
+
+
+def validation_images(num_images: int) -> int:
+    """Return how many images of a steering split this large are measured at a time."""
+    return min(MAX_IMAGES, num_images)
 
 
 class Probes:
@@ -83,6 +88,6 @@ class TrainingAccuracy:
 
 def validation_split(dataset: Dataset, seed: int) -> Split:
     """Return at most :data:`MAX_IMAGES` images of the steering split, chosen by the seed."""
-    count = min(MAX_IMAGES, len(dataset.steering))
+    count = validation_images(len(dataset.steering))
     chosen = stream(seed, "validation").permutation(len(dataset.steering))[:count]
     return dataset.steering.take(np.sort(chosen))

@@ -111,7 +111,7 @@ def hours(config: ChainConfig, counts: Counts, train: float, evaluate: float) ->
         train: images per second and process, in training.
         evaluate: images per second and process, in evaluations.
     """
-    speed = Speed(config.train.batch_size / train, 0.0, 1 / evaluate)
+    speed = Speed(config.train.batch_size / train, 0.0, 0.0, 1 / evaluate, 0.0)
     found = [expected_seconds(config, counts, speed, processes) for processes in GPUS]
     return [sum(seconds[stage] for stage in STAGES) / 3600 for seconds in found]
 

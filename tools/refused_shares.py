@@ -27,9 +27,8 @@ from oplib.target.target import Target
 
 
 def space_of(offer: Offer) -> SearchSpace:
-    """Return an offered space, with the image size that it is meant for, and ten classes."""
-    own = {} if offer.img_size is None else {"img_size": offer.img_size, "num_classes": 10}
-    return load("space", offer.space, SearchSpace, **own)
+    """Return an offered space, with the images that it is meant for."""
+    return load("space", offer.space, SearchSpace, **(offer.sizes or {}))
 
 
 def shares(offer: Offer, samples: int) -> list[dict[str, Any]]:

@@ -63,9 +63,11 @@ class SearchBudget(Value):
 
     Attributes:
         joint: whether one supernet is trained over all points, instead of one per visit.
+        trains: whether points are visited at all; otherwise sizes decide.
     """
 
     joint: ClassVar[bool] = False
+    trains: ClassVar[bool] = True
     visit_epochs: Epochs = 30
     max_visits: Candidates | None = None
     lambda_rho: Annotated[float, Field(ge=0.0, le=1e6)] = 10.0
@@ -86,6 +88,8 @@ class SearchBudget(Value):
         >>> SearchBudget().visits((12, 5)), SearchBudget().visits((3, 3))
         (20, 8)
         """
+        if not self.trains:
+            return 0
         if self.max_visits is not None:
             return self.max_visits
         return max(math.ceil(math.prod(shape) / 3), self.fewest_visits)

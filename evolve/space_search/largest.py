@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from evolve.space_search.landscape import Landscape, SearchBudget
 class LargestConfig(SearchBudget):
     """The point with the largest networks, chosen without training."""
 
+    trains: ClassVar[bool] = False
     name: Literal["largest"] = "largest"
 
     def select(self, landscape: Landscape, rng: np.random.Generator) -> Index:

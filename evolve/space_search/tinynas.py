@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +18,7 @@ class TinynasConfig(SearchBudget):
         quantile: quantile of the admitted MACs that points are compared by; null is the mean.
     """
 
+    trains: ClassVar[bool] = False
     name: Literal["tinynas"] = "tinynas"
     quantile: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
 

@@ -21,7 +21,7 @@ VALIDATION = ("val", "valid", "validation")
 TEST = ("test", "testing")
 JUNK = ("__macosx", "thumbs.db", "desktop.ini")
 CONVERTIBLE = (".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff")
-SIZE_SAMPLES, SIZE_STEP, SIZE_RANGE = 100, 32, (32, 160)  # see picture_side
+SIZE_SAMPLES, SIZE_STEP, SIZE_RANGE = 100, 32, (32, 96)  # see picture_side
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class PictureFolder:
     def picture_side(self) -> int:
         """Return the image size that suits the pictures, from the headers of up to 100 of them.
 
-        It is the median of their short sides, rounded down to a multiple of 32, from 32 to 160.
+        It is the median of their short sides, rounded down to a multiple of 32, from 32 to 96.
 
         Raises:
             DataError: none of them is readable.

@@ -10,7 +10,6 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,10 +18,10 @@ from mcuformer.errors import ConfigError, McuformerError, did_you_mean, of_syste
 from mcuformer.fields import members, stray_key
 from mcuformer.interrupt import INTERRUPTED, imports_done
 from mcuformer.run.command_line import CommandLine, read_command_line, refuse
+from mcuformer.run.default_options import register_resolvers
 from mcuformer.run.help import help_text
 from mcuformer.run.presets import staged
 from mcuformer.run.progress import process_count, process_rank
-from mcuformer.run.sized_spaces import default_space
 from mcuformer.value import Value
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def run(
         if line.parsed.help:
             print(help_text(config_name, model))
         else:
-            _register_resolvers(line)
+            register_resolvers(line.files.get("device", {}))
             with staged(config_name, model, line.files) as folder:
                 _call_hydra(folder, config_name, model, function, line)
     except SystemExit as end:
@@ -125,7 +124,7 @@ def compose(config_name: str, overrides: Sequence[str], model: type[Value]) -> d
     from omegaconf.errors import OmegaConfBaseException
 
     line = read_command_line(overrides, model)
-    _register_resolvers(line)
+    register_resolvers(line.files.get("device", {}))
     try:
         with (
             staged(config_name, model, line.files) as folder,
@@ -174,25 +173,6 @@ def _call_hydra(
         job()
     finally:
         sys.argv = saved
-
-
-def _register_resolvers(line: CommandLine) -> None:
-    """Make :func:`points_beside` and :func:`default_space` known to ``conf/``."""
-    from omegaconf import OmegaConf
-
-    choose = partial(default_space, files=line.files.get("device", {}))
-    OmegaConf.register_new_resolver("default_space", choose, replace=True)
-    OmegaConf.register_new_resolver("points_beside", points_beside, replace=True)
-
-
-def points_beside(run_dir: str, device: str) -> str:
-    """Return the directory of recovery points: the runs of several devices side by side share one.
-
-    >>> points_beside("runs/digits/stm32f100", "stm32f100"), points_beside("runs/a", "stm32f100")
-    ('runs/digits/points', 'runs/a/points')
-    """
-    path = Path(run_dir)
-    return str((path.parent if path.name == device else path) / "points")
 
 
 def remove_unused(sweep_dir: Path) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcuformer.fields import MISSING, Model, member, members, tags
+from mcuformer.run.default_options import resolved
 from mcuformer.run.presets import conf_dir, option_names, preset_content, primary_config
-from mcuformer.run.sized_spaces import default_space
 
 WIDTH, COLUMN = 100, 38
 CHAIN = "mcuformer"  # the one command that is not named after its module
@@ -51,8 +51,7 @@ def help_text(config_name: str, model: Model) -> str:
             lines.append(_row(name, content.get(name), texts.get(name, "")))
     for name, group in groups.items():
         option = chosen.get(name, chosen.get(group, ""))
-        if option.startswith("${default_space:"):
-            option = default_space(chosen["data"], chosen["device"], {})
+        option = resolved(option, chosen)
         choice = name if name == group else f"{group}@{name}"
         options = ", ".join(option_names(group, model.model_fields[name]))
         lines += ["", _row(choice, option, f"{texts.get(name, '')} Options: {options}")]

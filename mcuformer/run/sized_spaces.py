@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mcuformer.device import Device, MemoryModel
 from mcuformer.errors import ConfigError
@@ -33,26 +33,31 @@ class Offer(NamedTuple):
     Args:
         space: name of the space.
         devices: names of the boards.
-        img_size: side of the images in pixels; None if the space has its own.
+        sizes: values that the data tell of the space; None if the space has its own.
         memory_model: how their SRAM is counted, see :class:`mcuformer.device.BudgetConfig`.
     """
 
     space: str
     devices: tuple[str, ...]
-    img_size: int | None
+    sizes: Mapping[str, Any] | None
     memory_model: MemoryModel = "flash"
 
 
+def _images(size: int) -> dict[str, Any]:
+    return {"img_size": size, "num_classes": 10}
+
+
+_PHOTOGRAPHS = {**_images(96), "patch_size": [12]}
 _ONE_TO_TWO_MIB = ("stm32f405", "stm32f427", "stm32f746", "stm32h743")
 OFFERS = (
-    Offer("digits", ("stm32f100",), 8),
-    Offer("digits_1m", _ONE_TO_TWO_MIB, 8),
-    Offer("fashion_mnist", ("stm32f100",), 28),
-    Offer("fashion_mnist_1m", _ONE_TO_TWO_MIB, 28),
-    Offer("cifar10", ("stm32f100",), 32),
-    Offer("cifar10_1m", _ONE_TO_TWO_MIB, 32),
-    Offer("image_folder", _ONE_TO_TWO_MIB[1:], 224),  # their images exceed the STM32F405's SRAM
-    Offer("image_folder_8m", ("stm32f746_qspi",), 224),
+    Offer("digits", ("stm32f100",), _images(8)),
+    Offer("digits_1m", _ONE_TO_TWO_MIB, _images(8)),
+    Offer("fashion_mnist", ("stm32f100",), _images(28)),
+    Offer("fashion_mnist_1m", _ONE_TO_TWO_MIB, _images(28)),
+    Offer("cifar10", ("stm32f100",), _images(32)),
+    Offer("cifar10_1m", _ONE_TO_TWO_MIB, _images(32)),
+    Offer("image_folder", _ONE_TO_TWO_MIB, _PHOTOGRAPHS),
+    Offer("image_folder_8m", ("stm32f746_qspi",), _PHOTOGRAPHS),
     Offer("s", ("stm32f746_qspi",), None),
 )
 

@@ -220,6 +220,7 @@ def test_an_experiment_chooses_options() -> None:
         "mcuformer": ("trend_paper", "evolution", "inherited"),
         "mcunet": ("tinynas", "tinynas", "inherited"),
         "munas": ("tinynas", "aging", "scratch"),
+        "photos": ("tinynas", "evolution", "predictor"),
         "sparse": ("tinynas", "mobo", "scratch"),
     }
 
