@@ -177,13 +177,20 @@ def test_primary_configurations_and_overlays_say_what_differs() -> None:
         assert [key for key in own if defaults[key] == own[key]] == []
     for path in conf_dir().glob("experiment/*.yaml"):
         content = read_yaml(path)
-        options = [option for entries in content.pop("defaults", []) for option in entries.items()]
-        line = [f"{group.removeprefix('override /')}={name}" for group, name in options]
-        composed = entry.compose("mcuformer", line, ChainConfig)
+        line = [override(chosen) for chosen in content.pop("defaults", [])]
+        composed = entry.compose("mcuformer", [*line, "++data.root=FOLDER"], ChainConfig)
         assert [k for k in leaves(content) if value_at(content, k) == value_at(composed, k)] == []
     for path in conf_dir().glob("visit/*.yaml"):
         for key, value in read_yaml(path).items():
             assert getattr(TrendConfig(), key) != value
+
+
+def override(entry: str | dict[str, str]) -> str:
+    """Return an entry of an experiment's defaults list as an override of the command line."""
+    if isinstance(entry, str):
+        return f"+experiment={entry}"
+    ((group, name),) = entry.items()
+    return f"{group.removeprefix('override /')}={name}"
 
 
 def test_published_strategies_have_the_published_sizes() -> None:
@@ -211,12 +218,24 @@ def test_published_strategies_have_the_published_sizes() -> None:
 def test_an_experiment_chooses_options() -> None:
     chosen = {}
     for path in conf_dir().glob("experiment/*.yaml"):
-        composed = entry.compose("mcuformer", [f"+experiment={path.stem}"], ChainConfig)
+        line = [f"+experiment={path.stem}", "++data.root=FOLDER"]
+        composed = entry.compose("mcuformer", line, ChainConfig)
+        if composed["data"]["format"] == "digits":
+            composed["data"]["root"] = None  # they are no file
         config = ChainConfig.parse(composed)
         parts = config.space_search, config.strategy, config.evaluator
         chosen[path.stem] = tuple(part.name for part in parts)
-    assert chosen == {
+    small = dict.fromkeys(
+        ("cifar10_300k", "cifar10_1m", "cifar10_ic", "fashion_mnist_64k", "mnist_small"),
+        ("largest", "evolution", "inherited"),
+    )
+    of_the_paper = dict.fromkeys(
+        ("imagenet_f427", "imagenet_f746", "imagenet_h743"), ("trend", "evolution", "predictor")
+    )
+    assert chosen == small | of_the_paper | {
+        "speech_digits": ("largest", "evolution", "inherited"),
         "demo": ("trend", "evolution", "predictor"),
+        "digits": ("trend", "evolution", "predictor"),
         "mcuformer": ("trend_paper", "evolution", "inherited"),
         "mcunet": ("tinynas", "tinynas", "inherited"),
         "munas": ("tinynas", "aging", "scratch"),
