@@ -25,6 +25,7 @@ COMMANDS = {
     "mcuformer/plan.py",
     "mcuformer/report.py",
     "mcuformer/rounds.py",
+    "mcuformer/run_summary.py",
     "supernet/train.py",
     "evolve/space.py",
     "evolve/search.py",
