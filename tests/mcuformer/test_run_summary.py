@@ -55,7 +55,7 @@ FAULTS: dict[str, tuple[Callable[[RunDir], object], str]] = {
         lambda run: write_json(run.file("report.json"), "report", {"seconds": {}}),
         "report.json: damaged: KeyError('sram_bytes')",
     ),
-    "a wrong part": (lambda run: edit(run.file("report.json"), macs="many"), "report.json.macs"),
+    "a wrong part": (lambda run: edit(run.file("report.json"), macs="many"), "report.json: macs: Input"),
     "an export since": (
         lambda run: edit(run.record_file("oplib.export"), started="2026-11-27T00:00:00Z"),
         "run the chain again (got oplib.export of 2026-11-27T00:00:00Z",
