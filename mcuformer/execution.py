@@ -6,7 +6,7 @@ from evolve.evaluation.combination import check_pruning, least_pruning
 from evolve.space_search.quality import check_feasible, measure_admission, sample_space
 from mcuformer.chain import ChainConfig, stage_config, stages
 from mcuformer.plan import show_plan
-from mcuformer.report import show_report
+from mcuformer.report.terminal import show_report
 from mcuformer.rounds import REPEATED, check_rounds, run_rounds
 from mcuformer.run import entry
 from mcuformer.run.artifact import read_json, write_json

@@ -23,7 +23,7 @@ COMMANDS = {
     "mcuformer/execution.py",
     "mcuformer/inspection.py",
     "mcuformer/plan.py",
-    "mcuformer/report.py",
+    "mcuformer/report/measure.py",
     "mcuformer/rounds.py",
     "mcuformer/run_summary.py",
     "supernet/train.py",
