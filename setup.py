@@ -9,7 +9,7 @@ setup(
     ],
     package_dir={"mcuformer.conf": "conf"},
     package_data={
-        "mcuformer": ["py.typed"],
+        "mcuformer": ["py.typed", "report/templates/*"],
         "mcuformer.conf": ["*.yaml", "*/*.yaml", "*/*/*.yaml"],
         "oplib": ["runtime/**/*"],
     },

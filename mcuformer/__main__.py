@@ -3,6 +3,7 @@
 mcuformer [key=value ...]       run every stage that is not complete
 mcuformer predict RUN IMAGE     classify a picture: float, int8, host C
 mcuformer inspect RUN           show what a run found and where it is
+mcuformer report RUN [RUN ...]  write RUN/report.html, or a page that compares runs
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Callable
 from mcuformer import __version__, execution, inspection
 from mcuformer.errors import ConfigError, McuformerError, did_you_mean, of_system
 from mcuformer.interrupt import INTERRUPTED, imports_done
+from mcuformer.report.command import report_runs
 from mcuformer.run import entry
 
 COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "predict": (inspection.predict_picture, ("RUN", "IMAGE")),
     "inspect": (inspection.inspect_run, ("RUN",)),
+    "report": (report_runs, ("RUN", "[RUN ...]", "[out=FILE]")),
 }
 HELP = ("-h", "--help")
 
@@ -48,11 +51,23 @@ def _run(name: str, arguments: list[str]) -> int:
         print(f"usage: {usage}\n\n{str(function.__doc__).splitlines()[0]}")
     elif "--version" in arguments:
         print(f"mcuformer {__version__}")
-    elif len(arguments) != len(parameters):
+    elif not _suits(len(arguments), parameters):
         raise ConfigError("wrong arguments", expected=usage)
     else:
         function(*arguments)
     return 0
+
+
+def _suits(count: int, parameters: tuple[str, ...]) -> bool:
+    """Return whether so many arguments suit a command; parameters in brackets are optional.
+
+    >>> _suits(1, ("RUN",)), _suits(2, ("RUN",)), _suits(0, ("RUN", "[RUN ...]"))
+    (True, False, False)
+    >>> _suits(1, ("RUN", "[RUN ...]")), _suits(7, ("RUN", "[RUN ...]"))
+    (True, True)
+    """
+    needed = sum(not parameter.startswith("[") for parameter in parameters)
+    return count == needed or (count > needed and len(parameters) > needed)
 
 
 def _refuse_unknown(name: str) -> None:
@@ -65,7 +80,7 @@ def _refuse_unknown(name: str) -> None:
         raise ConfigError(
             f"no such command{did_you_mean(name, COMMANDS)}",
             got=repr(name),
-            expected="predict, inspect, or key=value for a run",
+            expected=f"{', '.join(COMMANDS)}, or key=value for a run",
         )
 
 

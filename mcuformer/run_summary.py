@@ -25,12 +25,14 @@ class Budgets(Value):
     Args:
         sram_bytes: SRAM.
         flash_bytes: flash.
+        weights_bytes: weights alone; null is none.
         milliseconds: time of an image; null is none.
         macs: multiply-accumulates of an image; null is none.
     """
 
     sram_bytes: int
     flash_bytes: int
+    weights_bytes: int | None
     milliseconds: float | None
     macs: int | None
 
@@ -187,6 +189,7 @@ def _content(
         "budget": {
             "sram_bytes": sram["budget"],
             "flash_bytes": flash["budget"],
+            "weights_bytes": budget.get("weights_bytes"),  # records of before have none
             "milliseconds": report["limit_ms"],
             "macs": budget["macs"],
         },

@@ -60,9 +60,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Grid:
-    """Figures side by side where there is room."""
+    """Columns of blocks, side by side where there is room."""
 
-    figures: Sequence[Figure]
+    columns: Sequence[Sequence[Block]]
     kind: ClassVar[str] = "grid"
 
 

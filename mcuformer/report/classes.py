@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 
 from mcuformer.data.images import Images
-from mcuformer.report.blocks import Block, Details, Figure, Gallery, Picture, Table, Text
+from mcuformer.report.blocks import Block, Details, Figure, Gallery, Grid, Picture, Table, Text
 from mcuformer.report.predictions import Predictions
 from mcuformer.report.run_files import RunFiles
 from mcuformer.report.svg import WIDTH, drawing, element
@@ -19,19 +19,20 @@ from oplib.ops.base import Array
 NUMBERED = 12  # classes up to which a cell has its number
 DRAWN = 64  # classes up to which there is a picture
 PAIRS = 10  # of classes that are confused most
-NAME_ROOM, EDGE = 96, 8
-LETTERS = 13  # of a class's name beside the matrix
+EDGE = 8
+LETTERS, LETTER = 13, 6.4  # of a class's name beside the matrix, and the width of one
 
 
 def confusion(files: RunFiles) -> list[Block]:
     """Show which classes the integer network takes for which."""
     kept, names = files.predictions, files.exported.saved.class_names
     counts = kept.confusion(len(names))
-    blocks: list[Block] = []
+    columns: list[list[Block]] = []
     if len(names) <= DRAWN:
         caption = "Rows: true class; columns: class given. Red: wrong; the stronger, the more"
-        blocks.append(Figure(_matrix(counts, names), caption))
-    else:
+        columns.append([Figure(_matrix(counts, names), caption)])
+    blocks: list[Block] = []
+    if not columns:
         blocks.append(Text(f"With {len(names):,} classes the matrix is not drawn.", quiet=True))
     agreed = int((kept.float_classes == kept.classes[:, 0]).sum())
     total = len(kept.labels)
@@ -44,7 +45,8 @@ def confusion(files: RunFiles) -> list[Block]:
     if pairs:
         blocks.append(Table(("true class", "taken for", "images"), pairs, words=2))
     by_class = Table(("class", "images", "right", "right %"), _by_class(counts, names))
-    return [*blocks, Details(f"All {len(names):,} classes", [by_class])]
+    blocks.append(Details(f"All {len(names):,} classes", [by_class]))
+    return [Grid([*columns, blocks])]
 
 
 def _pairs(counts: Array, names: Sequence[str]) -> list[list[str]]:
@@ -69,16 +71,18 @@ def _by_class(counts: Array, names: Sequence[str]) -> list[list[str]]:
 
 def _matrix(counts: Array, names: Sequence[str]) -> str:
     """Return the matrix as a drawing; colours are shares of the true class."""
-    size = (WIDTH - NAME_ROOM - EDGE) / len(names)
-    top = NAME_ROOM
+    named = len(names) <= 2 * NUMBERED
+    longest = max(len(_short(name)) for name in names) if named else 0
+    room = EDGE + LETTER * longest + EDGE
+    size = (WIDTH - room - EDGE) / len(names)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     parts = []
     for true, name in enumerate(names):
-        y = top + size * true
-        if len(names) <= 2 * NUMBERED:
-            parts += _names(name, y + size / 2 + 4, NAME_ROOM + size * true + size / 2 + 4)
-        for given in np.flatnonzero(counts[true]):
-            x, share = NAME_ROOM + size * int(given), float(shares[true, given])
+        y = room + size * true
+        if named:
+            parts += _names(name, room, y + size / 2 + 4)
+        for given in map(int, np.flatnonzero(counts[true])):
+            x, share = room + size * given, float(shares[true, given])
             words = f"{name} taken for {names[given]}: {counts[true, given]}"
             parts.append(
                 element(
@@ -97,20 +101,23 @@ def _matrix(counts: Array, names: Sequence[str]) -> str:
                 place = {"x": x + size / 2, "y": y + size / 2 + 4, "text_anchor": "middle"}
                 parts.append(element("text", str(counts[true, given]), class_=kind, **place))
     side = size * len(names)
-    frame = {"x": NAME_ROOM, "y": top, "width": side, "height": side}
+    frame = {"x": room, "y": room, "width": side, "height": side}
     parts.append(element("rect", class_="frame", **frame))
     words = f"{len(names)} classes, {int(counts.sum())} images; the table has the largest mistakes."
-    return drawing("Confusion matrix", words, int(top + side + EDGE), parts)
+    return drawing("Confusion matrix", words, round(room + side + EDGE), parts)
 
 
-def _names(name: str, y: float, x: float) -> list[str]:
+def _short(name: str) -> str:
+    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}\u2026"
+
+
+def _names(name: str, room: float, place: float) -> list[str]:
     """Return a class's name beside its row and, upright, above its column."""
-    short = escape(name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}\u2026")
-    row = {"x": NAME_ROOM - 6, "y": y, "text_anchor": "end"}
-    turned = f"rotate(-90 {x:.1f} {NAME_ROOM - 6})"
+    short, edge = escape(_short(name)), room - 6.0
+    turned = f"rotate(-90 {place:.1f} {edge:.1f})"
     return [
-        element("text", short, class_="tick", **row),
-        element("text", short, class_="tick", x=x, y=NAME_ROOM - 6, transform=turned),
+        element("text", short, class_="tick", x=edge, y=place, text_anchor="end"),
+        element("text", short, class_="tick", x=place, y=edge, transform=turned),
     ]
 
 
@@ -127,7 +134,9 @@ def pictures(files: RunFiles) -> list[Block]:
     }
     blocks: list[Block] = []
     if both[True]:
-        text = f"Wrong: the {len(both[True])} of {int(kept.wrong.sum()):,} that it is surest of."
+        count, shown = int(kept.wrong.sum()), len(both[True])
+        text = f"Wrong: the {shown} of {count:,} that it is surest of."
+        text = f"Wrong: all {count}." if count == shown else text
         blocks += [Text(text), Gallery(both[True])]
     else:
         blocks.append(Text("Not one test image is wrong."))
@@ -140,11 +149,11 @@ def pictures(files: RunFiles) -> list[Block]:
 def _picture(kept: Predictions, place: int, number: int, names: Sequence[str]) -> Picture:
     true = names[int(kept.labels[number])]
     given = [
-        f"{names[int(index)]} {100 * float(share):.0f} %"
+        f"{names[int(index)]} ({100 * float(share):.0f} %)"
         for index, share in zip(kept.classes[number], kept.shares[number], strict=True)
     ]
     right = not kept.wrong[number]
-    lines = [f"{given[0]}, right"] if right else [f"{given[0]}, wrong", f"is {true}"]
+    lines = [given[0]] if right else [f"is {true}", f"taken for {given[0]}"]
     lines.append(f"then {given[1]}")
     source = _data_address(kept.pictures[place])
     return Picture(source, f"test image {number}: {true}, taken for {given[0]}", lines, right)

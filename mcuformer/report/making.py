@@ -9,6 +9,8 @@ from mcuformer.report.run_files import RunFiles
 from mcuformer.run.artifact import StageRecord, parsing, read_json
 from mcuformer.run.progress import duration
 
+NO_BREAK = "\u00a0"
+
 
 def firmware(files: RunFiles) -> list[Block]:
     """Show how the firmware is built, called and flashed."""
@@ -42,8 +44,7 @@ def firmware(files: RunFiles) -> list[Block]:
         ),
         Text("A whole program for the device, with your own files of C in a folder:"),
         Code(
-            f"cmake -S {folder}/port/device -B build -DMODEL_BOARD_DIR=FOLDER\n"
-            "cmake --build build"
+            f"cmake -S {folder}/port/device -B build -DMODEL_BOARD_DIR=FOLDER\ncmake --build build"
         ),
     ]
     if manifest["fetches_rows"] or manifest["fast_arena_bytes"]:
@@ -64,15 +65,17 @@ def configuration(files: RunFiles) -> list[Block]:
     rows = [
         [
             record.stage,
-            record.started,
-            duration(record.seconds),
+            record.started[:16].replace("T", NO_BREAK),
+            duration(record.seconds).replace(" ", NO_BREAK),
             record.git_revision[:12] + (" (dirty)" if "dirty" in record.git_revision else ""),
         ]
         for record in records
     ]
     table = Table(("stage", "started (UTC)", "took", "revision"), rows, words=4)
     together = sum(record.seconds for record in records)
-    text = f"Together {duration(together)}; repeated rounds of the search count once."
+    text = f"Together {duration(together)}."
+    if files.run.file("rounds.json").exists():
+        text += " Of the rounds of the search only the last one is counted (rounds.json has all)."
     blocks: list[Block] = [table, Text(text, quiet=True), _versions(records)]
     blocks += [
         Details(f"Configuration of {record.stage}", [Code(_yaml(record))]) for record in records
@@ -93,6 +96,6 @@ def _versions(records: Sequence[StageRecord]) -> Block:
 
 def _yaml(record: StageRecord) -> str:
     """Return what a stage's result depends on, as text."""
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     return str(yaml.safe_dump(record.config, sort_keys=False, allow_unicode=True, width=100))

@@ -8,7 +8,7 @@ from typing import Any
 
 from mcuformer.errors import ArtifactError
 from mcuformer.pictures import without_number
-from mcuformer.report.blocks import Bar, Bars, Block, Details, Figure, Part, Table, Text
+from mcuformer.report.blocks import Bar, Bars, Block, Details, Figure, Grid, Part, Table, Text
 from mcuformer.report.run_files import RunFiles
 from mcuformer.report.svg import Axis, Chart
 from mcuformer.run.artifact import parsing, read_json
@@ -17,7 +17,7 @@ from oplib.quantize.layer_quality import BAD_DECIBELS
 from oplib.size import run_sizes
 
 COLOURS = 9  # kinds of buffers with a colour of their own; c9 is all others
-SHOWN_ROWS = 12
+SHOWN_ROWS = 8
 
 
 def shape(files: RunFiles) -> list[Block]:
@@ -55,16 +55,18 @@ def memory(files: RunFiles) -> list[Block]:
         blocks.append(_timeline("fast arena", moments, fast, plan.fast_bytes, target.fast_bytes))
     peak = max(moments, key=lambda moment: moment.arena_bytes)
     text = (
-        f"As planned, call by call; the linker's arena has the same size. Most is live at "
-        f"{peak.call}, {peak.arena_bytes:,} bytes; the arena has {plan.arena_bytes:,} because "
-        "buffers are aligned and keep their place."
+        "As planned, call by call; the linker's arena has the same size. Most is live at "
+        f"{peak.call}, {peak.arena_bytes:,} bytes."
     )
+    if peak.arena_bytes < plan.arena_bytes:
+        text += f" The arena has {plan.arena_bytes:,}: buffers are aligned and keep their place."
     rows = [
         [str(number), moment.call, _largest(moment), f"{moment.arena_bytes:,}"]
         for number, moment in enumerate(moments)
     ]
     table = Table(("call", "name", "largest buffer", "live bytes"), rows, words=3)
-    return [*blocks, Text(text, quiet=True), Details(f"All {len(rows)} calls", [table])]
+    words: list[Block] = [Text(text, quiet=True), Details(f"All {len(rows)} calls", [table])]
+    return [Grid([*([block] for block in blocks), words])]
 
 
 def _largest(moment: Moment) -> str:
@@ -84,10 +86,10 @@ def _timeline(
     """Return the live bytes of an arena by call, stacked by kind of buffer."""
     kinds = [Counter[str]() for _ in live]
     totals: Counter[str] = Counter()
-    for kind, buffers in zip(kinds, live, strict=True):
+    for sums, buffers in zip(kinds, live, strict=True):
         for buffer, count in buffers.items():
-            kind[without_number(buffer)] += count
-        totals.update(kind)
+            sums[without_number(buffer)] += count
+        totals.update(sums)
     kept = [kind for kind, _ in totals.most_common(COLOURS)]
     top = limit if limit <= 2 * size else size
     chart = Chart(
@@ -187,12 +189,8 @@ def quantisation(files: RunFiles) -> list[Block]:
         "steering images, with the errors of all earlier layers. Below "
         f"{BAD_DECIBELS:g} dB a layer is remarked on."
     )
-    return [
-        figure,
-        Text(text, quiet=True),
-        tables[0],
-        Details(f"All {len(rows)} tensors", [tables[1]]),
-    ]
+    all_rows = Details(f"All {len(rows)} tensors", [tables[1]])
+    return [Grid([[figure, Text(text, quiet=True), all_rows], [tables[0]]])]
 
 
 def _ratios(ratios: Sequence[float]) -> Figure:
@@ -202,7 +200,7 @@ def _ratios(ratios: Sequence[float]) -> Figure:
         f"{len(ratios)} tensors, from {min(ratios):.1f} to {max(ratios):.1f} dB.",
         Axis("tensor, in the order of execution", -0.5, len(ratios) - 0.5),
         Axis("dB", min(0.0, low), 1.08 * max(*ratios, BAD_DECIBELS)),
-        height=230,
+        height=210,
     )
     bars = [(i - 0.42, chart.y.low, i + 0.42, ratio) for i, ratio in enumerate(ratios)]
     good = [bar for bar in bars if bar[3] >= BAD_DECIBELS]

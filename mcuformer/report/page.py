@@ -48,16 +48,28 @@ def write_run_page(run: RunDir) -> Path:
     """
     files, path = RunFiles(run), run.file(FILE)
     with parsing(run.path):
-        head = {"found": results.found(files), "tiles": results.tiles(files)}
-    data = next((r.config["data"]["name"] for r in files.records.values() if "data" in r.config), "")
-    device = next(
-        (r.config["device"]["name"] for r in files.records.values() if "device" in r.config), ""
-    )
-    seeds = dict.fromkeys(str(r.config.get("seed")) for r in files.records.values())
-    kicker = f"MCUFormer report: {data} on {device}, seed {', '.join(seeds)}"
+        found, tiles = results.found(files), results.tiles(files)
+    facts = [files.setting("data", "name"), files.setting("device", "name")]
+    kicker = " on ".join(fact for fact in facts if fact)
     sections = [section(files, *entry) for entry in SECTIONS]
-    write_page(path, run_name(run.path), sections, kicker=kicker, **head)
+    write_page(
+        path,
+        run_name(run.path),
+        sections,
+        kicker=f"MCUFormer report: {kicker}, seed {files.setting('seed')}",
+        found=found,
+        tiles=tiles,
+        warning=_warning(files),
+    )
     return path
+
+
+def _warning(files: RunFiles) -> str:
+    """Return what a reader must know before anything else; empty if there is nothing."""
+    names = files.outdated
+    if not names:
+        return ""
+    return f"Other stages ran again since, so this is of an earlier network: {', '.join(names)}."
 
 
 def section(

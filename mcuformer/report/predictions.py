@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcuformer.data.images import ImageSource, Images, Labels
+from mcuformer.data.images import Images, ImageSource, Labels
 from mcuformer.errors import ArtifactError
 from mcuformer.run.artifact import RunDir, load_arrays, save_arrays
 from mcuformer.seed import stream

@@ -10,6 +10,9 @@ from mcuformer.cost import NOT_MODELLED, Footprint, ModelledTime
 from mcuformer.report.blocks import Bar, Bars, Block, Part, Table, Text
 from mcuformer.report.run_files import RunFiles
 from mcuformer.report.terminal import NOT_VERIFIED
+from mcuformer.run.artifact import read_json, read_value
+from mcuformer.space import SpacePoint
+from mcuformer.subnet import SubnetConfig
 from oplib.target.board_record import BoardRecord
 
 ROOM = 1.04  # length of a bar's track, in the larger of value and limit
@@ -33,8 +36,7 @@ class Tile:
 def found(files: RunFiles) -> str:
     """Return what the run found, in one sentence."""
     if "oplib.export" not in files.records:
-        done = ", ".join(files.records)
-        return f"This run is not finished: so far it has run {done}, and exported no network."
+        return _found_so_far(files)
     export = files.export
     subnet, device = files.exported.saved.subnet, export["device"]["name"]
     sizes, time = _built_or_planned(files), _time(files)
@@ -54,6 +56,20 @@ def found(files: RunFiles) -> str:
         f"{network} {hits}; on {device} its int8 firmware takes {sizes.sram_bytes:,} bytes of SRAM "
         f"and {sizes.flash_bytes:,} bytes of flash{speed}."
     )
+
+
+def _found_so_far(files: RunFiles) -> str:
+    """Return what a run without an export found, in one sentence."""
+    done = f"This run has exported no network yet: so far it has run {', '.join(files.records)}"
+    if "evolve.search" in files.records:
+        subnet = read_value(files.run.file("subnet.json"), "subnet", SubnetConfig)
+        chosen = f"the subnet search chose a network of {len(subnet.blocks)} blocks, "
+        return f"{done}; {chosen}{subnet.num_tokens} tokens of width {subnet.embed_dim}."
+    if "evolve.space" in files.records:
+        point = SpacePoint.parse(read_json(files.run.file("space.json"), "space")["point"])
+        chosen = f"rank ratio {point.rank_ratio:g} and patches of {point.patch_size} pixels"
+        return f"{done}; the space search chose {chosen}."
+    return f"{done}."
 
 
 def tiles(files: RunFiles) -> list[Tile]:
@@ -118,6 +134,9 @@ def budgets(files: RunFiles) -> list[Block]:
         _stacked("SRAM", {key: size for key, size in sram.items() if size}, limits[0]),
         _stacked("flash", flash, limits[1]),
     ]
+    weights = files.export["budget"].get("weights_bytes")  # exports of before have none
+    if weights is not None:
+        bars.append(_stacked("weights alone", {("c2", "weights"): shown.weights_bytes}, weights))
     kind = (
         "As planned: no firmware was built. Code is an estimate."
         if built is None
@@ -151,7 +170,8 @@ def time(files: RunFiles) -> list[Block]:
             _term("of this, the core", modelled.ms_cpu, length),
             _term("and the memory of the weights", modelled.ms_memory, length),
         ]
-        blocks.append(Bars(rows, [("c0", "lower end"), ("c7", "up to the upper end")]))
+        ends = [("c0", "lower end"), ("c7", "up to the upper end")]
+        blocks.append(Bars(rows, ends if modelled.ms_low < modelled.ms_high else []))
         text = "Modelled, not measured: the core waits for its weights at best while it computes "
         blocks.append(Text(text + "(lower end), at worst apart from that (upper end).", quiet=True))
     work = [["multiply-accumulates", f"{files.exported.saved.subnet.merged.macs:,}"]]
@@ -226,7 +246,8 @@ def _built_or_planned(files: RunFiles) -> Footprint:
 def _admission(counts: Mapping[str, Any]) -> str:
     """Return what the budget left of the space, in a sentence."""
     return (
-        f"Of {counts['sampled']:,} subnets sampled over the whole space, {counts['admitted']:,} fit: "
+        f"Of {counts['sampled']:,} subnets sampled over the whole space, "
+        f"{counts['admitted']:,} fit: "
         f"{counts['sram']:,} exceed SRAM alone, {counts['flash']:,} flash alone, "
         f"{counts['both']:,} both, {counts['time']:,} the time alone."
     )

@@ -98,6 +98,33 @@ class RunFiles:
         return Predictions.load(self.run)
 
     @property
+    def outdated(self) -> list[str]:
+        """Stages of which an input was written anew since they ran."""
+        return [
+            record.stage
+            for record in self.records.values()
+            if any(
+                other.started > record.started and Path(path).name in other.outputs
+                for other in self.records.values()
+                for path in record.inputs
+            )
+        ]
+
+    def setting(self, *names: str) -> str:
+        """Return a setting of the first stage that has it, as text; empty if none has.
+
+        Args:
+            names: where it is in the stage's configuration.
+        """
+        for record in self.records.values():
+            value: Any = record.config
+            for name in names:
+                value = value.get(name) if isinstance(value, dict) else None
+            if value is not None:
+                return str(value)
+        return ""
+
+    @property
     def space(self) -> SearchSpace | None:
         """The search space of the run; None if no stage of it read one."""
         for name, record in self.records.items():
@@ -138,7 +165,7 @@ def thinned(rows: Sequence[Any], most: int = 300) -> list[Any]:
     """Return at most so many rows, evenly spread; the last is always among them.
 
     >>> thinned(range(10), 4)
-    [3, 6, 9]
+    [0, 3, 6, 9]
     """
     step = -(-len(rows) // most)
     return list(rows[::-1][::step][::-1]) if rows else []

@@ -51,7 +51,7 @@ def fronts(files: RunFiles) -> list[Block]:
         f"tells it, not on test data; {fitting:,} keep the limits. The front joins those that no "
         "other candidate beats in both quantities of a picture."
     )
-    blocks: list[Block] = [Grid(figures), Text(text, quiet=True)]
+    blocks: list[Block] = [Grid([[figure] for figure in figures]), Text(text, quiet=True)]
     if finalists:
         blocks.append(Details("Finalists, by int8 accuracy", [_finalists(finalists)]))
     return blocks
@@ -139,7 +139,7 @@ def path(files: RunFiles) -> list[Block]:
         "Each visit trains the supernet of a point for more epochs and scores it: mean accuracy of "
         f"subnets that fit, on steering data, plus {weight:g} times the share of subnets that fit."
     )
-    return [figure, Text(text, quiet=True), Details(f"All {len(rows)} visits", [table])]
+    return [Grid([[figure], [Text(text, quiet=True), Details(f"All {len(rows)} visits", [table])]])]
 
 
 def _path_figure(
@@ -154,7 +154,7 @@ def _path_figure(
         f"{len(rows)} visits; the numbers give their order, the ring the chosen point.",
         Axis("rank ratio", -0.6, len(ratios) - 0.4, x_ticks, [f"{ratio:g}" for ratio in ratios]),
         Axis("tokens", -0.6, len(patches) - 0.4, y_ticks, [f"{side * side:,}" for side in sides]),
-        height=320,
+        height=280,
     )
     places = [_cell(row["point"], space) for row in rows]
     for (x0, y0), (x1, y1) in pairwise(places):
@@ -166,23 +166,17 @@ def _path_figure(
         score = rows[visits[-1]]["score"]
         share = 0.0 if score is None else (score - low) / ((high - low) or 1.0)
         across, down = chart.at(*cell)
-        chart.parts.append(
-            element(
-                "circle",
-                class_="score",
-                cx=across,
-                cy=down,
-                r=15,
-                fill_opacity=f"{0.12 + 0.88 * share:.2f}",
-            )
-        )
+        disc = {"cx": across, "cy": down, "r": 14}
+        strength = f"{0.12 + 0.88 * share:.2f}"
+        chart.parts.append(element("circle", class_="base", **disc))
+        chart.parts.append(element("circle", class_="score", fill_opacity=strength, **disc))
         numbers = ", ".join(str(number + 1) for number in visits)
         kind = "cell strong" if share > 0.5 else "cell"
         place = {"x": across, "y": down + 4, "text_anchor": "middle"}
         short = numbers if len(numbers) <= 6 else f"{visits[0] + 1}..{visits[-1] + 1}"
         chart.parts.append(element("text", escape(short), class_=kind, **place))
     across, down = chart.at(*_cell(chosen, space))
-    chart.parts.append(element("circle", class_="ring", cx=across, cy=down, r=18))
+    chart.parts.append(element("circle", class_="ring", cx=across, cy=down, r=17))
     caption = "Visits by rank ratio and tokens; the stronger the colour, the higher the score"
     folded = [name for name in space.axes if name not in ("rank_ratio", "patch_size")]
     if folded:
@@ -228,7 +222,7 @@ def curves(files: RunFiles) -> list[Block]:
         "Accuracies of the supernet are on steering data; those of fine-tuning are on images that "
         "it trains on. The test part is in none of these pictures."
     )
-    return [Grid(figures), Text(text, quiet=True)]
+    return [Grid([[figure] for figure in figures]), Text(text, quiet=True)]
 
 
 def _training(path: Path | None, name: str) -> list[Figure]:
@@ -262,7 +256,7 @@ def _curve_figure(
         f"{len(points)} values; at the end: {last}.",
         Axis.of("epoch", [point[0] for point in points], zero=True),
         Axis.of(label, [point[1] for point in points]),
-        height=230,
+        height=210,
     )
     for kind, line in series.values():
         shown = thinned(line)
@@ -291,7 +285,7 @@ def _visits(files: RunFiles) -> list[Figure]:
         "One line for each point of the space.",
         Axis.of("epoch", [point[0] for point in points], zero=True),
         Axis.of("loss", [point[1] for point in points]),
-        height=230,
+        height=210,
     )
     for line in lines:
         chart.line(line, "c0 thin")

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-WIDTH, HEIGHT = 420, 270
-LEFT, RIGHT, TOP, BOTTOM = 50, 14, 26, 40
+WIDTH, HEIGHT = 360, 240
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 26, 40
 TICKS = 5
 Point = tuple[float, float]
 
@@ -100,7 +100,7 @@ class Chart:
         description: what is to be seen, for screen readers.
         x: horizontal axis.
         y: vertical axis.
-        height: height in units of which the width has 420.
+        height: height in units of which the width has 360.
     """
 
     title: str
@@ -197,7 +197,7 @@ class Chart:
 
 
 def drawing(title: str, description: str, height: int, parts: Iterable[str]) -> str:
-    """Return an ``<svg>`` of the width 420 that is an image with a name."""
+    """Return an ``<svg>`` of the width 360 that is an image with a name."""
     return element(
         "svg",
         element("title", escape(title)),

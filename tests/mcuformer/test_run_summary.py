@@ -50,12 +50,18 @@ FAULTS: dict[str, tuple[Callable[[RunDir], object], str]] = {
         lambda run: edit(run.file("export.json"), format="mcuformer/qat"),
         "export.json: wrong kind of file",
     ),
-    "half a file": (lambda run: run.file("report.json").write_text("{"), "report.json:1:2: damaged"),
+    "half a file": (
+        lambda run: run.file("report.json").write_text("{"),
+        "report.json:1:2: damaged",
+    ),
     "a missing part": (
         lambda run: write_json(run.file("report.json"), "report", {"seconds": {}}),
         "report.json: damaged: KeyError('sram_bytes')",
     ),
-    "a wrong part": (lambda run: edit(run.file("report.json"), macs="many"), "report.json: macs: Input"),
+    "a wrong part": (
+        lambda run: edit(run.file("report.json"), macs="many"),
+        "report.json: macs: Input",
+    ),
     "an export since": (
         lambda run: edit(run.record_file("oplib.export"), started="2026-11-27T00:00:00Z"),
         "run the chain again (got oplib.export of 2026-11-27T00:00:00Z",
