@@ -65,9 +65,10 @@ def write_comparison(runs: Sequence[RunDir], path: Path) -> None:
         ConfigError: a run is named twice, or runs are of different test images.
     """
     refuse_foreign(path)
-    twice = [run for number, run in enumerate(runs) if run.path in {r.path for r in runs[:number]}]
+    places = [run.path.resolve() for run in runs]
+    twice = [place for number, place in enumerate(places) if place in places[:number]]
     if twice:
-        raise ConfigError("a run is named twice", got=twice[0].path)
+        raise ConfigError("a run is named twice", got=twice[0])
     summaries = [RunSummary.read(run) for run in runs]
     _refuse_other_images(summaries)
     best = max(summaries, key=lambda run: run.accuracy_percent["int8"] or 0.0)
@@ -110,18 +111,20 @@ def _refuse_other_images(summaries: Sequence[RunSummary]) -> None:
 
 
 def _table(summaries: Sequence[RunSummary]) -> list[Block]:
+    named = any(run.experiment for run in summaries)
+    columns = [column for column in COLUMNS if named or column[0] != "experiment"]
     rows = [
-        [str(number), *(str(show(run)) for _, show in COLUMNS)]
+        [str(number), *(str(show(run)) for _, show in columns)]
         for number, run in enumerate(summaries, 1)
     ]
-    header = ("no.", *(name for name, _ in COLUMNS))
+    header = ("no.", *(name for name, _ in columns))
     text = (
         "Accuracies are on the test part, of which every run has the same. SRAM and flash are of "
         "the built firmware. Times are modelled, each for its own device."
     )
-    blocks: list[Block] = [Table(header, rows, words=4), Text(text, quiet=True)]
+    blocks: list[Block] = [Table(header, rows, words=3 + named), Text(text, quiet=True)]
     for name in ("experiment", "device"):
-        values = dict.fromkeys(str(getattr(run, name)) for run in summaries)
+        values = dict.fromkeys(str(getattr(run, name) or "none") for run in summaries)
         if len(values) > 1:
             blocks.append(Text(f"These runs differ in their {name}: {', '.join(values)}."))
     return blocks

@@ -105,9 +105,9 @@ def accuracy(files: RunFiles) -> list[Block]:
     lines: list[Block] = [Bars(bars)]
     text = f"Top-1, on all {counts['int8']:,} test images, which no other stage reads."
     equal = [
-        f"{name}: {'every logit equals' if exact[name] else 'LOGITS DIFFER FROM'} the integer "
-        f"reference on {counts[name]:,} images"
-        for name in ("host", "emulated")
+        f"{words}: {'every logit equals' if exact[name] else 'LOGITS DIFFER FROM'} the integer "
+        f"reference's on {counts[name]:,} images"
+        for name, words in (("host", "C on the host"), ("emulated", "On the emulated chip"))
         if exact[name] is not None
     ]
     lines.append(Text(" ".join([text, *(f"{line}." for line in equal)]), quiet=True))

@@ -19,7 +19,7 @@ def test_a_table_and_a_front(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    finished_run(Path("a"))
+    finished_run(Path("a"), experiment="digits_8k")
     flash = {"weights": 1, "code": 1, "total": 20480, "budget": 131072}
     finished_run(Path("b<i>"), accuracy_percent=ACCURACY, flash_bytes=flash, device="stm32f746")
     report_runs("a", "b<i>")
@@ -27,11 +27,12 @@ def test_a_table_and_a_front(
     text = Path("comparison.html").read_text()
     assert "b&lt;i&gt; is the most accurate: 99.25 % int8 on the 400 test images." in text
     rows = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in text.split("<tr>")[2:]]
-    assert rows[0][1:6] == ["a", "", "stm32f100", "3", "98.25"]
+    assert rows[0][1:6] == ["a", "digits_8k", "stm32f100", "3", "98.25"]
     assert rows[0][7:10] == ["not verified", "not verified", "90,576"]
     assert rows[1][8] == "20,480"
     assert "2 runs, of which 1 are on the front" in text  # more accurate, and smaller
     assert "These runs differ in their device: stm32f100, stm32f746." in text
+    assert "differ in their experiment: digits_8k, none." in text
     assert "Flash as planned, no firmware was built: a." in text
 
 
@@ -59,7 +60,7 @@ def test_bad_arguments_are_one_line(two: Path) -> None:
     (two / "mine").write_text("mine")
     for arguments, message in (
         (["a", "b"], "b: incomplete run"),
-        (["a", "a"], "a run is named twice"),
+        (["a", "b/../a"], "a run is named twice"),
         (["a", "none"], "none: no such run directory"),
         (["a", "b", "out=mine"], "mine: exists, and is no page"),
         (["a", "b", "out=x", "out=y"], "out: names no single file"),
