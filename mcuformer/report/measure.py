@@ -6,7 +6,7 @@ import numpy as np
 
 from evolve.space_search.quality import measure_admission, sample_space
 from mcuformer.cost import Footprint
-from mcuformer.data.dataset import DataConfig, load
+from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.data.images import Split
 from mcuformer.report.predictions import FILE, predictions
 from mcuformer.run.artifact import RunDir, Stage, parsing, read_json, write_json
@@ -15,7 +15,7 @@ from mcuformer.run.scratch import scratch
 from mcuformer.seed import stream
 from mcuformer.space import SearchSpace
 from oplib.network.model_file import load_model
-from oplib.network.reference import run_float
+from oplib.network.reference import IntegerModel, run_float
 from oplib.network.source import NetworkSource
 from oplib.ops.base import Array
 from oplib.target.board import PROGRAM, LinkedSizes, measure
@@ -77,23 +77,13 @@ def measure_run(config: ReportConfig) -> None:
     samples = sample_space(config.space, ADMISSION_SAMPLES, stream(config.seed, "admission"))
     admission, _ = measure_admission(samples, target.cost, target.limit)
     emulated = result.emulated
-    logits: dict[str, Array | None] = {
-        source: run_float(network.read(run).float_model(dataset.preprocessing), test.images[:])
-        for source, network in (("inherited", INHERITED), ("float", NetworkSource.exported(run)))
-    }
+    logits = float_logits(run, dataset)
     integers = {
         "int8": result.reference,
         "host": result.host,
         "emulated": None if emulated is None else emulated.logits,
     }
-    scale = integer.quant[integer.graph.output].scale
-    predictions(
-        softmax(result.reference * scale),
-        np.asarray(logits["float"]),
-        test.labels,
-        test.images,
-        dataset.preprocessing.value_max,
-    ).save(run)
+    keep_predictions(run, integer, result.reference, logits["float"], dataset)
     counts = None if emulated is None else int(emulated.instructions.max())
     cost = target.cost(subnet)
     content = {
@@ -122,6 +112,34 @@ def measure_run(config: ReportConfig) -> None:
 
 
 REPORT = Command("report", ReportConfig, stage, measure_run)
+
+
+def float_logits(run: RunDir, dataset: Dataset) -> dict[str, Array]:
+    """Return the logits (B, K) of the test images by both float networks, by name."""
+    networks = {"inherited": INHERITED, "float": NetworkSource.exported(run)}
+    images, preprocessing = dataset.test.images[:], dataset.preprocessing
+    return {
+        name: run_float(network.read(run).float_model(preprocessing), images)
+        for name, network in networks.items()
+    }
+
+
+def keep_predictions(
+    run: RunDir, integer: IntegerModel, reference: Array, floats: Array, dataset: Dataset
+) -> None:
+    """Write what a page shows of single test images.
+
+    Args:
+        run: the run directory.
+        integer: the integer network.
+        reference: its logits, int32 (B, K).
+        floats: logits of the float network, (B, K).
+        dataset: the data set.
+    """
+    scale, test = integer.quant[integer.graph.output].scale, dataset.test
+    shares = softmax(reference * scale)
+    value_max = dataset.preprocessing.value_max
+    predictions(shares, floats, test.labels, test.images, value_max).save(run)
 
 
 def accuracy_percent(logits: Array, test: Split) -> float:

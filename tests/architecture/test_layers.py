@@ -23,7 +23,6 @@ COMMANDS = {
     "mcuformer/execution.py",
     "mcuformer/inspection.py",
     "mcuformer/plan.py",
-    "mcuformer/report/__init__.py",
     "mcuformer/report/classes.py",
     "mcuformer/report/command.py",
     "mcuformer/report/comparison.py",
