@@ -38,6 +38,8 @@ def test_the_wheel_is_whole(root: Path, tmp_path: Path) -> None:
     assert len(shipped) > 12
     assert all((site / "oplib" / name).is_file() for name in shipped)
     assert (site / "oplib/runtime/CMakeLists.txt").is_file()
+    templates = root / "mcuformer/report/templates"
+    assert all((site / path.relative_to(root)).is_file() for path in templates.iterdir())
     for module in ("mcuformer", "evolve.space"):
         result = subprocess.run(
             [sys.executable, "-m", module, "--cfg", "job", "device=stm32f746"],
