@@ -10,7 +10,7 @@ setup(
     ],
     package_dir={"mcuformer.conf": "conf", "mcuformer.zoo": "zoo"},
     package_data={
-        "mcuformer": ["py.typed"],
+        "mcuformer": ["py.typed", "report/templates/*"],
         "mcuformer.conf": ["*.yaml", "*/*.yaml", "*/*/*.yaml"],
         "mcuformer.zoo": ["README.md", "*/*.json", "*/*.safetensors"],
         "oplib": ["runtime/**/*"],

@@ -5,6 +5,7 @@ mcuformer predict RUN IMAGE     classify a picture: float, int8, host C; RUN may
 mcuformer inspect RUN           show what a run found and where it is
 mcuformer zoo                   list the trained networks that come with the package
 mcuformer export RUN device=... make firmware of a run, or of zoo:NAME, for another device
+mcuformer report RUN [RUN ...]  write RUN/report.html, or a page that compares runs
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from mcuformer import __version__, execution, inspection, reexport
 from mcuformer.errors import ConfigError, McuformerError, did_you_mean, of_system
 from mcuformer.interrupt import INTERRUPTED, imports_done
+from mcuformer.report.command import report_runs
 from mcuformer.run import entry
 
 COMMANDS: dict[str, tuple[Callable[..., int | None], tuple[str, ...]]] = {
@@ -22,6 +24,7 @@ COMMANDS: dict[str, tuple[Callable[..., int | None], tuple[str, ...]]] = {
     "inspect": (inspection.inspect_run, ("RUN",)),
     "zoo": (inspection.list_zoo, ()),
     "export": (reexport.export_network, ("RUN", "device=DEVICE", "[key=value ...]")),
+    "report": (report_runs, ("RUN", "[RUN ...]", "[out=FILE]")),
 }
 HELP = ("-h", "--help")
 

@@ -17,7 +17,7 @@ from evolve.subnet_search.candidate import Metric
 from evolve.subnet_search.strategies import StrategyConfig
 from mcuformer.data.dataset import DataConfig
 from mcuformer.limits import EpochsOrNone, PathText, Rounds, Workers
-from mcuformer.report import REPORT
+from mcuformer.report.measure import REPORT
 from mcuformer.run.command import Command, SettingsT
 from mcuformer.space import SearchSpace
 from oplib.export import EXPORT

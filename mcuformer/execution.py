@@ -6,7 +6,8 @@ from evolve.evaluation.combination import check_pruning, least_pruning
 from evolve.space_search.quality import check_feasible, measure_admission, sample_space
 from mcuformer.chain import ChainConfig, stage_config, stages
 from mcuformer.plan import show_plan
-from mcuformer.report import show_report
+from mcuformer.report.page import write_run_page
+from mcuformer.report.terminal import show_report
 from mcuformer.rounds import REPEATED, check_rounds, run_rounds
 from mcuformer.run import entry
 from mcuformer.run.artifact import read_json, write_json
@@ -52,8 +53,9 @@ def run_chain(config: ChainConfig) -> None:
         measured = read_json(config.run.file("report_measured.json"), "report")
         report = {**measured, "seconds": seconds}
         write_json(path, "report", report)
+        page = write_run_page(config.run)
     show_report(report, current_record(config.run))
-    say(f"report: {path}; firmware: {config.run.file('firmware')}")
+    say(f"report: {page} and {path.name}; firmware: {config.run.file('firmware')}")
 
 
 def check_budget(config: ChainConfig) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mcuformer.errors import ArtifactError
-from mcuformer.report import NOT_VERIFIED, print_table, show_report, table
+from mcuformer.report.terminal import NOT_VERIFIED, print_table, show_report, table
 from mcuformer.run.artifact import RunDir, parsing, read_json
 from mcuformer.zoo_entry import PREFIX, entries
 from oplib.export import summary

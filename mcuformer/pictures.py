@@ -259,7 +259,7 @@ def _draw_use(axis: Any, memory: MemoryUse, colors: Sequence[Any]) -> None:
     merged = [Counter[str]() for _ in memory.buffers]
     for moment, sizes in zip(merged, memory.buffers, strict=True):
         for name, size in sizes.items():
-            moment[_without_number(name)] += size
+            moment[without_number(name)] += size
         totals.update(moment)
     names = sorted(totals, key=lambda name: (name.startswith("scratch"), -totals[name]))
     kept = names[:MEMORY_COLORS]
@@ -282,7 +282,7 @@ def _draw_use(axis: Any, memory: MemoryUse, colors: Sequence[Any]) -> None:
     axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _without_number(name: str) -> str:
+def without_number(name: str) -> str:
     """Return a tensor's name without its block: ``mlp.fc1`` for ``blocks.3.mlp.fc1``."""
     parts = name.split(".")
     return ".".join(parts[2:]) if parts[0] == "blocks" else name

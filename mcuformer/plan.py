@@ -14,7 +14,8 @@ from evolve.space import SPACE
 from evolve.space_search.quality import measure_admission, sample_point
 from mcuformer.chain import CHAIN, ChainConfig, stage_config, stages
 from mcuformer.errors import McuformerError
-from mcuformer.report import REPORT, print_table, table
+from mcuformer.report.measure import REPORT
+from mcuformer.report.terminal import print_table, table
 from mcuformer.rounds import latest
 from mcuformer.run.command import Command, refuse_unsound_inputs
 from mcuformer.run.progress import duration

@@ -18,6 +18,7 @@ CHIPS = "oplib/target/test_firmware.py"  # whole networks in numpy, in C, on emu
 SELECTORS = "evolve/space_search/test_selectors.py"  # every selector on made-up landscapes
 STUDY = "evolve/subnet_search/test_study.py"  # what workers share and continue
 STRATEGIES = "evolve/subnet_search/test_strategies.py"  # every strategy on a made-up accuracy
+PAGE = "mcuformer/report/test_page.py"  # the page of a run, and of one that has only begun
 CHAIN = "integration/test_chain.py"  # every stage as a user runs it
 TWINS = "supernet/test_models.py"  # supernet, extracted network and graph give equal numbers
 RECIPE = "supernet/test_recipe.py"
@@ -62,7 +63,15 @@ ELSEWHERE = {
     "mcuformer.execution": (CHAIN, "test_a_second_run_has_nothing_to_do"),
     "mcuformer.fields": "mcuformer/run/test_presets.py",
     "mcuformer.inspection": (CHAIN, '"inspect"'),
-    "mcuformer.report": (CHAIN, "report.json"),
+    "mcuformer.report.blocks": (PAGE, "mcuformer.report.blocks"),
+    "mcuformer.report.classes": (CHAIN, "Confusion matrix"),
+    "mcuformer.report.command": ("mcuformer/report/test_comparison.py", "report_runs"),
+    "mcuformer.report.making": (CHAIN, "Build and flash"),
+    "mcuformer.report.measure": (CHAIN, "report.json"),
+    "mcuformer.report.network": (CHAIN, "Flash by layer"),
+    "mcuformer.report.results": (CHAIN, "Memory against its budget"),
+    "mcuformer.report.run_files": (PAGE, "RunFiles"),
+    "mcuformer.report.terminal": (CHAIN, '"inspect"'),
     "mcuformer.tokenizer": ("mcuformer/test_subnet.py", "conv1 takes patch_size"),
     "oplib.codegen.component": ("oplib/codegen/test_emit.py", "Component"),
     "oplib.codegen.model_h": ("oplib/codegen/test_model_c.py", '"model.h"'),

@@ -30,6 +30,7 @@ LAYERS = (  # lowest first; a module belongs to the layer with its longest prefi
     ("evolve.space_search", "evolve.subnet_search"),
     ("evolve.evaluation",),
     ("evolve",),  # the commands
+    ("mcuformer.run_summary",),
     ("mcuformer.report", "mcuformer.inspection", "mcuformer.reexport", "mcuformer.chain"),
     ("mcuformer.rounds", "mcuformer.plan", "mcuformer.execution", "mcuformer.__main__"),
 )

@@ -14,7 +14,6 @@ import datetime
 import importlib
 import json
 import os
-import platform
 import re
 import shlex
 import shutil
@@ -30,7 +29,7 @@ import tool
 from tool import Parser, Table
 
 from mcuformer.errors import ConfigError, McuformerError
-from mcuformer.run.artifact import provenance, read_json, write_bytes, write_json
+from mcuformer.run.artifact import cpu_name, provenance, read_json, write_bytes, write_json
 from mcuformer.run.progress import say
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -252,11 +251,10 @@ SECTIONS = {
 def environment() -> dict[str, Any]:
     """Return the machine and the versions on which a measurement depends."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = re.search(r"^model name\s*: (.*)$", info, re.MULTILINE)
     flags = set(re.findall(r"\w+", "".join(re.findall(r"^(?:flags|Features).*$", info, re.M)[:1])))
     made_by = provenance()
     return {
-        "cpu": model[1].strip() if model else platform.processor() or platform.machine(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "extensions": [name for name in VECTOR_EXTENSIONS if name in flags],
         "python": made_by["versions"]["python"],

@@ -30,6 +30,7 @@ from mcuformer.run.user_file import read_json_text
 from mcuformer.value import Value
 
 FORMAT_VERSION = 1
+NOT_RECORDED = "not recorded"  # what records of earlier versions do not tell
 THREADS = "threads.json"  # a run's number of CPU threads
 Arrays = dict[str, npt.NDArray[Any]]
 ValueT = TypeVar("ValueT", bound=Value)
@@ -155,7 +156,7 @@ def file_digest(path: Path) -> str:
 
 
 def provenance() -> dict[str, Any]:
-    """Return the git revision and the versions of Python and of the main packages."""
+    """Return the machine, the git revision, and the versions of Python and of the main packages."""
     packages = ("torch", "timm", "numpy", "scikit-learn", "hydra-core", "pydantic")
     versions = {"mcuformer": __version__, "python": platform.python_version()}
     for name in packages:
@@ -163,7 +164,16 @@ def provenance() -> dict[str, Any]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
-    return {"git_revision": _git_revision(), "versions": versions}
+    machine = f"{cpu_name()}, {os.cpu_count()} cores"
+    return {"git_revision": _git_revision(), "versions": versions, "machine": machine}
+
+
+def cpu_name() -> str:
+    """Return the name of the processor, or of its architecture where the system tells no more."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def _git_revision() -> str:
@@ -205,6 +215,7 @@ class StageRecord(Value):
         started: when it began (UTC).
         git_revision: revision of the checkout, or ``unknown``.
         versions: versions of Python and of the main packages.
+        machine: processor and number of cores.
     """
 
     stage: str
@@ -216,6 +227,7 @@ class StageRecord(Value):
     started: str
     git_revision: str
     versions: dict[str, str]
+    machine: str = NOT_RECORDED
 
 
 class RunDir:

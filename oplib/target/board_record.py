@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from mcuformer.limits import ByteCount, ImageCount, PositiveInt
-from mcuformer.run.artifact import RunDir, file_digest, read_value
+from mcuformer.run.artifact import NOT_RECORDED, RunDir, file_digest, read_value
 from mcuformer.run.progress import say
 from mcuformer.value import Value
 
@@ -61,6 +61,7 @@ class BoardRecord(Value):
         measured: when (UTC).
         git_revision: revision of the checkout, or ``unknown``.
         versions: versions of Python and of the main packages.
+        machine: processor and number of cores of the computer at the other end of the line.
     """
 
     device: str
@@ -83,6 +84,7 @@ class BoardRecord(Value):
     measured: str
     git_revision: str
     versions: dict[str, str]
+    machine: str = NOT_RECORDED
 
     def describe(self) -> str:
         """Return the result in one line."""

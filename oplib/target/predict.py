@@ -143,6 +143,6 @@ def predict(exported: ExportedNetwork, image: Array) -> Prediction:
 
 
 def softmax(logits: Array) -> Array:
-    """Return the probabilities of logits (K,)."""
-    powers = np.exp(logits.astype(np.float64) - logits.max())
-    return np.asarray(powers / powers.sum())
+    """Return the probabilities of logits (..., K)."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

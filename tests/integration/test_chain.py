@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import browser
 import commands
 import numpy as np
 import pytest
@@ -19,6 +21,9 @@ from sklearn.datasets import load_digits
 
 from evolve.search import SEARCH
 from mcuformer.device import Device
+from mcuformer.errors import ArtifactError
+from mcuformer.report.page import write_run_page
+from mcuformer.run.artifact import RunDir, write_json
 from mcuformer.zoo_entry import ZooEntry
 from supernet import evaluate
 
@@ -316,6 +321,8 @@ def test_predict_and_inspect(finished: Path, tmp_path: Path) -> None:
         (["predict", finished], "wrong arguments"),
         (["predict", finished, tmp_path / "absent.png"], "absent.png: no such image"),
         (["inspect", tmp_path], "not a run directory"),
+        (["report"], "wrong arguments"),
+        (["report", finished, tmp_path], "not a run directory"),
     ):
         result = commands.run([*call, *arguments])
         assert result.returncode == 2
@@ -403,3 +410,65 @@ def test_the_chain_asks_for_what_nobody_wrote(finished: Path, tmp_path: Path) ->
     plan = run(run_dir, "export.source=qat", "plan=true")
     assert plan.returncode == 0
     assert "waits for an earlier stage" in plan.stdout
+
+
+SECTIONS = (
+    *("Accuracy", "Memory against its budget", "Time", "Pareto fronts of the subnet search"),
+    *("Path of the space search", "Training", "The network", "Memory over time"),
+    *("Flash by layer", "Quantisation by layer", "Confusion matrix", "Right and wrong pictures"),
+    *("Build and flash", "Configuration and versions"),
+)
+
+
+def test_the_page_tells_what_the_report_does(finished: Path) -> None:
+    text = (finished / "report.html").read_text()
+    assert len(text) < 2_000_000
+    assert re.findall(r"<h2[^>]*>([^<]*)</h2>", text) == list(SECTIONS)
+    assert "has not run" not in text
+    assert "Not shown" not in text
+    content = report(finished)
+    wrong = round(359 * (1 - content["accuracy_percent"]["int8"] / 100))
+    assert f"Integer reference on all 359 test images: {wrong} wrong." in text
+    assert f"is right on {content['accuracy_percent']['int8']:.2f} % of the 359 test" in text
+    sizes = content["sram_bytes"]["total"], content["flash_bytes"]["total"]
+    if None not in sizes:
+        assert f"{sizes[0]:,} bytes of SRAM and {sizes[1]:,} bytes of flash" in text
+    assert text.count('<li class="wrong">') == min(12, wrong)
+
+
+def test_the_page_of_part_of_a_run(finished: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished, run_dir, ignore=shutil.ignore_patterns("build", "port", "search"))
+    (run_dir / "stages" / "report.json").unlink()
+    text = write_run_page(RunDir(run_dir)).read_text()
+    assert "steering images, which its training may have seen" in text
+    assert text.count("The stage report has not run.") == 2
+    write_json(run_dir / "finetuned_subnet.json", "subnet", {})
+    with pytest.raises(
+        ArtifactError, match=r"finetuned_subnet\.json: not as evolve\.finetune left"
+    ):
+        write_run_page(RunDir(run_dir))
+    for name in ("oplib.export", "evolve.finetune", "evolve.search"):
+        (run_dir / "stages" / f"{name}.json").unlink()
+    text = write_run_page(RunDir(run_dir)).read_text()
+    assert "so far it has run evolve.space, supernet.train; the space search chose" in text
+    assert text.count("The stage oplib.export has not run.") == 8
+
+
+def test_the_page_in_a_browser(finished: Path) -> None:
+    if browser.program() is None:
+        pytest.skip("chromium not found; `apt-get install chromium` installs it")
+    with browser.Browser() as window:
+        for width in (380, 1200):
+            window.open(finished / "report.html", width)
+            assert window.evaluate("document.documentElement.scrollWidth") == width
+            window.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+            assert window.evaluate("document.documentElement.scrollWidth") == width
+        charts = "[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().width)"
+        assert min(window.evaluate(charts)) > 200
+        pictures = "[...document.images].every(i => i.complete && i.naturalWidth === 8)"
+        assert window.evaluate(pictures)
+        assert window.pdf().startswith(b"%PDF")
+        assert window.faults == []
+        window.evaluate("console.error('a fault is seen')")
+        assert "a fault is seen" in window.faults[-1]

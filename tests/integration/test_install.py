@@ -47,6 +47,8 @@ def test_the_wheel_is_whole(root: Path, tmp_path: Path) -> None:
         listing, cwd=empty, env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert "zoo:digits" in printed
+    templates = root / "mcuformer/report/templates"
+    assert all((site / path.relative_to(root)).is_file() for path in templates.iterdir())
     for module in ("mcuformer", "evolve.space"):
         result = subprocess.run(
             [sys.executable, "-m", module, "--cfg", "job", "device=stm32f746"],

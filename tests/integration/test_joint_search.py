@@ -10,7 +10,7 @@ import pytest
 from evolve.finetune import FINETUNE
 from evolve.search import SEARCH
 from mcuformer.chain import ChainConfig, stage_config, stages
-from mcuformer.report import REPORT
+from mcuformer.report.measure import REPORT
 from mcuformer.run.artifact import read_value
 from mcuformer.run.entry import compose
 from mcuformer.subnet import SubnetConfig

@@ -14,7 +14,7 @@ from mcuformer import inspection
 from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.device import Device
 from mcuformer.errors import ArtifactError, ConfigError
-from mcuformer.report import REPORT, ReportConfig
+from mcuformer.report.measure import REPORT, ReportConfig
 from mcuformer.run.artifact import RunDir, read_json, save_arrays, write_json
 from mcuformer.space import SearchSpace
 from mcuformer.subnet import SubnetConfig

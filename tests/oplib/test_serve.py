@@ -15,7 +15,7 @@ from fake_board import FakeBoard
 
 from mcuformer.device import Device
 from mcuformer.inspection import inspect_run
-from mcuformer.report import board_rows
+from mcuformer.report.terminal import board_rows
 from mcuformer.run.artifact import RunDir, save_arrays
 from mcuformer.subnet import SubnetConfig
 from oplib import serve
