@@ -10,6 +10,7 @@ from commands import run
 
 SMALL = [
     "data=digits",
+    "data.steering_fraction=0.6",  # leaves 575 images to train on
     "threads=1",  # a worker of the tests has one core
     "space.rank_ratio=[0.5,1.0]",
     "space.patch_size=[2,4]",

@@ -10,6 +10,7 @@ import pytest
 from commands import Command, Printed, kill, run
 
 SMALL = [
+    "data.steering_fraction=0.6",  # leaves 575 images to train on
     "threads=1",  # two jobs of two threads each would wait for each other on two cores
     "space.rank_ratio=[0.5,1.0]",
     "space.patch_size=[3,4]",
