@@ -20,21 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tool
 from pipeline import CORES, Instruction, cycles, parse
 from tool import Parser, Table
 
 from mcuformer.errors import ConfigError
 from mcuformer.run.scratch import scratch
-from oplib.ops.base import Array
 from oplib.target import qemu
 from oplib.target.tools import require, run
 
 BETWEEN = ("port_clock_start", "port_clock_ticks")
 LOGGED = re.compile(rb"^(?:Trace \d+: \S+ \[\w+/(\w+)/|Stopped)", re.MULTILINE)
 CHUNK_BYTES = 1 << 20
-STOPPED = -1  # in place of a block's number: the one before did not run
 LINE = re.compile(r" *([0-9a-f]+):\t([0-9a-f ]+)\t([a-z]\w*)(?:\.[nw])?(?:\t([^<;@]*))?")
 FUNCTION = re.compile(r"[0-9a-f]{8} <(.+)>:")
 Paths = Counter[tuple[int, int]]  # how often control ran from a first to a last address
@@ -112,92 +109,41 @@ def disassemble(elf: Path) -> Program:
     return program
 
 
-class Numbers(dict[bytes, int]):
-    """Numbers of the blocks that ran, in the order in which the log names them first.
-
-    Args:
-        program: what runs.
-    """
-
-    def __init__(self, program: Program) -> None:
-        super().__init__({b"": STOPPED})
-        self.program = program
-        self.rows: list[tuple[int, int, int, int]] = []
-
-    def __missing__(self, text: bytes) -> int:
-        address = int(text, 16)
-        block = self.program.block(address)
-        target = -1 if block.target is None else block.target
-        self.rows.append((address, block.last, block.after, target))
-        self[text] = number = len(self.rows) - 1
-        return number
-
-    @property
-    def table(self) -> Array:
-        """Address, last instruction, address behind it and its target of each block (4, N)."""
-        return np.array(self.rows, np.int64).reshape(-1, 4).T
-
-
-def executed_blocks(log: int, numbers: Numbers) -> Iterator[Array]:
-    """Yield the numbers of the blocks that ran, from a descriptor of the log, in order."""
-    held, rest = np.empty(0, np.int64), b""
+def executed_blocks(log: int) -> Iterator[int]:
+    """Yield the addresses of the blocks that ran, from a descriptor of the log, in order."""
+    held, rest = None, b""  # a block is logged before it runs, and may be stopped then
     with open(log, "rb", buffering=0) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             whole, newline, rest = (rest + chunk).rpartition(b"\n")
-            found = map(numbers.__getitem__, LOGGED.findall(whole + newline))
-            logged = np.concatenate([held, np.fromiter(found, np.int64)])
-            # a block is logged before it runs, and may be stopped then
-            ran = (logged[:-1] != STOPPED) & (logged[1:] != STOPPED)
-            yield logged[:-1][ran]
-            held = logged[-1:]
-    yield held[held != STOPPED]
+            for address in LOGGED.findall(whole + newline):
+                if held and address:
+                    yield int(held, 16)
+                held = address
+    if held:
+        yield int(held, 16)
 
 
-def paths(log: int, program: Program, between: Sequence[str]) -> list[Paths]:
+def paths(addresses: Iterator[int], program: Program, between: Sequence[str]) -> list[Paths]:
     """Return how often each path between two taken branches ran, for each measured section."""
     start, stop = (program.functions[name] for name in between)
-    numbers = Numbers(program)
+    blocks: dict[int, Block] = {}
     found: list[Paths] = []
-    first, at, counting = 0, 0, False
-    for ran in executed_blocks(log, numbers):
-        table = numbers.table
-        address = table[0, ran]
-        edges = np.flatnonzero((address == start) | (address == stop))
-        begin = 0
-        for end in (*(edges + 1), len(ran)):  # up to a block at which a section begins or ends
-            if begin == end:
-                continue
-            if counting:
-                first = count_paths(found[-1], table, first, np.append(at, ran[begin:end]))
-            at = ran[end - 1]
-            if address[end - 1] in (start, stop):
-                counting = bool(address[end - 1] == start)
-            if address[end - 1] == start:
-                found.append(Counter())
-                first = at
-            begin = end
+    first, at, block, counting = 0, 0, Block(-1, -1, None), False
+    for address in addresses:
+        if counting and (address == block.target or not at < address <= block.after):
+            found[-1][first, block.last] += 1
+            first = address
+        if address == start:
+            found.append(Counter())
+            first, counting = address, True
+        elif address == stop:
+            counting = False
+        if counting:
+            at, block = (
+                address,
+                blocks.get(address) or blocks.setdefault(address, program.block(address)),
+            )
     return found
-
-
-def count_paths(counts: Paths, table: Array, first: int, ran: Array) -> int:
-    """Add the paths that end within a sequence of blocks; return the block where the last begins.
-
-    Args:
-        counts: how often each path ran.
-        table: every block, as :attr:`Numbers.table`.
-        first: number of the block where the path begins that the sequence continues.
-        ran: numbers of the blocks.
-    """
-    address, last, after, target = table
-    one, other = ran[:-1], ran[1:]
-    follows = (address[one] < address[other]) & (address[other] <= after[one])
-    (taken,) = np.nonzero(~follows | (address[other] == target[one]))
-    begins = np.append(first, other[taken])
-    pairs = begins[:-1] * len(address) + one[taken]
-    for pair, count in zip(*np.unique(pairs, return_counts=True), strict=True):
-        begin, end = divmod(int(pair), len(address))
-        counts[int(address[begin]), int(last[end])] += int(count)
-    return int(begins[-1])
 
 
 @dataclass
@@ -244,7 +190,7 @@ def measure(
         reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the emulator
         os.set_blocking(reader, True)
         writer = os.open(log, os.O_WRONLY)  # so that the log ends with the emulator, not before
-        counts = pool.submit(paths, reader, program, between)
+        counts = pool.submit(lambda: paths(executed_blocks(reader), program, between))
         try:
             qemu.emulate(elf, machine, directory, log)
         finally:
