@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA_DIR := $(if $(MCUFORMER_DATA),$(abspath $(MCUFORMER_DATA)))
-# a worker per core, of one torch thread each; a worker without tests takes some of another's
-PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal
+# a worker per core, of one torch thread each; a worker without tests takes some of another's;
+# commands that tests start find compiled modules, whatever the user prefers
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal
 RUNTIME := oplib/runtime
 # its cache makes the second run take a second; .cppcheck says what is not followed, and why
 CPPCHECK := --quiet -j 2 --error-exitcode=1 --cppcheck-build-dir=.cppcheck_cache --std=c99 \

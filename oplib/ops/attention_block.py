@@ -23,7 +23,7 @@ from oplib.ops.base import (
     whole,
 )
 from oplib.ops.fused import BlockOperator, factor_rank, part_fields
-from oplib.ops.packing import QUAD, TILE, panel_bytes, panel_sizes, panels, quads
+from oplib.ops.packing import QUAD, TILE, num_panels, panel_bytes, panel_sizes, panels, quads
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,8 @@ class AttentionBlock(BlockOperator[AttentionBlockAttributes]):
 
     def passes(self, node: Node[AttentionBlockAttributes], role: str, tokens: int) -> Fraction:
         attrs = node.attrs
-        earlier = len(panels(tokens, attrs.read_panel))
-        last = len(panels(tokens, attrs.panel))
+        earlier = num_panels(tokens, attrs.read_panel)
+        last = num_panels(tokens, attrs.panel)
         match role:
             case "norm" | "qkv_factor":
                 return Fraction(attrs.groups * earlier + last)

@@ -34,7 +34,7 @@ from oplib.ops.linear import (
     pack_linear,
     product_work,
 )
-from oplib.ops.packing import QUAD, TILE, panel_bytes, panel_sizes, panels
+from oplib.ops.packing import QUAD, TILE, num_panels, panel_bytes, panel_sizes
 from oplib.ops.patch_operator import PIXELS, fold_normalisation
 from oplib.ops.quant import requantize
 from oplib.ops.work import Work
@@ -137,7 +137,7 @@ class ConvPool(Operator[ConvPoolAttributes]):
     def passes(self, node: Node[ConvPoolAttributes], inputs: Sequence[TensorType]) -> int:
         """Return how many times the weights are read."""
         size = self.conv_size(node, inputs)
-        return size * len(panels(size, node.attrs.panel))
+        return size * num_panels(size, node.attrs.panel)
 
     def work(
         self, node: Node[ConvPoolAttributes], tensors: Tensors, *, inside: bool = False
@@ -146,7 +146,7 @@ class ConvPool(Operator[ConvPoolAttributes]):
         specs, size = self.array_specs(node, source), self.conv_size(node, source)
         outputs = size**2 * node.attrs.out_features
         constants = sum(spec.num_bytes for spec in specs)
-        read, loaded = self.passes(node, source), size * len(panels(size, TILE))
+        read, loaded = self.passes(node, source), size * num_panels(size, TILE)
         return product_work(size**2, outputs, specs[0].num_bytes) + Work(
             epilogue_elements=outputs,  # pooled
             bytes_read=read * constants,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -31,6 +32,7 @@ from oplib.ops.packing import (
     QUAD,
     TILE,
     even,
+    num_panels,
     pack_requant,
     pack_weight,
     panel_bytes,
@@ -55,6 +57,7 @@ MAX_IN_FEATURES_S16 = 384  # 384 * 32767 * 127 + 2^29 < 2^31
 MAX_IN_FEATURES = 2**15  # products stay below 2^29, as do the bias and its zero-point part
 
 
+@cache
 def linear_specs(in_features: int, out_features: int) -> tuple[ArraySpec, ...]:
     """Return the arrays of a linear layer in flash: packed weights, biases with multipliers."""
     channels = even(out_features)
@@ -213,7 +216,7 @@ class LinearAttributes(Attributes):
 
     def passes(self, tokens: int) -> int:
         """Return how many times the weights are read."""
-        return len(panels(tokens, self.panel)) if self.tiled else 1
+        return num_panels(tokens, self.panel) if self.tiled else 1
 
 
 class LinearLayer(Operator[LinearAttributes]):

@@ -10,7 +10,7 @@ from typing import ClassVar
 from oplib.graph import ITEM_BYTES, Attributes, Node, TensorType
 from oplib.ops.base import OUTPUT, Buffers, Field, Tensors, Touch, int32, rows_of
 from oplib.ops.fused import BlockOperator, factor_rank, part_fields
-from oplib.ops.packing import TILE, panel_bytes, panel_sizes, panels
+from oplib.ops.packing import TILE, num_panels, panel_bytes, panel_sizes, panels
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class MlpBlock(BlockOperator[MlpAttributes]):
         return {"panel": node.attrs.panel}
 
     def passes(self, node: Node[MlpAttributes], role: str, tokens: int) -> Fraction:
-        return Fraction(len(panels(tokens, node.attrs.panel)))
+        return Fraction(num_panels(tokens, node.attrs.panel))
 
     def touches(
         self, node: Node[MlpAttributes], inputs: Sequence[TensorType], output: TensorType

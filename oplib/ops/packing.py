@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from oplib.graph import ITEM_BYTES
@@ -27,6 +29,7 @@ def panel_bytes(tokens: int, features: int) -> int:
     return -(-tokens // TILE) * tile_bytes(features)
 
 
+@cache
 def panel_sizes(tokens: int) -> tuple[int, ...]:
     """Return the useful sizes of a panel, in tokens, from the smallest.
 
@@ -35,6 +38,11 @@ def panel_sizes(tokens: int) -> tuple[int, ...]:
     most = -(-tokens // TILE)
     passes = {-(-most // tiles) for tiles in range(1, most + 1)}
     return tuple(sorted(TILE * -(-most // count) for count in passes))
+
+
+def num_panels(tokens: int, panel: int) -> int:
+    """Return the number of panels of `panel` tokens: how often all weights are read."""
+    return -(-tokens // panel)
 
 
 def panels(tokens: int, panel: int, *, backward: bool = False) -> list[tuple[int, int]]:

@@ -21,7 +21,7 @@ from oplib.ops.base import (
 )
 from oplib.ops.embed_tokens import position_field, position_specs
 from oplib.ops.linear import linear_specs, pack_linear
-from oplib.ops.packing import even, pack_weight, panel_bytes, panel_sizes, panels
+from oplib.ops.packing import even, num_panels, pack_weight, panel_bytes, panel_sizes
 from oplib.ops.patch_embed import PatchEmbed
 from oplib.ops.patch_operator import PassesAttributes, PatchAttributes, PatchOperator
 
@@ -126,7 +126,7 @@ class Strips(PatchOperator[AttrsT]):
         return panel_sizes(node.attrs.grid_size)
 
     def _passes(self, node: Node[AttrsT], image: TensorType) -> int:
-        return node.attrs.grid_size * len(panels(node.attrs.grid_size, node.attrs.panel))
+        return node.attrs.grid_size * num_panels(node.attrs.grid_size, node.attrs.panel)
 
     def call_arguments(
         self, node: Node[AttrsT], buffers: Buffers, types: Sequence[TensorType]

@@ -40,7 +40,7 @@ from oplib.ops.linear import (
     lower_linear,
     product_work,
 )
-from oplib.ops.packing import TILE, panel_sizes, panels
+from oplib.ops.packing import TILE, num_panels, panel_sizes
 from oplib.ops.quant import QuantParams, multiply16, multiply_high
 from oplib.ops.work import Work
 
@@ -232,7 +232,7 @@ class PatchOperator(Operator[AttrsT]):
 
     def _passes(self, node: Node[AttrsT], image: TensorType) -> int:
         """Return how many times the weights are read."""
-        return len(panels(node.attrs.patches, node.attrs.panel))
+        return num_panels(node.attrs.patches, node.attrs.panel)
 
     def panel_sizes(self, node: Node[AttrsT], inputs: Sequence[TensorType]) -> tuple[int, ...]:
         return panel_sizes(node.attrs.patches)

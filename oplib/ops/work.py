@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from operator import add, attrgetter
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Work:
 
     def reading(self, bytes_read: int) -> Work:
         """Return this work if so many of the bytes that the core loads leave their memory."""
-        return replace(self, bytes_read=bytes_read, bytes_reread=self.bytes_loaded - bytes_read)
+        counts: Any = (*self.units, bytes_read, self.bytes_loaded - bytes_read)
+        return Work(*counts)
 
     @property
     def units(self) -> tuple[float, ...]:

@@ -159,7 +159,11 @@ def tensor_bytes(graph: Graph, *, stream_is_fast: bool) -> list[int]:
 
 
 def _live_bytes(graph: Graph, items: Sequence[Item]) -> list[int]:
-    return [sum(item.bytes_at(index) for item in items) for index in range(len(graph.nodes))]
+    live = [0] * len(graph.nodes)
+    for item in items:
+        for index in range(item.first, item.last + 1):
+            live[index] += item.bytes_at(index)
+    return live
 
 
 def _places(graph: Graph) -> dict[str, tuple[str, int]]:

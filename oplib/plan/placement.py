@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -44,17 +45,17 @@ class Item:
     key: str
     extents: tuple[Extent, ...]
 
-    @property
+    @cached_property
     def num_bytes(self) -> int:
         """Bytes from the start to the end of the last extent."""
         return max(extent.end for extent in self.extents)
 
-    @property
+    @cached_property
     def first(self) -> int:
         """Index of the first node at which the item is live."""
         return min(extent.first for extent in self.extents)
 
-    @property
+    @cached_property
     def last(self) -> int:
         """Index of the last node at which the item is live."""
         return max(extent.last for extent in self.extents)
@@ -98,6 +99,8 @@ def pack(items: Sequence[Item], bound: int) -> tuple[dict[str, int], int, bool]:
             if best_bytes == bound:
                 break
             order.sort(key=lambda item: ends[item.key] != top)  # the others keep their order
+        if best_bytes == bound:
+            break
     optimal = best_bytes == bound
     if not optimal:
         best, best_bytes, optimal = place_exactly(items, bound, best, best_bytes)
@@ -106,20 +109,25 @@ def pack(items: Sequence[Item], bound: int) -> tuple[dict[str, int], int, bool]:
 
 def place(order: Sequence[Item]) -> dict[str, int]:
     """Put each item, in order, at the lowest offset that no item live at the same time occupies."""
-    placed: list[tuple[int, Extent]] = []
+    placed: list[tuple[int, int, int, int]] = []  # bytes [start, end) in nodes [first, last]
     offsets = {}
     for item in order:
-        # At offset o, [o + mine.start, o + mine.end) meets [base + other.start, base + other.end)
-        # exactly for o in this open interval.
-        forbidden = sorted(
-            (base + other.start - mine.end, base + other.end - mine.start)
-            for base, other in placed
-            for mine in item.extents
-            if mine.meets(other)
-        )
-        offset = _lowest_free(forbidden)
+        forbidden = []
+        for mine in item.extents:
+            first, last = mine.first, mine.last
+            below, above = mine.start + mine.num_bytes, mine.start
+            # At offset o, [o + above, o + below) meets [start, end) exactly for o in this interval.
+            forbidden += [
+                (start - below, end - above)
+                for start, end, begins, ends in placed
+                if begins <= last and first <= ends
+            ]
+        offset = _lowest_free(sorted(forbidden))
         offsets[item.key] = offset
-        placed += [(offset, extent) for extent in item.extents]
+        placed += [
+            (offset + extent.start, offset + extent.end, extent.first, extent.last)
+            for extent in item.extents
+        ]
     return offsets
 
 

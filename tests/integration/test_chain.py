@@ -33,6 +33,7 @@ SMALL = [
     "space.patch_size=[2,4]",
     "space.embed_dim=[32,48]",
     "space.depth=[1,2]",
+    "space.num_heads=[2,3]",  # few kinds of blocks, because each is planned anew
     "space_search.k=3",
     "space_search.initial_points=3",
     "space_search.visit_epochs=2",

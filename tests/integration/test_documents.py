@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
 from commands import run
 from PIL import Image
+from tool_help import help_of_tools
 
 from evolve.qat import QAT
 from mcuformer.chain import CHAIN, ChainConfig
@@ -62,11 +62,8 @@ def faults_of_make(words: list[str]) -> Iterator[str]:
             yield f"make has no {'variable' if is_variable else 'target'} {name}"
 
 
-@lru_cache
-def help_of(tool: Path) -> str:
-    printed = run([tool, "--help"])
-    printed.check_returncode()
-    return printed.stdout
+def help_of(name: str) -> str:
+    return help_of_tools()[Path(name).name]
 
 
 def faults_of_tool(name: str, words: list[str]) -> Iterator[str]:
@@ -75,7 +72,7 @@ def faults_of_tool(name: str, words: list[str]) -> Iterator[str]:
         return
     for word in words:
         flag = word.partition("=")[0]
-        if flag.startswith("-") and not re.search(rf"(?<!\S){flag}\b", help_of(ROOT / name)):
+        if flag.startswith("-") and not re.search(rf"(?<!\S){flag}\b", help_of(name)):
             yield f"{name} has no flag {flag}"
 
 

@@ -10,11 +10,14 @@ from commands import run
 
 SMALL = [
     "data=digits",
+    "data.steering_fraction=0.6",  # leaves 575 images to train on
     "threads=1",  # a worker of the tests has one core
     "space.rank_ratio=[0.5,1.0]",
     "space.patch_size=[2,4]",
     "space.embed_dim=[32,48]",
     "space.depth=[1,2]",
+    "space.num_heads=[2,3]",  # few kinds of blocks, because each is planned anew
+    "space.mlp_ratio=[2.0,3.0]",
     "space_search.visit_epochs=1",
     "space_search.num_samples=20",
     "space_search.accuracy_subnets=2",

@@ -73,7 +73,9 @@ def configs(
     """Configurations of the run's export and report."""
     common = {"run_dir": str(tmp_path / "run"), "device": stm32f746, "data": digits_config}
     settings = ExportSettings(calibration_images=64, check_images=2)
-    return ExportConfig(**common, export=settings), ReportConfig(**common, space=digits_space)
+    few = {"embed_dim": (32,), "num_heads": (2,), "mlp_ratio": (2.0,)}  # kinds of blocks to plan
+    space = digits_space.model_copy(update=few)
+    return ExportConfig(**common, export=settings), ReportConfig(**common, space=space)
 
 
 def picture(dataset: Dataset, place: Path) -> Path:

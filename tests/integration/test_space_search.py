@@ -10,6 +10,7 @@ import pytest
 from commands import Command, Printed, kill, run
 
 SMALL = [
+    "data.steering_fraction=0.6",  # leaves 575 images to train on
     "threads=1",  # two jobs of two threads each would wait for each other on two cores
     "space.rank_ratio=[0.5,1.0]",
     "space.patch_size=[3,4]",
@@ -17,6 +18,8 @@ SMALL = [
     "space_search.initial_points=3",
     "space.embed_dim=[32,48]",
     "space.depth=[1,2]",
+    "space.num_heads=[2,3]",  # few kinds of blocks, because each is planned anew
+    "space.mlp_ratio=[2.0,3.0]",
     "space_search.visit_epochs=2",
     "space_search.max_visits=4",
     "space_search.num_samples=20",

@@ -35,9 +35,9 @@ def in_two(module: str, run_dir: Path, *more: str) -> list[str]:
     return ["-m", module, "threads=1", f"run_dir={run_dir}", *more]
 
 
-def finish(line: list[str]) -> str:
+def finish(line: list[str], *, fresh: bool = False) -> str:
     """Run a command in two processes to its end; return what the first one said."""
-    result = run_two(line)
+    result = run_two(line, fresh=fresh)
     assert result.returncode == 0, result.stderr
     return result.stderr
 
@@ -60,7 +60,7 @@ def test_a_space_search_in_two_processes_is_killed_and_resumed(
     """The same point, journal and weights as left alone; another number of processes is refused."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     line = [*SPACE, *VISITS, *RECIPE]
-    said = finish(in_two("evolve.space", whole, *line))
+    said = finish(in_two("evolve.space", whole, *line), fresh=True)
     assert said.count("visit 2: ") == 1  # the first process speaks for all
     kill(start_two(in_two("evolve.space", killed, *line)), lambda: in_the_second_visit(killed))
     assert not (killed / "space.json").exists()
@@ -82,7 +82,7 @@ def test_a_search_in_two_processes_finds_what_one_finds(tmp_path: Path) -> None:
     short = ["evaluator=finetuned", "evaluator.recipe.epochs=4", "evaluator.recipe.warmup_epochs=0"]
     line = [*SUBNETS, *short, f"supernet={one}"]
     assert SEARCH.main(["threads=1", f"run_dir={one}", *line]) == 0
-    finish(in_two("evolve.search", both, *line))
+    finish(in_two("evolve.search", both, *line), fresh=True)
     for name in OUTPUTS:
         assert (both / name).read_bytes() == (one / name).read_bytes()
     journal = (both / "search" / "journal.log").read_text()

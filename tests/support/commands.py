@@ -145,10 +145,13 @@ def run(
     return Command(line, cwd, env, fresh=fresh).finish()
 
 
-def start_two(line: Line) -> list[Command]:
+def start_two(line: Line, *, fresh: bool = False) -> list[Command]:
     """Start a command in two processes with the environment that torchrun gives them.
 
-    One is a fresh interpreter: they have different seeds of hashes, as those of torchrun have.
+    Args:
+        line: the command line, as for :class:`Command`.
+        fresh: whether one is a fresh interpreter: then they have different seeds of hashes, as
+            those of torchrun have.
     """
     with socket.create_server(("localhost", 0)) as server:
         port = str(server.getsockname()[1])
@@ -156,14 +159,14 @@ def start_two(line: Line) -> list[Command]:
     group["MASTER_ADDR"] = "localhost"
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
     return [
-        Command(line, env=dict(os.environ) | group | rank, fresh=rank["RANK"] == "1")
+        Command(line, env=dict(os.environ) | group | rank, fresh=fresh and rank["RANK"] == "1")
         for rank in ranks
     ]
 
 
-def run_two(line: Line) -> Printed:
+def run_two(line: Line, *, fresh: bool = False) -> Printed:
     """Run a command in two processes to its end; return what both said, and the first fault."""
-    first, second = [command.finish() for command in start_two(line)]
+    first, second = [command.finish() for command in start_two(line, fresh=fresh)]
     code = first.returncode or second.returncode
     printed = (first.stdout + second.stdout, first.stderr + second.stderr)
     return subprocess.CompletedProcess(first.args, code, *printed)

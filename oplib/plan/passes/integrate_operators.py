@@ -28,8 +28,9 @@ def _joined(graph: Graph, before: Node, node: Node) -> Node | None:
     """Return one node that computes both, or None where no kernel does."""
     epilogue = OPERATORS[node.op].epilogue
     op = None if epilogue is None else OPERATORS[before.op].with_epilogue(before, epilogue)
-    readers = sum(other.inputs.count(before.output) for other in graph.nodes)
-    if epilogue is None or op is None or node.inputs[-1] != before.output or readers > 1:
+    if epilogue is None or op is None or node.inputs[-1] != before.output:
+        return None
+    if sum(other.inputs.count(before.output) for other in graph.nodes) > 1:
         return None
     stream = node.inputs[:-1]  # of an addition; a table has no other input
     return replace(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from commands import SERVER
 
 from evolve.subnet_search.aging import AgingConfig
 from evolve.subnet_search.candidate import Candidate, Pruned
@@ -117,9 +117,8 @@ def test_killed_workers_and_their_number_change_nothing(
     alone.work(MadeUp())
     location = str(tmp_path / "shared.log")
     study = Study(location, {}, Search(strategy, problem, 0), CONDITIONS)
-    context = multiprocessing.get_context("spawn")
     arguments = (strategy, stm32f100, digits_space, location)
-    workers = [context.Process(target=work, args=arguments) for _ in range(3)]
+    workers = [SERVER.Process(target=work, args=arguments) for _ in range(3)]
     for worker in workers:
         worker.start()
     while len(study.candidates()) < 5:
@@ -141,9 +140,8 @@ def test_workers_share_a_strategy_of_single_proposals(
         AgingConfig(population=10, sample=4, rounds=40),
         str(tmp_path / "shared.log"),
     )
-    context = multiprocessing.get_context("spawn")
     arguments = (strategy, stm32f100, digits_space, location)
-    workers = [context.Process(target=work, args=arguments) for _ in range(2)]
+    workers = [SERVER.Process(target=work, args=arguments) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
