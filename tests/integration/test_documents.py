@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+import document
 import pytest
 from commands import run
 from PIL import Image
@@ -21,9 +22,6 @@ from oplib.serve import ServeConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^(?: {4}|\t)(.*)$|^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SPAN = re.compile(r"`([^`]+)`")
-LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(r"(?:\.ci|conf|docs|evolve|mcuformer|oplib|supernet|tests|tools)/[\w./-]+")
 CONFIGS = {command.name: command.config for command in (*CHAIN, QAT)}
 CONFIGS |= {"mcuformer": ChainConfig, "oplib.serve": ServeConfig}
@@ -33,10 +31,8 @@ PROGRAMS = ("python", "torchrun", "make", "mcuformer")
 
 def code(text: str) -> Iterator[str]:
     """Yield the lines of code blocks, then the code inside paragraphs and tables."""
-    for indented, fenced in BLOCK.findall(text):
-        yield from (indented or fenced).splitlines()
-    prose = BLOCK.sub("", text)
-    yield from (" ".join(span.split()) for span in SPAN.findall(prose))
+    yield from document.code_lines(text)
+    yield from (" ".join(span.split()) for span in document.spans(text))
 
 
 def commands(text: str) -> Iterator[list[str]]:
@@ -133,22 +129,16 @@ def faults_of_command(words: list[str], place: Path) -> Iterator[str]:
         yield f"neither a command of this project nor a tool: {' '.join(words)}"
 
 
-def headings(path: Path) -> set[str]:
-    """Return the anchors of a document, as GitHub makes them."""
-    found = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
-
-
 def faults_of_links(text: str, folder: Path) -> Iterator[str]:
-    for target in LINK.findall(text):
+    for target in document.links(text):
         name, _, anchor = target.partition("#")
         if "://" in target:
             continue
         if name and not (folder / name).exists():
             yield f"link to nothing: {target}"
-        elif anchor and anchor not in headings(folder / name):
+        elif anchor and anchor not in document.headings((folder / name).read_text()):
             yield f"no such heading: {target}"
-    for span in SPAN.findall(BLOCK.sub("", text)):
+    for span in document.spans(text):
         placeholder = re.search(r"[/_][A-Z]+(_|\b)", span)  # oplib/ops/NAME.py, NAME_reader.py
         if FILE.fullmatch(span) and not placeholder and not (ROOT / span).exists():
             yield f"no such file: {span}"
