@@ -70,6 +70,7 @@ def links(text: str) -> list[str]:
 
 def paragraphs(text: str) -> Iterator[list[Line]]:
     """Yield the lines of each heading, paragraph, list, table and code block."""
+
     def kind(line: Line) -> tuple[bool, bool]:
         return line.code, line.code or bool(line.text.strip())
 
