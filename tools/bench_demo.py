@@ -97,7 +97,7 @@ def costs(row: dict[str, Any]) -> tuple[str, ...]:
         *map(_count, (flash["weights"], flash["code"])),
         f"{_count(flash['total'])} of {flash['budget']:,}",
         *map(_count, (row["macs"], row["instructions"])),
-        f"{time['ms_low']:,.1f} to {time['ms_high']:,.1f}" if time else "",
+        f"{time['ms_low']:,.1f} to {time['ms_high']:,.1f}" if time else "not recorded",
         f"{row['seconds']:.0f}",
     )
 

@@ -3,16 +3,16 @@
     python tools/check_docs.py [--json]
 
 A figure is a number with a unit outside code: percent, points with decimals, bytes, milliseconds to
-hours, instructions, cycles, multiply-accumulates, rates, ratios ("14 times"). So are the numbers of a
-table's column whose head names a unit, and all numbers of a program's output (a code block with
-lines of a box). A figure is right if it is
+days, instructions, cycles, multiply-accumulates, rates, ratios ("14 times"). So are the numbers of
+a table's column whose head names a unit, and all numbers of a program's output (a code block with
+the lines of a box). A figure is right if it is
 
-* measured: its paragraph, or the one before or after, links to a section of docs/results.md, and the
-  section has a number that rounds to it;
-* a device's: bytes that are the size of a region in conf/device/;
-* quoted: a line of docs/figures.yaml names the document, the figure as printed, what it is (KINDS)
-  and its source. A limit's source is the constant in the code, whose value is compared. A line that
-  the document no longer has is a fault.
+* measured: its paragraph, or the one before or after, links to a section of docs/results.md, and
+  the section has a number that rounds to it;
+* a device's: kilobytes or megabytes that are the size of a region in conf/device/;
+* quoted: an entry of docs/figures.yaml names the document, the figure as printed, what it is
+  (KINDS) and its source. A limit's source is the constant in the code, whose value is compared. An
+  entry that the document no longer has is a fault.
 
 docs/results.md itself is compared with docs/results/*.json by a test.
 """
@@ -42,7 +42,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = "results.md"
 KINDS = ("published", "setting", "limit", "counted", "assumed")
 NUMBER = r"\d[\d,]*(?:\.\d+)?"
-WORDS = "half an?|two|three|four|five|six|seven|eight|nine|ten|twenty|thirty"
+WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "ten": 10, "twenty": 20}
+WORDS |= {"a": 1, "an": 1, "half a": 0.5, "half an": 0.5, "seven": 7, "nine": 9, "thirty": 30}
 BYTES = {"byte": 1, "B": 1, "KB": 2**10, "KiB": 2**10, "MB": 2**20, "MiB": 2**20, "GB": 2**30}
 BYTES |= {"bytes": 1, "GiB": 2**30}
 SECONDS = {"ms": 1e-3, "s": 1.0, "second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
@@ -54,8 +55,8 @@ SERIES = rf"{NUMBER}(?:(?: to | ± | and | or | of |, |–){NUMBER})*"
 FIGURE = re.compile(
     rf"(?<![\w.,#/-])(?:(?P<series>{SERIES})[  -]?(?P<unit>{UNIT})"
     rf"|(?P<points>\d+\.\d+) points?"
-    rf"|(?P<word>{WORDS}|an?)[  -](?P<span>minutes?|hours?|seconds(?= ))"
-    rf"|(?P<ratio>{WORDS}) times)(?![\w/])",
+    rf"|(?P<word>{'|'.join(WORDS)})[  -](?P<span>minutes?|hours?|days?|seconds)"
+    rf"|(?P<ratio>{'|'.join(WORDS)}) times)(?![\w/])",
 )
 HEAD = re.compile(rf"(?<!\w)(?:{UNIT}|bytes|ratio|SRAM|flash|accuracy)(?!\w)")
 OUTPUT = "│"
@@ -164,14 +165,16 @@ def stands(number: str, measured: list[Decimal]) -> bool:
 
 def is_size_of_a_region(figure: Figure, sizes: set[int]) -> bool:
     """Return whether a figure is the size of a device's memory."""
-    scale = BYTES.get(figure.unit, 0)
+    scale = BYTES[figure.unit] if figure.unit in ("KB", "MB") else 0
     return scale > 0 and all(int(value(text) * scale) in sizes for text in figure.numbers)
 
 
 def base_value(figure: Figure) -> float:
     """Return the one number of a figure in bytes or seconds, or as it is."""
-    words = dict(zip(WORDS.split("|"), (0.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30), strict=True))
-    number = float(value(figure.numbers[0])) if figure.numbers else words[figure.text.split()[0]]
+    if figure.numbers:
+        number = float(value(figure.numbers[0]))
+    else:
+        number = WORDS[figure.text.removesuffix(figure.unit).strip()]
     return number * (BYTES | SECONDS).get(figure.unit, 1)
 
 

@@ -42,7 +42,7 @@ def lines(text: str) -> Iterator[Line]:
             yield Line(number, line, code=True)
         else:
             indented = line.startswith(("    ", "\t"))
-            code = indented and (code or blank) or code and not line.strip()
+            code = (indented and (code or blank)) or (code and not line.strip())
             yield Line(number, line.removeprefix("\t").removeprefix("    ") if code else line, code)
         blank = not line.strip()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import document
 from mkdocs.config.defaults import MkDocsConfig
