@@ -19,8 +19,10 @@ import tool
 from tool import Parser, Table
 
 ACCURACIES = {"inherited": "inherited", "float": "float", "int8": "int8 = host C = emulated"}
-COSTS = ("device", "seed", "arena", "static", "stack", "stack, at most", "SRAM", "weights", "code")
-COSTS += ("flash", "MACs", "instructions", "ms, modelled", "seconds")
+COSTS = (
+    *("device", "seed", "arena", "static", "stack", "stack, at most", "SRAM", "weights", "code"),
+    *("flash", "MACs", "instructions", "ms, modelled", "seconds"),
+)
 
 
 def run_row(device: str, seed: int, out: Path) -> dict[str, Any]:

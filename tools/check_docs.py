@@ -20,7 +20,8 @@ docs/results.md itself is compared with docs/results/*.json by a test.
 from __future__ import annotations
 
 import argparse
-import importlib
+import ast
+import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,19 +31,29 @@ from typing import Any
 
 import document
 import tool
-import yaml
 from document import Line
 from tool import Parser
 
 from mcuformer.device import Device
 from mcuformer.errors import ArtifactError
 from mcuformer.run.presets import conf_dir, load
+from mcuformer.run.user_file import read_user_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = "results.md"
+OPERATORS = {ast.Mult: operator.mul, ast.Add: operator.add, ast.Pow: operator.pow}
 KINDS = ("published", "setting", "limit", "counted", "assumed")
 NUMBER = r"\d[\d,]*(?:\.\d+)?"
-WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "ten": 10, "twenty": 20}
+WORDS: dict[str, float] = {
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "eight": 8,
+    "ten": 10,
+    "twenty": 20,
+}
 WORDS |= {"a": 1, "an": 1, "half a": 0.5, "half an": 0.5, "seven": 7, "nine": 9, "thirty": 30}
 BYTES = {"byte": 1, "B": 1, "KB": 2**10, "KiB": 2**10, "MB": 2**20, "MiB": 2**20, "GB": 2**30}
 BYTES |= {"bytes": 1, "GiB": 2**30}
@@ -185,7 +196,7 @@ def read_quotes(path: Path) -> list[Quote]:
         ArtifactError: an entry has other fields, or a kind that is not known.
     """
     quotes = []
-    for name, entries in yaml.safe_load(path.read_text()).items():
+    for name, entries in read_user_yaml(path).items():
         for entry in entries:
             if set(entry) != {"figure", "kind", "source"} or entry["kind"] not in KINDS:
                 expected = f"figure, kind ({', '.join(KINDS)}), source"
@@ -194,17 +205,32 @@ def read_quotes(path: Path) -> list[Quote]:
     return quotes
 
 
+def constant(source: str) -> float:
+    """Return the value of a constant in C or Python, which is read, not imported.
+
+    Raises:
+        ArtifactError: there is no such constant.
+    """
+    path, _, name = source.partition(":")
+    pattern = rf"^(?:#define )?{name}(?: =)? ([\d_.*+ ]+)"
+    match = re.search(pattern, (ROOT / path).read_text(), re.MULTILINE)
+    if match is None:
+        raise ArtifactError("no such constant", where=path, got=name)
+    return _computed(ast.parse(match[1].strip(), mode="eval").body)
+
+
+def _computed(node: ast.expr) -> float:
+    if isinstance(node, ast.BinOp):
+        return float(OPERATORS[type(node.op)](_computed(node.left), _computed(node.right)))
+    assert isinstance(node, ast.Constant)
+    return float(node.value)  # type: ignore[arg-type]
+
+
 def fault_of_quote(quote: Quote, figure: Figure) -> str | None:
     """Return what is wrong with a figure that a quote names."""
     if quote.kind != "limit":
         return None
-    path, _, name = quote.source.partition(":")
-    if path.endswith(".h"):
-        define = re.search(rf"#define {name} (\d+)$", (ROOT / path).read_text(), re.MULTILINE)
-        exact = float(define[1]) if define else float("nan")
-    else:
-        exact = float(getattr(importlib.import_module(path), name))
-    found = base_value(figure)
+    exact, found = constant(quote.source), base_value(figure)
     return None if exact == found else f"{figure.text!r} is {exact:g} in {quote.source}"
 
 

@@ -77,7 +77,7 @@ def test_a_figure_from_nowhere_is_found(tmp_path: Path, text: str, figure: str) 
     (found,) = faults(tmp_path, f"# A head\n\n{text}\n")
     assert found.partition(": ")[2].startswith(repr(figure))
     line = int(found.split(":")[1])
-    assert figure.split()[0] in f"# A head\n\n{text}".splitlines()[line - 1]
+    assert figure.split(maxsplit=1)[0] in f"# A head\n\n{text}".splitlines()[line - 1]
 
 
 def entry(figure: str, kind: str, source: str) -> str:
@@ -88,10 +88,10 @@ def entry(figure: str, kind: str, source: str) -> str:
     ("quote", "expected"),
     [
         (entry("64 KiB", "published", "somebody, 2021"), []),
-        (entry("64 KiB", "limit", "mcuformer.run.user_file:MAX_YAML_BYTES"), []),
+        (entry("64 KiB", "limit", "mcuformer/run/user_file.py:MAX_YAML_BYTES"), []),
         (
-            entry("64 KiB", "limit", "mcuformer.run.user_file:MAX_JSON_BYTES"),
-            ["README.md:1: '64 KiB' is 6.71089e+07 in mcuformer.run.user_file:MAX_JSON_BYTES"],
+            entry("64 KiB", "limit", "mcuformer/run/user_file.py:MAX_JSON_BYTES"),
+            ["README.md:1: '64 KiB' is 6.71089e+07 in mcuformer/run/user_file.py:MAX_JSON_BYTES"],
         ),
         (
             entry("65 KiB", "published", "somebody, 2021"),
@@ -114,16 +114,16 @@ def test_a_quote_of_no_kind_is_refused(tmp_path: Path) -> None:
         faults(tmp_path, "", entry("64 KiB", "believed", "nobody"))
 
 
-def test_limits_of_c_are_read() -> None:
-    quote = check_docs.Quote("", "", "limit", "oplib/runtime/port/app/protocol.h:NO_SUCH_NAME")
-    figure = check_docs.Figure(1, "240 bytes", ("240",), "bytes")
-    assert check_docs.fault_of_quote(quote, figure) is not None
-    right = "oplib/runtime/port/app/protocol.h:PROTOCOL_PAYLOAD_BYTES"
-    assert check_docs.fault_of_quote(check_docs.Quote("", "", "limit", right), figure) is None
+def test_constants_are_read() -> None:
+    assert check_docs.constant("oplib/runtime/port/app/protocol.h:PROTOCOL_PAYLOAD_BYTES") == 240
+    assert check_docs.constant("mcuformer/run/user_file.py:MAX_JSON_BYTES") == 64 * 2**20
+    with pytest.raises(ArtifactError, match=r"protocol\.h: no such constant .*NO_SUCH_NAME"):
+        check_docs.constant("oplib/runtime/port/app/protocol.h:NO_SUCH_NAME")
 
 
 def test_code_blocks_end_where_they_end() -> None:
-    text = "one\n    no code\n\n    first\n\n    second \\\n        goes on\ntwo\n```sh\nthird\n```\nthree"
+    text = "one\n    no code\n\n    first\n\n    second \\\n        goes on\ntwo"
+    text += "\n```sh\nthird\n```\nthree"
     assert check_docs.document.code_lines(text) == ["first", "", "second goes on", "", "third"]
     assert [line for line in check_docs.document.prose(text).splitlines() if line] == [
         "one",
