@@ -56,7 +56,7 @@ WORDS: dict[str, float] = {
 }
 WORDS |= {"a": 1, "an": 1, "half a": 0.5, "half an": 0.5, "seven": 7, "nine": 9, "thirty": 30}
 BYTES = {"byte": 1, "B": 1, "KB": 2**10, "KiB": 2**10, "MB": 2**20, "MiB": 2**20, "GB": 2**30}
-BYTES |= {"bytes": 1, "GiB": 2**30}
+BYTES |= {"bytes": 1, "kB": 1000, "GiB": 2**30}
 SECONDS = {"ms": 1e-3, "s": 1.0, "second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 SECONDS |= {f"{name}s": value for name, value in SECONDS.items() if len(name) > 2}
 TIMES = "|".join(("milliseconds?", *SECONDS))
