@@ -27,7 +27,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     paths = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
     linked = {target for page in paths for target in _linked(page)}
     site = Files([file for file in files if file.src_dir != config.docs_dir])  # the theme's
-    for path in [*paths, *sorted(linked - set(paths))]:
+    styles = [ROOT / str(path) for path in config.extra_css]
+    for path in [*paths, *styles, *sorted(linked - set(paths))]:
         name = path.relative_to(ROOT).as_posix()
         site.append(File.generated(config, name, abs_src_path=str(path)))
     return site

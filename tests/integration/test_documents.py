@@ -90,12 +90,20 @@ def staged(word: str, place: Path) -> str:
     return f"{key}={place / value}"
 
 
+def faults_of_verb(line: list[str], words: list[str], place: Path) -> Iterator[str]:
+    """Check a command of finished runs: given a folder that is none, it says so and no more."""
+    for name in (word.removeprefix("zoo:") for word in words if word.startswith("zoo:")):
+        if name != "NAME" and not (ROOT / "zoo" / name).is_dir():
+            yield f"no such network: zoo:{name}"
+    printed = run([*line, *(word if "=" in word else place for word in words)])
+    if printed.returncode and not re.search("not a run directory|no such file", printed.stderr):
+        yield f"{' '.join(line[1:])}: {printed.stderr.strip()}"
+
+
 def faults_of_module(module: str, words: list[str], place: Path) -> Iterator[str]:
-    verbs = [word for word in words[:1] if re.fullmatch(r"[a-z]+", word)]  # inspect and predict
+    verbs = [word for word in words[:1] if re.fullmatch(r"[a-z]+", word)]
     if verbs or module in OF_RUNS:
-        printed = run(["-m", module, *verbs, place, *words[len(verbs) + 1 :]]).stderr
-        if not re.search("not a run directory|no such file", printed):
-            yield f"{module} {words[0]}: {printed.strip()}"
+        yield from faults_of_verb(["-m", module, *verbs], words[len(verbs) :], place)
         return
     if module == "oplib.serve":
         words = [f"port={words[0]}", *words[1:]]
@@ -169,6 +177,9 @@ WRONG = {
     "    mcuformer look runs/a": "mcuformer look: error: ",
     "see `python tools/bench_trend.py --seed 3`": "tools/bench_trend.py has no flag --seed",
     "```\npython tools/bench.py\n```": "no such file: tools/bench.py",
+    "    one\n    mcuformer inspct runs/a\n\n    two": "mcuformer inspct: error: no such command",
+    "    mcuformer predict zoo:digit a.png": "no such network: zoo:digit",
+    "a list:\n\n    make nothing\nprose\n    make prose": "make has no target nothing",
     "see `oplib/planner.py`": "no such file: oplib/planner.py",
     "see [usage](docs/absent.md)": "link to nothing: docs/absent.md",
     "see [usage](README.md#absent)": "no such heading: README.md#absent",

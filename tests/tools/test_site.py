@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+
+import mcuformer
 
 LOADED = re.compile(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=\"(?:https?:)?//[^\"]*\"")
 
@@ -26,3 +29,10 @@ def test_the_site_is_built_whole_and_needs_no_network(root: Path, tmp_path: Path
     method = (place / "docs" / "method.html").read_text()
     assert 'href="results.html#low-rank-at-equal-flash"' in method
     assert 'id="low-rank-at-equal-flash"' in (place / "docs" / "results.html").read_text()
+
+
+def test_the_citation_is_of_this_version(root: Path) -> None:
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    assert (citation["title"], citation["version"]) == ("MCUFormer", mcuformer.__version__)
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "authors"} <= set(citation)
