@@ -17,7 +17,7 @@ PROGRAMS = ("mcuformer", "python", "cmake")
 # what a reader waits for is made small; a chain and an export take these settings beside theirs
 SMALL_CHAIN = [
     "threads=1",
-    "space.patch_size=[16]",
+    "space.patch_size=[8]",
     "space.rank_ratio=[1.0]",
     "space.embed_dim=[32]",
     "space.depth=[1,2]",
