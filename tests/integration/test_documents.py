@@ -95,7 +95,10 @@ def faults_of_verb(line: list[str], words: list[str], place: Path) -> Iterator[s
     for name in (word.removeprefix("zoo:") for word in words if word.startswith("zoo:")):
         if name != "NAME" and not (ROOT / "zoo" / name).is_dir():
             yield f"no such network: zoo:{name}"
-    printed = run([*line, *(word if "=" in word else place for word in words)])
+    folders = {word: place / f"empty_{number}" for number, word in enumerate(words)}
+    for folder in folders.values():
+        folder.mkdir(exist_ok=True)
+    printed = run([*line, *(word if "=" in word else folders[word] for word in words)])
     if printed.returncode and not re.search("not a run directory|no such file", printed.stderr):
         yield f"{' '.join(line[1:])}: {printed.stderr.strip()}"
 
