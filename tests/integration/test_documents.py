@@ -91,14 +91,18 @@ def staged(word: str, place: Path) -> str:
 
 
 def faults_of_verb(line: list[str], words: list[str], place: Path) -> Iterator[str]:
-    """Check a command of finished runs: given a folder that is none, it says so and no more."""
+    """Check a command of finished runs: given a folder that is none, it says so and no more.
+
+    One without arguments is a mention.
+    """
     for name in (word.removeprefix("zoo:") for word in words if word.startswith("zoo:")):
         if name != "NAME" and not (ROOT / "zoo" / name).is_dir():
             yield f"no such network: zoo:{name}"
     folders = {word: place / f"empty_{number}" for number, word in enumerate(words)}
     for folder in folders.values():
         folder.mkdir(exist_ok=True)
-    printed = run([*line, *(word if "=" in word else folders[word] for word in words)])
+    own = [word if "=" in word else folders[word] for word in words]
+    printed = run([*line, *(own or ["--help"])])
     if printed.returncode and not re.search("not a run directory|no such file", printed.stderr):
         yield f"{' '.join(line[1:])}: {printed.stderr.strip()}"
 
