@@ -16,7 +16,7 @@ CPPCHECK := --quiet -j 2 --error-exitcode=1 --cppcheck-build-dir=.cppcheck_cache
   -I $(RUNTIME)/include $(addprefix -I $(RUNTIME)/port/,app cortex_m stm32) \
   $(addprefix $(RUNTIME)/,src support port boards)
 
-.PHONY: help setup packages demo check test lint cppcheck sizes clean
+.PHONY: help setup packages demo check test lint cppcheck docs sizes clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 10
@@ -49,6 +49,10 @@ lint: packages  ## ruff and mypy
 cppcheck:  ## the C of operators, ports and boards, where cppcheck is installed
 	@if command -v cppcheck > /dev/null; then mkdir -p .cppcheck_cache && cppcheck $(CPPCHECK); \
 	else echo "cppcheck not found: the C is not checked by it"; fi
+
+docs: packages  ## the site, in build/site; every link and figure is checked
+	$(BIN)/python tools/check_docs.py
+	$(BIN)/mkdocs build --strict --quiet
 
 sizes: setup  ## measured sizes of the kernels
 	$(BIN)/python tools/measure_code_size.py

@@ -19,6 +19,10 @@ import tool
 from tool import Parser, Table
 
 ACCURACIES = {"inherited": "inherited", "float": "float", "int8": "int8 = host C = emulated"}
+COSTS = (
+    *("device", "seed", "arena", "static", "stack", "stack, at most", "SRAM", "weights", "code"),
+    *("flash", "MACs", "instructions", "ms, modelled", "seconds"),
+)
 
 
 def run_row(device: str, seed: int, out: Path) -> dict[str, Any]:
@@ -40,6 +44,7 @@ def run_row(device: str, seed: int, out: Path) -> dict[str, Any]:
         "flash_bytes": report["flash_bytes"],
         "macs": report["macs"],
         "instructions": report["instructions"],
+        "time": report["time"],
         "seconds": round(sum(report["seconds"].values()), 1),
     }
 
@@ -56,37 +61,47 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
-    """Return a table of accuracies with a row per device, and one of costs with a row per run."""
+    """Return a table of accuracies with a row per device, and two with a row per run."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in result["rows"]:
         groups.setdefault(row["device"], []).append(row)
-    accuracies = []
+    means = []
     for device, rows in groups.items():
-        values = {name: [row["accuracy_percent"][name] for row in rows] for name in ACCURACIES}
-        spreads = (tool.mean_and_spread(group) for group in values.values())
-        single = ", ".join(f"{value:.2f}" for value in values["int8"])
-        accuracies.append((device, *spreads, single))
-    header = ("device", *ACCURACIES.values(), "int8, seed by seed")
-    title = f"Accuracy in percent on {result['rows'][0]['images']} test images"
-    costs = [
+        values = ([row["accuracy_percent"][name] for row in rows] for name in ACCURACIES)
+        means.append((device, *map(tool.mean_and_spread, values)))
+    seeds = [
         (
             row["device"],
             str(row["seed"]),
-            *(_count(row["sram_bytes"][key]) for key in ("arena_linked", "stack_high_water")),
-            f"{_count(row['sram_bytes']['total'])} of {row['sram_bytes']['budget']:,}",
-            f"{_count(row['flash_bytes']['total'])} of {row['flash_bytes']['budget']:,}",
-            _count(row["macs"]),
-            _count(row["instructions"]),
-            f"{row['seconds']:.0f}",
+            *(f"{row['accuracy_percent'][x]:.2f}" for x in ACCURACIES),
         )
         for row in result["rows"]
     ]
-    work = ("MACs", "instructions", "seconds")
-    sizes = ("arena", "stack", "SRAM", "flash")
+    images = result["rows"][0]["images"]
     return [
-        Table(header, accuracies, title),
-        Table(("device", "seed", *sizes, *work), costs, "Bytes, work per image, time of the chain"),
+        Table(
+            ("device", *ACCURACIES.values()), means, f"Accuracy in percent on {images} test images"
+        ),
+        Table(("device", "seed", *ACCURACIES.values()), seeds, "The same, seed by seed"),
+        Table(COSTS, list(map(costs, result["rows"])), "Bytes, work per image, time of the chain"),
     ]
+
+
+def costs(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return the cells of a run in the table of costs."""
+    sram, flash, time = row["sram_bytes"], row["flash_bytes"], row.get("time")
+    return (
+        row["device"],
+        str(row["seed"]),
+        *map(_count, (sram["arena_linked"], sram["static"], sram["stack_high_water"])),
+        _count(sram["stack_bound"]),
+        f"{_count(sram['total'])} of {sram['budget']:,}",
+        *map(_count, (flash["weights"], flash["code"])),
+        f"{_count(flash['total'])} of {flash['budget']:,}",
+        *map(_count, (row["macs"], row["instructions"])),
+        f"{time['ms_low']:,.1f} to {time['ms_high']:,.1f}" if time else "not recorded",
+        f"{row['seconds']:.0f}",
+    )
 
 
 def _count(value: int | None) -> str:

@@ -168,8 +168,14 @@ def tables(result: dict[str, Any]) -> list[Table]:
         )
     ]
     return [
-        Table(("240 px images", "source", "per second"), rates, words=2),
-        Table(("GPUs", "hours before", "hours after", "ratio"), rows),
+        Table(("GPUs", "hours before", "hours after", "ratio"), rows, "Hours"),
+        Table(("240 px images", "source", "per second"), rates, "Rates", words=2),
+        Table(
+            ("per subnet", "source", "mean"),
+            [("multiply-accumulates", "counted", f"{result['mean_macs'] / 1e6:,.0f} M")],
+            "Work, over the points of the space",
+            words=2,
+        ),
     ]
 
 

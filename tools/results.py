@@ -238,6 +238,15 @@ SECTIONS = {
         " rank ratio r. `paper` is MCUFormer's criterion, `released` its code's estimate, `planner`"
         " the exporter's own plan, `exact` the released estimate without sampling.",
     ),
+    "scaling": Section(
+        "What the paper's search costs",
+        "estimate_scaling",
+        ("--images", "96"),
+        "**An estimate: no run of this size was made.** Hours of `evolve.space` (30 visits of 30"
+        " epochs) and `evolve.search` (1,000 candidates) together, on ImageNet in the space T."
+        " [scaling.md](scaling.md) says what is assumed, and what changed between before and after."
+        " What a core augments and normalises was measured, in CPU time.",
+    ),
     "supernet": Section(
         "What elasticity costs",
         "bench_supernet",

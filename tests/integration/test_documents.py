@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import document
 import pytest
 from commands import run
 from PIL import Image
@@ -21,23 +22,17 @@ from oplib.serve import ServeConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^(?: {4}|\t)(.*)$|^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SPAN = re.compile(r"`([^`]+)`")
-LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(r"(?:\.ci|conf|docs|evolve|mcuformer|oplib|supernet|tests|tools)/[\w./-]+")
 CONFIGS = {command.name: command.config for command in (*CHAIN, QAT)}
 CONFIGS |= {"mcuformer": ChainConfig, "oplib.serve": ServeConfig}
 OF_RUNS = ("oplib.size",)  # commands that take a run directory, and no settings
-LISTS = (["zoo"],)  # commands without arguments
 PROGRAMS = ("python", "torchrun", "make", "mcuformer")
 
 
 def code(text: str) -> Iterator[str]:
     """Yield the lines of code blocks, then the code inside paragraphs and tables."""
-    for indented, fenced in BLOCK.findall(text):
-        yield from (indented or fenced).splitlines()
-    prose = BLOCK.sub("", text)
-    yield from (" ".join(span.split()) for span in SPAN.findall(prose))
+    yield from document.code_lines(text)
+    yield from (" ".join(span.split()) for span in document.spans(text))
 
 
 def commands(text: str) -> Iterator[list[str]]:
@@ -92,14 +87,27 @@ def staged(word: str, place: Path) -> str:
     return f"{key}={place / value}"
 
 
+def faults_of_verb(line: list[str], words: list[str], place: Path) -> Iterator[str]:
+    """Check a command of finished runs: given a folder that is none, it says so and no more.
+
+    One without arguments is a mention.
+    """
+    for name in (word.removeprefix("zoo:") for word in words if word.startswith("zoo:")):
+        if name != "NAME" and not (ROOT / "zoo" / name).is_dir():
+            yield f"no such network: zoo:{name}"
+    folders = {word: place / f"empty_{number}" for number, word in enumerate(words)}
+    for folder in folders.values():
+        folder.mkdir(exist_ok=True)
+    own = [word if "=" in word else folders[word] for word in words]
+    printed = run([*line, *(own or ["--help"])])
+    if printed.returncode and not re.search("not a run directory|no such file", printed.stderr):
+        yield f"{' '.join(line[1:])}: {printed.stderr.strip()}"
+
+
 def faults_of_module(module: str, words: list[str], place: Path) -> Iterator[str]:
-    verbs = [word for word in words[:1] if re.fullmatch(r"[a-z]+", word)]  # for instance inspect
-    if words in LISTS:
-        return
+    verbs = [word for word in words[:1] if re.fullmatch(r"[a-z]+", word)]
     if verbs or module in OF_RUNS:
-        printed = run(["-m", module, *verbs, place, *words[len(verbs) + 1 :]]).stderr
-        if not re.search("not a run directory|no such file", printed):
-            yield f"{module} {words[0]}: {printed.strip()}"
+        yield from faults_of_verb(["-m", module, *verbs], words[len(verbs) :], place)
         return
     if module == "oplib.serve":
         words = [f"port={words[0]}", *words[1:]]
@@ -133,22 +141,16 @@ def faults_of_command(words: list[str], place: Path) -> Iterator[str]:
         yield f"neither a command of this project nor a tool: {' '.join(words)}"
 
 
-def headings(path: Path) -> set[str]:
-    """Return the anchors of a document, as GitHub makes them."""
-    found = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
-
-
 def faults_of_links(text: str, folder: Path) -> Iterator[str]:
-    for target in LINK.findall(text):
+    for target in document.links(text):
         name, _, anchor = target.partition("#")
         if "://" in target:
             continue
         if name and not (folder / name).exists():
             yield f"link to nothing: {target}"
-        elif anchor and anchor not in headings(folder / name):
+        elif anchor and anchor not in document.headings((folder / name).read_text()):
             yield f"no such heading: {target}"
-    for span in SPAN.findall(BLOCK.sub("", text)):
+    for span in document.spans(text):
         placeholder = re.search(r"[/_][A-Z]+(_|\b)", span)  # oplib/ops/NAME.py, NAME_reader.py
         if FILE.fullmatch(span) and not placeholder and not (ROOT / span).exists():
             yield f"no such file: {span}"
@@ -179,6 +181,9 @@ WRONG = {
     "    mcuformer look runs/a": "mcuformer look: error: ",
     "see `python tools/bench_trend.py --seed 3`": "tools/bench_trend.py has no flag --seed",
     "```\npython tools/bench.py\n```": "no such file: tools/bench.py",
+    "    one\n    mcuformer inspct runs/a\n\n    two": "mcuformer inspct: error: no such command",
+    "    mcuformer predict zoo:digit a.png": "no such network: zoo:digit",
+    "a list:\n\n    make nothing\nprose\n    make prose": "make has no target nothing",
     "see `oplib/planner.py`": "no such file: oplib/planner.py",
     "see [usage](docs/absent.md)": "link to nothing: docs/absent.md",
     "see [usage](README.md#absent)": "no such heading: README.md#absent",
