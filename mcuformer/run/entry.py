@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -177,12 +177,29 @@ def _call_hydra(
 
 
 def _register_resolvers(line: CommandLine) -> None:
-    """Make :func:`points_beside` and :func:`default_space` known to ``conf/``."""
+    """Make the functions that interpolations of ``conf/`` call known to OmegaConf."""
     from omegaconf import OmegaConf
+
+    experiment = partial(experiment_name, line.files.get("experiment", {}))
+    OmegaConf.register_new_resolver("experiment", experiment, replace=True)
 
     choose = partial(default_space, files=line.files.get("device", {}))
     OmegaConf.register_new_resolver("default_space", choose, replace=True)
     OmegaConf.register_new_resolver("points_beside", points_beside, replace=True)
+
+
+def experiment_name(files: Mapping[str, Path]) -> str | None:
+    """Return the name of this job's experiment; None if it has none.
+
+    Args:
+        files: files of the user's own experiments, by Hydra's name for them.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():  # a tool composes a configuration
+        return None
+    option = HydraConfig.get().runtime.choices.get("experiment")
+    return files[option].stem if option in files else option
 
 
 def points_beside(run_dir: str, device: str) -> str:
