@@ -176,6 +176,7 @@ class DataConfig(Value):
             len(division.train),
             len(division.steering if parts.validation is None else parts.validation.labels),
             len(division.test if parts.test is None else parts.test.labels),
+            parts.test is not None,
             dict(parts.skipped) if isinstance(parts, PictureParts) else {},
         )
 
@@ -212,6 +213,7 @@ class Survey:
         train: number of training images.
         steering: number of images that steer searches.
         test: number of test images.
+        published_test: whether the set has a test part of its own.
         skipped: number of files and folders that are not pictures, by kind.
     """
 
@@ -219,6 +221,7 @@ class Survey:
     train: int
     steering: int
     test: int
+    published_test: bool
     skipped: dict[str, int]
 
 

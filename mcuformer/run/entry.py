@@ -157,6 +157,8 @@ def _call_hydra(
         try:
             container = plain(config, model)
             if settings.mode == RunMode.MULTIRUN and "run_dir" in container:
+                own = settings.sweeper.get("params") or {}  # an experiment's own sweep
+                swept = swept_keys([*(f"{key}={own[key]}" for key in own), *line.overrides])
                 container["run_dir"] = multirun_dir(
                     container["run_dir"], settings.job.num, settings.overrides.task, swept
                 )
@@ -168,7 +170,6 @@ def _call_hydra(
             fault = _fault(error)
             raise SystemExit(fail(fault, fault.exit_code)) from error  # no traceback
 
-    swept = swept_keys(line.overrides) if line.multirun else set()
     saved, sys.argv = sys.argv, [sys.argv[0], *line.overrides, *line.flags]
     try:
         job()

@@ -30,6 +30,7 @@ def test_a_survey_counts_what_is_loaded(
 ) -> None:
     found = digits_config.survey()
     assert (found.train, found.steering, found.test) == (1151, 287, 359)
+    assert not found.published_test
     for part, count in (("train", 10), ("val", 3), ("test", 4)):
         for name in ("ant", "bee"):
             folder = tmp_path / "set" / part / name
@@ -38,7 +39,7 @@ def test_a_survey_counts_what_is_loaded(
                 (folder / f"{number}.png").write_bytes(b"never decoded")
             (folder / "x.tif").write_bytes(b"")
     config = data_config("image_folder", tmp_path / "set", colour, num_classes=2)
-    assert config.survey() == Survey(("ant", "bee"), 20, 6, 8, {".tif": 6})
+    assert config.survey() == Survey(("ant", "bee"), 20, 6, 8, True, {".tif": 6})
     with pytest.raises(DataError, match=r"data\.num_classes: wrong number of classes"):
         config.model_copy(update={"num_classes": 3}).survey()
     with pytest.raises(DataError, match="images of another size"):
