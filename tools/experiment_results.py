@@ -7,7 +7,6 @@ them into docs/results.md.
 from __future__ import annotations
 
 import datetime
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,10 @@ from mcuformer.run_summary import RunSummary
 SAVED = results.ROOT / "docs" / "results"
 NAME = "experiments.json"
 VERSIONS = ("python", "torch", "timm", "numpy")
+ACCURACY = ("experiment", "data", "device", "seeds", "float, %", "int8, %", "test images")
+ALLOWED = ("flash allowed", "SRAM allowed")
+SIZES = ("experiment", "weights", "flash", "SRAM", *ALLOWED, "ms, from", "to", "CPU hours")
+MADE_BY = ("experiment", "command", "machine", "versions", "commit")
 COMMAND = "python tools/collect.py RUN ... --results experiments"
 
 
@@ -122,7 +125,7 @@ def command_of(name: str) -> str:
     file = conf_dir() / "experiment" / f"{name}.yaml"
     lines = file.read_text().splitlines() if file.exists() else []
     commands = [line.removeprefix("# ").split("  ")[0] for line in lines if "python -m" in line]
-    return commands[0] if commands else shlex.join(("python", "-m", "mcuformer", f"+experiment={name}"))
+    return commands[0] if commands else f"python -m mcuformer +experiment={name}"
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
@@ -142,14 +145,12 @@ def tables(result: dict[str, Any]) -> list[Table]:
         sizes.append((name, *bytes_of, *budgets, *times, hours))
         revisions = dict.fromkeys(run["revision"].removesuffix("-dirty")[:10] for run in runs)
         versions = ", ".join(f"{key} {value}" for key, value in row["versions"].items())
-        made_by.append((name, f"`{row['command']}`", row["machine"], versions, ", ".join(revisions)))
-    header = ("experiment", "data", "device", "seeds", "float, %", "int8, %", "test images")
-    budgets = ("flash allowed", "SRAM allowed")
-    times = ("ms, from", "to", "CPU hours")
+        command, commits = f"`{row['command']}`", ", ".join(revisions)
+        made_by.append((name, command, row["machine"], versions, commits))
     return [
-        Table(header, accuracies, "Accuracy on the test part", words=4),
-        Table(("experiment", "weights", "flash", "SRAM", *budgets, *times), sizes, "Bytes, time"),
-        Table(("experiment", "command", "machine", "versions", "commit"), made_by, "Made by", words=5),
+        Table(ACCURACY, accuracies, "Accuracy on the test part", words=4),
+        Table(SIZES, sizes, "Bytes and times"),
+        Table(MADE_BY, made_by, "Made by", words=5),
     ]
 
 

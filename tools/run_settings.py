@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mcuformer.chain import CHAIN, RECIPES
@@ -23,7 +23,7 @@ def settings_of(run: RunDir) -> Settings:
     Raises:
         McuformerError: a record is damaged.
     """
-    names = {command.name: field for command, field in RECIPES.items()}
+    names = {command.name: RECIPES[command] for command in CHAIN if command in RECIPES}
     order = [command.name for command in CHAIN]
     records = {record.stage: record for record in run.records()}
     result: Settings = {}
@@ -61,7 +61,7 @@ def _differences(path: str, values: list[Any]) -> dict[str, list[str]]:
         return {}
     if not all(isinstance(value, dict) for value in present):
         return {path: [_text(value) for value in values]}
-    tags = [value["name"] if "name" in value else None for value in present]
+    tags = [value.get("name") for value in present]
     found: dict[str, list[str]] = {}
     if len(set(tags)) > 1:
         found[path] = [_text(value) for value in values]
@@ -83,9 +83,8 @@ def _differences(path: str, values: list[Any]) -> dict[str, list[str]]:
 def _text(value: Any) -> str:
     if value is ABSENT:
         return ABSENT
-    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
-        return str(value["name"])
-    return value if isinstance(value, str) else json.dumps(value)
+    tag: Any = value.get("name") if isinstance(value, dict) else value
+    return str(tag) if isinstance(tag, str) else json.dumps(value)
 
 
 def named(key: str, names: Sequence[str]) -> bool:

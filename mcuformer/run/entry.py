@@ -199,8 +199,8 @@ def experiment_name(files: Mapping[str, Path]) -> str | None:
 
     if not HydraConfig.initialized():  # a tool composes a configuration
         return None
-    option = HydraConfig.get().runtime.choices.get("experiment")
-    return files[option].stem if option in files else option
+    option: str | None = HydraConfig.get().runtime.choices.get("experiment")
+    return files[option].stem if option is not None and option in files else option
 
 
 def points_beside(run_dir: str, device: str) -> str:
