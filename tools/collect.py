@@ -199,8 +199,8 @@ def spread(rows: Sequence[Row], name: str) -> str:
     return tool.mean_and_spread(values, DIGITS.get(name, 0))
 
 
-def tables(result: dict[str, Any]) -> list[Table]:
-    """Return one table with a row per setting."""
+def table(result: dict[str, Any]) -> Table:
+    """Return the table of a comparison, with a row per setting."""
     keys = result["keys"]
     rows = []
     for settings, group in grouped(result):
@@ -208,7 +208,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         cells = (spread(group, name) for name in NUMBERS)
         rows.append((*settings.values(), seeds, *cells))
     header = (*keys, "seeds", *NUMBERS.values())
-    return [Table(header, rows, result["task"], words=len(keys) + 1)]
+    return Table(header, rows, result["task"], words=len(keys) + 1)
 
 
 def csv_text(result: dict[str, Any]) -> str:
@@ -265,16 +265,16 @@ def write(options: argparse.Namespace) -> dict[str, Any]:
         return experiment_results.save(run_folders(options.folders), options.saved)
     result = collect(options.folders, options.by)
     if options.out is not None:
-        files = {"table.md": f"{tables(result)[0].markdown()}\n".encode()}
+        files = {"table.md": f"{table(result).markdown()}\n".encode()}
         files["runs.csv"] = csv_text(result).encode()
         for name, content in (files | pictures(result)).items():
             write_bytes(options.out / name, content)
     return result
 
 
-def shown(result: dict[str, Any]) -> list[Table]:
+def tables(result: dict[str, Any]) -> list[Table]:
     """Return the tables of a result of :func:`write`."""
-    return experiment_results.tables(result) if "experiments" in result else tables(result)
+    return experiment_results.tables(result) if "experiments" in result else [table(result)]
 
 
 def main() -> int:
@@ -285,7 +285,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="folder for Markdown, CSV and pictures")
     parser.add_argument("--results", choices=("experiments",), help="keep for tools/results.py")
     parser.add_argument("--saved", type=Path, default=experiment_results.SAVED)
-    return tool.run(parser, write, shown)
+    return tool.run(parser, write, tables)
 
 
 if __name__ == "__main__":

@@ -18,19 +18,17 @@ from tool import Table
 
 from mcuformer.data.dataset import DataConfig
 from mcuformer.errors import ArtifactError, ConfigError
-from mcuformer.run.artifact import THREADS, RunDir, read_json, read_value, write_json
+from mcuformer.run.artifact import NOT_RECORDED, THREADS, RunDir, read_json, read_value, write_json
 from mcuformer.run.presets import conf_dir
 from mcuformer.run.threads import RunThreads
 from mcuformer.run_summary import RunSummary
 
 SAVED = results.ROOT / "docs" / "results"
-NAME = "experiments.json"
 VERSIONS = ("python", "torch", "timm", "numpy")
 ACCURACY = ("experiment", "data", "device", "seeds", "float, %", "int8, %", "test images")
 ALLOWED = ("flash allowed", "SRAM allowed")
 SIZES = ("experiment", "weights", "flash", "SRAM", *ALLOWED, "ms, from", "to", "CPU hours")
 MADE_BY = ("experiment", "command", "machine", "versions", "commit")
-COMMAND = "python tools/collect.py RUN ... --results experiments"
 
 
 def save(paths: Sequence[Path], saved: Path) -> dict[str, Any]:
@@ -53,12 +51,12 @@ def save(paths: Sequence[Path], saved: Path) -> dict[str, Any]:
                 "a run of no experiment", where=path, expected="one of +experiment=NAME"
             )
         groups.setdefault(summary.experiment, []).append(summary)
-    file = saved / NAME
+    file = saved / f"{results.EXPERIMENTS}.json"
     rows = read_json(file, "measurement")["result"]["experiments"] if file.exists() else {}
     rows |= {name: row_of(name, runs) for name, runs in groups.items()}
     result = {"experiments": {name: rows[name] for name in sorted(rows)}}
     content = {
-        "command": COMMAND,
+        "command": results.SECTIONS[results.EXPERIMENTS].command,
         "date": datetime.date.today().isoformat(),
         "seconds": sum(run["seconds"] for row in rows.values() for run in row["runs"]),
         "environment": results.environment(),
@@ -96,7 +94,7 @@ def row_of(name: str, runs: Sequence[RunSummary]) -> dict[str, Any]:
         "flash_budget": first.budget.flash_bytes,
         "command": command_of(name),
         "machine": first.machine,
-        "versions": {key: first.versions[key] for key in VERSIONS},
+        "versions": {key: first.versions.get(key, NOT_RECORDED) for key in VERSIONS},
         "runs": [run_figures(run) for run in sorted(runs, key=lambda run: run.seed)],
     }
 
