@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mcuformer.run.presets import conf_dir
 
-COLLECT = "python tools/collect.py "
+COLLECT, TIME = "python tools/collect.py ", "Time: "
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Ablation:
         arguments: arguments of tools/collect.py, which makes one table of them.
         title: what it is about, and of which paper.
         text: what is compared.
+        time: how long all runs take.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Ablation:
     arguments: tuple[str, ...]
     title: str
     text: str
+    time: str
 
 
 def ablations() -> list[Ablation]:
@@ -44,9 +46,8 @@ def read_ablation(file: Path) -> Ablation | None:
     if not collecting:
         return None
     runs = tuple(line for line in head if line.startswith("python -m "))
-    title, _, text = " ".join(line for line in head if not line.startswith("python ")).partition(
-        ":"
-    )
-    text = text.strip()
+    (time,) = (line.removeprefix(TIME) for line in head if line.startswith(TIME))
+    words = (line for line in head if not line.startswith(("python ", TIME)))
+    title, _, text = " ".join(words).partition(": ")
     arguments = tuple(shlex.split(collecting[0]))
-    return Ablation(file.stem, runs, arguments, title, text[0].upper() + text[1:])
+    return Ablation(file.stem, runs, arguments, title, text[0].upper() + text[1:], time)

@@ -10,7 +10,9 @@ over the seeds; weights, flash and SRAM are bytes of the built firmware; millise
 
 Runs of several data sets, devices, budgets or experiments are refused, unless --by names what may
 differ (`data`, `device`, `budget`, `experiment`, or a key inside). --out writes `table.md`,
-`runs.csv` (a line per run), `sram.png` and `flash.png`, and `KEY.png` for each setting that is a
+`runs.csv` (a line per run), pictures of the accuracy against SRAM and flash (`sram.png`,
+`flash.png`), of the Pareto fronts of the subnets that the searches saw, by their accuracy on
+steering images (`front_sram.png`, `front_flash.png`), and `KEY.png` for each setting that is a
 number.
 
 --results experiments puts runs of conf/experiment into docs/results/experiments.json, in place of
@@ -22,6 +24,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,9 +33,10 @@ from typing import Any
 import experiment_results
 import numpy as np
 import tool
-from run_settings import Settings, differences, named, settings_of
+from run_settings import ABSENT, Settings, differences, named, settings_of
 from tool import Parser, Table
 
+from evolve.subnet_search.pareto import front
 from mcuformer.errors import ArtifactError, ConfigError
 from mcuformer.pictures import draw_series
 from mcuformer.run.artifact import RunDir, write_bytes
@@ -223,6 +227,18 @@ def csv_text(result: dict[str, Any]) -> str:
     return buffer.getvalue()
 
 
+def title_of(settings: dict[str, str]) -> str:
+    """Return a row's settings in one line.
+
+    >>> title_of({"space_search": "trend", "space_search.k": "3", "forms.passes": "-"})
+    'space_search trend, k 3'
+    """
+    own = {key: value for key, value in settings.items() if value != ABSENT}
+    return (
+        ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in own.items()) or "all runs"
+    )
+
+
 def number(text: str) -> float | None:
     """Return a setting as a number; None if it is none."""
     try:
@@ -231,30 +247,57 @@ def number(text: str) -> float | None:
         return None
 
 
+def fronts(result: dict[str, Any], name: str) -> Series:
+    """Return the Pareto front of each setting's searches, all seeds together.
+
+    Args:
+        result: result of :func:`collect`.
+        name: ``sram_bytes`` or ``flash_bytes``, which is minimised besides the error.
+
+    Returns:
+        By setting, bytes and accuracy on the steering split of every subnet on the front.
+    """
+    series: Series = {}
+    for settings, rows in grouped(result):
+        files = [Path(row["path"], "search.jsonl") for row in rows]
+        seen = [
+            json.loads(line) for f in files if f.exists() for line in f.read_text().splitlines()
+        ]
+        fitting = [one for one in seen if one["fits"]]
+        if fitting:
+            points = np.array([(one[name], -one["accuracy_percent"]) for one in fitting])
+            kept = np.unique(points[front(points)], axis=0)
+            title = title_of(settings)
+            series[title] = [(size, -error, 0.0) for size, error in kept]
+    return series
+
+
 def pictures(result: dict[str, Any]) -> dict[str, bytes]:
     """Return pictures by file name: accuracy against SRAM, flash, and every number that differs."""
     label, drawn = "int8 accuracy on the test part, %", {}
-    for name in ("sram_bytes", "flash_bytes"):
+    for name, kind in (("sram_bytes", "SRAM"), ("flash_bytes", "flash")):
         points: Series = {}
         for settings, rows in grouped(result):
             known = [row for row in rows if row[name] is not None]
-            title = ", ".join(settings.values()) or "all runs"
+            title = title_of(settings)
             points[title] = [(row[name], row["int8"], 0.0) for row in known]
         if any(points.values()):
-            kind = name.removesuffix("_bytes")
-            axis = {"sram": "SRAM", "flash": "flash"}[kind] + " of the built firmware, bytes"
-            drawn[f"{kind}.png"] = draw_series(points, axis, label, connected=False)
+            axis = f"{kind} of the built firmware, bytes"
+            drawn[f"{kind.lower()}.png"] = draw_series(points, axis, label, connected=False)
+        if series := fronts(result, name):
+            axis, steering = f"{kind} as planned, bytes", "accuracy on steering images, %"
+            drawn[f"front_{kind.lower()}.png"] = draw_series(series, axis, steering, connected=True)
     for key in result["keys"]:
         values = [number(row["settings"][key]) for row in result["rows"]]
         if None in values:
             continue
         lines: Series = {}
         for settings, rows in grouped(result):
-            others = ", ".join(value for other, value in settings.items() if other != key)
+            others = title_of({k: v for k, v in settings.items() if k != key})
             accuracies = [row["int8"] for row in rows]
             deviation = float(np.std(accuracies, ddof=1)) if len(rows) > 1 else 0.0
             point = (float(settings[key]), float(np.mean(accuracies)), deviation)
-            lines.setdefault(others or "mean over the seeds", []).append(point)
+            lines.setdefault(others, []).append(point)
         drawn[f"{key}.png"] = draw_series(lines, key, label, connected=True)
     return drawn
 

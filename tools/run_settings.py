@@ -81,8 +81,6 @@ def _differences(path: str, values: list[Any]) -> dict[str, list[str]]:
 
 
 def _text(value: Any) -> str:
-    if value is ABSENT:
-        return ABSENT
     tag: Any = value.get("name") if isinstance(value, dict) else value
     return str(tag) if isinstance(tag, str) else json.dumps(value)
 

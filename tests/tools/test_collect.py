@@ -54,6 +54,11 @@ def run(tmp_path: Path, digits_config: DataConfig) -> Run:
     return write
 
 
+def candidate(accuracy: float, size: int, *, fits: bool = True) -> dict[str, Any]:
+    sizes = {"sram_bytes": size, "flash_bytes": 10 * size}
+    return {"accuracy_percent": accuracy, **sizes, "fits": fits}
+
+
 def test_a_row_per_setting_with_the_spread_of_its_seeds(
     collect: ModuleType, run: Run, tmp_path: Path
 ) -> None:
@@ -81,11 +86,19 @@ def test_files_and_pictures_of_a_swept_number(
     for k in (3, 5):
         sizes = {"arena_planned": 1792, "total": 2000 * k, "budget": 8192}
         sram = dict.fromkeys(("stack_high_water", "stack_bound")) | sizes
-        run(f"{k}", 0, 95.0 + k, {"space_search": {"name": "trend", "k": k}}, sram_bytes=sram)
+        path = run(
+            f"{k}", 0, 95.0 + k, {"space_search": {"name": "trend", "k": k}}, sram_bytes=sram
+        )
+        rows = [candidate(90.0, 400), candidate(90.5, 500), candidate(89.0, 450)]
+        rows += [candidate(99.0, 100, fits=False), candidate(90.0, 400)]
+        (path / "search.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     options = {"folders": [tmp_path / "runs"], "by": [], "out": tmp_path / "out", "results": None}
     collect.write(collect.argparse.Namespace(**options))
     files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert set(files) == {"table.md", "runs.csv", "sram.png", "space_search.k.png"}
+    fronts = {"front_sram.png", "front_flash.png"}
+    assert set(files) == {"table.md", "runs.csv", "sram.png", "space_search.k.png", *fronts}
+    found = collect.fronts(collect.collect([tmp_path / "runs"]), "sram_bytes")
+    assert found["k 3"] == found["k 5"] == [(400, 90.0, 0.0), (500, 90.5, 0.0)]
     assert all(files[name][1:4] == b"PNG" for name in files if name.endswith(".png"))
     assert b"| 5 | 0 | 100.00 |" in files["table.md"]
 
