@@ -185,6 +185,21 @@ SECTIONS = {
         "Every point of two grids was trained from two seeds (`tools/tabulate_space.py`). Regret is"
         " how far the mean score of the chosen point after the longest training is below the best.",
     ),
+    "trend_settings": Section(
+        "Settings of the trend on measured grids",
+        "bench_trend",
+        (
+            "--table",
+            "tests/data/space_table_digits.json",
+            "tests/data/space_table_fashion_mnist.json",
+            "--ablate",
+            "--seeds",
+            "60",
+        ),
+        "MCUFormer's table 2 (k) and figures 4 and 5 (visits, tau) with many starts, on the grids"
+        " above. `visits of a point`: regret of the points that a search visited once, twice and so"
+        " on, after equally long trainings, so that a longer one does not flatter them.",
+    ),
     "ranking": Section(
         "How well evaluators rank subnets",
         "rank_correlation",
