@@ -58,6 +58,7 @@ class ChainConfig(TargetSettings):
         study: journal or database of evaluations; null is one in the run directory.
         workers: number of processes that evaluate subnets.
         export: settings of the export.
+        experiment: name of the chosen file of ``conf/experiment``; null is none.
         plan: whether to print the stages with expected time and disk space, and run nothing.
     """
 
@@ -80,6 +81,7 @@ class ChainConfig(TargetSettings):
     study: PathText | None = None
     workers: Workers = 1
     export: ExportSettings
+    experiment: str | None = None
     plan: bool = False
 
 

@@ -51,7 +51,7 @@ def run_chain(config: ChainConfig) -> None:
                 seconds[name] += entry.seconds[name]
         path = config.run.file("report.json")
         measured = read_json(config.run.file("report_measured.json"), "report")
-        report = {**measured, "seconds": seconds}
+        report = {**measured, "experiment": config.experiment, "seconds": seconds}
         write_json(path, "report", report)
         page = write_run_page(config.run)
     show_report(report, current_record(config.run))

@@ -12,6 +12,7 @@ from mcuformer.errors import ToolMissingError
 from mcuformer.space import SearchSpace
 
 Index = tuple[int, ...]
+MARKERS = "osv^"  # after all colours were used, the next marker
 MEMORY_COLORS = 14  # number of buffers with a colour of their own
 
 
@@ -176,6 +177,38 @@ def _draw_admitted(
             )
     figure.colorbar(image, ax=axis, label="admitted fraction")
     _grid_labels(axis, space, "admitted fraction (rho)")
+
+
+def draw_series(
+    series: Mapping[str, Sequence[tuple[float, float, float]]], x: str, y: str, *, connected: bool
+) -> bytes:
+    """Draw points by series, each with an error bar.
+
+    Args:
+        series: by title, for each point the horizontal and vertical value, and the bar's length to
+            each side.
+        x: what the horizontal values are.
+        y: what the vertical values are.
+        connected: whether a line joins the points of a series, in the order of their x.
+
+    Returns:
+        A PNG.
+
+    Raises:
+        ToolMissingError: matplotlib is not installed.
+    """
+    plt = _pyplot()
+    figure, axis = plt.subplots(figsize=(8.0, 4.8), layout="constrained")
+    for number, (title, points) in enumerate(series.items()):
+        columns = list(zip(*sorted(points), strict=True)) or [(), (), ()]
+        style = MARKERS[number // len(plt.rcParams["axes.prop_cycle"]) % len(MARKERS)]
+        line = "-" if connected else "none"
+        axis.errorbar(*columns, marker=style, linestyle=line, capsize=3, label=title)
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize="small")
+    return _png(figure)
 
 
 def draw_distributions(samples: Mapping[str, Sequence[float]], chosen: str, label: str) -> bytes:

@@ -10,13 +10,15 @@ of a made-up landscape (`tools/made_up_landscapes.py`) without its noise, of a t
 start, and the noise or, of each point of a table, the training that is replayed. `behind` is the
 mean regret minus that of the best selector, in units of their pooled standard deviation.
 `--ablate` varies settings instead: tau and k of the trend, and on tables lambda, the unit of
-distances and the length of a visit, at equal epochs in all.
+distances and the length of a visit, at equal epochs in all. Its rows `visits of a point` have the
+regret of the points that a search visited once, twice and so on (MCUFormer, figure 4).
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -55,6 +57,7 @@ LAMBDA = SearchBudget().lambda_rho
 FITTED: dict[str, tuple[Any, ...]] = {"tau": (0.25, 0.5, 1.0, 2.0), "k": (3, 5, 7, 9)}
 SCALES = get_args(Scale)
 SCALED = ("trend", "gaussian_process")  # they compare distances between points
+REVISITING = ("trend", "trend_paper")
 LAMBDAS = (0.0, 5.0, 10.0, 20.0, 40.0)
 LENGTHS = (1, 2, 4)  # visits of the table in one visit
 Replay = Callable[[int], ReplayLandscape]  # from a seed
@@ -142,6 +145,8 @@ def ablate(options: argparse.Namespace, tables: Mapping[str, SpaceTable]) -> lis
             if name in tables:
                 varied += [(selector, "scale", SCALES) for selector in SCALED]
                 rows += _ablate_table(tables[name], about, options.seeds)
+            for selector in REVISITING:
+                rows += _by_visits(replay, about, options.seeds, selector)
             for selector, setting, values in varied:
                 for value in values:
                     change = {"max_visits": visits, setting: value}
@@ -150,6 +155,22 @@ def ablate(options: argparse.Namespace, tables: Mapping[str, SpaceTable]) -> lis
                     names = {"selector": selector, "setting": setting, "value": value}
                     rows.append(row_of(found, **about, **names))
     return rows
+
+
+def _by_visits(
+    replay: Replay, about: Mapping[str, Any], seeds: int, selector: str
+) -> list[dict[str, Any]]:
+    """Return how far the points that a search visited once, twice, ... are below the best one."""
+    regrets_of: dict[int, list[float]] = {}
+    config = VISITING[selector].model_copy(update={"max_visits": about["visits"]})
+    for seed in range(seeds):
+        landscape = replay(seed)
+        own = config.model_copy(update={"visit_epochs": landscape.visit_epochs})
+        own.select(landscape, stream(seed, "selector"))
+        for index, times in Counter(visit.index for visit in landscape.history.visits).items():
+            regrets_of.setdefault(times, []).append(landscape.regret(index))
+    names = {"selector": selector, "setting": "visits of a point"}
+    return [row_of(regrets_of[n], **about, **names, value=n) for n in sorted(regrets_of)]
 
 
 def _ablate_table(table: SpaceTable, about: Mapping[str, Any], seeds: int) -> list[dict[str, Any]]:

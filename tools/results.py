@@ -1,7 +1,8 @@
 """Measure and write docs/results.md: tables with their command, machine, versions and date.
 
     python tools/results.py [--json]             write the page from saved measurements
-    python tools/results.py NAME ... [--json]    measure these sections first, or `all`
+    python tools/results.py NAME ... [--json]    measure these sections first, or `all`: those
+                                                 that need no runs of before
 
 Measurements are saved as docs/results/NAME.json. A section that was never measured is left out.
 The machine should be idle: some sections measure time.
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import tool
+from ablations import ablations
 from tool import Parser, Table
 
 from mcuformer.errors import ConfigError, McuformerError
@@ -43,6 +45,8 @@ VERSIONS = {
     "arm-none-eabi-gcc": "arm-none-eabi-gcc",
     "QEMU": "qemu-system-arm",
 }
+EXPERIMENTS = "experiments"
+ABLATION_TEXT = " int8 on the whole test part; the time below is that of reading the runs."
 VECTOR_EXTENSIONS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "asimd", "sve")
 HEAD = """\
 <!-- Written by tools/results.py from docs/results/*.json; do not edit. -->
@@ -77,12 +81,14 @@ class Section:
         tool: name of the tool in tools/.
         arguments: arguments of the tool.
         text: how to read the tables, in Markdown.
+        before: commands that made what the tool reads.
     """
 
     title: str
     tool: str
     arguments: tuple[str, ...]
     text: str
+    before: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -160,14 +166,6 @@ SECTIONS = {
         (DEMO_RUN,),
         "Whole test part; the network of seed 0.",
     ),
-    "selectors": Section(
-        "Space selectors on digits",
-        "ablate_space",
-        ("--seeds", "2"),
-        "The paper's tables 1 and 2 on a grid of 16 points, 8 visits, at equal training epochs:"
-        " int8 accuracy on the 359 test digits, bytes of the linked firmware, and the point chosen"
-        " for each seed.",
-    ),
     "trend": Section(
         "Space selectors on made-up landscapes",
         "bench_trend",
@@ -186,6 +184,21 @@ SECTIONS = {
         ),
         "Every point of two grids was trained from two seeds (`tools/tabulate_space.py`). Regret is"
         " how far the mean score of the chosen point after the longest training is below the best.",
+    ),
+    "trend_settings": Section(
+        "Settings of the trend on measured grids",
+        "bench_trend",
+        (
+            "--table",
+            "tests/data/space_table_digits.json",
+            "tests/data/space_table_fashion_mnist.json",
+            "--ablate",
+            "--seeds",
+            "60",
+        ),
+        "MCUFormer's table 2 (k) and figures 4 and 5 (visits, tau) with many starts, on the grids"
+        " above. `visits of a point`: regret of the points that a search visited once, twice and so"
+        " on, after equally long trainings, so that a longer one does not flatter them.",
     ),
     "ranking": Section(
         "How well evaluators rank subnets",
@@ -254,6 +267,20 @@ SECTIONS = {
         "Eight sampled subnets per preset, medians. `autoformer_t`: 224 px, batch 16, relative"
         " position; `fashion_mnist`: patch 4, rank ratio 0.5, batch 128.",
     ),
+    **{
+        a.name: Section(a.title, "collect", a.arguments, a.text + ABLATION_TEXT, a.runs)
+        for a in ablations()
+    },
+    EXPERIMENTS: Section(
+        "Experiments",
+        "collect",
+        ("RUN", "...", "--results", "experiments"),
+        "Files of `conf/experiment`, each run from nothing by its command. int8 is the integer"
+        " reference on the whole test part; bytes are those of the built firmware, of which the"
+        " weights are those that published sizes count. CPU hours are wall-clock time of all stages"
+        " by the number of threads.",
+        ("python -m mcuformer +experiment=NAME seed=N run_dir=runs/NAME/seed_N",),
+    ),
 }
 
 
@@ -298,9 +325,12 @@ def measure(name: str, saved: Path, machine: dict[str, Any]) -> None:
     """Run a section's tool and save its result with a description of the machine.
 
     Raises:
+        ConfigError: the section is not measured as a whole.
         McuformerError: the tool failed, or its result shows a fault.
     """
     section = SECTIONS[name]
+    if name == EXPERIMENTS:
+        raise ConfigError("is added to run by run", where=name, expected=section.command)
     say(section.command)
     command = [sys.executable, str(ROOT / "tools" / f"{section.tool}.py"), *section.arguments]
     started = time.monotonic()
@@ -330,14 +360,16 @@ def paragraph(section: Section, content: dict[str, Any]) -> str:
         f"Measured {content['date']} in {content['seconds']:,.0f} s on {cpu}; {versions};"
         f" commit {commit[:10]}{' with uncommitted changes' if changed else ''}."
     )
-    parts = [f"## {section.title}", f"    {content['command']}", textwrap.fill(section.text, 100)]
+    commands = "\n".join(f"    {command}" for command in (*section.before, content["command"]))
+    parts = [f"## {section.title}", commands, textwrap.fill(section.text, 100)]
     parts += [*map(Table.markdown, tables), textwrap.fill(f"*{measured}*", 100)]
     return "\n\n".join(parts)
 
 
 def write(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the named sections and write the page from all saved measurements."""
-    names = list(SECTIONS) if options.names == ["all"] else options.names
+    whole = [name for name, section in SECTIONS.items() if not section.before]
+    names = whole if options.names == ["all"] else options.names
     for name in names:
         if name not in SECTIONS:
             known = ", ".join(("all", *SECTIONS))

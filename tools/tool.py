@@ -137,5 +137,5 @@ def run_chain(run_dir: Path, overrides: Sequence[str]) -> dict[str, Any]:
 
 def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
     """Return the mean and, for several values, the standard deviation, as text."""
-    mean = f"{np.mean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
+    mean = f"{np.mean(values):,.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):,.{digits}f}"

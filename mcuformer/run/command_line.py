@@ -42,11 +42,6 @@ class CommandLine:
     overrides: list[str]
     files: dict[str, dict[str, Path]]
 
-    @property
-    def multirun(self) -> bool:
-        """Whether the flags ask for a sweep."""
-        return bool(self.parsed.multirun)
-
 
 def read_command_line(arguments: Sequence[str], model: type[Value]) -> CommandLine:
     """Separate flags, values and choices; refuse unknown flags and keys.

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mcuformer.run.presets import conf_dir, read_yaml
+from mcuformer.run.presets import UserFiles, conf_dir, read_yaml
 from mcuformer.run.sized_spaces import default_space
 from mcuformer.tokenizer import MAX_CONV_STRIDE, NUM_CONVS
 
@@ -71,17 +71,32 @@ def points_beside(run_dir: str, device: str) -> str:
     return str((path.parent if path.name == device else path) / "points")
 
 
-def register_resolvers(devices: Mapping[str, Path]) -> None:
+def experiment_name(files: Mapping[str, Path]) -> str | None:
+    """Return the name of this job's experiment; None if it has none.
+
+    Args:
+        files: files of the user's own experiments, by Hydra's name for them.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():  # a tool composes a configuration
+        return None
+    option: str | None = HydraConfig.get().runtime.choices.get("experiment")
+    return files[option].stem if option is not None and option in files else option
+
+
+def register_resolvers(files: UserFiles) -> None:
     """Make the functions of this module known to ``conf/``.
 
     Args:
-        devices: files of the user's own devices, by option.
+        files: files of the user's own presets, by group and Hydra's name for them.
     """
     from omegaconf import OmegaConf
 
     resolvers: dict[str, Callable[..., Any]] = {
-        "default_space": partial(default_space, files=devices),
+        "default_space": partial(default_space, files=files.get("device", {})),
         "default_option": default_option,
+        "experiment": partial(experiment_name, files.get("experiment", {})),
         "patch_size": patch_size,
         "points_beside": points_beside,
     }

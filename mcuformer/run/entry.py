@@ -83,7 +83,7 @@ def run(
         if line.parsed.help:
             print(help_text(config_name, model))
         else:
-            register_resolvers(line.files.get("device", {}))
+            register_resolvers(line.files)
             with staged(config_name, model, line.files) as folder:
                 _call_hydra(folder, config_name, model, function, line)
     except SystemExit as end:
@@ -124,7 +124,7 @@ def compose(config_name: str, overrides: Sequence[str], model: type[Value]) -> d
     from omegaconf.errors import OmegaConfBaseException
 
     line = read_command_line(overrides, model)
-    register_resolvers(line.files.get("device", {}))
+    register_resolvers(line.files)
     try:
         with (
             staged(config_name, model, line.files) as folder,
@@ -156,6 +156,8 @@ def _call_hydra(
         try:
             container = plain(config, model)
             if settings.mode == RunMode.MULTIRUN and "run_dir" in container:
+                own = settings.sweeper.get("params") or {}  # an experiment's own sweep
+                swept = swept_keys([*(f"{key}={own[key]}" for key in own), *line.overrides])
                 container["run_dir"] = multirun_dir(
                     container["run_dir"], settings.job.num, settings.overrides.task, swept
                 )
@@ -167,7 +169,6 @@ def _call_hydra(
             fault = _fault(error)
             raise SystemExit(fail(fault, fault.exit_code)) from error  # no traceback
 
-    swept = swept_keys(line.overrides) if line.multirun else set()
     saved, sys.argv = sys.argv, [sys.argv[0], *line.overrides, *line.flags]
     try:
         job()

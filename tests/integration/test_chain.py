@@ -72,7 +72,7 @@ def report(run_dir: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run_dir = tmp_path_factory.mktemp("chain") / "run"
+    run_dir = tmp_path_factory.mktemp("chain") / "k=3,seed=0"  # as of a sweep
     result = run(run_dir, fresh=True)
     assert result.returncode == 0, result.stderr
     return run_dir

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from evolve.supernet_landscape import EvolveSpaceConfig
+from mcuformer.chain import ChainConfig
 from mcuformer.run import entry
 from supernet.train import TrainConfig
 
@@ -64,6 +65,29 @@ def test_multirun_gives_every_job_its_directory(tmp_path: Path) -> None:
     arguments = ["seed=1,2", "-m", f"run_dir={tmp_path}/x"]
     assert entry.run("supernet_train", TrainConfig, found.append, arguments) == 0
     assert [config.run_dir for config in found] == [f"{tmp_path}/x/seed={n}" for n in (1, 2)]
+
+
+def test_an_experiment_brings_its_sweep_along(tmp_path: Path) -> None:
+    """Its values are swept with those of the command line, which win; jobs know its name."""
+    found = []
+    arguments = ["-m", "+experiment=ablation_k", "space_search.k=9", f"run_dir={tmp_path}/x"]
+    assert entry.run("mcuformer", ChainConfig, found.append, arguments) == 0
+    assert [(config.space_search.name, config.space_search.k) for config in found] == [
+        ("trend", 9),
+        ("trend", 9),
+        ("trend_paper", 9),
+        ("trend_paper", 9),
+    ]
+    assert found[1].run_dir == f"{tmp_path}/x/space_search=trend,space_search.k=9,seed=1"
+    assert found[1].experiment == "ablation_k"
+
+
+def test_the_name_of_an_experiment(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("seed: 4\n")
+    found = []
+    for line in (["+experiment=demo"], [f"+experiment={tmp_path}/mine.yaml"], []):
+        assert entry.run("mcuformer", ChainConfig, found.append, line) == 0
+    assert [config.experiment for config in found] == ["demo", "mine", None]
 
 
 def test_a_refused_sweep_leaves_no_folder(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ function(add_program name script)
                              ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${NETWORK})
   target_link_options(${name} PRIVATE ${optimize} -nostartfiles --specs=nano.specs -Wl,--gc-sections
-                      -Wl,-T,${script} -Wl,-Map=${name}.map)
+                      -T${script} -Wl,-Map=${name}.map)
   set_target_properties(${name} PROPERTIES LINK_DEPENDS ${script})
 endfunction()
 

@@ -51,7 +51,7 @@ target_include_directories(board.elf PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${port}
 target_compile_options(board.elf PRIVATE -Wall -Wextra)
 target_link_libraries(board.elf PRIVATE ${NETWORK} stm32cube)
 target_link_options(board.elf PRIVATE ${optimize} --specs=nano.specs
-                    --specs=nosys.specs -Wl,--wrap=main -Wl,--gc-sections -Wl,-T,${script}
+                    --specs=nosys.specs -Wl,--wrap=main -Wl,--gc-sections -T${script}
                     -Wl,-Map=board.map -Wl,--print-memory-usage)
 
 # board.bin is for the chip's flash, weights.bin for the one outside
