@@ -54,7 +54,7 @@ THIRD_PARTY = {
 LATE = {
     "mcuformer/run/entry.py": {"hydra", "omegaconf"},
     "mcuformer/run/command_line.py": {"hydra"},
-    "mcuformer/run/default_options.py": {"omegaconf"},
+    "mcuformer/run/default_options.py": {"hydra", "omegaconf"},
     "mcuformer/run/presets.py": {"omegaconf"},
     "mcuformer/run/threads.py": {"psutil"},
     "mcuformer/run/user_file.py": {"yaml"},

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from omegaconf import OmegaConf
@@ -22,6 +23,7 @@ from mcuformer.errors import ConfigError
 from mcuformer.fields import complete, member
 from mcuformer.run import entry
 from mcuformer.run.presets import (
+    SELF,
     conf_dir,
     initial_option,
     load,
@@ -108,7 +110,7 @@ def leaves(content: dict[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tu
 
 def value_at(content: Any, keys: tuple[str, ...]) -> Any:
     for key in keys:
-        content = content[key] if content is not None else None
+        content = content.get(key) if content is not None else None
     return content
 
 
@@ -177,8 +179,10 @@ def test_primary_configurations_and_overlays_say_what_differs() -> None:
         assert [key for key in own if defaults[key] == own[key]] == []
     for path in conf_dir().glob("experiment/*.yaml"):
         content = read_yaml(path)
-        line = [override(chosen) for chosen in content.pop("defaults", [])]
-        composed = entry.compose("mcuformer", [*line, "++data.root=FOLDER"], ChainConfig)
+        content.pop("hydra", None)  # what it sweeps
+        line = [override(chosen) for chosen in content.pop("defaults", []) if chosen != SELF]
+        line += ["++data.root=FOLDER", "++data.img_size=8", "++data.num_classes=10"]
+        composed = entry.compose("mcuformer", line, ChainConfig)
         assert [k for k in leaves(content) if value_at(content, k) == value_at(composed, k)] == []
     for path in conf_dir().glob("visit/*.yaml"):
         for key, value in read_yaml(path).items():
@@ -215,10 +219,14 @@ def test_published_strategies_have_the_published_sizes() -> None:
     assert sizes == published
 
 
-def test_an_experiment_chooses_options() -> None:
-    chosen = {}
+def test_an_experiment_chooses_options(tmp_path: Path) -> None:
+    chosen, file = {}, tmp_path / "set.npz"  # the only one that is looked into
+    images, labels = np.zeros((4, 32, 32), np.uint8), np.arange(4)
+    np.savez(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
     for path in conf_dir().glob("experiment/*.yaml"):
-        line = [f"+experiment={path.stem}", "++data.root=FOLDER"]
+        if path.stem.startswith("ablation_"):  # tests/tools/test_ablations.py
+            continue
+        line = [f"+experiment={path.stem}", f"++data.root={file}"]
         composed = entry.compose("mcuformer", line, ChainConfig)
         if composed["data"]["format"] == "digits":
             composed["data"]["root"] = None  # they are no file
