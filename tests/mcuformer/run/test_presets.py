@@ -221,12 +221,13 @@ def test_published_strategies_have_the_published_sizes() -> None:
 
 def test_an_experiment_chooses_options(tmp_path: Path) -> None:
     chosen, file = {}, tmp_path / "set.npz"  # the only one that is looked into
-    images, labels = np.zeros((4, 32, 32), np.uint8), np.arange(4)
+    images, labels = np.zeros((10, 32, 32), np.uint8), np.arange(10)
     np.savez(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
     for path in conf_dir().glob("experiment/*.yaml"):
         if path.stem.startswith("ablation_"):  # tests/tools/test_ablations.py
             continue
-        line = [f"+experiment={path.stem}", f"++data.root={file}"]
+        sizes = ["++data.img_size=32", "++data.num_classes=10"]
+        line = [f"+experiment={path.stem}", f"++data.root={file}", *sizes]
         composed = entry.compose("mcuformer", line, ChainConfig)
         if composed["data"]["format"] == "digits":
             composed["data"]["root"] = None  # they are no file
@@ -240,14 +241,14 @@ def test_an_experiment_chooses_options(tmp_path: Path) -> None:
     of_the_paper = dict.fromkeys(
         ("imagenet_f427", "imagenet_f746", "imagenet_h743"), ("trend", "evolution", "predictor")
     )
-    assert chosen == small | of_the_paper | {
+    photos = dict.fromkeys(("photos", "flowers_f746"), ("tinynas", "evolution", "predictor"))
+    assert chosen == small | of_the_paper | photos | {
         "speech_digits": ("largest", "evolution", "inherited"),
         "demo": ("trend", "evolution", "predictor"),
         "digits": ("trend", "evolution", "predictor"),
         "mcuformer": ("trend_paper", "evolution", "inherited"),
         "mcunet": ("tinynas", "tinynas", "inherited"),
         "munas": ("tinynas", "aging", "scratch"),
-        "photos": ("tinynas", "evolution", "predictor"),
         "sparse": ("tinynas", "mobo", "scratch"),
     }
 
