@@ -72,18 +72,19 @@ def row_of(name: str, runs: Sequence[RunSummary]) -> dict[str, Any]:
     Raises:
         ConfigError: the runs differ in more than the seed, or two are of the same seed.
     """
-    folders = [RunDir(run.path) for run in runs]
+    first, folders = runs[0], [RunDir(run.path) for run in runs]
     different = differences([settings_of(folder) for folder in folders])
-    seeds = [run.seed for run in runs]
-    if different or len(set(seeds)) < len(seeds):
-        key, values = next(iter(different.items()), ("seed", list(map(str, seeds))))
+    for key, values in different.items():
+        other = next(n for n, value in enumerate(values) if value != values[0])
         raise ConfigError(
-            f"runs of {name} differ in {key}" if different else f"two runs of {name} of one seed",
-            where=", ".join(run.path for run in runs),
-            got=", ".join(values),
-            expected="other seeds, and nothing else",
+            f"runs of {name} differ in {key}; those of one row differ in the seed alone",
+            where=runs[other].path,
+            got=values[other],
+            expected=f"{values[0]}, as in {first.path}",
         )
-    first = runs[0]
+    seeds = [run.seed for run in runs]
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"two runs of {name} of one seed", where=first.path, got=seeds)
     data = DataConfig.parse(folders[0].record("report").config["data"])
     return {
         "data": first.data,
@@ -93,7 +94,7 @@ def row_of(name: str, runs: Sequence[RunSummary]) -> dict[str, Any]:
         "sram_budget": first.budget.sram_bytes,
         "flash_budget": first.budget.flash_bytes,
         "command": command_of(name),
-        "machine": first.machine,
+        "machine": "; ".join(dict.fromkeys(run.machine for run in runs)),
         "versions": {key: first.versions.get(key, NOT_RECORDED) for key in VERSIONS},
         "runs": [run_figures(run) for run in sorted(runs, key=lambda run: run.seed)],
     }

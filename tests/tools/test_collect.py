@@ -153,7 +153,9 @@ def test_experiments_are_recorded_and_replaced(
     assert accuracy.rows[0][3:] == ("0, 1", "97.00 ± 0.00", "97.00 ± 1.41", "400, own split")
     run("demo/seed_2", 2, 98.0, {"x": 1}, experiment="demo")
     run("demo/seed_3", 3, 98.0, {"x": 2}, experiment="demo")
-    with pytest.raises(ConfigError, match=r"runs of demo differ in x \(got 1, 2"):
+    with pytest.raises(
+        ConfigError, match=r"seed_3: runs of demo differ in x; .*got 2, expected 1, as in"
+    ):
         save("demo/seed_2", "demo/seed_3")
     with pytest.raises(ArtifactError, match="a run of no experiment"):
         save(str(run("none")))
