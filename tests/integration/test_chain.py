@@ -205,7 +205,7 @@ def test_workers_and_jobs_of_a_launcher_share_a_study(
     settings = [
         text for text in SMALL if text.startswith(("threads", "strategy", "evaluator", "budget"))
     ]
-    shared = [*settings, f"supernet={finished}"]
+    shared = [*settings, f"supernet='{finished}'"]  # its name has a comma
     assert SEARCH.main([*shared, "workers=2", "run_dir=workers"]) == 0
     for launcher in ("joblib", "submitit_local"):
         jobs = ["-m", f"run_dir={launcher}_1,{launcher}_2", f"study={launcher}.log"]

@@ -56,8 +56,9 @@ def test_the_demo_table_gives_the_spread_and_marks_what_was_not_verified(load) -
         "images": 359,
         "accuracy_percent": {"inherited": 95.0, "float": 97.0, "int8": 96.0},
         "bit_exact": {"host": True, "emulated": None},
-        "sram_bytes": {"arena_linked": None, "stack_high_water": None, "total": None, "budget": 8},
-        "flash_bytes": {"total": None, "budget": 9},
+        "sram_bytes": dict.fromkeys(("arena_linked", "static", "stack_high_water", "total"))
+        | {"stack_bound": 588, "budget": 8},
+        "flash_bytes": {"weights": 7, "code": None, "total": None, "budget": 9},
         "macs": 1000,
         "instructions": None,
         "seconds": 60.4,
@@ -69,7 +70,9 @@ def test_the_demo_table_gives_the_spread_and_marks_what_was_not_verified(load) -
         ("chip", "95.00 ± 0.00", "97.50 ± 0.71", "97.00 ± 1.41", "96.00, 98.00")
     ]
     missing = "not verified"
-    sizes = (missing, missing, f"{missing} of 8", f"{missing} of 9")
-    assert costs.rows[1] == ("chip", "1", *sizes, "1,000", missing, "60")
+    sram = (missing, missing, missing, "588", f"{missing} of 8")
+    flash = ("7", missing, f"{missing} of 9")
+    rest = ("1,000", missing, "not recorded", "60")
+    assert costs.rows[1] == ("chip", "1", *sram, *flash, *rest)
     assert not bench_demo.exact(row)
     assert bench_demo.exact({**row, "bit_exact": {"host": True, "emulated": True}})

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from commands import run
 
+from evolve.supernet_landscape import EvolveSpaceConfig
 from mcuformer.run.artifact import read_json, write_json
-from mcuformer.run.presets import conf_dir
+from mcuformer.run.entry import compose
 from mcuformer.subnet import SubnetConfig
 from oplib.target import qemu
 
@@ -40,9 +41,7 @@ def test_the_default_selector_is_near_the_best_on_measured_grids(root: Path) -> 
 
 def default_selector() -> str:
     """Return the selector that `evolve.space` uses unless it is told otherwise."""
-    lines = (conf_dir() / "evolve_space.yaml").read_text().splitlines()
-    (found,) = (line for line in lines if "- space_search:" in line)
-    return found.split(":")[1].strip()
+    return str(compose("evolve_space", [], EvolveSpaceConfig)["space_search"]["name"])
 
 
 def test_bench_trend(root: Path) -> None:
