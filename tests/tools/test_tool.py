@@ -65,10 +65,9 @@ def test_the_demo_table_gives_the_spread_and_marks_what_was_not_verified(load) -
     }
     other = {**row, "seed": 1, "accuracy_percent": {"inherited": 95.0, "float": 98.0, "int8": 98.0}}
     bench_demo = load("bench_demo")
-    accuracies, costs = bench_demo.tables({"rows": [row, other]})
-    assert accuracies.rows == [
-        ("chip", "95.00 ± 0.00", "97.50 ± 0.71", "97.00 ± 1.41", "96.00, 98.00")
-    ]
+    accuracies, seeds, costs = bench_demo.tables({"rows": [row, other]})
+    assert accuracies.rows == [("chip", "95.00 ± 0.00", "97.50 ± 0.71", "97.00 ± 1.41")]
+    assert seeds.rows[1] == ("chip", "1", "95.00", "98.00", "98.00")
     missing = "not verified"
     sram = (missing, missing, missing, "588", f"{missing} of 8")
     flash = ("7", missing, f"{missing} of 9")
