@@ -13,7 +13,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import reduce
+from copy import deepcopy
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,9 +75,14 @@ def load(group: str, name: str, model: type[ValueT], **values: Any) -> ValueT:
 
 def read_yaml(path: Path) -> Content:
     """Return the keys and values of a shipped file, with interpolations unresolved."""
+    return deepcopy(_parsed(path.read_text()))
+
+
+@cache
+def _parsed(text: str) -> Content:
     from omegaconf import OmegaConf
 
-    content: Any = OmegaConf.to_container(OmegaConf.load(path))
+    content: Any = OmegaConf.to_container(OmegaConf.create(text))
     return dict(content)
 
 

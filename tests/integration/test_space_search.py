@@ -63,11 +63,8 @@ def test_kill_and_continue(whole: Path, tmp_path: Path) -> None:
         assert set(fit) == {"origin", "slopes", "intercept", "neighbours", "residual", "step"}
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_a_sweep_shares_its_recovery_points(tmp_path: Path, launcher: str) -> None:
-    more = [f"hydra/launcher={launcher}", f"run_dir={tmp_path}/sweep"]
-    if launcher == "joblib":
-        more.append("hydra.launcher.n_jobs=2")
+def test_a_sweep_shares_its_recovery_points(tmp_path: Path) -> None:
+    more = ["hydra/launcher=submitit_local", f"run_dir={tmp_path}/sweep"]
     result = search("-m", "space_search.tau=0.5,1.0", *more)
     assert result.returncode == 0, result.stderr
     jobs = sorted((tmp_path / "sweep").glob("space_search*"))

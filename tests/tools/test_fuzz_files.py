@@ -21,12 +21,12 @@ def fuzz(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("fuzz_files")
 
 
-def test_two_hundred_damaged_files(root: Path) -> None:
-    result = run(["tools/fuzz_files.py", "--cases", "200", "--seed", "12", "--json"], cwd=root)
+def test_a_hundred_damaged_files(root: Path) -> None:
+    result = run(["tools/fuzz_files.py", "--cases", "100", "--seed", "12", "--json"], cwd=root)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout.splitlines()[-1])
-    assert found["refused"] + found["accepted"] == found["cases"] == 200
-    assert found["refused"] > 50
+    assert found["refused"] + found["accepted"] == found["cases"] == 100
+    assert found["refused"] > 25
     assert (found["exceptions"], found["hangs"], found["written_by_refused"]) == (0, 0, 0)
 
 
