@@ -39,7 +39,7 @@ def shape(files: RunFiles) -> list[Block]:
         f"{subnet.merged.num_params:,} parameters, {subnet.merged.macs:,} multiply-accumulates."
     )
     table = Table(("block", "heads x width", "MLP ratio", "activation"), rows, words=4)
-    return [Text(text), Details(f"The {len(rows)} blocks", [table])]
+    return [Text(text), Details(f"Blocks: {len(rows)}", [table])]
 
 
 def memory(files: RunFiles) -> list[Block]:
