@@ -279,7 +279,7 @@ SECTIONS = {
         " reference on the whole test part; bytes are those of the built firmware, of which the"
         " weights are those that published sizes count. CPU hours are wall-clock time of all stages"
         " by the number of threads.",
-        ("python -m mcuformer +experiment=NAME seed=N run_dir=runs/NAME/seed_N",),
+        ("python -m mcuformer +experiment=digits seed=0 run_dir=runs/digits/seed_0",),
     ),
 }
 
