@@ -20,6 +20,7 @@ from evolve.subnet_search.task import Search, Task
 from mcuformer.data.preprocessing import Preprocessing
 from mcuformer.device import Budget, BudgetConfig, Device
 from mcuformer.inspection import inspect_run
+from mcuformer.report.page import write_run_page
 from mcuformer.run.artifact import RunDir, Stage, file_digest, save_arrays, write_json
 from mcuformer.run.presets import load
 from mcuformer.run.threads import run_threads
@@ -157,11 +158,12 @@ def board_record(run: RunDir) -> BoardRecord:
 
 
 def read_run(folder: Path) -> None:
-    """Inspect the run, and ask whether its stage is complete."""
+    """Ask whether the run's stage is complete, inspect the run, and make its page."""
     run = RunDir(folder)
     run.refuse_changed(folder.iterdir())
     run.why_stale(Stage(EXPORT_STAGE, {"seed": 0}, (), ("export.json", "model_int8.json")))
     inspect_run(str(folder))
+    write_run_page(run)
 
 
 def write_firmware_folder(folder: Path) -> None:
