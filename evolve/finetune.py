@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import Device
-from mcuformer.errors import ConfigError
+from mcuformer.errors import ArtifactError
 from mcuformer.limits import PathText
 from mcuformer.run.artifact import (
     RunDir,
@@ -38,15 +38,16 @@ class FinetuneConfig(Settings):
         data: data set.
         recipe: optimiser, schedule and augmentation.
         subnet: ``subnet.json`` of a network to train from scratch, or from `initial`; null takes
-            the network of `initial` or, without it, the search's winner with inherited weights.
+            the shape of `initial` if that is in the zoo, else the search's winner.
         initial: trained network to start from, of equal shape but for the number of classes:
-            ``zoo:NAME`` or, with `subnet`, a safetensors file; null is none.
+            ``zoo:NAME`` or a safetensors file; null is none, which means inherited weights for the
+            search's winner.
         pruning: how the network is pruned while it trains; null is not at all.
-        supernet: run directory whose supernet's largest subnet is the teacher ``largest`` of the
-            recipe; null is this run.
+        teacher_run: run directory whose supernet's largest subnet is the teacher ``largest`` of
+            the recipe; null is this run.
     """
 
-    without_effect: ClassVar[tuple[str, ...]] = (*Settings.without_effect, "device", "supernet")
+    without_effect: ClassVar[tuple[str, ...]] = (*Settings.without_effect, "device", "teacher_run")
     later: ClassVar[tuple[str, ...]] = ("initial",)
 
     device: Device | None = None
@@ -55,15 +56,15 @@ class FinetuneConfig(Settings):
     subnet: PathText | None = None
     initial: PathText | None = None
     pruning: PruningConfig | None = None
-    supernet: PathText | None = None
+    teacher_run: PathText | None = None
 
     @property
-    def teacher_run(self) -> RunDir | None:
+    def teaching(self) -> RunDir | None:
         """The run whose supernet teaches; None if the recipe has no such teacher."""
         distillation = self.recipe.distillation
         if distillation is None or distillation.teacher != "largest":
             return None
-        return self.run if self.supernet is None else RunDir(self.supernet)
+        return self.run if self.teacher_run is None else RunDir(self.teacher_run)
 
 
 def stage(config: FinetuneConfig) -> Stage:
@@ -71,11 +72,14 @@ def stage(config: FinetuneConfig) -> Stage:
 
     Raises:
         McuformerError: the user's subnet is damaged, for other channels or classes, or cannot be
-            pruned as asked; `initial` names nothing, or lacks a subnet.
+            pruned as asked; `initial` names nothing; the run `teacher_run` has no supernet.
     """
-    teachers = () if config.teacher_run is None else supernet_files(config.teacher_run)
+    teachers = () if config.teaching is None else supernet_files(config.teaching)
+    missing = [path for path in teachers if not path.exists()]
+    if missing and config.teaching != config.run:
+        raise ArtifactError("no such file; supernet.train writes it", where=missing[0])
     inputs = [*subnet_files(config), *teachers, *weights_files(config)]
-    if config.subnet is not None or config.initial is not None:
+    if subnet_files(config) != [config.run.file("subnet.json")]:  # which may not be there yet
         check_subnet(config, read_subnet(config))
     outputs = ["finetuned_subnet.json", "model.safetensors", "config.json"]
     if config.pruning is not None:
@@ -85,10 +89,12 @@ def stage(config: FinetuneConfig) -> Stage:
 
 
 def subnet_files(config: FinetuneConfig) -> list[Path]:
-    """Return the file of the subnet to train; none if `initial` has it."""
+    """Return the file of the subnet to train; none if the zoo has it."""
     if config.subnet is not None:
         return [Path(config.subnet)]
-    return [] if config.initial is not None else [config.run.file("subnet.json")]
+    if config.initial is not None and in_zoo(config.initial):
+        return []
+    return [config.run.file("subnet.json")]
 
 
 def weights_files(config: FinetuneConfig) -> list[Path]:
@@ -107,19 +113,11 @@ def read_subnet(config: FinetuneConfig) -> SubnetConfig:
     """Return the network to train; one of the zoo with as many classes as the data have.
 
     Raises:
-        ArtifactError: the file of the subnet is damaged.
-        ConfigError: `initial` is a file of weights, which does not tell the network's shape.
+        ArtifactError: the file of the subnet is missing or damaged.
     """
     files = subnet_files(config)
     if files:
         return read_value(files[0], "subnet", SubnetConfig)
-    if not in_zoo(str(config.initial)):
-        raise ConfigError(
-            "a file of weights does not tell the network's shape",
-            where="initial",
-            got=config.initial,
-            expected="zoo:NAME, or subnet=FILE.json as well",
-        )
     subnet = ZooEntry.named(str(config.initial)).manifest.subnet
     return subnet.model_copy(update={"num_classes": config.data.num_classes})
 
@@ -170,10 +168,10 @@ def finetune(config: FinetuneConfig) -> None:
         beginning = file_digest(files[0])
     identity = {"subnet": subnet.dump(), "start": beginning}
     teacher = None
-    if config.teacher_run is not None:
-        teacher = load_supernet(config.teacher_run, dataset.preprocessing)
+    if config.teaching is not None:
+        teacher = load_supernet(config.teaching, dataset.preprocessing)
         config.data.check_network(teacher.largest)
-        identity["teacher"] = file_digest(supernet_files(config.teacher_run)[1])
+        identity["teacher"] = file_digest(supernet_files(config.teaching)[1])
     directory = config.run.file("finetune")
     task = network_task(vit, dataset, config.recipe, config.seed, directory, identity)
     task = replace(task, supernet=teacher)

@@ -42,6 +42,10 @@ class ChainConfig(TargetSettings):
         finetune: recipe for fine-tuning the winner of the subnet search.
         initial: trained network from which the chosen point's supernet starts: ``zoo:NAME``, or a
             safetensors file in timm's names; null is none.
+        finetune_initial: safetensors file with weights of the search's winner to fine-tune from,
+            for instance of an earlier fine-tuning; null takes the inherited ones.
+        teacher_run: run directory whose supernet's largest subnet is the teacher ``largest`` of
+            `finetune`; null is this run.
         pruning: how the winner is pruned while it is fine-tuned; null is not at all.
         sampling: rule that chooses the subnets of each step of supernet training.
         points_dir: directory of recovery points; concurrent jobs may share it.
@@ -67,6 +71,8 @@ class ChainConfig(TargetSettings):
     train: Recipe
     finetune: Recipe
     initial: PathText | None = None
+    finetune_initial: PathText | None = None
+    teacher_run: PathText | None = None
     pruning: PruningConfig | None = None
     sampling: SamplingConfig
     points_dir: PathText
@@ -95,7 +101,7 @@ def stage_config(command: Command[SettingsT], config: ChainConfig) -> SettingsT:
     fields = {name: getattr(config, name) for name in type(config).model_fields}
     fields["joint"] = config.axes == "all"
     if command == FINETUNE:
-        fields["initial"] = None  # it starts from the search's winner
+        fields["initial"] = config.finetune_initial
     if command in RECIPES:
         fields["recipe"] = fields[RECIPES[command]]
     shared = command.config.model_fields.keys() & fields.keys()

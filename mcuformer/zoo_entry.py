@@ -194,9 +194,11 @@ def initial_files(text: str) -> list[Path]:
 
     Raises:
         ConfigError: the zoo has no entry of this name.
-        ArtifactError: a file of the entry is damaged.
+        ArtifactError: there is no such file, or a file of the entry is damaged.
     """
     if not in_zoo(text):
+        if not Path(text).exists():
+            raise ArtifactError("no such file of weights", where=text)
         return [Path(text)]
     entry = ZooEntry.named(text)
     return [entry.file(WEIGHTS), entry.file(MANIFEST)]

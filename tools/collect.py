@@ -16,7 +16,8 @@ steering images (`front_sram.png`, `front_flash.png`), and `KEY.png` for each se
 number.
 
 --results experiments puts runs of conf/experiment into docs/results/experiments.json, in place of
-earlier ones of the same experiment, for `python tools/results.py`.
+earlier ones of the same experiment, for `python tools/results.py`. Where not the experiment's own
+command made them, for instance a training in several sessions, --command tells each that did.
 """
 
 from __future__ import annotations
@@ -305,7 +306,8 @@ def pictures(result: dict[str, Any]) -> dict[str, bytes]:
 def write(options: argparse.Namespace) -> dict[str, Any]:
     """Collect the runs and write what was asked for."""
     if options.results == "experiments":
-        return experiment_results.save(run_folders(options.folders), options.saved)
+        folders = run_folders(options.folders)
+        return experiment_results.save(folders, options.saved, options.command)
     result = collect(options.folders, options.by)
     if options.out is not None:
         files = {"table.md": f"{table(result).markdown()}\n".encode()}
@@ -327,6 +329,7 @@ def main() -> int:
     parser.add_argument("--by", nargs="+", default=[], metavar="KEY", help="what may differ")
     parser.add_argument("--out", type=Path, help="folder for Markdown, CSV and pictures")
     parser.add_argument("--results", choices=("experiments",), help="keep for tools/results.py")
+    parser.add_argument("--command", action="append", default=[], help="one that made the runs")
     parser.add_argument("--saved", type=Path, default=experiment_results.SAVED)
     return tool.run(parser, write, tables)
 

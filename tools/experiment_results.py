@@ -31,12 +31,13 @@ SIZES = ("experiment", "weights", "flash", "SRAM", *ALLOWED, "ms, from", "to", "
 MADE_BY = ("experiment", "command", "machine", "versions", "commit")
 
 
-def save(paths: Sequence[Path], saved: Path) -> dict[str, Any]:
+def save(paths: Sequence[Path], saved: Path, commands: Sequence[str] = ()) -> dict[str, Any]:
     """Add the experiments of runs to the record, in place of their earlier rows; return it.
 
     Args:
         paths: run directories.
         saved: folder of the record.
+        commands: what made the runs, if it is not the one that the experiment's file opens with.
 
     Raises:
         ArtifactError: a run is incomplete, damaged, of another version or of no experiment.
@@ -53,7 +54,10 @@ def save(paths: Sequence[Path], saved: Path) -> dict[str, Any]:
         groups.setdefault(summary.experiment, []).append(summary)
     file = saved / f"{results.EXPERIMENTS}.json"
     rows = read_json(file, "measurement")["result"]["experiments"] if file.exists() else {}
-    rows |= {name: row_of(name, runs) for name, runs in groups.items()}
+    rows |= {
+        name: row_of(name, runs) | {"commands": list(commands) or [command_of(name)]}
+        for name, runs in groups.items()
+    }
     result = {"experiments": {name: rows[name] for name in sorted(rows)}}
     content = {
         "command": results.SECTIONS[results.EXPERIMENTS].command,
@@ -93,7 +97,6 @@ def row_of(name: str, runs: Sequence[RunSummary]) -> dict[str, Any]:
         "published_test": data.survey().published_test,
         "sram_budget": first.budget.sram_bytes,
         "flash_budget": first.budget.flash_bytes,
-        "command": command_of(name),
         "machine": "; ".join(dict.fromkeys(run.machine for run in runs)),
         "versions": {key: first.versions.get(key, NOT_RECORDED) for key in VERSIONS},
         "runs": [run_figures(run) for run in sorted(runs, key=lambda run: run.seed)],
@@ -144,7 +147,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         sizes.append((name, *bytes_of, *budgets, *times, hours))
         revisions = dict.fromkeys(run["revision"].removesuffix("-dirty")[:10] for run in runs)
         versions = ", ".join(f"{key} {value}" for key, value in row["versions"].items())
-        command, commits = f"`{row['command']}`", ", ".join(revisions)
+        command, commits = "; ".join(f"`{c}`" for c in row["commands"]), ", ".join(revisions)
         made_by.append((name, command, row["machine"], versions, commits))
     return [
         Table(ACCURACY, accuracies, "Accuracy on the test part", words=4),

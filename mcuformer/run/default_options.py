@@ -74,6 +74,8 @@ def points_beside(run_dir: str, device: str) -> str:
 def experiment_name(files: Mapping[str, Path]) -> str | None:
     """Return the name of this job's experiment; None if it has none.
 
+    It is the one that the command line names, or the one that the data set stands for.
+
     Args:
         files: files of the user's own experiments, by Hydra's name for them.
     """
@@ -81,8 +83,11 @@ def experiment_name(files: Mapping[str, Path]) -> str | None:
 
     if not HydraConfig.initialized():  # a tool composes a configuration
         return None
-    option: str | None = HydraConfig.get().runtime.choices.get("experiment")
-    return files[option].stem if option is not None and option in files else option
+    choices = HydraConfig.get().runtime.choices
+    option: str | None = choices.get("experiment")
+    if option is None:
+        return EXPERIMENTS.get(choices["data"])
+    return files[option].stem if option in files else option
 
 
 def register_resolvers(files: UserFiles) -> None:

@@ -1,7 +1,8 @@
 """The search half computes on one device: it runs on a pretended GPU, which refuses CPU tensors.
 
 A tensor of the pretended GPU holds its values on the CPU but says that it is on ``cuda:0``. As on a
-real one, an operation that mixes devices fails, and so does numpy. The test needs no GPU.
+real one, an operation that mixes devices fails, and so does numpy. These tests need no GPU; where
+there is one, the last of them run on it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from supernet.processes import Processes
 from supernet.train import TRAIN
 
 GPU, CPU = torch.device("cuda:0"), torch.device("cpu")
+COLOUR = Preprocessing(
+    img_size=9, channel_order="RGB", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
 
 class GpuTensor(torch.Tensor):
@@ -157,13 +162,10 @@ def test_the_pretended_gpu_refuses_what_a_gpu_refuses(pretended_gpu: None) -> No
 
 
 def test_images_are_normalised_there_as_here(pretended_gpu: None) -> None:
-    pre = Preprocessing(
-        img_size=9, channel_order="RGB", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-    )
     images = np.random.default_rng(0).integers(0, 256, (7, 9, 9, 3)).astype(np.uint8)
-    there = to_device(images, pre, GPU)
+    there = to_device(images, COLOUR, GPU)
     assert there.device == GPU
-    assert torch.equal(there.cpu(), to_tensor(images, pre))
+    assert torch.equal(there.cpu(), to_tensor(images, COLOUR))
 
 
 SMALL = [
@@ -186,8 +188,8 @@ EVALUATOR = ["evaluator=finetuned", *(f"evaluator.{setting}" for setting in SHOR
 STRATEGY = ["strategy=random", "strategy.samples=2", "finalists=1"]
 
 
-def test_the_search_half_on_a_pretended_gpu(pretended_gpu: None, tmp_path: Path) -> None:
-    common = ["threads=1", "data.test_fraction=0.6", f"run_dir={tmp_path}"]
+def run_the_search_half(run_dir: Path) -> None:
+    common = ["threads=1", "data.test_fraction=0.6", f"run_dir={run_dir}"]
     lines = [
         (SPACE, [*SMALL, *SPACE_SEARCH, *RECIPE]),
         (TRAIN, [*SMALL, *RECIPE, "recipe.distillation.teacher=largest"]),
@@ -197,3 +199,19 @@ def test_the_search_half_on_a_pretended_gpu(pretended_gpu: None, tmp_path: Path)
     ]
     for command, line in lines:
         assert command.main([*common, *line]) == 0, command.name
+
+
+def test_the_search_half_on_a_pretended_gpu(pretended_gpu: None, tmp_path: Path) -> None:
+    run_the_search_half(tmp_path)
+
+
+@needs_gpu
+def test_the_search_half_on_a_gpu(tmp_path: Path) -> None:
+    assert Processes().device.type == "cuda"
+    run_the_search_half(tmp_path)
+
+
+@needs_gpu
+def test_images_are_normalised_on_a_gpu_as_here() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (7, 9, 9, 3)).astype(np.uint8)
+    assert torch.equal(to_device(images, COLOUR, "cuda").cpu(), to_tensor(images, COLOUR))

@@ -40,11 +40,14 @@ def test_stages_take_the_fields_of_their_names(config: ChainConfig) -> None:
     assert stages[EXPORT].source.name == "search"
 
 
-def test_only_the_supernet_starts_from_a_trained_network(config: ChainConfig) -> None:
-    """Fine-tuning starts from the search's winner, which has its weights from there."""
+def test_supernet_and_fine_tuning_start_from_networks_of_their_own(config: ChainConfig) -> None:
+    """Without one, fine-tuning starts from the search's winner, whose weights are inherited."""
     started = config.model_copy(update={"initial": "zoo:digits"})
     assert stage_config(TRAIN, started).initial == "zoo:digits"
     assert stage_config(FINETUNE, started).initial is None
+    again = config.model_copy(update={"finetune_initial": "earlier.safetensors"})
+    assert stage_config(TRAIN, again).initial is None
+    assert stage_config(FINETUNE, again).initial == "earlier.safetensors"
 
 
 def test_all_axes_take_a_joint_supernet_and_no_space_search(config: ChainConfig) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -135,9 +135,9 @@ def test_experiments_are_recorded_and_replaced(
     made_by = dict.fromkeys(("cpu", "cores"))
     monkeypatch.setattr(collect.experiment_results.results, "environment", lambda: made_by)
 
-    def save(*names: str) -> dict[str, Any]:
+    def save(*names: str, commands: Sequence[str] = ()) -> dict[str, Any]:
         paths = [tmp_path / "runs" / name for name in names]
-        return collect.experiment_results.save(paths, tmp_path)["experiments"]
+        return collect.experiment_results.save(paths, tmp_path, commands)["experiments"]
 
     run("demo/seed_0", 0, 96.0, experiment="demo")
     run("demo/seed_1", 1, 98.0, experiment="demo")
@@ -146,7 +146,12 @@ def test_experiments_are_recorded_and_replaced(
     rows = save("demo/seed_0", "demo/seed_1", "other")
     assert list(rows) == ["demo", "mine"]
     assert (rows["demo"]["published_test"], rows["demo"]["test_images"]) == (False, 400)
-    assert rows["demo"]["command"] == "python -m mcuformer +experiment=demo run_dir=runs/demo"
+    assert rows["demo"]["commands"] == ["python -m mcuformer +experiment=demo run_dir=runs/demo"]
+    assert save("other") == rows
+    assert save("other", commands=["a", "b"])["mine"]["commands"] == ["a", "b"]
+    assert collect.tables({"experiments": save("other", commands=["a", "b"])})[2].rows[1][1] == (
+        "`a`; `b`"
+    )
     assert save("other") == rows
     saved = read_json(tmp_path / "experiments.json", "measurement")
     accuracy = collect.tables(saved["result"])[0]

@@ -83,11 +83,13 @@ def test_an_experiment_brings_its_sweep_along(tmp_path: Path) -> None:
 
 
 def test_the_name_of_an_experiment(tmp_path: Path) -> None:
+    """A data set that stands for an experiment gives its name as well."""
     (tmp_path / "mine.yaml").write_text("seed: 4\n")
+    photos = ["data=image_folder", "data.root=x", "data.img_size=96", "data.num_classes=5"]
     found = []
-    for line in (["+experiment=demo"], [f"+experiment={tmp_path}/mine.yaml"], []):
+    for line in (["+experiment=demo"], [f"+experiment={tmp_path}/mine.yaml"], [], photos):
         assert entry.run("mcuformer", ChainConfig, found.append, line) == 0
-    assert [config.experiment for config in found] == ["demo", "mine", None]
+    assert [config.experiment for config in found] == ["demo", "mine", None, "photos"]
 
 
 def test_a_refused_sweep_leaves_no_folder(tmp_path: Path) -> None:

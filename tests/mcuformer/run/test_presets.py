@@ -62,7 +62,7 @@ OVERLAYS = {"experiment", "visit"}
 PRESETS = [path for path in sorted(conf_dir().glob("*/*.yaml")) if path.parent.name not in OVERLAYS]
 DATA = {"data.root": "x", "data.img_size": 240, "data.num_classes": 1000}
 SMALL = {"digits": 8, "npz": 8, "mnist": 28, "fashion_mnist": 28, "cifar10": 32}
-SIDES = SMALL | {f"{name}_1m": side for name, side in SMALL.items()}
+SIDES = SMALL | {f"{name}_1m": side for name, side in SMALL.items()} | {"cifar10_teacher": 32}
 NEEDED = {
     "data/cifar10": {"data.root": "x"},
     "data/fashion_mnist": {"data.root": "x"},
@@ -235,7 +235,10 @@ def test_an_experiment_chooses_options(tmp_path: Path) -> None:
         parts = config.space_search, config.strategy, config.evaluator
         chosen[path.stem] = tuple(part.name for part in parts)
     small = dict.fromkeys(
-        ("cifar10_300k", "cifar10_1m", "cifar10_ic", "fashion_mnist_64k", "mnist_small"),
+        (
+            *("cifar10_300k", "cifar10_300k_accelerator", "cifar10_500k", "cifar10_1m"),
+            *("cifar10_ic", "fashion_mnist_64k", "mnist_small"),
+        ),
         ("largest", "evolution", "inherited"),
     )
     of_the_paper = dict.fromkeys(
