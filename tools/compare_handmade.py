@@ -1,11 +1,13 @@
 r"""A searched network against hand-made ones of the same budget, all trained equally from nothing.
 
     python tools/compare_handmade.py subnet=RUN/subnet.json device=stm32f100 data=fashion_mnist \
-        data.root=FOLDER [recipe.epochs=20] [--seeds 3] [--images N] [--json] [--markdown]
+        data.root=FOLDER [recipe.epochs=20] [--seeds 3] [--images N] [--weights-bytes N] \
+        [--flash-bytes N] [--sram-bytes N] [--json] [--markdown]
 
-Settings are those of evolve.finetune. A hand-made network is a plain ViT by rule: heads 16 wide
-that make up the width, an MLP four times as wide (DeiT), 2, 4 or 6 blocks, and the largest width
-that the device admits, at the patch size of the searched one. Accuracies are those of the int8
+Settings are those of evolve.finetune. A hand-made network is a plain ViT by rule: heads 16 wide,
+or 8 where 16 do not divide it, that make up the width, an MLP four times as wide (DeiT), 2, 4 or 6
+blocks, and the largest width that the device and the bytes of the search's budget admit, with the
+tokens of the searched one. Depths of which none fits are left out. Accuracies are those of the int8
 network, by the integer reference on the whole test part. Complete rows are not trained again.
 """
 
@@ -25,6 +27,7 @@ from tool import Parser, Table
 from evolve.evaluation.finalists import int8_accuracy_percent, integer_network
 from evolve.finetune import FinetuneConfig, read_subnet
 from mcuformer.data.dataset import Dataset, load
+from mcuformer.device import BudgetConfig
 from mcuformer.errors import BudgetError, ConfigError
 from mcuformer.run.artifact import canonical_json, digest, read_json, write_json
 from mcuformer.run.entry import compose
@@ -37,8 +40,9 @@ from supernet.trainer import train
 from supernet.vit import Vit
 
 DEPTHS = (2, 4, 6)
-HEAD_DIM, MLP_RATIO, MAX_WIDTH = 16, 4.0, 1024
+HEAD_DIMS, MLP_RATIO, MAX_WIDTH = (16, 8), 4.0, 512
 SEARCHED = "searched"
+LIMITS = ("sram_bytes", "flash_bytes", "weights_bytes")  # of a budget
 
 
 @dataclass(frozen=True)
@@ -85,25 +89,23 @@ class Comparison:
         return content
 
 
-def handmade(searched: SubnetConfig, depth: int, target: Target) -> SubnetConfig:
-    """Return the widest plain ViT of a depth that the device admits.
-
-    Raises:
-        BudgetError: not even the narrowest fits.
-    """
-    for width in range(MAX_WIDTH, 0, -HEAD_DIM):
-        block = BlockConfig(num_heads=width // HEAD_DIM, head_dim=HEAD_DIM, mlp_ratio=MLP_RATIO)
+def handmade(searched: SubnetConfig, depth: int, target: Target) -> SubnetConfig | None:
+    """Return the widest plain ViT of a depth that the target admits; None if none fits."""
+    for width in range(MAX_WIDTH, 0, -HEAD_DIMS[-1]):
+        head_dim = next(size for size in HEAD_DIMS if width % size == 0)
+        block = BlockConfig(num_heads=width // head_dim, head_dim=head_dim, mlp_ratio=MLP_RATIO)
         change = {"embed_dim": width, "blocks": (block,) * depth, "rank_ratio": 1.0}
         subnet = searched.model_copy(update=change)
         if target.admits(subnet):
             return subnet
-    raise BudgetError(f"no plain ViT of {depth} blocks fits", where="device")
+    return None
 
 
 def build(options: argparse.Namespace) -> Comparison:
     """Read the settings, the searched network and the data.
 
     Raises:
+        BudgetError: no hand-made network fits.
         ConfigError: there is no device or network, or a setting is wrong.
     """
     overrides = [f"run_dir={options.out}", *options.overrides]
@@ -111,15 +113,19 @@ def build(options: argparse.Namespace) -> Comparison:
     if config.device is None or config.subnet is None:
         raise ConfigError("the comparison needs a device and a network", where="device, subnet")
     searched = read_subnet(config)
-    target = Target(config.device)
+    target = Target(config.device, BudgetConfig(**{key: getattr(options, key) for key in LIMITS}))
     torch.set_num_threads(config.threads or idle_threads())
     dataset = load(config.data, searched.img_size)
     if options.images is not None:
         count = min(options.images, len(dataset.train))
         dataset = replace(dataset, train=dataset.train.take(np.arange(count)))
     networks = {SEARCHED: searched}
-    networks |= {f"{depth} blocks": handmade(searched, depth, target) for depth in DEPTHS}
-    content = [config.content(), searched.dump(), dataset.train.digest]
+    plain = {f"{depth} blocks": handmade(searched, depth, target) for depth in DEPTHS}
+    networks |= {name: subnet for name, subnet in plain.items() if subnet is not None}
+    if len(networks) == 1:
+        raise BudgetError("no plain ViT fits", where="budget", expected="room for 2 blocks of 8")
+    settings = config.model_copy(update={"subnet": None}).content()  # wherever its file is
+    content = [settings, target.budget.dump(), searched.dump(), dataset.train.digest]
     name = digest(canonical_json(content).encode())[:8]
     return Comparison(config, networks, dataset, target, Path(config.run_dir, name))
 
@@ -152,6 +158,8 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", help="settings of evolve.finetune")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, help="learn of this number of training images only")
+    for key in LIMITS:
+        parser.add_argument(f"--{key.replace('_', '-')}", type=int, help="default: the device's")
     parser.add_argument("--out", type=Path, default=Path("runs/compare_handmade"))
     return tool.run(parser, compare, tables)
 
