@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from mcuformer.data.dataset import DataConfig, load
 from mcuformer.device import Device
-from mcuformer.errors import ArtifactError
+from mcuformer.errors import ArtifactError, ConfigError
 from mcuformer.limits import PathText
 from mcuformer.run.artifact import (
     RunDir,
@@ -27,7 +27,9 @@ from mcuformer.zoo_entry import ZooEntry, in_zoo, initial_files
 from supernet.pruning.counts import describe_pruning, pruning_counts
 from supernet.pruning.settings import PruningConfig
 from supernet.recipe import Recipe
-from supernet.run_files import load_supernet, supernet_files
+from supernet.run_files import load_supernet, read_shape, supernet_files
+
+WEIGHTS = "model.safetensors"
 
 
 class FinetuneConfig(Settings):
@@ -72,16 +74,21 @@ def stage(config: FinetuneConfig) -> Stage:
 
     Raises:
         McuformerError: the user's subnet is damaged, for other channels or classes, or cannot be
-            pruned as asked; `initial` names nothing; the run `teacher_run` has no supernet.
+            pruned as asked; `initial` names nothing, or what this stage writes; the run
+            `teacher_run` cannot teach.
     """
+    check_teacher(config)
     teachers = () if config.teaching is None else supernet_files(config.teaching)
-    missing = [path for path in teachers if not path.exists()]
-    if missing and config.teaching != config.run:
-        raise ArtifactError("no such file; supernet.train writes it", where=missing[0])
     inputs = [*subnet_files(config), *teachers, *weights_files(config)]
     if subnet_files(config) != [config.run.file("subnet.json")]:  # which may not be there yet
         check_subnet(config, read_subnet(config))
-    outputs = ["finetuned_subnet.json", "model.safetensors", "config.json"]
+    if config.run.file(WEIGHTS).resolve() in [path.resolve() for path in weights_files(config)]:
+        raise ConfigError(
+            "fine-tuning would start from what it writes; use another run_dir",
+            where="initial",
+            got=config.initial,
+        )
+    outputs = ["finetuned_subnet.json", WEIGHTS, "config.json"]
     if config.pruning is not None:
         outputs.append("pruning.json")
     files = [*inputs, *config.data.files()]
@@ -122,6 +129,30 @@ def read_subnet(config: FinetuneConfig) -> SubnetConfig:
     return subnet.model_copy(update={"num_classes": config.data.num_classes})
 
 
+def check_teacher(config: FinetuneConfig) -> None:
+    """Refuse a `teacher_run` that cannot teach. This run's own supernet may not be trained yet.
+
+    Raises:
+        ArtifactError: it has no trained supernet, or a damaged one.
+        ConfigError: the recipe has no teacher ``largest``.
+        DataError: the supernet is for other channels or classes than the data's.
+    """
+    if config.teacher_run is None:
+        return
+    if config.teaching is None:
+        raise ConfigError(
+            "has no effect without a teacher",
+            where="teacher_run",
+            got=config.teacher_run,
+            expected="recipe.distillation.teacher=largest",
+        )
+    for path in supernet_files(config.teaching):
+        if not path.exists():
+            raise ArtifactError("no such file; supernet.train writes it", where=path)
+    space, _ = read_shape(config.teaching)
+    config.data.check_network(space.smallest(space.points()[0]))
+
+
 def check_subnet(config: FinetuneConfig, subnet: SubnetConfig) -> None:
     """Refuse a network that does not suit the data or the pruning.
 
@@ -141,7 +172,7 @@ def finetune(config: FinetuneConfig) -> None:
 
     Raises:
         ArtifactError: the subnet, its weights or the teacher are missing or damaged.
-        ConfigError: the subnet cannot be pruned as asked.
+        ConfigError: the subnet cannot be pruned as asked, or the teacher is for another size.
         DataError: the subnet is for other channels or classes than the data's.
     """
     subnet = read_subnet(config)
@@ -171,6 +202,13 @@ def finetune(config: FinetuneConfig) -> None:
     if config.teaching is not None:
         teacher = load_supernet(config.teaching, dataset.preprocessing)
         config.data.check_network(teacher.largest)
+        if teacher.largest.img_size != subnet.img_size:
+            raise ConfigError(
+                "the teacher sees images of another size",
+                where="teacher_run",
+                got=teacher.largest.img_size,
+                expected=subnet.img_size,
+            )
         identity["teacher"] = file_digest(supernet_files(config.teaching)[1])
     directory = config.run.file("finetune")
     task = network_task(vit, dataset, config.recipe, config.seed, directory, identity)
@@ -187,7 +225,7 @@ def finetune(config: FinetuneConfig) -> None:
         content = pruning_counts(config.pruning, subnet, network.subnet, nonzero)
         say(describe_pruning(content))
         write_json(counts, "pruning", content)
-    save_arrays(config.run.file("model.safetensors"), model_arrays(network))
+    save_arrays(config.run.file(WEIGHTS), model_arrays(network))
     write_json(config.run.file("finetuned_subnet.json"), "subnet", network.subnet.dump())
     write_timm_config(
         config.run.file("config.json"), network.subnet, dataset.preprocessing, dataset.class_names

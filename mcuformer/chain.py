@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from evolve.evaluation.evaluators import EvaluatorConfig
 from evolve.evaluation.inherited import InheritedConfig
@@ -20,6 +20,7 @@ from mcuformer.limits import EpochsOrNone, PathText, Rounds, Workers
 from mcuformer.report.measure import REPORT
 from mcuformer.run.command import Command, SettingsT
 from mcuformer.space import SearchSpace
+from mcuformer.zoo_entry import in_zoo
 from oplib.export import EXPORT
 from oplib.export_config import ExportSettings
 from oplib.target.target import TargetSettings
@@ -43,7 +44,7 @@ class ChainConfig(TargetSettings):
         initial: trained network from which the chosen point's supernet starts: ``zoo:NAME``, or a
             safetensors file in timm's names; null is none.
         finetune_initial: safetensors file with weights of the search's winner to fine-tune from,
-            for instance of an earlier fine-tuning; null takes the inherited ones.
+            for instance of an earlier fine-tuning in another run; null takes the inherited ones.
         teacher_run: run directory whose supernet's largest subnet is the teacher ``largest`` of
             `finetune`; null is this run.
         pruning: how the winner is pruned while it is fine-tuned; null is not at all.
@@ -62,7 +63,8 @@ class ChainConfig(TargetSettings):
         study: journal or database of evaluations; null is one in the run directory.
         workers: number of processes that evaluate subnets.
         export: settings of the export.
-        experiment: name of the chosen file of ``conf/experiment``; null is none.
+        experiment: name of the chosen file of ``conf/experiment``, or of the one that the data set
+            stands for; null is none.
         plan: whether to print the stages with expected time and disk space, and run nothing.
     """
 
@@ -89,6 +91,13 @@ class ChainConfig(TargetSettings):
     export: ExportSettings
     experiment: str | None = None
     plan: bool = False
+
+    @field_validator("finetune_initial")
+    @classmethod
+    def _refuse_another_network(cls, value: str | None) -> str | None:
+        if value is not None and in_zoo(value):
+            raise ValueError("a network of the zoo is another one than the search's winner")
+        return value
 
 
 def stages(config: ChainConfig) -> tuple[Command[Any], ...]:

@@ -44,14 +44,14 @@ class ZooData(Value):
     Args:
         name: name of the set.
         terms: licence and origin of the pictures.
-        test_part: whether the test images are those that the set publishes as such, or were held
-            out of its training part.
+        test_part: whether the set, or the folder, has a test part, or the images were held out of
+            its training part.
         test_images: number of test images that the accuracies were measured on.
     """
 
     name: NameText
     terms: Annotated[str, Field(min_length=1)]
-    test_part: Literal["official test part", "own split"]
+    test_part: Literal["the set's test part", "own split"]
     test_images: Annotated[int, Field(ge=1)]
 
 
@@ -194,11 +194,10 @@ def initial_files(text: str) -> list[Path]:
 
     Raises:
         ConfigError: the zoo has no entry of this name.
-        ArtifactError: there is no such file, or a file of the entry is damaged.
+        ArtifactError: the file is missing or holds no weights, or one of the entry is damaged.
     """
     if not in_zoo(text):
-        if not Path(text).exists():
-            raise ArtifactError("no such file of weights", where=text)
+        load_arrays(Path(text))  # refuses what holds no weights
         return [Path(text)]
     entry = ZooEntry.named(text)
     return [entry.file(WEIGHTS), entry.file(MANIFEST)]

@@ -38,8 +38,8 @@ class Distillation(Value):
     """Learning from a teacher's logits (Hinton et al., 2015).
 
     Args:
-        teacher: ``largest``, the largest subnet of a supernet (the one that is trained, or that of
-            the run where a network is fine-tuned), or a timm network.
+        teacher: ``largest``, the largest subnet of a supernet (the one that is trained; where a
+            network is fine-tuned, that of its run or of `teacher_run`), or a timm network.
         weight: share of the teacher in the loss; the labels have the rest.
         temperature: T, which softens both logits; the teacher's loss is multiplied by T^2.
     """

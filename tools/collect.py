@@ -1,7 +1,7 @@
 r"""Finished runs as tables, CSV and pictures: means over seeds, a row per setting that differs.
 
     python tools/collect.py FOLDER ... [--by KEY ...] [--out FOLDER] [--json] [--markdown]
-    python tools/collect.py runs/NAME ... --results experiments
+    python tools/collect.py runs/NAME ... --results experiments [--command COMMAND ...]
 
 A FOLDER is a run, or holds runs at any depth, for instance of a sweep by `-m`. Runs whose settings
 differ in nothing but the seed are one row; the settings that differ are its first columns.
@@ -305,6 +305,8 @@ def pictures(result: dict[str, Any]) -> dict[str, bytes]:
 
 def write(options: argparse.Namespace) -> dict[str, Any]:
     """Collect the runs and write what was asked for."""
+    if options.command and options.results is None:
+        raise ConfigError("is for --results experiments", where="--command")
     if options.results == "experiments":
         folders = run_folders(options.folders)
         return experiment_results.save(folders, options.saved, options.command)
@@ -329,7 +331,9 @@ def main() -> int:
     parser.add_argument("--by", nargs="+", default=[], metavar="KEY", help="what may differ")
     parser.add_argument("--out", type=Path, help="folder for Markdown, CSV and pictures")
     parser.add_argument("--results", choices=("experiments",), help="keep for tools/results.py")
-    parser.add_argument("--command", action="append", default=[], help="one that made the runs")
+    parser.add_argument(
+        "--command", action="append", default=[], help="what made the runs, in order"
+    )
     parser.add_argument("--saved", type=Path, default=experiment_results.SAVED)
     return tool.run(parser, write, tables)
 

@@ -4,11 +4,11 @@ r"""A searched network against hand-made ones of the same budget, all trained eq
         data.root=FOLDER [recipe.epochs=20] [--seeds 3] [--images N] [--weights-bytes N] \
         [--flash-bytes N] [--sram-bytes N] [--json] [--markdown]
 
-Settings are those of evolve.finetune. A hand-made network is a plain ViT by rule: heads 16 wide,
-or 8 where 16 do not divide it, that make up the width, an MLP four times as wide (DeiT), 2, 4 or 6
-blocks, and the largest width that the device and the bytes of the search's budget admit, with the
-tokens of the searched one. Depths of which none fits are left out. Accuracies are those of the int8
-network, by the integer reference on the whole test part. Complete rows are not trained again.
+Settings are those of evolve.finetune. A hand-made network is a plain ViT by rule: heads of 16, or
+of 8 where the width is no multiple of 16, an MLP four times as wide (DeiT), 2, 4 or 6 blocks, and
+the largest width that the device and the bytes of the search's budget admit, with the tokens of the
+searched one. Depths of which none fits are left out. Accuracies are those of the int8 network, by
+the integer reference on the whole test part. Complete rows are not trained again.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Comparison:
         config: settings of evolve.finetune.
         networks: the networks, by name.
         dataset: all networks learn of its training and steering part.
-        target: device that they are for.
+        target: device and budget that they are for.
         folder: where rows and checkpoints are kept.
     """
 
@@ -105,7 +105,7 @@ def build(options: argparse.Namespace) -> Comparison:
     """Read the settings, the searched network and the data.
 
     Raises:
-        BudgetError: no hand-made network fits.
+        BudgetError: the limits exceed the device, or the searched or no hand-made network fits.
         ConfigError: there is no device or network, or a setting is wrong.
     """
     overrides = [f"run_dir={options.out}", *options.overrides]
@@ -113,7 +113,10 @@ def build(options: argparse.Namespace) -> Comparison:
     if config.device is None or config.subnet is None:
         raise ConfigError("the comparison needs a device and a network", where="device, subnet")
     searched = read_subnet(config)
-    target = Target(config.device, BudgetConfig(**{key: getattr(options, key) for key in LIMITS}))
+    budget = {key: getattr(options, key) for key in LIMITS}
+    target = Target(config.device, BudgetConfig.parse(budget, where="budget"))
+    if not target.admits(searched):
+        raise BudgetError("the searched network exceeds the limits", where="budget")
     torch.set_num_threads(config.threads or idle_threads())
     dataset = load(config.data, searched.img_size)
     if options.images is not None:

@@ -19,7 +19,15 @@ from tool import Table
 
 from mcuformer.data.dataset import DataConfig
 from mcuformer.errors import ArtifactError, ConfigError
-from mcuformer.run.artifact import NOT_RECORDED, THREADS, RunDir, read_json, read_value, write_json
+from mcuformer.run.artifact import (
+    NOT_RECORDED,
+    THREADS,
+    RunDir,
+    StageRecord,
+    read_json,
+    read_value,
+    write_json,
+)
 from mcuformer.run.presets import conf_dir
 from mcuformer.run.threads import RunThreads
 from mcuformer.run_summary import RunSummary
@@ -32,7 +40,7 @@ ALLOWED = ("flash allowed", "SRAM allowed")
 MEMORY = ("weights", "flash", "SRAM", "SRAM by the paper's count")
 SIZES = ("experiment", *MEMORY, *ALLOWED, "ms, from", "to", "CPU hours")
 BYTES = ("weights", "flash", "sram", "paper_sram")
-MADE_BY = ("experiment", "command", "machine", "versions", "commit")
+MADE_BY = ("experiment", "command", "machines and versions", "commit")
 
 
 def save(paths: Sequence[Path], saved: Path, commands: Sequence[str] = ()) -> dict[str, Any]:
@@ -45,7 +53,8 @@ def save(paths: Sequence[Path], saved: Path, commands: Sequence[str] = ()) -> di
 
     Raises:
         ArtifactError: a run is incomplete, damaged, of another version or of no experiment.
-        ConfigError: runs of an experiment differ in more than the seed.
+        ConfigError: runs of an experiment differ in more than the seed, or `commands` are given
+            for several experiments.
         DataError: the data are missing; they tell whether a test part is the published one.
     """
     groups: dict[str, list[RunSummary]] = {}
@@ -56,6 +65,10 @@ def save(paths: Sequence[Path], saved: Path, commands: Sequence[str] = ()) -> di
                 "a run of no experiment", where=path, expected="one of +experiment=NAME"
             )
         groups.setdefault(summary.experiment, []).append(summary)
+    if commands and len(groups) > 1:
+        raise ConfigError(
+            "commands are those of one experiment", where="--command", got=", ".join(groups)
+        )
     file = saved / f"{EXPERIMENTS}.json"
     rows = read_json(file, "measurement")["result"]["experiments"] if file.exists() else {}
     rows |= {
@@ -101,10 +114,15 @@ def row_of(name: str, runs: Sequence[RunSummary]) -> dict[str, Any]:
         "published_test": data.survey().published_test,
         "sram_budget": first.budget.sram_bytes,
         "flash_budget": first.budget.flash_bytes,
-        "machine": "; ".join(dict.fromkeys(run.machine for run in runs)),
-        "versions": {key: first.versions.get(key, NOT_RECORDED) for key in VERSIONS},
+        "made_on": list(dict.fromkeys(made_on(r) for folder in folders for r in folder.records())),
         "runs": [run_figures(run) for run in sorted(runs, key=lambda run: run.seed)],
     }
+
+
+def made_on(record: StageRecord) -> str:
+    """Return the machine of a stage, and the versions on which its result depends."""
+    versions = (f"{key} {record.versions.get(key, NOT_RECORDED)}" for key in VERSIONS)
+    return f"{record.machine}: {', '.join(versions)}"
 
 
 def run_figures(run: RunSummary) -> dict[str, Any]:
@@ -141,23 +159,23 @@ def tables(result: dict[str, Any]) -> list[Table]:
     accuracies, sizes, made_by = [], [], []
     for name, row in rows.items():
         runs = row["runs"]
-        images = f"{row['test_images']:,}, {'official' if row['published_test'] else 'own split'}"
+        part = "the set's part" if row["published_test"] else "own split"
+        images = f"{row['test_images']:,}, {part}"
         found = [spread(runs, key, 2) for key in ("float", "int8")]
         seeds = ", ".join(str(run["seed"]) for run in runs)
         accuracies.append((name, row["data"], row["device"], seeds, *found, images))
         bytes_of = [spread(runs, f"{key}_bytes") for key in BYTES]
         budgets = [f"{row[key]:,}" for key in ("flash_budget", "sram_budget")]
         times = [spread(runs, key, 1) for key in ("ms_low", "ms_high")]
-        hours = spread(runs, "cpu_hours", 2)
+        hours = spread(runs, "cpu_hours", 2) if len(row["commands"]) == 1 else "not recorded"
         sizes.append((name, *bytes_of, *budgets, *times, hours))
         revisions = dict.fromkeys(run["revision"].removesuffix("-dirty")[:10] for run in runs)
-        versions = ", ".join(f"{key} {value}" for key, value in row["versions"].items())
         command, commits = "; ".join(f"`{c}`" for c in row["commands"]), ", ".join(revisions)
-        made_by.append((name, command, row["machine"], versions, commits))
+        made_by.append((name, command, "; ".join(row["made_on"]), commits))
     return [
         Table(ACCURACY, accuracies, "Accuracy on the test part", words=4),
         Table(SIZES, sizes, "Bytes and times"),
-        Table(MADE_BY, made_by, "Made by", words=5),
+        Table(MADE_BY, made_by, "Made by", words=4),
     ]
 
 

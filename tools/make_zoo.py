@@ -102,7 +102,7 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
         "data": ZooData(
             name=data.name,
             terms=options.terms or TERMS[data.name],
-            test_part="official test part" if survey.published_test else "own split",
+            test_part="the set's test part" if survey.published_test else "own split",
             test_images=len(test),
         ).dump(),
         "subnet": network.subnet.dump(),

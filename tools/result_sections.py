@@ -9,7 +9,7 @@ from ablations import ablations
 
 DEMO_RUN = "runs/bench_demo/seed0/stm32f100"
 EXPERIMENTS = "experiments"
-HANDMADE_TEXT = " The time below is that of reading the rows, if they were there."
+HANDMADE_TEXT = " They were trained before; the time below is that of reading the rows."
 ABLATION_TEXT = " int8 on the whole test part; the time below is that of reading the runs."
 
 RANK_TEXT = """\
@@ -282,12 +282,13 @@ SECTIONS = {
         "Experiments",
         "collect",
         ("RUN", "...", "--results", "experiments"),
-        "Files of `conf/experiment`, each run from nothing by its command. int8 is the integer"
-        " reference on the whole test part; bytes are those of the built firmware, of which the"
+        "Files of `conf/experiment`, run by the commands below. int8 is the integer reference on"
+        " the whole test part, which a folder or a set has by itself, or which was set aside; the"
+        " photographs are of five flowers. Bytes are those of the built firmware, of which the"
         " weights are those that published sizes count. The paper's count is the largest weight"
         " matrix of a block and the largest input or output of a layer, without the working memory"
         " that a firmware has. CPU hours are wall-clock time of all stages by the number of"
-        " threads; a stage on an accelerator counts as one thread.",
+        " threads; a run by several commands has not recorded them all.",
         ("python -m mcuformer +experiment=digits seed=0 run_dir=runs/digits/seed_0",),
     ),
 }

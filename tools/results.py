@@ -54,7 +54,7 @@ of the core's and the memory's time to their sum. A board whose cycle counter ar
 lies outside of it would falsify the model. Bytes and instructions of a network are the same on
 every computer with the same compiler. Accuracies, and the network that a search finds, are not:
 training rounds differently on another CPU or with another version of torch. They are given over
-several seeds, mean ± standard deviation.
+several seeds, mean ± standard deviation, or of one where a table says so.
 """
 
 

@@ -39,7 +39,7 @@ def test_fine_tuning_goes_on_from_an_entry(entry: ZooEntry, tmp_path: Path) -> N
     ("more", "message"),
     [
         (["initial=zoo:digit"], "no such network in the zoo; did you mean 'digits'?"),
-        (["initial=own.safetensors"], "own.safetensors: no such file of weights"),
+        (["initial=own.safetensors"], "own.safetensors: no such file"),
         (["initial=zoo:digits", "data=npz", "data.root={npz}"], "data and network differ in"),
     ],
 )

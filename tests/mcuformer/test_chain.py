@@ -7,16 +7,19 @@ from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evolve.finetune import FINETUNE
 from evolve.search import SEARCH
 from evolve.space import SPACE
 from mcuformer.chain import CHAIN, ChainConfig, stage_config, stages
-from mcuformer.errors import ConfigError
+from mcuformer.errors import ArtifactError, ConfigError, McuformerError
 from mcuformer.execution import advise_on_space, check_prunings
+from mcuformer.run.artifact import save_arrays
 from mcuformer.run.entry import compose
 from oplib.export import EXPORT
+from supernet.recipe import Distillation
 from supernet.train import TRAIN
 
 
@@ -48,6 +51,44 @@ def test_supernet_and_fine_tuning_start_from_networks_of_their_own(config: Chain
     again = config.model_copy(update={"finetune_initial": "earlier.safetensors"})
     assert stage_config(TRAIN, again).initial is None
     assert stage_config(FINETUNE, again).initial == "earlier.safetensors"
+
+
+def test_the_teacher_of_a_new_run_may_be_trained_later(config: ChainConfig, tmp_path: Path) -> None:
+    """Its own supernet, before anything is trained; another run's must be there."""
+    recipe = config.finetune.model_copy(update={"distillation": Distillation(teacher="largest")})
+    new = config.model_copy(update={"run_dir": str(tmp_path / "new"), "finetune": recipe})
+    stage = FINETUNE.stage(stage_config(FINETUNE, new))
+    assert tmp_path / "new" / "supernet.safetensors" in stage.inputs
+    other = new.model_copy(update={"teacher_run": str(tmp_path / "other")})
+    with pytest.raises(ArtifactError, match=r"other/supernet.json: no such file"):
+        FINETUNE.stage(stage_config(FINETUNE, other))
+    untaught = config.model_copy(update={"teacher_run": str(tmp_path / "other")})
+    with pytest.raises(ConfigError, match="teacher_run: has no effect without a teacher"):
+        FINETUNE.stage(stage_config(FINETUNE, untaught))
+
+
+@pytest.mark.parametrize(
+    ("initial", "message"),
+    [
+        ("zoo:digits", "finetune_initial: a network of the zoo is another one"),
+        ("absent.safetensors", r"absent.safetensors: no such file"),
+        ("pyproject.toml", r"pyproject.toml: damaged"),
+        ("{run}/model.safetensors", "initial: fine-tuning would start from what it writes"),
+    ],
+)
+def test_weights_that_cannot_be_trained_on_are_refused_at_once(
+    initial: str, message: str, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    save_arrays(tmp_path / "model.safetensors", {"head.bias": np.zeros(10, np.float32)})
+    line = [f"run_dir={tmp_path}", f"finetune_initial={initial.format(run=tmp_path)}"]
+
+    def begin() -> None:
+        config = ChainConfig.parse(compose("mcuformer", line, ChainConfig))
+        FINETUNE.stage(stage_config(FINETUNE, config))
+
+    with pytest.raises(McuformerError, match=message):
+        begin()
 
 
 def test_all_axes_take_a_joint_supernet_and_no_space_search(config: ChainConfig) -> None:

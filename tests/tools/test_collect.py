@@ -93,7 +93,7 @@ def test_files_and_pictures_of_a_swept_number(
         rows += [candidate(99.0, 100, fits=False), candidate(90.0, 400)]
         (path / "search.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     options = {"folders": [tmp_path / "runs"], "by": [], "out": tmp_path / "out", "results": None}
-    collect.write(collect.argparse.Namespace(**options))
+    collect.write(collect.argparse.Namespace(command=[], **options))
     files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     fronts = {"front_sram.png", "front_flash.png"}
     assert set(files) == {"table.md", "runs.csv", "sram.png", "space_search.k.png", *fronts}
@@ -153,6 +153,8 @@ def test_experiments_are_recorded_and_replaced(
         "`a`; `b`"
     )
     assert save("other") == rows
+    with pytest.raises(ConfigError, match="--command: commands are those of one experiment"):
+        save("demo/seed_0", "other", commands=["a"])
     saved = read_json(tmp_path / "experiments.json", "measurement")
     accuracy = collect.tables(saved["result"])[0]
     assert accuracy.rows[0][3:] == ("0, 1", "97.00 ± 0.00", "97.00 ± 1.41", "400, own split")
