@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from mcuformer.data.dataset import DataConfig, load
+from mcuformer.data.dataset import DataConfig, Dataset, load
 from mcuformer.device import Device
 from mcuformer.errors import ArtifactError, ConfigError
 from mcuformer.limits import PathText
@@ -28,6 +28,9 @@ from supernet.pruning.counts import describe_pruning, pruning_counts
 from supernet.pruning.settings import PruningConfig
 from supernet.recipe import Recipe
 from supernet.run_files import load_supernet, read_shape, supernet_files
+
+if TYPE_CHECKING:
+    from supernet.model import Supernet
 
 WEIGHTS = "model.safetensors"
 
@@ -165,6 +168,34 @@ def check_subnet(config: FinetuneConfig, subnet: SubnetConfig) -> None:
         config.pruning.check(subnet.merged)
 
 
+def load_teacher(
+    config: FinetuneConfig, teaching: RunDir, dataset: Dataset, img_size: int
+) -> Supernet:
+    """Load the supernet whose largest subnet teaches.
+
+    Args:
+        config: settings.
+        teaching: run with the supernet.
+        dataset: images of the training.
+        img_size: their side in pixels.
+
+    Raises:
+        ArtifactError: the supernet is missing or damaged.
+        ConfigError: it sees images of another size.
+        DataError: it is for other channels or classes than the data's.
+    """
+    teacher = load_supernet(teaching, dataset.preprocessing)
+    config.data.check_network(teacher.largest)
+    if teacher.largest.img_size != img_size:
+        raise ConfigError(
+            "the teacher sees images of another size",
+            where="teacher_run",
+            got=teacher.largest.img_size,
+            expected=img_size,
+        )
+    return teacher
+
+
 def finetune(config: FinetuneConfig) -> None:
     """Train on the training and steering splits; write the subnet and its weights.
 
@@ -200,15 +231,7 @@ def finetune(config: FinetuneConfig) -> None:
     identity = {"subnet": subnet.dump(), "start": beginning}
     teacher = None
     if config.teaching is not None:
-        teacher = load_supernet(config.teaching, dataset.preprocessing)
-        config.data.check_network(teacher.largest)
-        if teacher.largest.img_size != subnet.img_size:
-            raise ConfigError(
-                "the teacher sees images of another size",
-                where="teacher_run",
-                got=teacher.largest.img_size,
-                expected=subnet.img_size,
-            )
+        teacher = load_teacher(config, config.teaching, dataset, subnet.img_size)
         identity["teacher"] = file_digest(supernet_files(config.teaching)[1])
     directory = config.run.file("finetune")
     task = network_task(vit, dataset, config.recipe, config.seed, directory, identity)

@@ -10,7 +10,7 @@ import pytest
 
 from mcuformer import inspection, zoo_entry
 from mcuformer.errors import ArtifactError, ConfigError
-from mcuformer.run.artifact import load_arrays
+from mcuformer.run.artifact import load_arrays, save_arrays
 from mcuformer.zoo_entry import (
     FILES,
     MANIFEST,
@@ -55,13 +55,20 @@ def test_an_entry_is_what_its_manifest_says(name: str) -> None:
         assert right.mean() >= 0.5  # below the entry's accuracy by more than chance allows
 
 
-def test_unknown_names_are_refused_and_all_are_listed(capsys: pytest.CaptureFixture) -> None:
+def test_unknown_names_are_refused_and_all_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     inspection.list_zoo()
     assert "zoo:digits" in capsys.readouterr().out
     for name, hint in (("digit", r"; did you mean 'digits'\?"), ("", ""), ("../conf", "")):
         with pytest.raises(ConfigError, match=rf"no such network in the zoo{hint} \(got 'zoo:"):
             initial_files(f"zoo:{name}")
-    assert initial_files("own.safetensors") == [Path("own.safetensors")]
+    own = tmp_path / "own.safetensors"
+    save_arrays(own, {"head.bias": np.zeros(10, np.float32)})
+    assert initial_files(str(own)) == [own]
+    own.write_text("none")
+    with pytest.raises(ArtifactError, match=r"own.safetensors: damaged"):
+        initial_files(str(own))
 
 
 @pytest.mark.parametrize("name", FILES)
