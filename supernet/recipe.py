@@ -80,7 +80,8 @@ class Recipe(Value):
             each process that trains; 0 is none, null is two where images are decoded or pass timm's
             transforms.
         checkpoint_steps: steps between two checkpoints.
-        spike_factor: a loss above this multiple of its running mean counts as a spike; null is off.
+        spike_factor: a loss above this multiple of its running mean, and above half of ln K with K
+            classes, counts as a spike; null is off.
         max_rollbacks: how many times a training may go back to its last checkpoint after a spike
             or a loss that is not finite.
         rollback_lr: factor on the learning rate after each rollback.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from supernet.task import Task, seed_everything
 
 CHECKPOINT_SECONDS = 45.0  # with the last step, a checkpoint is then less than a minute old
 LOSS_MEMORY = 0.98  # weight of the past in the running mean of the loss, per step
+LEAST_SPIKE = 0.5  # of ln K
 SPIKE_PATIENCE = 50  # 1 / (1 - LOSS_MEMORY) steps: until then a few first losses are the mean
 Validate = Callable[[nn.Module, int], dict[str, float]]
 
@@ -215,15 +217,17 @@ class _Training(Generic[ModuleT]):
         """Return what is wrong with a loss, or None.
 
         A spike is a multiple of the running mean m <- 0.98 m + 0.02 loss, which starts at the first
-        loss and forgets it over 1 / 0.02 = 50 steps. Not a number is no multiple of anything, so it
-        is asked for first.
+        loss and forgets it over 1 / 0.02 = 50 steps, and above half of ln K, the loss of a guess
+        among K classes: where nearly all images are right, one small subnet or a hard batch has
+        many times the mean. Not a number is no multiple of anything, so it is asked for first.
         """
         if not np.isfinite(loss):
             return f"the loss is {loss}"
         mean, factor = self.state["loss_mean"], self.recipe.spike_factor
         if factor is None or mean is None or self.state["loss_steps"] < SPIKE_PATIENCE:
             return None
-        return f"the loss jumped from {mean:.3f} to {loss:.3f}" if loss > factor * mean else None
+        least = max(factor * mean, LEAST_SPIKE * math.log(self.task.num_classes))
+        return f"the loss jumped from {mean:.3f} to {loss:.3f}" if loss > least else None
 
     def _roll_back(self, fault: str) -> None:
         """Go back to the last checkpoint and lower the rate.

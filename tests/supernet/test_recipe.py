@@ -129,6 +129,10 @@ def test_spikes_are_seen_after_a_while(
         training._finish_step(0, step, 2.0)
     assert training._fault(10.1) == "the loss jumped from 2.000 to 10.100"
     assert training._fault(9.9) is None
+    for step in range(1000):  # nearly all images are right: below ln(10) / 2, a batch is a hard one
+        training._finish_step(0, step, 0.05)
+    assert training._fault(1.15) is None
+    assert training._fault(1.16) == "the loss jumped from 0.050 to 1.160"
 
 
 def test_distilled_loss_by_hand() -> None:
