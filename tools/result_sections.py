@@ -272,7 +272,8 @@ SECTIONS = {
         ),
         "The network of the experiment `fashion_mnist_64k`, and plain ViTs behind the same"
         " convolutions. All learn for 20 epochs of 5,000 training and all 6,000 steering images:"
-        " far less than the experiment's training, to have three seeds of each." + HANDMADE_TEXT,
+        " far less than the experiment's training, to have three seeds of each. The searched"
+        " network does not beat the best of them here." + HANDMADE_TEXT,
         (
             "python -m mcuformer +experiment=fashion_mnist_64k data.root=data/fashion_mnist"
             " run_dir=runs/fashion_mnist_64k",
