@@ -227,8 +227,8 @@ SECTIONS = {
         ("runs/mnist_small", "--by", "budget"),
         "The experiment `mnist_small` at three limits of `budget.weights_bytes`, one seed, the last"
         " in a wider space. Published: 99.19 % at 480 bytes (muNAS) and 98.64 % at 2.77 KB"
-        " (SpArSe), both of convolutions. 99 % is held at the last limit alone. The time below is that of"
-        " reading the runs.",
+        " (SpArSe), both of convolutions. 99 % is held at the last limit alone. The time below is"
+        " that of reading the runs.",
         (
             "python -m mcuformer -m +experiment=mnist_small data.root=data/mnist"
             " budget.weights_bytes=4096,7168 'run_dir=runs/mnist_small/${budget.weights_bytes}'"
