@@ -79,7 +79,7 @@ def run_folders(folders: Sequence[Path]) -> list[Path]:
         if not own:
             raise ArtifactError("no run in it", where=folder, expected="stages/*.json somewhere")
         found += own
-    return list(dict.fromkeys(path.resolve() for path in found))
+    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
 
 
 def collect(folders: Sequence[Path], by: Sequence[str] = ()) -> dict[str, Any]:
